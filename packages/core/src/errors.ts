@@ -1,0 +1,55 @@
+/**
+ * Every error class of Thimble. An error says four things: where it happened, what was expected, what came
+ * instead, and what to do about it. The message is the four parts in one line; tests pin the texts.
+ */
+
+/** The parts of an error; all are sentences without a final full stop. */
+export interface ErrorParts {
+  /** Op, node, tensor, file or option the error is about. */
+  readonly where: string;
+  readonly expected: string;
+  readonly got: string;
+  /** What the reader can do next. */
+  readonly todo: string;
+}
+
+/** Base class: `where: expected E, got G. TODO.` */
+export class ThimbleError extends Error {
+  readonly parts: ErrorParts;
+
+  constructor(parts: ErrorParts) {
+    super(`${parts.where}: expected ${parts.expected}, got ${parts.got}. ${parts.todo}.`);
+    this.parts = parts;
+    this.name = new.target.name;
+  }
+}
+
+/** Operand shapes or dtypes that an op cannot take. */
+export class ShapeError extends ThimbleError {}
+
+/** A graph that breaks a rule of the IR; thrown by `verify` with the offending node printed. */
+export class GraphError extends ThimbleError {}
+
+/** A plan that does not fit the byte budget; the message names the largest tensors. */
+export class BudgetError extends ThimbleError {}
+
+/** A configuration value outside its domain (model, method, optimiser, option). */
+export class ConfigError extends ThimbleError {}
+
+/** A name that is in no registry; carries the nearest known name when there is one. */
+export class UnknownNameError extends ThimbleError {}
+
+/** Bytes that are not a valid file of the format they claim to be. */
+export class FormatError extends ThimbleError {}
+
+/** A checkpoint whose tensors do not match the model. */
+export class CheckpointError extends ThimbleError {}
+
+/** A data set that cannot be trained on: no images, one class only, too few images. */
+export class DataError extends ThimbleError {}
+
+/** An executor that cannot run here, or was used against its contract. */
+export class ExecutorError extends ThimbleError {}
+
+/** A training run that cannot go on: the loss is not a number. */
+export class TrainingError extends ThimbleError {}

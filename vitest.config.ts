@@ -1,0 +1,20 @@
+import { defineConfig } from 'vitest/config';
+import { fileURLToPath } from 'node:url';
+
+const source = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+
+// Tests run from the TypeScript sources: package names resolve to src, so a failing test points at the line.
+export default defineConfig({
+  resolve: {
+    alias: {
+      '@thimble/core': source('packages/core/src/index.ts'),
+      '@thimble/native': source('packages/native/src/index.ts'),
+    },
+  },
+  test: {
+    include: ['packages/*/test/**/*.test.ts', 'bench/test/**/*.test.ts', 'scripts/test/**/*.test.ts'],
+    testTimeout: 60_000,
+    pool: 'forks',
+    maxWorkers: 2,
+  },
+});
