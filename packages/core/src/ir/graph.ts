@@ -1,0 +1,115 @@
+/**
+ * The IR: a graph of named values in static single assignment.
+ *
+ * Terms. A *value* is a tensor with a type; a *leaf* value comes from outside the step (input, parameter,
+ * state, constant), every other value is the output of exactly one *node*. A node applies an op to named
+ * operands. A graph is immutable: passes and methods return a new one and share what they keep.
+ *
+ * Invariants (checked by `verify`): `nodes` is in topological order; ids index `values`; names are unique;
+ * a node's operands are the ones its op declares; an updating op (`sgd`, …) writes over its operand's
+ * memory, so nothing later may read the old value.
+ */
+import type { TensorType } from './types.js';
+
+export type ValueId = number;
+
+/** Op parameters: plain data, so that a graph can be printed, compared and serialised. */
+export type Params = Readonly<Record<string, number | boolean | string>>;
+
+/** How a parameter starts when no checkpoint provides it; drawn by (seed, name), see nn/initialise.ts. */
+export type Initial =
+  | { readonly kind: 'zeros' }
+  | { readonly kind: 'ones' }
+  | { readonly kind: 'truncatedNormal'; readonly std: number }
+  | { readonly kind: 'normal'; readonly std: number }
+  | { readonly kind: 'uniform'; readonly bound: number };
+
+/** Where a value comes from. */
+export type Source =
+  /** Written by the host before each run. */
+  | { readonly kind: 'input' }
+  /** A weight of the model; lives across steps. `decay`: weight decay applies to it. */
+  | {
+      readonly kind: 'parameter';
+      readonly trainable: boolean;
+      readonly decay: boolean;
+      readonly initial: Initial;
+    }
+  /** Anything else that lives across steps (momentum, accumulators, Tucker factors); starts at zero. */
+  | { readonly kind: 'state' }
+  /** Known at compile time; every element is `fill`. */
+  | { readonly kind: 'constant'; readonly fill: number }
+  /** Output of a node. */
+  | { readonly kind: 'node' };
+
+export interface Value {
+  readonly id: ValueId;
+  /** Unique in its graph; parameters carry the checkpoint's name. */
+  readonly name: string;
+  readonly type: TensorType;
+  readonly source: Source;
+}
+
+/** Operands by the names that the op declares; an absent optional operand has no key. */
+export type Operands = Readonly<Record<string, ValueId>>;
+
+export interface Node {
+  /** Unique in its graph: `blocks.0.mlp.fc1`. */
+  readonly name: string;
+  /** Name of an op in the registry. */
+  readonly op: string;
+  readonly params: Params;
+  readonly inputs: Operands;
+  readonly outputs: Operands;
+}
+
+export interface Graph {
+  /** Indexed by id; a value that nothing uses any more stays as a hole until `prune` renumbers. */
+  readonly values: readonly Value[];
+  readonly nodes: readonly Node[];
+  /** Results that the host reads, by name, and updates that must happen: what `prune` keeps alive. */
+  readonly outputs: Operands;
+}
+
+export const EMPTY_GRAPH: Graph = { values: [], nodes: [], outputs: {} };
+
+/** The leaf values of one kind, in id order. */
+export function leaves(graph: Graph, kind: Source['kind']): readonly Value[] {
+  return graph.values.filter((value) => value.source.kind === kind);
+}
+
+/** A parameter of the graph with its source narrowed. */
+export interface Parameter extends Value {
+  readonly source: Extract<Source, { kind: 'parameter' }>;
+}
+
+export function isParameter(value: Value): value is Parameter {
+  return value.source.kind === 'parameter';
+}
+
+/** All parameters, in the order in which the model declared them. */
+export function parameters(graph: Graph): readonly Parameter[] {
+  return graph.values.filter(isParameter);
+}
+
+/** Index of the node that produces each value; leaves are absent. */
+export function producers(graph: Graph): ReadonlyMap<ValueId, number> {
+  const result = new Map<ValueId, number>();
+  graph.nodes.forEach((node, index) => {
+    for (const id of Object.values(node.outputs)) result.set(id, index);
+  });
+  return result;
+}
+
+/** Indices of the nodes that read each value, ascending. */
+export function consumers(graph: Graph): ReadonlyMap<ValueId, readonly number[]> {
+  const result = new Map<ValueId, number[]>();
+  graph.nodes.forEach((node, index) => {
+    for (const id of new Set(Object.values(node.inputs))) {
+      const list = result.get(id);
+      if (list) list.push(index);
+      else result.set(id, [index]);
+    }
+  });
+  return result;
+}

@@ -1,0 +1,143 @@
+/**
+ * The verifier: is this a legal graph? Runs after every pass in tests and once per compile.
+ *
+ * The table of legal nodes is the op registry, seen through `OpSignatures` so that ir/ imports nothing.
+ * A failure throws GraphError with the offending node printed.
+ */
+import { GraphError } from '../errors.js';
+import type { Graph, Node, Params, ValueId } from './graph.js';
+import { printNode } from './print.js';
+import { sameType, typeText, type TensorType } from './types.js';
+
+/** What the verifier needs to know of an op. */
+export interface OpSignature {
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  readonly updates?: readonly (readonly [output: string, input: string])[];
+  infer(
+    types: Readonly<Record<string, TensorType>>,
+    params: Params,
+    at: string,
+  ): Readonly<Record<string, TensorType>>;
+}
+
+export type OpSignatures = Readonly<Record<string, OpSignature | undefined>>;
+
+/** Throws GraphError for the first rule that `graph` breaks. */
+export function verify(graph: Graph, ops: OpSignatures): void {
+  checkValues(graph);
+  const defined = new Set<ValueId>();
+  for (const value of graph.values) if (value.source.kind !== 'node') defined.add(value.id);
+  /** Old values of parameters and states, dead once an update has run. */
+  const overwritten = new Map<ValueId, string>();
+  const names = new Set<string>();
+  for (const node of graph.nodes) {
+    const op = ops[node.op];
+    if (!op) fail(graph, node, 'an op of the registry', `op "${node.op}"`);
+    if (names.has(node.name)) fail(graph, node, 'a unique node name', `"${node.name}" twice`);
+    names.add(node.name);
+    checkOperands(graph, node, op.inputs, node.inputs);
+    checkOperands(graph, node, op.outputs, node.outputs);
+    checkReads(graph, node, defined, overwritten);
+    checkTypes(graph, node, op);
+    for (const id of Object.values(node.outputs)) {
+      if (defined.has(id)) fail(graph, node, 'each value produced once', valueName(graph, id));
+      defined.add(id);
+    }
+    for (const [, input] of op.updates ?? []) {
+      const id = node.inputs[input];
+      if (id !== undefined) overwritten.set(id, node.name);
+    }
+  }
+  for (const [name, id] of Object.entries(graph.outputs)) {
+    if (defined.has(id)) continue;
+    throw new GraphError({
+      where: `output ${name}`,
+      expected: 'a value that some node produces',
+      got: valueName(graph, id),
+      todo: 'Report this: a pass dropped a live node',
+    });
+  }
+}
+
+function checkValues(graph: Graph): void {
+  const names = new Set<string>();
+  graph.values.forEach((value, index) => {
+    if (value.id !== index || names.has(value.name)) {
+      throw new GraphError({
+        where: `value ${value.name}`,
+        expected: 'ids that index the table and unique names',
+        got: `id ${String(value.id)} at ${String(index)}`,
+        todo: 'Build graphs through Builder',
+      });
+    }
+    names.add(value.name);
+  });
+}
+
+function checkOperands(
+  graph: Graph,
+  node: Node,
+  declared: readonly string[],
+  actual: Readonly<Record<string, ValueId>>,
+): void {
+  const known = new Set(declared.map((name) => name.replace(/\?$/, '')));
+  for (const key of Object.keys(actual)) {
+    if (!known.has(key)) fail(graph, node, `operands ${declared.join(', ')}`, `operand "${key}"`);
+  }
+  for (const name of declared) {
+    if (!name.endsWith('?') && !(name in actual)) fail(graph, node, `operand "${name}"`, 'none');
+  }
+}
+
+function checkReads(
+  graph: Graph,
+  node: Node,
+  defined: ReadonlySet<ValueId>,
+  overwritten: ReadonlyMap<ValueId, string>,
+): void {
+  for (const [key, id] of Object.entries(node.inputs)) {
+    if (!defined.has(id)) {
+      fail(graph, node, `"${key}" to be produced earlier`, valueName(graph, id));
+    }
+    const writer = overwritten.get(id);
+    if (writer !== undefined) {
+      fail(graph, node, `"${key}" to be live`, `${valueName(graph, id)}, written over by ${writer}`);
+    }
+  }
+}
+
+function checkTypes(graph: Graph, node: Node, op: OpSignature): void {
+  const types: Record<string, TensorType> = {};
+  for (const [key, id] of Object.entries(node.inputs)) types[key] = valueOf(graph, node, id).type;
+  const inferred: Readonly<Record<string, TensorType | undefined>> = op.infer(
+    types,
+    node.params,
+    node.name,
+  );
+  for (const [key, id] of Object.entries(node.outputs)) {
+    const type = valueOf(graph, node, id).type;
+    const expected = inferred[key];
+    if (!expected || !sameType(expected, type)) {
+      const text = expected ? typeText(expected) : 'absent';
+      fail(graph, node, `output "${key}" of type ${text}`, typeText(type));
+    }
+  }
+}
+
+function valueOf(graph: Graph, node: Node, id: ValueId) {
+  return graph.values[id] ?? fail(graph, node, 'an id of this graph', `#${String(id)}`);
+}
+
+function valueName(graph: Graph, id: ValueId): string {
+  return graph.values[id]?.name ?? `#${String(id)}`;
+}
+
+function fail(graph: Graph, node: Node, expected: string, got: string): never {
+  throw new GraphError({
+    where: printNode(graph, node),
+    expected,
+    got,
+    todo: 'The pass that ran last broke the graph; print the graph before and after it',
+  });
+}

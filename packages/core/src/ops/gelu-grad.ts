@@ -1,0 +1,35 @@
+/** Gradient of the exact GELU. */
+import { elements, f32 } from '../ir/types.js';
+import { normalCdf, normalPdf } from './erf.js';
+import type { Op } from './op.js';
+
+type None = Readonly<Record<never, never>>;
+
+/** dx = dy · (Φ(x) + x · φ(x)). */
+export const geluGrad: Op<None, 'x' | 'dy', never, 'dx', never> = {
+  name: 'gelu_grad',
+  summary: 'dx = dy · (Φ(x) + x · φ(x))',
+  inputs: ['x', 'dy'],
+  outputs: ['dx'],
+  infer: ({ x }) => ({ dx: x }),
+  flops: ({ x }) => 30 * elements(x.shape),
+  recompute: 'cheap',
+  reference: ({ x, dy }, { dx }) => {
+    for (let i = 0; i < dx.length; i++) {
+      dx[i] = dy[i] * (normalCdf(x[i]) + x[i] * normalPdf(x[i]));
+    }
+  },
+  inPlace: [
+    ['dx', 'dy'],
+    ['dx', 'x'],
+  ],
+  scalars: { count: 'int' },
+  encode: ({ x }) => ({ count: elements(x.shape) }),
+  samples: [
+    {
+      title: 'small',
+      params: {},
+      inputs: { x: { type: f32(3, 5), low: -3, high: 3 }, dy: { type: f32(3, 5) } },
+    },
+  ],
+};

@@ -1,0 +1,32 @@
+/** Gaussian error linear unit, the exact erf form that ViT checkpoints are trained with. */
+import { elements, f32 } from '../ir/types.js';
+import { geluGrad } from './gelu-grad.js';
+import { normalCdf } from './erf.js';
+import type { Op } from './op.js';
+
+type None = Readonly<Record<never, never>>;
+
+/** y = x · Φ(x), Φ the standard normal distribution function. */
+export const gelu: Op<None, 'x', never, 'y', never> = {
+  name: 'gelu',
+  summary: 'y = x · Φ(x)',
+  inputs: ['x'],
+  outputs: ['y'],
+  infer: ({ x }) => ({ y: x }),
+  grad: ({ emitter, inputs, outputGrads }) => {
+    if (!outputGrads.y) return {};
+    return { x: emitter.emit(geluGrad, { x: inputs.x, dy: outputGrads.y }, {}).dx };
+  },
+  flops: ({ x }) => 20 * elements(x.shape),
+  recompute: 'cheap',
+  reference: ({ x }, { y }) => {
+    for (let i = 0; i < y.length; i++) y[i] = x[i] * normalCdf(x[i]);
+  },
+  inPlace: [['y', 'x']],
+  scalars: { count: 'int' },
+  encode: ({ x }) => ({ count: elements(x.shape) }),
+  samples: [
+    { title: 'small', params: {}, inputs: { x: { type: f32(3, 5), low: -3, high: 3 } } },
+    { title: 'tails', params: {}, inputs: { x: { type: f32(1, 67), low: -12, high: 12 } } },
+  ],
+};

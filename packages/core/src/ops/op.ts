@@ -1,0 +1,141 @@
+/**
+ * The Op contract: everything that the system knows about an op except its fast kernel.
+ *
+ * One op is one record in one file. Operands have names; a name that ends in `?` in `inputs` or `outputs`
+ * is optional and its presence follows from the params. Real tensors are float64 in `reference`: it is the
+ * readable oracle that every executor is checked against.
+ */
+import { ShapeError } from '../errors.js';
+import type { Params, Value } from '../ir/graph.js';
+import { typeText, type TensorType } from '../ir/types.js';
+
+/** Named things, some of which may be absent. */
+export type Bag<Required extends string, Optional extends string, T> = Readonly<
+  Record<Required, T> & Partial<Record<Optional, T>>
+>;
+
+/** Element storage of the reference: float64 for f32 tensors, int32 for i32. */
+export type Data = Float64Array | Int32Array;
+
+/** What a scalar argument of the kernel is; float bits travel in an int32 word. */
+export type ScalarKind = 'int' | 'float';
+
+/** Adds nodes to a graph under construction; what `grad` and the layers in nn/ write with. */
+export interface Emitter {
+  emit<P extends Params, I extends string, OI extends string, O extends string, OO extends string>(
+    op: Op<P, I, OI, O, OO>,
+    inputs: Bag<NoInfer<I>, NoInfer<OI>, Value>,
+    params: P,
+    name?: string,
+  ): Bag<O, OO, Value>;
+  /** A tensor whose every element is `fill`. */
+  constant(type: TensorType, fill: number): Value;
+}
+
+/** What `grad` sees of one node. */
+export interface GradContext<
+  P extends Params,
+  I extends string,
+  OI extends string,
+  O extends string,
+  OO extends string,
+> {
+  readonly emitter: Emitter;
+  readonly params: P;
+  readonly inputs: Bag<I, OI, Value>;
+  readonly outputs: Bag<O, OO, Value>;
+  /** dL/doutput for the outputs that the loss depends on. */
+  readonly outputGrads: Readonly<Partial<Record<O | OO, Value>>>;
+  /** True when dL/d(input) is needed: false for frozen tensors, labels and images. */
+  needs(input: I | OI): boolean;
+}
+
+/** One test input: types with the way to fill them. */
+export interface SampleTensor {
+  readonly type: TensorType;
+  /** Reals are uniform in [low, high); integers are uniform in the same range. Default [-1, 1). */
+  readonly low?: number;
+  readonly high?: number;
+  /** Exact contents instead of random ones. */
+  readonly values?: readonly number[];
+}
+
+/** Inputs on which every executor and the gradient of an op are checked. */
+export interface Sample<P extends Params> {
+  readonly title: string;
+  readonly params: P;
+  readonly inputs: Readonly<Record<string, SampleTensor>>;
+}
+
+export interface Op<
+  P extends Params = Params,
+  I extends string = string,
+  OI extends string = string,
+  O extends string = string,
+  OO extends string = string,
+> {
+  readonly name: string;
+  /** One sentence with the equation. */
+  readonly summary: string;
+  /** Operand names in kernel order; `?` marks an optional one. */
+  readonly inputs: readonly (I | `${OI}?`)[];
+  readonly outputs: readonly (O | `${OO}?`)[];
+  /** Shape rule. Throws ShapeError naming `at`, the node. */
+  infer(types: Bag<I, OI, TensorType>, params: P, at: string): Bag<O, OO, TensorType>;
+  /**
+   * Nodes for dL/d(input). What they read is what must be saved. Absent: not differentiable (gradient and
+   * update ops).
+   */
+  grad?(context: GradContext<P, I, OI, O, OO>): Readonly<Partial<Record<I | OI, Value>>>;
+  /** Floating-point operations (a multiply-add counts two). */
+  flops(types: Bag<I | O, OI | OO, TensorType>, params: P): number;
+  /** What it costs to compute the outputs again instead of keeping them. */
+  readonly recompute: 'cheap' | 'costly';
+  /** Plain float64 loops; writes into `outputs`, which may alias `inputs` where `updates` says so. */
+  reference(
+    inputs: Bag<I, OI, Data>,
+    outputs: Bag<O, OO, Data>,
+    types: Bag<I | O, OI | OO, TensorType>,
+    params: P,
+  ): void;
+  readonly samples: readonly Sample<P>[];
+  /** Outputs that may be written over an input whose life ends here: elementwise reads before writes. */
+  readonly inPlace?: readonly (readonly [output: O | OO, input: I | OI])[];
+  /** Outputs that are the new value of an input, in the input's memory: parameters and states. */
+  readonly updates?: readonly (readonly [output: O | OO, input: I | OI])[];
+  /** The output is the input's memory under another shape; no kernel. */
+  readonly view?: readonly [output: O, input: I];
+  /** Kernel arguments after the operands, in order; empty for a view. */
+  readonly scalars: Readonly<Record<string, ScalarKind>>;
+  /** Values of the scalars. */
+  encode(types: Bag<I | O, OI | OO, TensorType>, params: P): Readonly<Record<string, number>>;
+  /** Bytes shared by all threads while the node runs; placed in the arena. */
+  workspace?(types: Bag<I | O, OI | OO, TensorType>, params: P): number;
+  /** Bytes private to each thread while the node runs. */
+  scratch?(types: Bag<I | O, OI | OO, TensorType>, params: P): number;
+}
+
+/** `bias?` → `bias`. */
+export function operandName(declared: string): string {
+  return declared.endsWith('?') ? declared.slice(0, -1) : declared;
+}
+
+export function isOptional(declared: string): boolean {
+  return declared.endsWith('?');
+}
+
+/** Throws a ShapeError with the four parts in the standard wording. */
+export function expectShape(
+  condition: boolean,
+  at: string,
+  expected: string,
+  got: TensorType | string,
+): void {
+  if (condition) return;
+  throw new ShapeError({
+    where: at,
+    expected,
+    got: typeof got === 'string' ? got : typeText(got),
+    todo: 'Check the shapes that flow into this node',
+  });
+}
