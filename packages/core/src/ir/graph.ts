@@ -113,3 +113,17 @@ export function consumers(graph: Graph): ReadonlyMap<ValueId, readonly number[]>
   });
   return result;
 }
+
+/**
+ * A model's forward graph with what methods need to know of its structure. The graph has inputs `images`
+ * (and `labels`) and outputs `logits` and `loss`.
+ */
+export interface ModelGraph {
+  readonly graph: Graph;
+  /** Name prefixes of the repeated blocks, input side first: `blocks.0.`, `blocks.1.`, … */
+  readonly blocks: readonly string[];
+  /** Name prefixes of what follows the last block and is not the classifier: the final norm. */
+  readonly tail: readonly string[];
+  /** Name prefix of the classifier: `head.`. */
+  readonly head: string;
+}

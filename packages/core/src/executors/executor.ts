@@ -1,0 +1,86 @@
+/**
+ * The Executor contract: `load(program) · write · run · read · dispose`.
+ *
+ * An executor owns one block of memory (arena and per-thread scratch) that it allocates in `load` and never
+ * grows. Persistent slots start at zero, constants at their fill. `run` is asynchronous and never blocks the
+ * event loop; one run at a time. Results are bit-identical for any number of threads.
+ */
+import { ExecutorError } from '../errors.js';
+import { elements, typeText, type DType } from '../ir/types.js';
+import { hostSlots, type Program, type Slot } from '../program.js';
+
+/** Host-side contents of a tensor; reals come back as float64 from the reference executor only. */
+export type HostData = Float32Array | Float64Array | Int32Array;
+
+export interface LoadOptions {
+  /** Worker threads; default 1. Executors without threads ignore it. */
+  readonly threads?: number;
+}
+
+export interface Executor {
+  readonly name: string;
+  /** Which variant runs: `avx512`, `simd128`, … */
+  readonly detail: string;
+  readonly threads: number;
+  readonly program: Program;
+  /** Bytes really allocated for arena and scratch; equals `plannedBytes(program, threads)`. */
+  readonly arenaBytes: number;
+  /** Copies `data` into the tensor called `name`. Throws ExecutorError for another length. */
+  write(name: string, data: HostData): void;
+  /** Runs an entry once. Rejects with ExecutorError when another run is under way. */
+  run(entry: string): Promise<void>;
+  /** A copy of the tensor called `name`. */
+  read(name: string): Promise<HostData>;
+  /** Milliseconds of each step of one run; absent where the executor cannot tell. */
+  profile?(entry: string): Promise<readonly number[]>;
+  /** Frees memory and threads; the executor cannot be used afterwards. */
+  dispose(): Promise<void>;
+}
+
+/** An executor that can be loaded: one member of the list in executors/index.ts. */
+export interface ExecutorKind {
+  readonly name: string;
+  /** Why it cannot run here, in one sentence; null when it can. */
+  unavailable(): Promise<string | null>;
+  load(program: Program, options?: LoadOptions): Promise<Executor>;
+}
+
+/** Host names → slots, with the checks that every executor's `write` and `read` share. */
+export class HostTable {
+  private readonly slots: ReadonlyMap<string, number>;
+  private readonly program: Program;
+
+  constructor(program: Program) {
+    this.program = program;
+    this.slots = hostSlots(program);
+  }
+
+  /** Index of the slot called `name`. Throws ExecutorError. */
+  index(name: string): number {
+    const index = this.slots.get(name);
+    if (index !== undefined) return index;
+    throw new ExecutorError({
+      where: `tensor ${name}`,
+      expected: 'a persistent tensor or an input or output of an entry',
+      got: 'a name that the program does not have',
+      todo: `Use one of: ${[...this.slots.keys()].slice(-12).join(', ')}, …`,
+    });
+  }
+
+  slot(name: string): Slot {
+    return this.program.slots[this.index(name)];
+  }
+
+  /** The slot, after checking that `data` fits it. */
+  slotFor(name: string, data: HostData): Slot {
+    const slot = this.slot(name);
+    const dtype: DType = data instanceof Int32Array ? 'i32' : 'f32';
+    if (data.length === elements(slot.type.shape) && dtype === slot.type.dtype) return slot;
+    throw new ExecutorError({
+      where: `tensor ${name}`,
+      expected: `${typeText(slot.type)}, ${String(elements(slot.type.shape))} elements`,
+      got: `${String(data.length)} elements of ${dtype}`,
+      todo: 'Pass the whole tensor, row-major',
+    });
+  }
+}

@@ -1,0 +1,255 @@
+/**
+ * The Program: a training step as data. Steps with operands placed in one arena, ready to be replayed by any
+ * executor; serialisable, printable, no code.
+ *
+ * Terms. A *slot* is a tensor with its place: offset and bytes in the arena, and the steps between which it
+ * is live. Slots without an entry are persistent (parameters, states, constants). An *entry* is a list of
+ * steps that runs as one call: `step` (or `micro` and `apply` when micro-batches are accumulated) and
+ * `eval`; all entries share the persistent slots and reuse the same transient region.
+ *
+ * Arena: [0, persistentBytes) persistent, [persistentBytes, arenaBytes) transient; every offset is a
+ * multiple of ALIGNMENT. Each thread has `scratchBytes` more of its own behind the arena.
+ *
+ * Host names: a persistent slot by its own name (`head.weight`), an entry's inputs and outputs as
+ * `<entry>.<name>` (`step.images`, `eval.logits`).
+ */
+import { ExecutorError, FormatError } from './errors.js';
+import type { Operands, Params } from './ir/graph.js';
+import { printParams } from './ir/print.js';
+import { typeText, type TensorType } from './ir/types.js';
+import { opcodeOf, opNamed, type AnyOp } from './ops/index.js';
+import { operandName } from './ops/op.js';
+
+/** Bytes to which every slot is aligned; offsets travel to the kernels in this unit. */
+export const ALIGNMENT = 64;
+
+const FORMAT_VERSION = 1;
+const MAGIC = 'thimble-program';
+
+export type SlotRole =
+  | 'parameter'
+  | 'state'
+  | 'constant'
+  | 'input'
+  | 'output'
+  /** Produced by the forward pass and read by the backward pass. */
+  | 'saved'
+  /** Read by an update as a parameter's gradient. */
+  | 'gradient'
+  | 'temporary'
+  | 'workspace';
+
+export interface Slot {
+  readonly name: string;
+  readonly type: TensorType;
+  readonly role: SlotRole;
+  /** Bytes from the start of the arena. */
+  readonly offset: number;
+  readonly bytes: number;
+  /** The entry it belongs to; null when it lives across runs. */
+  readonly entry: string | null;
+  /** Steps of its entry between which it is live, inclusive; both 0 for a persistent slot. */
+  readonly first: number;
+  readonly last: number;
+  /** What a constant holds. */
+  readonly fill?: number;
+}
+
+/** One op application; operands are indices into `slots`. */
+export interface Step {
+  readonly name: string;
+  readonly op: string;
+  readonly params: Params;
+  readonly inputs: Operands;
+  readonly outputs: Operands;
+  readonly workspace: number | null;
+}
+
+export interface Entry {
+  readonly name: string;
+  readonly steps: readonly Step[];
+  /** Host names (without the entry's prefix) → slot. */
+  readonly inputs: Operands;
+  readonly outputs: Operands;
+}
+
+export interface Program {
+  readonly slots: readonly Slot[];
+  readonly entries: readonly Entry[];
+  readonly persistentBytes: number;
+  readonly arenaBytes: number;
+  /** Bytes that each thread needs for itself. */
+  readonly scratchBytes: number;
+}
+
+/** All bytes that an executor with `threads` threads allocates for the program. */
+export function plannedBytes(program: Program, threads: number): number {
+  return program.arenaBytes + threads * program.scratchBytes;
+}
+
+/** Types of a step's operands, as an op's shape-dependent functions want them. */
+export function stepTypes(program: Program, step: Step): Readonly<Record<string, TensorType>> {
+  const types: Record<string, TensorType> = {};
+  for (const [key, slot] of [...Object.entries(step.inputs), ...Object.entries(step.outputs)]) {
+    types[key] = program.slots[slot].type;
+  }
+  return types;
+}
+
+/** Floating-point operations of one run of an entry. */
+export function entryFlops(program: Program, entry: Entry): number {
+  return entry.steps.reduce(
+    (sum, step) => sum + opNamed(step.op).flops(stepTypes(program, step), step.params),
+    0,
+  );
+}
+
+/** The entry called `name`. Throws ExecutorError. */
+export function entryNamed(program: Program, name: string): Entry {
+  const entry = program.entries.find((candidate) => candidate.name === name);
+  if (entry) return entry;
+  throw new ExecutorError({
+    where: 'program',
+    expected: `one of the entries ${program.entries.map((candidate) => candidate.name).join(', ')}`,
+    got: `"${name}"`,
+    todo: 'Run an entry that the program was compiled with',
+  });
+}
+
+/** Index of every slot that the host may write or read, by host name. */
+export function hostSlots(program: Program): ReadonlyMap<string, number> {
+  const result = new Map<string, number>();
+  program.slots.forEach((slot, index) => {
+    if (slot.entry === null) result.set(slot.name, index);
+  });
+  for (const entry of program.entries) {
+    for (const [name, slot] of [...Object.entries(entry.inputs), ...Object.entries(entry.outputs)]) {
+      result.set(`${entry.name}.${name}`, slot);
+    }
+  }
+  return result;
+}
+
+/**
+ * An entry as the kernels read it: fixed-width int32 words `[opcode, length, arguments…]` for each step,
+ * closed by opcode 0. Arguments are operand offsets in units of ALIGNMENT bytes (−1: absent), the
+ * workspace's offset where the op has one, then scalars (float bits in an int32 word).
+ */
+export function encodeEntry(program: Program, entry: Entry): Int32Array {
+  const words: number[] = [];
+  for (const step of entry.steps) {
+    const op = opNamed(step.op);
+    if (op.view) continue;
+    const args = encodeStep(program, step, op);
+    words.push(opcodeOf(step.op), args.length, ...args);
+  }
+  words.push(0);
+  return Int32Array.from(words);
+}
+
+function encodeStep(program: Program, step: Step, op: AnyOp): readonly number[] {
+  const offset = (slot: number | null | undefined) =>
+    slot === null || slot === undefined ? -1 : program.slots[slot].offset / ALIGNMENT;
+  const operands: Readonly<Record<string, number | undefined>> = step.inputs;
+  const results: Readonly<Record<string, number | undefined>> = step.outputs;
+  const words = op.inputs.map((declared) => offset(operands[operandName(declared)]));
+  words.push(...op.outputs.map((declared) => offset(results[operandName(declared)])));
+  if (op.workspace) words.push(offset(step.workspace));
+  const values = op.encode(stepTypes(program, step), step.params);
+  for (const [name, kind] of Object.entries(op.scalars)) {
+    words.push(kind === 'int' ? values[name] : floatBits(values[name]));
+  }
+  return words;
+}
+
+function floatBits(value: number): number {
+  return new Int32Array(Float32Array.of(value).buffer)[0];
+}
+
+/** The stable text form: slots with places and lifetimes, then the steps of every entry. */
+export function printProgram(program: Program): string {
+  const lines = [
+    `program arena ${String(program.arenaBytes)} bytes, persistent ${String(program.persistentBytes)}, ` +
+      `scratch ${String(program.scratchBytes)} per thread`,
+  ];
+  program.slots.forEach((slot, index) => {
+    const place = `@${String(slot.offset)}+${String(slot.bytes)}`;
+    const life = slot.entry === null ? '' : ` ${slot.entry}:${String(slot.first)}-${String(slot.last)}`;
+    lines.push(
+      `  %${String(index)} ${slot.role} ${slot.name}: ${typeText(slot.type)} ${place}${life}`,
+    );
+  });
+  for (const entry of program.entries) {
+    lines.push(`entry ${entry.name}`);
+    entry.steps.forEach((step, index) => {
+      const list = (operands: Operands) =>
+        Object.entries(operands)
+          .map(([key, slot]) => `${key}: %${String(slot)}`)
+          .join(', ');
+      lines.push(
+        `  ${String(index)} ${list(step.outputs)} = ${step.op}(${list(step.inputs)})` +
+          printParams(step.params),
+      );
+    });
+  }
+  return lines.join('\n') + '\n';
+}
+
+/** A program as bytes (UTF-8 JSON with a version); `parseProgram` reads it back. */
+export function serializeProgram(program: Program): Uint8Array {
+  return new TextEncoder().encode(
+    JSON.stringify({ format: MAGIC, version: FORMAT_VERSION, ...program }),
+  );
+}
+
+/** Reads `serializeProgram`'s bytes. Throws FormatError. */
+export function parseProgram(bytes: Uint8Array): Program {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch (error) {
+    throw notAProgram(error instanceof Error ? error.message : 'unreadable bytes');
+  }
+  if (!isProgramFile(parsed)) throw notAProgram('JSON without the program header');
+  if (parsed.version !== FORMAT_VERSION) throw notAProgram(`version ${String(parsed.version)}`);
+  const { slots, entries, persistentBytes, arenaBytes, scratchBytes } = parsed;
+  const program = { slots, entries, persistentBytes, arenaBytes, scratchBytes };
+  checkPlaces(program);
+  return program;
+}
+
+type ProgramFile = Program & { readonly format: string; readonly version: number };
+
+function isProgramFile(value: unknown): value is ProgramFile {
+  if (typeof value !== 'object' || value === null) return false;
+  const file: Partial<Record<keyof ProgramFile, unknown>> = value;
+  return (
+    file.format === MAGIC &&
+    typeof file.version === 'number' &&
+    Array.isArray(file.slots) &&
+    Array.isArray(file.entries) &&
+    [file.persistentBytes, file.arenaBytes, file.scratchBytes].every(
+      (count) => Number.isSafeInteger(count) && Number(count) >= 0,
+    )
+  );
+}
+
+/** A program from outside must not make a kernel reach beyond the arena. */
+function checkPlaces(program: Program): void {
+  const legal = (slot: Slot) =>
+    Number.isSafeInteger(slot.offset) &&
+    slot.offset >= 0 &&
+    slot.offset % ALIGNMENT === 0 &&
+    slot.offset + slot.bytes <= program.arenaBytes;
+  const bad = program.slots.find((slot) => !legal(slot));
+  if (bad) throw notAProgram(`slot ${bad.name} outside of the arena`);
+}
+
+function notAProgram(got: string): FormatError {
+  return new FormatError({
+    where: 'program file',
+    expected: `a ${MAGIC} of version ${String(FORMAT_VERSION)}`,
+    got,
+    todo: 'Compile the program again with this version of Thimble',
+  });
+}
