@@ -1,0 +1,183 @@
+/* norm.c - layer normalisation over the last dimension and its gradients.
+ *
+ *   xhat = (x - mean) rstd,  y = xhat gamma + beta,  rstd = 1 / sqrt(biased variance + eps)
+ *   g = dy gamma,  dx = rstd (g - mean(g) - xhat mean(g xhat)) + residual
+ *   dgamma = sum over rows of dy xhat,  dbeta = sum over rows of dy
+ *
+ * The variance is the mean square deviation from the mean that was just found (two passes over a
+ * row that is in the first-level cache), so it does not cancel. x, y, dy, dx [rows, cols]; mean,
+ * rstd [rows]; gamma, beta [cols].
+ */
+#include "loop.h"
+#include "program.h"
+
+/* Independent partial sums hide the latency of the additions; their number is fixed, so the order
+ * is too. */
+#define SUMS 4
+#define STRIDE (SUMS * LANES)
+
+ALWAYS_INLINE float add_sums(const vf *sums) {
+  return vf_sum((sums[0] + sums[1]) + (sums[2] + sums[3]));
+}
+
+static float row_mean(const float *x, i64 cols) {
+  vf sums[SUMS] = {0};
+  i64 i = 0;
+  for (; i + STRIDE <= cols; i += STRIDE) {
+    UNROLL_LOOP for (i32 j = 0; j < SUMS; j++) sums[j] += vf_load(x + i + j * LANES);
+  }
+  for (; i < cols; i += LANES) sums[0] += vf_take(x + i, cols - i);
+  return add_sums(sums) / (float)cols;
+}
+
+static float row_variance(const float *x, float mean, i64 cols) {
+  vf sums[SUMS] = {0};
+  i64 i = 0;
+  for (; i + STRIDE <= cols; i += STRIDE) {
+    UNROLL_LOOP for (i32 j = 0; j < SUMS; j++) {
+      const vf deviation = vf_load(x + i + j * LANES) - mean;
+      sums[j] = vf_fma(deviation, deviation, sums[j]);
+    }
+  }
+  for (; i < cols; i += LANES) {
+    const vf deviation = vf_fill_rest(vf_take(x + i, cols - i) - mean, cols - i, 0);
+    sums[0] = vf_fma(deviation, deviation, sums[0]);
+  }
+  return add_sums(sums) / (float)cols;
+}
+
+typedef struct {
+  const float *x, *gamma, *beta;
+  float *y;
+  vf mean, rstd;
+} Normalise;
+
+ALWAYS_INLINE void normalise_vector(const Normalise *row, i64 i, i64 count) {
+  const vf xhat = (vf_take(row->x + i, count) - row->mean) * row->rstd;
+  vf_put(row->y + i,
+         vf_fma(xhat, vf_take(row->gamma + i, count), vf_take(row->beta + i, count)), count);
+}
+
+void SUFFIX(kernel_layernorm)(const Context *ctx, const struct layernorm_args *args) {
+  float *means = F32(ctx, args->mean), *rstds = F32(ctx, args->rstd);
+  const i64 cols = args->cols;
+  i64 begin, end;
+  share(ctx, args->rows, 1, &begin, &end);
+  for (i64 row = begin; row < end; row++) {
+    const float *x = F32(ctx, args->x) + row * cols;
+    const float mean = row_mean(x, cols);
+    const float rstd = 1 / __builtin_sqrtf(row_variance(x, mean, cols) + args->eps);
+    const Normalise on = {
+        x, F32(ctx, args->gamma), F32(ctx, args->beta), F32(ctx, args->y) + row * cols,
+        vf_splat(mean), vf_splat(rstd)};
+    FOR_VECTORS(0, cols, normalise_vector, &on);
+    means[row] = mean;
+    rstds[row] = rstd;
+  }
+}
+
+/* One row of the gradient with respect to x; the sums are complete before dx is written over dy or
+ * residual. */
+typedef struct {
+  const float *x, *gamma, *dy, *residual;
+  float *dx;
+  vf mean, rstd;
+  vf sums[SUMS], products[SUMS]; /* of g and of g xhat */
+  vf mean_g, mean_product;
+} InputGrad;
+
+ALWAYS_INLINE void input_grad_sums(InputGrad *row, i64 i, i64 count, i32 j) {
+  const vf g = vf_take(row->dy + i, count) * vf_take(row->gamma + i, count);
+  const vf xhat = (vf_take(row->x + i, count) - row->mean) * row->rstd;
+  row->sums[j] += g;
+  row->products[j] = vf_fma(g, xhat, row->products[j]);
+}
+
+ALWAYS_INLINE void input_grad_vector(const InputGrad *row, i64 i, i64 count) {
+  const vf g = vf_take(row->dy + i, count) * vf_take(row->gamma + i, count);
+  const vf xhat = (vf_take(row->x + i, count) - row->mean) * row->rstd;
+  vf dx = (g - row->mean_g - xhat * row->mean_product) * row->rstd;
+  if (row->residual) dx += vf_take(row->residual + i, count);
+  vf_put(row->dx + i, dx, count);
+}
+
+static void input_grad_row(InputGrad *row, i64 cols) {
+  i64 i = 0;
+  for (; i + STRIDE <= cols; i += STRIDE) {
+    UNROLL_LOOP for (i32 j = 0; j < SUMS; j++) input_grad_sums(row, i + j * LANES, LANES, j);
+  }
+  for (; i < cols; i += LANES) input_grad_sums(row, i, cols - i, 0);
+  row->mean_g = vf_splat(add_sums(row->sums) / (float)cols);
+  row->mean_product = vf_splat(add_sums(row->products) / (float)cols);
+  FOR_VECTORS(0, cols, input_grad_vector, row);
+}
+
+void SUFFIX(kernel_layernorm_grad_input)(const Context *ctx,
+                                         const struct layernorm_grad_input_args *args) {
+  const float *residual = F32(ctx, args->residual);
+  const i64 cols = args->cols;
+  i64 begin, end;
+  share(ctx, args->rows, 1, &begin, &end);
+  for (i64 row = begin; row < end; row++) {
+    InputGrad on = {
+        .x = F32(ctx, args->x) + row * cols,
+        .gamma = F32(ctx, args->gamma),
+        .dy = F32(ctx, args->dy) + row * cols,
+        .residual = residual ? residual + row * cols : 0,
+        .dx = F32(ctx, args->dx) + row * cols,
+        .mean = vf_splat(F32(ctx, args->mean)[row]),
+        .rstd = vf_splat(F32(ctx, args->rstd)[row])};
+    input_grad_row(&on, cols);
+  }
+}
+
+/* A block of columns of one chunk of rows; dgamma and dbeta point at this chunk's partial sums, or
+ * are null. */
+typedef struct {
+  const float *x, *mean, *rstd, *dy;
+  float *dgamma, *dbeta;
+  i64 begin, end, cols;
+} ParamGrad;
+
+ALWAYS_INLINE void param_grad_columns(const ParamGrad *on, i64 column, i64 count, i32 vectors) {
+  vf dgamma[BLOCK_VECTORS] = {0}, dbeta[BLOCK_VECTORS] = {0};
+  for (i64 row = on->begin; row < on->end; row++) {
+    const float *x = on->x + row * on->cols + column, *dy = on->dy + row * on->cols + column;
+    const vf mean = vf_splat(on->mean[row]), rstd = vf_splat(on->rstd[row]);
+    UNROLL_LOOP for (i32 j = 0; j < vectors; j++) {
+      const vf slope = vf_take(dy + j * LANES, count);
+      const vf xhat = (vf_take(x + j * LANES, count) - mean) * rstd;
+      dgamma[j] = vf_fma(slope, xhat, dgamma[j]);
+      dbeta[j] += slope;
+    }
+  }
+  UNROLL_LOOP for (i32 j = 0; j < vectors; j++) {
+    if (on->dgamma) vf_put(on->dgamma + column + j * LANES, dgamma[j], count);
+    if (on->dbeta) vf_put(on->dbeta + column + j * LANES, dbeta[j], count);
+  }
+}
+
+/* workspace: 2 * CHUNKS * cols floats, the partial sums of dgamma, then of dbeta */
+void SUFFIX(kernel_layernorm_grad_params)(const Context *ctx,
+                                          const struct layernorm_grad_params_args *args) {
+  const i64 rows = args->rows, cols = args->cols;
+  const i64 blocks = (cols + BLOCK_COLUMNS - 1) / BLOCK_COLUMNS;
+  float *dgamma = F32(ctx, args->dgamma), *dbeta = F32(ctx, args->dbeta);
+  float *partial_gamma = F32(ctx, args->workspace), *partial_beta = partial_gamma + CHUNKS * cols;
+  i64 begin, end;
+  share(ctx, CHUNKS * blocks, 1, &begin, &end);
+  for (i64 item = begin; item < end; item++) {
+    const i64 chunk = item / blocks, column = item % blocks * BLOCK_COLUMNS;
+    const ParamGrad on = {
+        F32(ctx, args->x), F32(ctx, args->mean), F32(ctx, args->rstd), F32(ctx, args->dy),
+        dgamma ? partial_gamma + chunk * cols : 0, dbeta ? partial_beta + chunk * cols : 0,
+        chunk_begin(rows, chunk), chunk_begin(rows, chunk + 1), cols};
+    if (column + BLOCK_COLUMNS <= cols) param_grad_columns(&on, column, LANES, BLOCK_VECTORS);
+    else {
+      for (i64 c = column; c < cols; c += LANES) param_grad_columns(&on, c, cols - c, 1);
+    }
+  }
+  SUFFIX(thimble_barrier)(ctx);
+  if (dgamma) add_chunks(ctx, partial_gamma, dgamma, cols);
+  if (dbeta) add_chunks(ctx, partial_beta, dbeta, cols);
+}

@@ -1,0 +1,62 @@
+/* pointwise.c - add, fill, GELU and its gradient. Every output element depends on one element of
+ * each input, read before it is written: outputs may be the same memory as inputs.
+ */
+#include "loop.h"
+#include "math.h"
+#include "program.h"
+
+typedef struct {
+  const float *a, *b;
+  float *y;
+} Arrays;
+
+ALWAYS_INLINE void add_vector(const Arrays *on, i64 i, i64 count) {
+  vf_put(on->y + i, vf_take(on->a + i, count) + vf_take(on->b + i, count), count);
+}
+
+/* y[i] = a[i] + b[i % period] */
+void SUFFIX(kernel_add)(const Context *ctx, const struct add_args *args) {
+  const float *a = F32(ctx, args->a), *b = F32(ctx, args->b);
+  float *y = F32(ctx, args->y);
+  const i64 period = args->period;
+  i64 begin, end;
+  share(ctx, args->count, GRAIN, &begin, &end);
+  while (begin < end) {
+    const i64 phase = begin % period, rest = period - phase;
+    const i64 run = end - begin < rest ? end - begin : rest;
+    const Arrays on = {a + begin, b + phase, y + begin};
+    FOR_VECTORS(0, run, add_vector, &on);
+    begin += run;
+  }
+}
+
+void SUFFIX(kernel_fill)(const Context *ctx, const struct fill_args *args) {
+  i64 begin, end;
+  share(ctx, args->count, GRAIN, &begin, &end);
+  fill_floats(F32(ctx, args->y) + begin, args->value, end - begin);
+}
+
+ALWAYS_INLINE void gelu_vector(const Arrays *on, i64 i, i64 count) {
+  vf_put(on->y + i, vf_gelu(vf_take(on->a + i, count)), count);
+}
+
+/* y = x P(x), P the normal distribution function */
+void SUFFIX(kernel_gelu)(const Context *ctx, const struct gelu_args *args) {
+  const Arrays on = {F32(ctx, args->x), 0, F32(ctx, args->y)};
+  i64 begin, end;
+  share(ctx, args->count, GRAIN, &begin, &end);
+  FOR_VECTORS(begin, end, gelu_vector, &on);
+}
+
+ALWAYS_INLINE void gelu_grad_vector(const Arrays *on, i64 i, i64 count) {
+  const vf slope = vf_gelu_grad(vf_take(on->a + i, count));
+  vf_put(on->y + i, vf_take(on->b + i, count) * slope, count);
+}
+
+/* dx = dy (P(x) + x p(x)), p the normal density */
+void SUFFIX(kernel_gelu_grad)(const Context *ctx, const struct gelu_grad_args *args) {
+  const Arrays on = {F32(ctx, args->x), F32(ctx, args->dy), F32(ctx, args->dx)};
+  i64 begin, end;
+  share(ctx, args->count, GRAIN, &begin, &end);
+  FOR_VECTORS(begin, end, gelu_grad_vector, &on);
+}

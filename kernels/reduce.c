@@ -1,0 +1,91 @@
+/* reduce.c - sums whose bits do not depend on the number of threads, and the factor of gradient
+ * clipping. */
+#include "loop.h"
+#include "program.h"
+
+ALWAYS_INLINE void sum_columns(const float *x, i64 rows, i64 cols, i64 count, i32 vectors,
+                               float *y) {
+  vf sums[BLOCK_VECTORS] = {0};
+  for (i64 row = 0; row < rows; row++) {
+    UNROLL_LOOP for (i32 j = 0; j < vectors; j++) {
+      sums[j] += vf_take(x + row * cols + j * LANES, count);
+    }
+  }
+  UNROLL_LOOP for (i32 j = 0; j < vectors; j++) vf_put(y + j * LANES, sums[j], count);
+}
+
+/* y[cols] = sum of x [rows, cols] over rows; workspace: CHUNKS * cols floats */
+void SUFFIX(kernel_sum_rows)(const Context *ctx, const struct sum_rows_args *args) {
+  const float *x = F32(ctx, args->x);
+  float *partial = F32(ctx, args->workspace);
+  const i64 rows = args->rows, cols = args->cols;
+  const i64 blocks = (cols + BLOCK_COLUMNS - 1) / BLOCK_COLUMNS;
+  i64 begin, end;
+  share(ctx, CHUNKS * blocks, 1, &begin, &end);
+  for (i64 item = begin; item < end; item++) {
+    const i64 chunk = item / blocks, column = item % blocks * BLOCK_COLUMNS;
+    const i64 first = chunk_begin(rows, chunk), height = chunk_begin(rows, chunk + 1) - first;
+    const float *from = x + first * cols;
+    float *to = partial + chunk * cols;
+    if (column + BLOCK_COLUMNS <= cols) {
+      sum_columns(from + column, height, cols, LANES, BLOCK_VECTORS, to + column);
+    } else {
+      for (i64 c = column; c < cols; c += LANES) {
+        sum_columns(from + c, height, cols, cols - c, 1, to + c);
+      }
+    }
+  }
+  SUFFIX(thimble_barrier)(ctx);
+  add_chunks(ctx, partial, F32(ctx, args->y), cols);
+}
+
+/* Pieces of a sum of squares, and the elements summed in single precision before one double takes
+ * them up. */
+#define PIECES 64
+#define RUN 1024
+
+static float squares_in_run(const float *x, i64 count) {
+  vf sums[4] = {0};
+  i64 i = 0;
+  for (; i + 4 * LANES <= count; i += 4 * LANES) {
+    UNROLL_LOOP for (i32 j = 0; j < 4; j++) {
+      const vf v = vf_load(x + i + j * LANES);
+      sums[j] = vf_fma(v, v, sums[j]);
+    }
+  }
+  for (; i < count; i += LANES) {
+    const vf v = vf_take(x + i, count - i);
+    sums[0] = vf_fma(v, v, sums[0]);
+  }
+  return vf_sum((sums[0] + sums[1]) + (sums[2] + sums[3]));
+}
+
+/* y[0] = total[0] (0 when absent) + sum of x^2; y may be total. workspace: PIECES doubles */
+void SUFFIX(kernel_sum_squares)(const Context *ctx, const struct sum_squares_args *args) {
+  const float *x = F32(ctx, args->x), *total = F32(ctx, args->total);
+  double *pieces = (double *)operand(ctx, args->workspace);
+  const i64 count = args->count, runs = (count + RUN - 1) / RUN;
+  i64 begin, end;
+  share(ctx, PIECES, 1, &begin, &end);
+  for (i64 piece = begin; piece < end; piece++) {
+    double sum = 0;
+    for (i64 run = runs * piece / PIECES; run < runs * (piece + 1) / PIECES; run++) {
+      const i64 rest = count - run * RUN;
+      sum += squares_in_run(x + run * RUN, rest < RUN ? rest : RUN);
+    }
+    pieces[piece] = sum;
+  }
+  SUFFIX(thimble_barrier)(ctx);
+  if (ctx->thread != 0) return;
+  double sum = 0;
+  for (i32 piece = 0; piece < PIECES; piece++) sum += pieces[piece];
+  F32(ctx, args->y)[0] = (float)(total ? total[0] + sum : sum);
+}
+
+/* scale[0] = min(1, max_norm / (sqrt(total) + 1e-6)), as torch.nn.utils.clip_grad_norm_; NaN stays
+ * NaN */
+void SUFFIX(kernel_clip_scale)(const Context *ctx, const struct clip_scale_args *args) {
+  if (ctx->thread != 0) return;
+  const float ratio = args->max_norm / (__builtin_sqrtf(F32(ctx, args->total)[0]) + 1e-6f);
+  F32(ctx, args->scale)[0] = ratio > 1 ? 1 : ratio;
+}
