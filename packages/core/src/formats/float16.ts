@@ -1,0 +1,65 @@
+/**
+ * The two 16-bit floating-point formats of weight files, as as bit patterns and as numbers.
+ *
+ * float16: IEEE 754 binary16, with 1 sign, 5 exponent and 10 fraction bits.
+ * bfloat16: the upper half of a float32.
+ * Both encoders round to nearest, ties to even; every NaN becomes the format's one quiet NaN.
+ */
+
+const SIGN_BIT = 0x8000;
+const FLOAT16_INFINITY = 0x7c00;
+const FLOAT16_NAN = 0x7e00;
+/** Halfway between 65504, the greatest float16, and 65536: from here on, infinity. */
+const FLOAT16_OVERFLOW = 65520;
+const FLOAT16_LEAST_NORMAL = 2 ** -14;
+const FLOAT16_LEAST_SUBNORMAL = 2 ** -24;
+const BFLOAT16_NAN = 0x7fc0;
+
+/** The float16 bit pattern nearest to `value`. */
+export function float16Bits(value: number): number {
+  if (Number.isNaN(value)) return FLOAT16_NAN;
+  const sign = value < 0 || Object.is(value, -0) ? SIGN_BIT : 0;
+  const magnitude = Math.abs(value);
+  if (magnitude >= FLOAT16_OVERFLOW) return sign | FLOAT16_INFINITY;
+  if (magnitude < FLOAT16_LEAST_NORMAL) {
+    return sign | roundHalfToEven(magnitude / FLOAT16_LEAST_SUBNORMAL);
+  }
+  // magnitude = significand · 2^(exponent - 14) with significand in [1, 2) and exponent in 0..29.
+  const scaled = magnitude / FLOAT16_LEAST_NORMAL;
+  const exponent = 31 - Math.clz32(Math.floor(scaled));
+  const significand = roundHalfToEven((scaled / 2 ** exponent) * 1024); // 1024..2048
+  // The significand's leading one adds 1 to the exponent field; a carry from rounding, another.
+  return sign | ((exponent << 10) + significand);
+}
+
+/** The number that a float16 bit pattern stands for; every float16 is exact. */
+export function float16Value(bits: number): number {
+  const sign = bits & SIGN_BIT ? -1 : 1;
+  const exponent = (bits >> 10) & 0x1f;
+  const fraction = bits & 0x3ff;
+  if (exponent === 0) return sign * fraction * FLOAT16_LEAST_SUBNORMAL;
+  if (exponent === 0x1f) return fraction === 0 ? sign * Infinity : NaN;
+  return sign * (1024 + fraction) * 2 ** (exponent - 25);
+}
+
+const scratch = new DataView(new ArrayBuffer(4));
+
+/** The bfloat16 bit pattern nearest to the float32 nearest to `value`. */
+export function bfloat16Bits(value: number): number {
+  if (Number.isNaN(value)) return BFLOAT16_NAN;
+  scratch.setFloat32(0, value);
+  const bits = scratch.getUint32(0);
+  // Adding just under one half of the last kept bit, plus that bit, rounds ties to even.
+  return (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16;
+}
+
+/** The number that a bfloat16 bit pattern stands for; every bfloat16 is exact. */
+export function bfloat16Value(bits: number): number {
+  scratch.setUint32(0, bits << 16);
+  return scratch.getFloat32(0);
+}
+
+/** Nearest integer to a number in [0, 2^51): at 2^52 the spacing of doubles is 1. */
+function roundHalfToEven(value: number): number {
+  return value + 2 ** 52 - 2 ** 52;
+}

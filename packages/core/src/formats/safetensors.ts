@@ -1,0 +1,331 @@
+/**
+ * safetensors: named tensors in one file. Bytes in, bytes out; disks and networks are the caller's.
+ *
+ * Reading checks everything (see `safetensors-header.ts`) and copies nothing: a `TensorView` is a
+ * window on the file's bytes until one of its conversions is called. A file too large to hold is
+ * read in parts:
+ *
+ *     const end = safetensorsHeaderEnd(first8Bytes, fileBytes);
+ *     const header = readSafetensorsHeader(firstBytes, fileBytes);      // firstBytes: 0..end
+ *     for (const info of header.tensors.values())
+ *       use(new TensorView(info, readBytes(info.begin, info.end)).toFloat32());
+ *
+ * Writing is a function of its arguments alone, and byte-identical to the official writer: widest
+ * dtype first, then by name, so that every tensor is aligned to its element size.
+ */
+
+import { FormatError } from '../errors.js';
+import { bfloat16Bits, bfloat16Value, float16Bits, float16Value } from './float16.js';
+import {
+  DTYPE_BYTES,
+  LENGTH_BYTES,
+  MAX_HEADER_BYTES,
+  METADATA_KEY,
+  elementCount,
+  isUnicode,
+  readSafetensorsHeader,
+  tensorLabel,
+} from './safetensors-header.js';
+import type { SafetensorsDtype, TensorInfo } from './safetensors-header.js';
+
+export interface SafetensorsFile {
+  readonly metadata: ReadonlyMap<string, string>;
+  /** By name, in the order of their data. */
+  readonly tensors: ReadonlyMap<string, TensorView>;
+}
+
+/** What the writer takes: numbers to encode, or bytes that are encoded already (a `TensorView`). */
+export type TensorSource = {
+  readonly name: string;
+  readonly dtype: SafetensorsDtype;
+  readonly shape: readonly number[];
+} & ({ readonly data: ArrayLike<number> } | { readonly bytes: Uint8Array });
+
+/**
+ * Reads a whole file; the tensors are views on `bytes`.
+ *
+ * @throws FormatError naming the tensor and the rule that is broken
+ */
+export function readSafetensors(bytes: Uint8Array): SafetensorsFile {
+  const header = readSafetensorsHeader(bytes, bytes.byteLength);
+  const tensors = new Map<string, TensorView>();
+  for (const info of header.tensors.values()) {
+    tensors.set(info.name, new TensorView(info, bytes.subarray(info.begin, info.end)));
+  }
+  return { metadata: header.metadata, tensors };
+}
+
+/** One tensor of a file: its type and its bytes, converted on demand. */
+export class TensorView {
+  readonly name: string;
+  readonly dtype: SafetensorsDtype;
+  readonly shape: readonly number[];
+  /** Number of elements. */
+  readonly length: number;
+  /** Little-endian elements in row-major order; may start at any address. */
+  readonly bytes: Uint8Array;
+
+  /**
+   * @param bytes the bytes `info.begin` to `info.end` of the file
+   * @throws FormatError when there are more or fewer
+   */
+  constructor(info: TensorInfo, bytes: Uint8Array) {
+    if (bytes.byteLength !== info.end - info.begin) {
+      throw new FormatError({
+        where: tensorLabel(info.name),
+        expected: `its ${info.end - info.begin} bytes`,
+        got: `${bytes.byteLength} bytes`,
+        todo: 'Read exactly the bytes between begin and end',
+      });
+    }
+    this.name = info.name;
+    this.dtype = info.dtype;
+    this.shape = info.shape;
+    this.length = bytes.byteLength / DTYPE_BYTES[info.dtype];
+    this.bytes = bytes;
+  }
+
+  /** A new array of the elements, F64 rounded. Throws FormatError unless the dtype is a float. */
+  toFloat32(): Float32Array {
+    return this.#decode(new Float32Array(this.#floatLength()));
+  }
+
+  /** A new array of the elements, exact. Throws FormatError unless the dtype is a float. */
+  toFloat64(): Float64Array {
+    return this.#decode(new Float64Array(this.#floatLength()));
+  }
+
+  /** A new array of the elements. Throws FormatError for floats, and where an I64 does not fit. */
+  toInt32(): Int32Array {
+    if (isFloat(this.dtype)) throw this.#wrongDtype('an integer dtype', 'toFloat32');
+    return this.#decode(new Int32Array(this.length));
+  }
+
+  #floatLength(): number {
+    if (!isFloat(this.dtype)) throw this.#wrongDtype('a float dtype', 'toInt32');
+    return this.length;
+  }
+
+  #decode<Values extends Float32Array | Float64Array | Int32Array>(values: Values): Values {
+    const view = new DataView(this.bytes.buffer, this.bytes.byteOffset, this.bytes.byteLength);
+    const elementBytes = DTYPE_BYTES[this.dtype];
+    const decode = DECODE[this.dtype];
+    const fits = this.dtype === 'I64' ? fitsInt32 : null;
+    for (let index = 0; index < values.length; index++) {
+      const value = decode(view, index * elementBytes);
+      if (fits !== null && !fits(value)) {
+        throw new FormatError({
+          where: tensorLabel(this.name),
+          expected: 'integers of 32 bits',
+          got: `${value} at element ${index}`,
+          todo: 'Store the tensor with smaller values',
+        });
+      }
+      values[index] = value;
+    }
+    return values;
+  }
+
+  #wrongDtype(expected: string, instead: string): FormatError {
+    return new FormatError({
+      where: tensorLabel(this.name),
+      expected,
+      got: this.dtype,
+      todo: `Use ${instead}, or store the tensor in another dtype`,
+    });
+  }
+}
+
+/**
+ * Writes a file: the tensors in the official order, whatever order they come in.
+ *
+ * @param tensors `data` is rounded to nearest even for float dtypes, and exact for integer ones
+ * @throws FormatError for a name used twice, data that do not match the shape, or a bad integer
+ */
+export function writeSafetensors(
+  tensors: Iterable<TensorSource>,
+  metadata: ReadonlyMap<string, string> = new Map(),
+): Uint8Array {
+  const ordered = [...tensors].sort(compareTensors);
+  const header = encodeHeader(ordered, metadata);
+  const dataBytes = ordered.reduce((sum, tensor) => sum + byteLength(tensor), 0);
+  const file = new Uint8Array(LENGTH_BYTES + header.byteLength + dataBytes);
+  new DataView(file.buffer).setUint32(0, header.byteLength, true); // below 2^32: the limit is 10^8
+  file.set(header, LENGTH_BYTES);
+  let begin = LENGTH_BYTES + header.byteLength;
+  for (const tensor of ordered) {
+    const end = begin + byteLength(tensor);
+    encodeTensor(tensor, file.subarray(begin, end));
+    begin = end;
+  }
+  return file;
+}
+
+type Decode = (view: DataView, offset: number) => number;
+type Encode = (view: DataView, offset: number, value: number) => void;
+
+const DECODE: { readonly [D in SafetensorsDtype]: Decode } = {
+  I64: (view, offset) => Number(view.getBigInt64(offset, true)),
+  F64: (view, offset) => view.getFloat64(offset, true),
+  F32: (view, offset) => view.getFloat32(offset, true),
+  I32: (view, offset) => view.getInt32(offset, true),
+  BF16: (view, offset) => bfloat16Value(view.getUint16(offset, true)),
+  F16: (view, offset) => float16Value(view.getUint16(offset, true)),
+  I16: (view, offset) => view.getInt16(offset, true),
+  I8: (view, offset) => view.getInt8(offset),
+  U8: (view, offset) => view.getUint8(offset),
+  BOOL: (view, offset) => (view.getUint8(offset) === 0 ? 0 : 1),
+};
+
+const ENCODE: { readonly [D in SafetensorsDtype]: Encode } = {
+  I64: (view, offset, value) => view.setBigInt64(offset, BigInt(value), true),
+  F64: (view, offset, value) => view.setFloat64(offset, value, true),
+  F32: (view, offset, value) => view.setFloat32(offset, value, true),
+  I32: (view, offset, value) => view.setInt32(offset, value, true),
+  BF16: (view, offset, value) => view.setUint16(offset, bfloat16Bits(value), true),
+  F16: (view, offset, value) => view.setUint16(offset, float16Bits(value), true),
+  I16: (view, offset, value) => view.setInt16(offset, value, true),
+  I8: (view, offset, value) => view.setInt8(offset, value),
+  U8: (view, offset, value) => view.setUint8(offset, value),
+  BOOL: (view, offset, value) => view.setUint8(offset, value),
+};
+
+/** Least and greatest value of each integer dtype; null for floats. */
+const INTEGER_RANGE: { readonly [D in SafetensorsDtype]: readonly [number, number] | null } = {
+  I64: [Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER],
+  F64: null,
+  F32: null,
+  I32: [-(2 ** 31), 2 ** 31 - 1],
+  BF16: null,
+  F16: null,
+  I16: [-(2 ** 15), 2 ** 15 - 1],
+  I8: [-128, 127],
+  U8: [0, 255],
+  BOOL: [0, 1],
+};
+
+const WRITE_ORDER: readonly string[] = Object.keys(DTYPE_BYTES);
+
+function isFloat(dtype: SafetensorsDtype): boolean {
+  return INTEGER_RANGE[dtype] === null;
+}
+
+function fitsInt32(value: number): boolean {
+  return value >= -(2 ** 31) && value < 2 ** 31;
+}
+
+function byteLength(tensor: TensorSource): number {
+  if ('bytes' in tensor) return tensor.bytes.byteLength;
+  return tensor.data.length * DTYPE_BYTES[tensor.dtype];
+}
+
+function compareTensors(left: TensorSource, right: TensorSource): number {
+  const byDtype = WRITE_ORDER.indexOf(left.dtype) - WRITE_ORDER.indexOf(right.dtype);
+  return byDtype || compareCodePoints(left.name, right.name);
+}
+
+/** The order of the UTF-8 bytes, which `<` on strings is not beyond the basic plane. */
+function compareCodePoints(left: string, right: string): number {
+  const leftPoints = [...left];
+  const rightPoints = [...right];
+  const shared = Math.min(leftPoints.length, rightPoints.length);
+  for (let index = 0; index < shared; index++) {
+    const order = codePoint(leftPoints, index) - codePoint(rightPoints, index);
+    if (order !== 0) return order;
+  }
+  return leftPoints.length - rightPoints.length;
+}
+
+function codePoint(characters: readonly string[], index: number): number {
+  return characters[index]?.codePointAt(0) ?? -1;
+}
+
+/** The JSON, padded with spaces so that the data starts at a multiple of 8 bytes. */
+function encodeHeader(
+  ordered: readonly TensorSource[],
+  metadata: ReadonlyMap<string, string>,
+): Uint8Array {
+  const entries: string[] = [];
+  if (metadata.size > 0) {
+    const sorted = [...metadata].sort(([left], [right]) => compareCodePoints(left, right));
+    const pairs = sorted.map(([key, value]) => `${quote(key)}:${quote(value)}`);
+    entries.push(`"${METADATA_KEY}":{${pairs.join(',')}}`);
+  }
+  const names = new Set<string>([METADATA_KEY]);
+  let begin = 0;
+  for (const tensor of ordered) {
+    checkSource(tensor, names);
+    const { name, dtype, shape } = tensor;
+    const end = begin + byteLength(tensor);
+    const entry = JSON.stringify({ dtype, shape, data_offsets: [begin, end] });
+    entries.push(`${quote(name)}:${entry}`);
+    begin = end;
+  }
+  const json = new TextEncoder().encode(`{${entries.join(',')}}`);
+  const padded = new Uint8Array(Math.ceil(json.byteLength / 8) * 8).fill(0x20);
+  padded.set(json);
+  if (padded.byteLength > MAX_HEADER_BYTES) {
+    throw new FormatError({
+      where: 'safetensors header',
+      expected: `at most ${MAX_HEADER_BYTES} bytes`,
+      got: `${padded.byteLength} bytes`,
+      todo: 'Write fewer tensors or less metadata into one file',
+    });
+  }
+  return padded;
+}
+
+function checkSource(tensor: TensorSource, names: Set<string>): void {
+  const fail = (expected: string, got: string, todo: string): FormatError =>
+    new FormatError({ where: tensorLabel(tensor.name), expected, got, todo });
+  if (names.has(tensor.name)) {
+    throw fail('a name of its own', 'a name that is taken', 'Rename one of the two');
+  }
+  names.add(tensor.name);
+  const expected = elementCount(tensor.shape);
+  const shape = `[${tensor.shape.join(', ')}]`;
+  if (expected === null) {
+    throw fail('a shape of integers from 0', shape, 'Correct the shape');
+  }
+  const count = byteLength(tensor) / DTYPE_BYTES[tensor.dtype];
+  if (count !== expected) {
+    throw fail(
+      `${expected} elements for ${shape}`,
+      `${count}`,
+      'Pass as many values as the shape has',
+    );
+  }
+}
+
+function encodeTensor(tensor: TensorSource, target: Uint8Array): void {
+  if ('bytes' in tensor) {
+    target.set(tensor.bytes);
+    return;
+  }
+  const { dtype, data } = tensor;
+  const view = new DataView(target.buffer, target.byteOffset, target.byteLength);
+  const range = INTEGER_RANGE[dtype];
+  const encode = ENCODE[dtype];
+  for (let index = 0; index < data.length; index++) {
+    const value = data[index] ?? NaN;
+    if (range !== null && !(Number.isInteger(value) && value >= range[0] && value <= range[1])) {
+      throw new FormatError({
+        where: tensorLabel(tensor.name),
+        expected: `integers from ${range[0]} to ${range[1]} for ${dtype}`,
+        got: `${value} at element ${index}`,
+        todo: 'Round the values or use another dtype',
+      });
+    }
+    encode(view, index * DTYPE_BYTES[dtype], value);
+  }
+}
+
+function quote(text: string): string {
+  if (isUnicode(text)) return JSON.stringify(text);
+  throw new FormatError({
+    where: 'safetensors header',
+    expected: 'names and metadata that are Unicode text',
+    got: `a lone surrogate in ${JSON.stringify(text)}`,
+    todo: 'Rename the tensor or clean the metadata',
+  });
+}
