@@ -42,7 +42,7 @@ static RowSums row_sums(const float *x, i64 cols, float *exponentials) {
 static float row_loss(const float *x, i32 label, i64 cols, float smoothing) {
   if (label < 0 || label >= cols) return __builtin_nanf("");
   const RowSums row = row_sums(x, cols, 0);
-  const float log_sum = vf_log(vf_splat(row.sum))[0];
+  const float log_sum = log_scalar(row.sum);
   const float loss = log_sum - (x[label] - row.highest);
   /* Without smoothing the mean has no say, even when a logit is -infinity. */
   return smoothing == 0 ? loss : (1 - smoothing) * loss + smoothing * (log_sum - row.mean);
