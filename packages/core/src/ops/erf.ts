@@ -34,7 +34,7 @@ function erfSeries(x: number): number {
     term *= (2 * x * x) / (2 * n + 1);
     sum += term;
   }
-  return ((2 / SQRT_PI) * Math.exp(-x * x) * sum);
+  return (2 / SQRT_PI) * Math.exp(-x * x) * sum;
 }
 
 /** exp(−x²)/√π · 1/(x + ½/(x + 1/(x + 3⁄2/(x + …)))), evaluated from the far end. */

@@ -2,16 +2,19 @@
 import { elements, f32 } from '../ir/types.js';
 import { normalCdf, normalPdf } from './erf.js';
 import type { Op } from './op.js';
-
-type None = Readonly<Record<never, never>>;
+import { expectForm, expectType, type NoParams } from './shapes.js';
 
 /** dx = dy · (Φ(x) + x · φ(x)). */
-export const geluGrad: Op<None, 'x' | 'dy', never, 'dx', never> = {
+export const geluGrad: Op<NoParams, 'x' | 'dy', never, 'dx', never> = {
   name: 'gelu_grad',
   summary: 'dx = dy · (Φ(x) + x · φ(x))',
   inputs: ['x', 'dy'],
   outputs: ['dx'],
-  infer: ({ x }) => ({ dx: x }),
+  infer: ({ x, dy }, _params, at) => {
+    expectForm(at, 'x', x, 'f32[...]');
+    expectType(at, 'dy', dy, x);
+    return { dx: x };
+  },
   flops: ({ x }) => 30 * elements(x.shape),
   recompute: 'cheap',
   reference: ({ x, dy }, { dx }) => {
@@ -30,6 +33,11 @@ export const geluGrad: Op<None, 'x' | 'dy', never, 'dx', never> = {
       title: 'small',
       params: {},
       inputs: { x: { type: f32(3, 5), low: -3, high: 3 }, dy: { type: f32(3, 5) } },
+    },
+    {
+      title: 'tails',
+      params: {},
+      inputs: { x: { type: f32(1, 67), low: -12, high: 12 }, dy: { type: f32(1, 67) } },
     },
   ],
 };

@@ -3,18 +3,20 @@ import { elements, f32 } from '../ir/types.js';
 import { geluGrad } from './gelu-grad.js';
 import { normalCdf } from './erf.js';
 import type { Op } from './op.js';
-
-type None = Readonly<Record<never, never>>;
+import { expectForm, type NoParams } from './shapes.js';
 
 /** y = x · Φ(x), Φ the standard normal distribution function. */
-export const gelu: Op<None, 'x', never, 'y', never> = {
+export const gelu: Op<NoParams, 'x', never, 'y', never> = {
   name: 'gelu',
   summary: 'y = x · Φ(x)',
   inputs: ['x'],
   outputs: ['y'],
-  infer: ({ x }) => ({ y: x }),
-  grad: ({ emitter, inputs, outputGrads }) => {
-    if (!outputGrads.y) return {};
+  infer: ({ x }, _params, at) => {
+    expectForm(at, 'x', x, 'f32[...]');
+    return { y: x };
+  },
+  grad: ({ emitter, inputs, outputGrads, needs }) => {
+    if (!outputGrads.y || !needs('x')) return {};
     return { x: emitter.emit(geluGrad, { x: inputs.x, dy: outputGrads.y }, {}).dx };
   },
   flops: ({ x }) => 20 * elements(x.shape),

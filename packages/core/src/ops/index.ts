@@ -2,15 +2,61 @@
  * The op registry. To be listed is to be tested: every op here is checked against its reference on every
  * executor, and its gradient against central differences, from its own samples.
  */
-import { UnknownNameError } from '../errors.js';
+import { GraphError, UnknownNameError } from '../errors.js';
+import { accumulate } from './accumulate.js';
+import { adamw } from './adamw.js';
+import { add } from './add.js';
+import { attention } from './attention.js';
+import { attentionGrad } from './attention-grad.js';
+import { broadcastTokens } from './broadcast-tokens.js';
+import { clipScale } from './clip-scale.js';
+import { concatTokens } from './concat-tokens.js';
+import { fill } from './fill.js';
 import { gelu } from './gelu.js';
 import { geluGrad } from './gelu-grad.js';
+import { layernorm } from './layernorm.js';
+import { layernormGradInput } from './layernorm-grad-input.js';
+import { layernormGradParams } from './layernorm-grad-params.js';
+import { matmul } from './matmul.js';
+import { meanTokens } from './mean-tokens.js';
 import type { Op } from './op.js';
+import { padTokens } from './pad-tokens.js';
+import { patchify } from './patchify.js';
+import { reshape } from './reshape.js';
+import { sgd } from './sgd.js';
+import { sliceTokens } from './slice-tokens.js';
+import { softmaxCrossEntropy } from './softmax-cross-entropy.js';
+import { softmaxCrossEntropyGrad } from './softmax-cross-entropy-grad.js';
+import { sumRows } from './sum-rows.js';
+import { sumSquares } from './sum-squares.js';
 
-/** All ops, sorted by name; the position (from 1) is the opcode. */
+/** All ops, sorted by name; the position (from 1) among those that are not views is the opcode. */
 export const OPS = {
+  accumulate,
+  adamw,
+  add,
+  attention,
+  attention_grad: attentionGrad,
+  broadcast_tokens: broadcastTokens,
+  clip_scale: clipScale,
+  concat_tokens: concatTokens,
+  fill,
   gelu,
   gelu_grad: geluGrad,
+  layernorm,
+  layernorm_grad_input: layernormGradInput,
+  layernorm_grad_params: layernormGradParams,
+  matmul,
+  mean_tokens: meanTokens,
+  pad_tokens: padTokens,
+  patchify,
+  reshape,
+  sgd,
+  slice_tokens: sliceTokens,
+  softmax_cross_entropy: softmaxCrossEntropy,
+  softmax_cross_entropy_grad: softmaxCrossEntropyGrad,
+  sum_rows: sumRows,
+  sum_squares: sumSquares,
 } as const;
 
 export type OpName = keyof typeof OPS;
@@ -19,10 +65,11 @@ export type OpName = keyof typeof OPS;
 export type AnyOp = Op;
 
 const TABLE: Readonly<Record<string, AnyOp | undefined>> = OPS;
+const KERNEL_OPS: readonly AnyOp[] = Object.values<AnyOp>(OPS).filter((op) => !op.view);
 
 /** The op called `name`. Throws UnknownNameError. */
 export function opNamed(name: string): AnyOp {
-  const op = TABLE[name];
+  const op = Object.hasOwn(TABLE, name) ? TABLE[name] : undefined;
   if (op) return op;
   throw new UnknownNameError({
     where: 'op',
@@ -32,7 +79,14 @@ export function opNamed(name: string): AnyOp {
   });
 }
 
-/** Opcode of an op in a Program; 0 ends an entry. */
+/** Opcode of an op in a Program, from 1; 0 ends an entry. Throws for a view, which has no kernel. */
 export function opcodeOf(name: string): number {
-  return Object.keys(OPS).indexOf(opNamed(name).name) + 1;
+  const index = KERNEL_OPS.indexOf(opNamed(name));
+  if (index >= 0) return index + 1;
+  throw new GraphError({
+    where: `op ${name}`,
+    expected: 'an op with a kernel',
+    got: 'a view',
+    todo: 'Leave views out of the program: their output is their input',
+  });
 }
