@@ -39,9 +39,10 @@ void SUFFIX(kernel_sum_rows)(const Context *ctx, const struct sum_rows_args *arg
   add_chunks(ctx, partial, F32(ctx, args->y), cols);
 }
 
-/* Elements of a sum of squares that one thread adds in single precision; runs are added in double.
- * */
-#define RUN 4096
+/* Pieces of a sum of squares, and the elements summed in single precision before one double takes
+ * them up. */
+#define PIECES 64
+#define RUN 1024
 
 static float squares_in_run(const float *x, i64 count) {
   vf sums[4] = {0};
@@ -59,22 +60,26 @@ static float squares_in_run(const float *x, i64 count) {
   return vf_sum((sums[0] + sums[1]) + (sums[2] + sums[3]));
 }
 
-/* y[0] = total[0] (0 when absent) + sum of x^2; y may be total. workspace: a float for each run */
+/* y[0] = total[0] (0 when absent) + sum of x^2; y may be total. workspace: PIECES doubles */
 void SUFFIX(kernel_sum_squares)(const Context *ctx, const struct sum_squares_args *args) {
   const float *x = F32(ctx, args->x), *total = F32(ctx, args->total);
-  float *partial = F32(ctx, args->workspace);
+  double *pieces = (double *)operand(ctx, args->workspace);
   const i64 count = args->count, runs = (count + RUN - 1) / RUN;
   i64 begin, end;
-  share(ctx, runs, 16, &begin, &end);
-  for (i64 run = begin; run < end; run++) {
-    const i64 rest = count - run * RUN;
-    partial[run] = squares_in_run(x + run * RUN, rest < RUN ? rest : RUN);
+  share(ctx, PIECES, 1, &begin, &end);
+  for (i64 piece = begin; piece < end; piece++) {
+    double sum = 0;
+    for (i64 run = runs * piece / PIECES; run < runs * (piece + 1) / PIECES; run++) {
+      const i64 rest = count - run * RUN;
+      sum += squares_in_run(x + run * RUN, rest < RUN ? rest : RUN);
+    }
+    pieces[piece] = sum;
   }
   SUFFIX(thimble_barrier)(ctx);
   if (ctx->thread != 0) return;
-  double sum = total ? total[0] : 0;
-  for (i64 run = 0; run < runs; run++) sum += partial[run];
-  F32(ctx, args->y)[0] = (float)sum;
+  double sum = 0;
+  for (i32 piece = 0; piece < PIECES; piece++) sum += pieces[piece];
+  F32(ctx, args->y)[0] = (float)(total ? total[0] + sum : sum);
 }
 
 /* scale[0] = min(1, max_norm / (sqrt(total) + 1e-6)), as torch.nn.utils.clip_grad_norm_; NaN stays

@@ -161,10 +161,10 @@ static void check_reduce(int rows, int cols) {
     }
     if (!(fabs(at(y)[i] - sum) <= 1e-6 * rows)) expect("sum_rows", i, at(y)[i], sum);
   }
-  const int total = tensor(1), scale = tensor(1), runs = tensor(rows * cols / 4096 + 1);
-  RUN(sum_squares, x, -1, total, runs, rows * cols);
+  const int total = tensor(1), scale = tensor(1), pieces = tensor(2 * 64);
+  RUN(sum_squares, x, -1, total, pieces, rows * cols);
   expect("sum_squares", 0, at(total)[0], squares);
-  RUN(sum_squares, x, total, total, runs, rows * cols);
+  RUN(sum_squares, x, total, total, pieces, rows * cols);
   expect("sum_squares.total", 0, at(total)[0], 2 * squares);
   RUN(clip_scale, total, scale, 0.5f);
   expect("clip_scale", 0, at(scale)[0], 0.5 / (sqrt(at(total)[0]) + 1e-6));
