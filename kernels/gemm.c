@@ -1,0 +1,327 @@
+/* gemm.c - matrix product on one thread and the matmul step on all of them.
+ *
+ * Packed-panel product after Goto and van de Geijn, "Anatomy of High-Performance Matrix
+ * Multiplication" (2008), with one packed level fewer, because scratch is dear on small devices:
+ *   for blocks of n and k:          pack BLOCK_K x BLOCK_N of b into panels       second-level cache
+ *     for rows of tiles:            pack TILE_ROWS x BLOCK_K of a                 first-level cache
+ *       for panels:                 the register tile streams over k              registers
+ * Rows are cut into tiles of nearly equal height (1 .. TILE_ROWS), so an odd number of rows costs
+ * little. Edges and epilogues go through a small tile in scratch.
+ */
+#include "gemm.h"
+#include "kernels.h"
+#include "math.h"
+#include "program.h"
+
+/* ---- packing ------------------------------------------------------------------------------- */
+
+/* LANES x LANES transpose: log2(LANES) times, interleave the first half of the rows with the second. */
+#ifdef __clang__
+#define INTERLEAVE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define INTERLEAVE(a, b, ...) __builtin_shuffle(a, b, (vi){__VA_ARGS__})
+#endif
+#if LANES == 16
+#define LOW(a, b) INTERLEAVE(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+#define HIGH(a, b) INTERLEAVE(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
+#elif LANES == 8
+#define LOW(a, b) INTERLEAVE(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
+#define HIGH(a, b) INTERLEAVE(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
+#else
+#define LOW(a, b) INTERLEAVE(a, b, 0, 4, 1, 5)
+#define HIGH(a, b) INTERLEAVE(a, b, 2, 6, 3, 7)
+#endif
+
+ALWAYS_INLINE void transpose(vf x[LANES]) {
+  UNROLL_LOOP for (i32 round = 1; round < LANES; round *= 2) {
+    vf y[LANES];
+    UNROLL_LOOP for (i32 i = 0; i < LANES / 2; i++) {
+      y[2 * i] = LOW(x[i], x[i + LANES / 2]);
+      y[2 * i + 1] = HIGH(x[i], x[i + LANES / 2]);
+    }
+    UNROLL_LOOP for (i32 i = 0; i < LANES; i++) x[i] = y[i];
+  }
+}
+
+/* Vectors run along k: out[p * width + i] = data[i * stride + p] for i < count <= LANES, p < k;
+ * always writes LANES floats per p, zeros beyond count, so p ascends over what p - 1 spilled. */
+ALWAYS_INLINE void pack_across(float *out, i64 width, const float *data, i64 stride, i64 count,
+                               i64 k) {
+  vf x[LANES];
+  for (i64 p = 0; p < k; p += LANES) {
+    i64 left = k - p;
+    if (left >= LANES && count >= LANES) {
+      UNROLL_LOOP for (i32 i = 0; i < LANES; i++) x[i] = vf_load(data + i * stride + p);
+    } else {
+      UNROLL_LOOP for (i32 i = 0; i < LANES; i++) {
+        i64 lanes = i < count ? (left < LANES ? left : LANES) : 0;
+        x[i] = vf_load_part(data + (i < count ? i * stride + p : 0), lanes);
+      }
+    }
+    transpose(x);
+    if (left >= LANES) {
+      UNROLL_LOOP for (i32 j = 0; j < LANES; j++) vf_store(out + (p + j) * width, x[j]);
+    } else {
+      UNROLL_LOOP for (i32 j = 0; j < LANES; j++) {
+        if (j < left) vf_store(out + (p + j) * width, x[j]);
+      }
+    }
+  }
+}
+
+/* Vectors run along the panel: out[p * width + i] = data[p * stride + i]. */
+ALWAYS_INLINE void pack_along(float *out, i64 width, const float *data, i64 stride, i64 count,
+                              i64 k) {
+  if (count >= LANES) {
+    for (i64 p = 0; p < k; p++) vf_store(out + p * width, vf_load(data + p * stride));
+  } else {
+    for (i64 p = 0; p < k; p++) {
+      vf_store(out + p * width, vf_load_part(data + p * stride, count));
+    }
+  }
+}
+
+/* out[p * width + i] = x(i, p), i < count <= width, p < k, zeros for count <= i < width. `width` is a
+ * constant; up to LANES - 1 floats after the panel are overwritten when LANES does not divide it. */
+ALWAYS_INLINE void pack_panel(float *out, i64 width, Matrix x, i64 count, i64 k) {
+  for (i64 i = 0; i < width; i += LANES) {
+    i64 left = count - i, valid = left < LANES ? (left < 0 ? 0 : left) : LANES;
+    if (width - i < LANES && valid > width - i) valid = width - i;
+    const float *data = x.data + (valid > 0 ? i * x.row : 0);
+    if (x.col == 1) {
+      pack_across(out + i, width, data, x.row, valid, k);
+    } else if (x.row == 1) {
+      pack_along(out + i, width, data, x.col, valid, k);
+    } else {
+      for (i64 p = 0; p < k; p++) {
+        vf v = {0};
+        for (i64 j = 0; j < valid; j++) v[j] = data[j * x.row + p * x.col];
+        vf_store(out + i + p * width, v);
+      }
+    }
+  }
+}
+
+void SUFFIX(gemm_pack)(float *panels, Matrix b, i64 k, i64 n) {
+  Matrix columns = {b.data, b.col, b.row};
+  for (i64 j = 0; j < n; j += TILE_COLS) {
+    i64 count = n - j < TILE_COLS ? n - j : TILE_COLS;
+    columns.data = b.data + j * b.col;
+    pack_panel(panels + j * k, TILE_COLS, columns, count, k);
+  }
+}
+
+/* ---- the register tile --------------------------------------------------------------------- */
+
+/* c[rows, vectors * LANES] = alpha * a * b (+ c); a is packed [k, TILE_ROWS], b [k, TILE_COLS]. */
+ALWAYS_INLINE void tile(i32 rows, i32 vectors, i64 k, const float *a, const float *b, float *c,
+                        i64 ldc, float alpha, i32 accumulate) {
+  vf sum[TILE_ROWS][TILE_VECTORS];
+  UNROLL_LOOP for (i32 i = 0; i < rows; i++) {
+    UNROLL_LOOP for (i32 v = 0; v < vectors; v++) sum[i][v] = vf_zero();
+  }
+  for (i64 p = 0; p < k; p++) {
+    vf right[TILE_VECTORS];
+    UNROLL_LOOP for (i32 v = 0; v < vectors; v++) right[v] = vf_load(b + v * LANES);
+    UNROLL_LOOP for (i32 i = 0; i < rows; i++) {
+      vf left = vf_splat(a[i]);
+      UNROLL_LOOP for (i32 v = 0; v < vectors; v++) sum[i][v] = vf_fma(left, right[v], sum[i][v]);
+    }
+    a += TILE_ROWS;
+    b += TILE_COLS;
+  }
+  UNROLL_LOOP for (i32 i = 0; i < rows; i++) {
+    UNROLL_LOOP for (i32 v = 0; v < vectors; v++) {
+      float *to = c + i * ldc + v * LANES;
+      vf y = sum[i][v] * alpha;
+      if (accumulate) y += vf_load(to);
+      vf_store(to, y);
+    }
+  }
+}
+
+typedef void TileFunction(i64 k, const float *a, const float *b, float *c, i64 ldc, float alpha,
+                          i32 accumulate);
+#define TILE(rows, vectors)                                                                       \
+  static void tile_##rows##x##vectors(i64 k, const float *a, const float *b, float *c, i64 ldc, \
+                                      float alpha, i32 accumulate) {                              \
+    tile(rows, vectors, k, a, b, c, ldc, alpha, accumulate);                                      \
+  }
+#define TILES(rows) TILE(rows, 1) TILE(rows, 2)
+#define ENTRY(rows) {tile_##rows##x1, tile_##rows##x2}
+TILES(1) TILES(2) TILES(3) TILES(4)
+#if TILE_ROWS > 4
+TILES(5) TILES(6)
+#endif
+#if TILE_ROWS > 6
+TILES(7) TILES(8) TILES(9) TILES(10) TILES(11) TILES(12) TILES(13) TILES(14)
+#endif
+static TileFunction *const tile_functions[TILE_ROWS][TILE_VECTORS] = {
+    ENTRY(1), ENTRY(2), ENTRY(3), ENTRY(4),
+#if TILE_ROWS > 4
+    ENTRY(5), ENTRY(6),
+#endif
+#if TILE_ROWS > 6
+    ENTRY(7), ENTRY(8), ENTRY(9), ENTRY(10), ENTRY(11), ENTRY(12), ENTRY(13), ENTRY(14),
+#endif
+};
+
+/* ---- panels and epilogue ------------------------------------------------------------------- */
+
+/* Where a product goes: y = gelu?(alpha * product + (accumulate ? partial : 0) + bias) + residual. */
+typedef struct {
+  float *y, *pre;                        /* [m, ld]; pre may be null */
+  const float *bias, *residual, *partial; /* [n], [m, ld], [m, partial_ld]; each may be null */
+  i64 ld, partial_ld;
+  float alpha;
+  i32 gelu;
+} Output;
+
+/* A tile that is in scratch: epilogue and store, `rows` x `cols` at (i0, j0) of the output. */
+static void finish_tile(const Output *out, const float *tile, i64 i0, i64 j0, i64 rows, i64 cols) {
+  for (i64 i = 0; i < rows; i++) {
+    for (i64 j = 0; j < cols; j += LANES) {
+      i64 lanes = cols - j, at = (i0 + i) * out->ld + j0 + j;
+      vf x = vf_load(tile + i * TILE_COLS + j);
+      if (lanes > LANES) lanes = LANES;
+      if (out->partial) {
+        x += vf_load_part(out->partial + (i0 + i) * out->partial_ld + j0 + j, lanes);
+      }
+      if (out->bias) x += vf_load_part(out->bias + j0 + j, lanes);
+      if (out->pre) vf_store_part(out->pre + at, x, lanes);
+      if (out->gelu) x = vf_gelu(x);
+      if (out->residual) x += vf_load_part(out->residual + at, lanes);
+      vf_store_part(out->y + at, x, lanes);
+    }
+  }
+}
+
+/* out = a[m, k] * panels; scratch: gemm_row_floats(k). */
+static void multiply_panels(i64 m, i64 n, i64 k, Matrix a, const float *panels, const Output *out,
+                            float *scratch) {
+  float *edge = scratch, *packed = scratch + TILE_ROWS * TILE_COLS;
+  i64 tiles = (m + TILE_ROWS - 1) / TILE_ROWS;
+  i32 in_place = !out->partial || (out->partial == out->y && out->partial_ld == out->ld);
+  i32 direct = in_place && !out->bias && !out->residual && !out->pre && !out->gelu;
+  for (i64 t = 0; t < tiles; t++) {
+    i64 i = m * t / tiles, rows = m * (t + 1) / tiles - i;
+    Matrix band = {a.data + i * a.row, a.row, a.col};
+    pack_panel(packed, TILE_ROWS, band, rows, k);
+    for (i64 j = 0; j < n; j += TILE_COLS) {
+      i64 cols = n - j < TILE_COLS ? n - j : TILE_COLS;
+      i64 vectors = (cols + LANES - 1) / LANES;
+      TileFunction *function = tile_functions[rows - 1][vectors - 1];
+      if (direct && cols == vectors * LANES) {
+        function(k, packed, panels + j * k, out->y + i * out->ld + j, out->ld, out->alpha,
+                 out->partial != 0);
+      } else {
+        function(k, packed, panels + j * k, edge, TILE_COLS, out->alpha, 0);
+        finish_tile(out, edge, i, j, rows, cols);
+      }
+    }
+  }
+}
+
+void SUFFIX(gemm_panels)(i64 m, i64 n, i64 k, Matrix a, const float *panels, float *c, i64 ldc,
+                         float alpha, i32 accumulate, float *scratch) {
+  Output out = {.y = c, .partial = accumulate ? c : 0, .ld = ldc, .partial_ld = ldc, .alpha = alpha};
+  multiply_panels(m, n, k, a, panels, &out, scratch);
+}
+
+/* ---- blocks -------------------------------------------------------------------------------- */
+
+/* A whole product in GEMM_SCRATCH_BYTES. Between blocks of k the sums wait in y; bias and residual
+ * enter with the first block. A residual after a gelu has to enter with the last one, and when it
+ * shares y's memory the sums wait in scratch instead, in narrower blocks. */
+static void multiply(i64 m, i64 n, i64 k, Matrix a, Matrix b, const Output *out, float *scratch) {
+  float *panels = scratch, *row = scratch + BLOCK_K * BLOCK_N;
+  i64 k_blocks = k > 0 ? (k + BLOCK_K - 1) / BLOCK_K : 1;
+  i32 aside = k_blocks > 1 && out->gelu && out->residual == out->y;
+  i64 m_step = aside ? TILE_ROWS : m, n_step = aside ? BLOCK_N / 2 : BLOCK_N;
+  float *sums = aside ? panels + BLOCK_K * (BLOCK_N / 2) : out->y;
+  for (i64 j = 0; j < n; j += n_step) {
+    i64 cols = n - j < n_step ? n - j : n_step;
+    for (i64 i = 0; i < m; i += m_step) {
+      i64 rows = m - i < m_step ? m - i : m_step, at = i * out->ld + j;
+      for (i64 block = 0; block < k_blocks; block++) {
+        i64 p = k * block / k_blocks, depth = k * (block + 1) / k_blocks - p;
+        i32 first = block == 0, last = block == k_blocks - 1;
+        Matrix left = {a.data + i * a.row + p * a.col, a.row, a.col};
+        Matrix right = {b.data + p * b.row + j * b.col, b.row, b.col};
+        Output part = {.alpha = out->alpha, .ld = out->ld, .gelu = last && out->gelu};
+        part.partial_ld = aside ? BLOCK_N : out->ld;
+        if (!first) part.partial = aside ? sums : out->y + at;
+        if (first && out->partial) part.partial = out->partial + at, part.partial_ld = out->ld;
+        part.y = last || !aside ? out->y + at : sums;
+        if (!last) part.ld = part.partial_ld;
+        if (last && out->pre) part.pre = out->pre + at;
+        if (first && out->bias) part.bias = out->bias + j;
+        if ((out->gelu ? last : first) && out->residual) part.residual = out->residual + at;
+        SUFFIX(gemm_pack)(panels, right, depth, cols);
+        multiply_panels(rows, cols, depth, left, panels, &part, row);
+      }
+    }
+  }
+}
+
+void SUFFIX(gemm_serial)(i64 m, i64 n, i64 k, Matrix a, Matrix b, float *c, i64 ldc, float alpha,
+                         i32 accumulate, float *scratch) {
+  Output out = {.y = c, .partial = accumulate ? c : 0, .ld = ldc, .partial_ld = ldc, .alpha = alpha};
+  multiply(m, n, k, a, b, &out, scratch);
+}
+
+/* ---- the step ------------------------------------------------------------------------------ */
+
+typedef struct {
+  i64 batch, m, n;
+} Range; /* of threads in each direction */
+
+/* How to lay the threads over [batch, m, n]: the slowest thread's work in multiply-adds, packing
+ * counted at 2 * LANES of them per element, is least. */
+static Range thread_grid(i64 threads, const struct matmul_args *args) {
+  Range best = {1, 1, 1};
+  i64 best_cost = -1, panels = (args->n + TILE_COLS - 1) / TILE_COLS;
+  for (i64 over_batch = 1; over_batch <= threads; over_batch++) {
+    if (threads % over_batch || (over_batch > 1 && args->batch == 1)) continue;
+    for (i64 over_m = 1; over_m <= threads / over_batch; over_m++) {
+      if (threads / over_batch % over_m) continue;
+      i64 over_n = threads / over_batch / over_m;
+      i64 batches = (args->batch + over_batch - 1) / over_batch;
+      i64 rows = (args->m + over_m - 1) / over_m;
+      i64 cols = (panels + over_n - 1) / over_n * TILE_COLS;
+      i64 cost = batches * args->k * (rows * cols + 2 * LANES * (rows + cols));
+      if (best_cost >= 0 && cost >= best_cost) continue;
+      best_cost = cost;
+      best = (Range){over_batch, over_m, over_n};
+    }
+  }
+  return best;
+}
+
+void SUFFIX(kernel_matmul)(const Context *ctx, const struct matmul_args *args) {
+  i64 m = args->m, n = args->n, k = args->k;
+  Range grid = thread_grid(ctx->threads, args);
+  i64 at_n = ctx->thread % grid.n, at_m = ctx->thread / grid.n % grid.m;
+  i64 at_batch = ctx->thread / (grid.n * grid.m);
+  i64 panels = (n + TILE_COLS - 1) / TILE_COLS;
+  i64 i = m * at_m / grid.m, rows = m * (at_m + 1) / grid.m - i;
+  i64 j = panels * at_n / grid.n * TILE_COLS, end = panels * (at_n + 1) / grid.n * TILE_COLS;
+  i64 cols = (end < n ? end : n) - j;
+  if (rows <= 0 || cols <= 0) return;
+  i64 last = args->batch * (at_batch + 1) / grid.batch;
+  for (i64 batch = args->batch * at_batch / grid.batch; batch < last; batch++) {
+    const float *a = F32(ctx, args->a) + batch * m * k;
+    const float *b = F32(ctx, args->b) + (args->shared_b ? 0 : batch * k * n);
+    const float *bias = F32(ctx, args->bias), *residual = F32(ctx, args->residual);
+    float *pre = F32(ctx, args->pre);
+    i64 at = batch * m * n + i * n + j;
+    Matrix left = args->trans_a ? (Matrix){a + i, 1, m} : (Matrix){a + i * k, k, 1};
+    Matrix right = args->trans_b ? (Matrix){b + j * k, 1, k} : (Matrix){b + j, n, 1};
+    Output out = {.y = F32(ctx, args->y) + at, .pre = pre ? pre + at : 0, .ld = n, .partial_ld = n};
+    out.bias = bias ? bias + j : 0;
+    out.residual = residual ? residual + at : 0;
+    out.alpha = 1.0f;
+    out.gelu = args->gelu;
+    multiply(rows, cols, k, left, right, &out, (float *)ctx->scratch);
+  }
+}

@@ -1,0 +1,62 @@
+/* gemm.h - the matrix product as building blocks; gemm.c has the kernel and says how it works.
+ *
+ * A Matrix is a view: element (i, j) is data[i * row + j * col]; swap row and col to transpose.
+ * A right-hand side is packed into panels of TILE_COLS columns (panel by panel, row by row within a
+ * panel, the last panel padded with zeros) and may then be used for many left-hand sides.
+ * Every output element is one chain acc = fma(a, b, acc) over k from zero, in every tile shape and
+ * position; so how the output is cut into tiles never shows in the bits.
+ */
+#ifndef THIMBLE_GEMM_H
+#define THIMBLE_GEMM_H
+
+#include "simd.h"
+
+/* The register tile: TILE_ROWS x TILE_VECTORS accumulators, and TILE_VECTORS + 1 for operands. */
+#if LANES == 16
+#define TILE_ROWS 14
+#define TILE_VECTORS 2
+#elif LANES == 8
+#define TILE_ROWS 6
+#define TILE_VECTORS 2
+#else
+#define TILE_ROWS 4
+#define TILE_VECTORS 2
+#endif
+#define TILE_COLS (TILE_VECTORS * LANES)
+
+/* A block of the right-hand side, BLOCK_K x BLOCK_N, stays in the second-level cache. */
+#ifndef BLOCK_K
+#define BLOCK_K 384
+#define BLOCK_N 320
+#endif
+
+/* What one thread needs: a packed block, a packed row of tiles, a tile for edges and epilogues. */
+#define GEMM_SCRATCH_FLOATS \
+  (BLOCK_K * BLOCK_N + BLOCK_K * TILE_ROWS + LANES + TILE_ROWS * TILE_COLS)
+#define GEMM_SCRATCH_BYTES (512 * 1024)
+_Static_assert(GEMM_SCRATCH_FLOATS * 4 <= GEMM_SCRATCH_BYTES, "blocks exceed the promised scratch");
+
+typedef struct {
+  const float *data;
+  i64 row, col;
+} Matrix;
+
+/* Floats that gemm_pack writes for a [k, n] right-hand side. */
+static inline i64 gemm_packed_floats(i64 k, i64 n) {
+  return (n + TILE_COLS - 1) / TILE_COLS * TILE_COLS * k;
+}
+/* Floats of scratch that gemm_panels needs. */
+static inline i64 gemm_row_floats(i64 k) { return TILE_ROWS * k + LANES + TILE_ROWS * TILE_COLS; }
+
+/* panels = packed b, b is [k, n]. */
+void SUFFIX(gemm_pack)(float *panels, Matrix b, i64 k, i64 n);
+
+/* c[m, n] = alpha * a[m, k] * panels + (accumulate ? c : 0); rows of c are ldc floats apart. */
+void SUFFIX(gemm_panels)(i64 m, i64 n, i64 k, Matrix a, const float *panels, float *c, i64 ldc,
+                         float alpha, i32 accumulate, float *scratch);
+
+/* c[m, n] = alpha * a[m, k] * b[k, n] + (accumulate ? c : 0) in GEMM_SCRATCH_BYTES of scratch. */
+void SUFFIX(gemm_serial)(i64 m, i64 n, i64 k, Matrix a, Matrix b, float *c, i64 ldc, float alpha,
+                         i32 accumulate, float *scratch);
+
+#endif

@@ -1,0 +1,100 @@
+/* run.c - the interpreter of a program and the barrier between its steps.
+ *
+ * A step is [opcode, words, argument words...]; its words are the kernel's argument struct. All threads
+ * of an executor run the same words, each does its share of a step, and nobody starts the next step
+ * before everybody has finished this one.
+ */
+#include "kernels.h"
+
+/* Spins before sleeping: steps last from microseconds to milliseconds and partners are rarely late. */
+#define SPINS 4096
+
+static inline void pause_briefly(void) {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
+static void sleep_while(const Context *ctx, i32 *word, i32 value) {
+#if defined(__wasm_atomics__)
+  (void)ctx;
+  __builtin_wasm_memory_atomic_wait32(word, value, -1);
+#else
+  if (ctx->wait) ctx->wait(word, value);
+#endif
+}
+
+static void wake_all(const Context *ctx, i32 *word) {
+#if defined(__wasm_atomics__)
+  (void)ctx;
+  __builtin_wasm_memory_atomic_notify(word, ~0u);
+#else
+  if (ctx->wake) ctx->wake(word);
+#endif
+}
+
+/* The last to arrive resets the count and starts a new generation, which releases the others; the
+ * count is reset first, so a thread that is already at the next barrier counts from zero. */
+void SUFFIX(thimble_barrier)(const Context *ctx) {
+  if (ctx->threads == 1) return;
+  Barrier *barrier = ctx->barrier;
+  i32 generation = __atomic_load_n(&barrier->generation, __ATOMIC_ACQUIRE);
+  if (__atomic_add_fetch(&barrier->arrived, 1, __ATOMIC_ACQ_REL) == ctx->threads) {
+    __atomic_store_n(&barrier->arrived, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&barrier->generation, generation + 1, __ATOMIC_RELEASE);
+    wake_all(ctx, &barrier->generation);
+    return;
+  }
+  for (i32 spin = 0; spin < SPINS; spin++) {
+    if (__atomic_load_n(&barrier->generation, __ATOMIC_ACQUIRE) != generation) return;
+    pause_briefly();
+  }
+  while (__atomic_load_n(&barrier->generation, __ATOMIC_ACQUIRE) == generation) {
+    sleep_while(ctx, &barrier->generation, generation);
+  }
+}
+
+#define DISPATCH(OPCODE, name)                                     \
+  case OPCODE:                                                     \
+    SUFFIX(kernel_##name)(ctx, (const struct name##_args *)words); \
+    break;
+
+static void run_step(const Context *ctx, i32 opcode, const i32 *words) {
+  switch (opcode) {
+    DISPATCH(OP_ADAMW, adamw)
+    DISPATCH(OP_ADD, add)
+    DISPATCH(OP_ATTENTION, attention)
+    DISPATCH(OP_ATTENTION_GRAD, attention_grad)
+    DISPATCH(OP_BROADCAST_TOKENS, broadcast_tokens)
+    DISPATCH(OP_CLIP_SCALE, clip_scale)
+    DISPATCH(OP_CONCAT_TOKENS, concat_tokens)
+    DISPATCH(OP_FILL, fill)
+    DISPATCH(OP_GELU, gelu)
+    DISPATCH(OP_GELU_GRAD, gelu_grad)
+    DISPATCH(OP_LAYERNORM, layernorm)
+    DISPATCH(OP_LAYERNORM_GRAD_INPUT, layernorm_grad_input)
+    DISPATCH(OP_LAYERNORM_GRAD_PARAMS, layernorm_grad_params)
+    DISPATCH(OP_MATMUL, matmul)
+    DISPATCH(OP_MEAN_TOKENS, mean_tokens)
+    DISPATCH(OP_PAD_TOKENS, pad_tokens)
+    DISPATCH(OP_PATCHIFY, patchify)
+    DISPATCH(OP_SGD, sgd)
+    DISPATCH(OP_SLICE_TOKENS, slice_tokens)
+    DISPATCH(OP_SOFTMAX_CROSS_ENTROPY, softmax_cross_entropy)
+    DISPATCH(OP_SOFTMAX_CROSS_ENTROPY_GRAD, softmax_cross_entropy_grad)
+    DISPATCH(OP_SUM_ROWS, sum_rows)
+    DISPATCH(OP_SUM_SQUARES, sum_squares)
+    default:
+      __builtin_trap(); /* program and kernels are of different versions */
+  }
+}
+
+void SUFFIX(thimble_run)(const Context *ctx, const i32 *words) {
+  while (words[0] != OP_END) {
+    run_step(ctx, words[0], words + 2);
+    SUFFIX(thimble_barrier)(ctx);
+    words += 2 + words[1];
+  }
+}

@@ -1,0 +1,175 @@
+/* check.c - the matrix kernels against plain float64 loops, and one, two and four threads bit for bit.
+ * A developer's tool outside the product build; bench.c times what this file has checked.
+ *   make -C kernels/test check
+ */
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness.h"
+#include "../math.h"
+
+static int failures = 0;
+
+static void expect(int good, const char *what, double error) {
+  if (good) return;
+  failures++;
+  if (failures <= 20) printf("FAIL %s: error %.3g\n", what, error);
+}
+
+/* ---- math.h ---------------------------------------------------------------------------------- */
+
+static double phi(double x) { return 0.5 * erfc(-x * 0.70710678118654752); }
+static double gelu64(double x) { return x * phi(x); }
+static double gelu_grad64(double x) { return phi(x) + x * exp(-0.5 * x * x) * 0.3989422804014327; }
+
+static void check_math(void) {
+  double worst[4] = {0, 0, 0, 0};
+  for (double x = -86.9; x < 88.7; x += 0.001) {
+    float at = (float)x;
+    worst[0] = fmax(worst[0], fabs(exp_scalar(at) / exp(at) - 1));
+    double size = fmax(1, fabs(at));
+    worst[2] = fmax(worst[2], fabs(vf_gelu(vf_splat(at))[0] - gelu64(at)) / size);
+    worst[3] = fmax(worst[3], fabs(vf_gelu_grad(vf_splat(at))[0] - gelu_grad64(at)));
+  }
+  for (double x = 1e-44; x < 3e38; x *= 1.0007) {
+    float at = (float)x;
+    worst[1] = fmax(worst[1], fabs(log_scalar(at) - log(at)) / fmax(fabs(log(at)), 1e-30));
+  }
+  const char *names[4] = {"exp", "log", "gelu", "gelu'"};
+  for (int i = 0; i < 4; i++) {
+    expect(worst[i] < 3e-7, names[i], worst[i]);
+    printf("%s %.1e  ", names[i], worst[i]);
+  }
+  printf("\n");
+  expect(exp_scalar(-INFINITY) == 0 && exp_scalar(INFINITY) == INFINITY, "exp(inf)", 0);
+  expect(isnan(exp_scalar(NAN)) && isnan(log_scalar(NAN)), "exp, log of NaN", 0);
+  expect(log_scalar(0) == -INFINITY && log_scalar(INFINITY) == INFINITY, "log(0), log(inf)", 0);
+  expect(isnan(vf_gelu(vf_splat(NAN))[0]) && isnan(vf_gelu_grad(vf_splat(NAN))[0]), "gelu NaN", 0);
+  expect(vf_gelu(vf_splat(INFINITY))[0] == INFINITY, "gelu(inf)", 0);
+}
+
+/* ---- matmul ---------------------------------------------------------------------------------- */
+
+typedef struct {
+  int batch, m, n, k, trans_a, trans_b, shared_b, bias, residual, gelu, pre; /* residual 2: in place */
+} Case;
+
+static void matmul64(const Case *c, const Arena *arena, const struct matmul_args *args, double *y,
+                     double *pre, double *scale) {
+  const float *a = at(arena, args->a), *b = at(arena, args->b), *bias = at(arena, args->bias);
+  const float *residual = at(arena, args->residual);
+  for (int s = 0; s < c->batch; s++) {
+    for (int i = 0; i < c->m; i++) {
+      for (int j = 0; j < c->n; j++) {
+        double sum = bias ? bias[j] : 0, size = fabs(sum) + 1;
+        for (int p = 0; p < c->k; p++) {
+          const float *as = a + (size_t)s * c->m * c->k;
+          const float *bs = b + (c->shared_b ? 0 : (size_t)s * c->k * c->n);
+          double term = (double)as[c->trans_a ? p * c->m + i : i * c->k + p] *
+                        bs[c->trans_b ? j * c->k + p : p * c->n + j];
+          sum += term;
+          size += fabs(term);
+        }
+        size_t index = ((size_t)s * c->m + i) * c->n + j;
+        pre[index] = sum;
+        if (c->gelu) sum = gelu64(sum);
+        y[index] = sum + (residual ? residual[index] : 0);
+        scale[index] = size;
+      }
+    }
+  }
+}
+
+static void check_matmul(const Case *c) {
+  Arena arena = arena_new();
+  size_t out = (size_t)c->batch * c->m * c->n;
+  struct matmul_args args = {.batch = c->batch, .m = c->m, .n = c->n, .k = c->k,
+                             .trans_a = c->trans_a, .trans_b = c->trans_b,
+                             .shared_b = c->shared_b, .gelu = c->gelu};
+  args.a = arena_random(&arena, (size_t)c->batch * c->m * c->k);
+  args.b = arena_random(&arena, (size_t)(c->shared_b ? 1 : c->batch) * c->k * c->n);
+  args.bias = c->bias ? arena_random(&arena, c->n) : -1;
+  args.residual = c->residual ? arena_random(&arena, out) : -1;
+  args.pre = c->pre ? arena_random(&arena, out) : -1;
+  args.y = c->residual == 2 ? args.residual : arena_random(&arena, out);
+  int guard = arena_random(&arena, 16);
+  double *y = malloc(out * 8), *pre = malloc(out * 8), *scale = malloc(out * 8);
+  matmul64(c, &arena, &args, y, pre, scale);
+  float *start = malloc(arena.used), *first = 0;
+  memcpy(start, arena.base, arena.used);
+  char name[200];
+  snprintf(name, sizeof name, "matmul batch %d m %d n %d k %d ta %d tb %d shared %d bias %d "
+           "residual %d gelu %d pre %d", c->batch, c->m, c->n, c->k, c->trans_a, c->trans_b,
+           c->shared_b, c->bias, c->residual, c->gelu, c->pre);
+  for (int threads = 1; threads <= 4; threads *= 2) {
+    memcpy(arena.base, start, arena.used);
+    run_threads(&arena, threads, (Kernel)SUFFIX(kernel_matmul), &args);
+    double worst = 0;
+    for (size_t i = 0; i < out; i++) {
+      double limit = 2e-6 * scale[i];
+      double error = fabs(at(&arena, args.y)[i] - y[i]) / limit;
+      if (c->pre) error = fmax(error, fabs(at(&arena, args.pre)[i] - pre[i]) / limit);
+      if (!(error <= worst)) worst = error;
+    }
+    expect(worst <= 1, name, worst);
+    expect(memcmp(at(&arena, guard), (char *)start + (size_t)guard * 64, 64) == 0, name, -1);
+    if (threads == 1) {
+      first = malloc(arena.used);
+      memcpy(first, arena.base, arena.used);
+    }
+    expect(memcmp(first, arena.base, arena.used) == 0, name, -threads);
+  }
+  free(first), free(start), free(y), free(pre), free(scale);
+  arena_free(&arena);
+}
+
+static int random_size(int limit) { return 1 + (int)(next_random() % (unsigned)limit); }
+
+static void check_matmuls(void) {
+  for (int i = 0; i < 600; i++) {
+    Case c = {1 + i % 3, random_size(70), random_size(70), random_size(70), i & 1, i >> 1 & 1};
+    c.shared_b = i >> 2 & 1;
+    c.bias = i >> 3 & 1;
+    c.gelu = next_random() % 3 == 0;
+    c.residual = (int)(next_random() % 3);
+    c.pre = c.gelu && next_random() % 2;
+    check_matmul(&c);
+  }
+  for (int i = 0; i < 48; i++) {
+    Case c = {1, 1 + i * 7, random_size(700), 300 + i * 40, i & 1, i >> 1 & 1};
+    c.gelu = i % 3 == 0;
+    c.residual = i % 4 % 3;
+    c.bias = i % 5 == 0;
+    c.pre = c.gelu && i % 2;
+    check_matmul(&c);
+  }
+}
+
+static void check_matmul_nan(void) {
+  Arena arena = arena_new();
+  struct matmul_args args = {.batch = 1, .m = 9, .n = 33, .k = 5, .bias = -1, .residual = -1,
+                             .pre = -1, .gelu = 1};
+  args.a = arena_random(&arena, 9 * 5);
+  args.b = arena_random(&arena, 5 * 33);
+  args.y = arena_random(&arena, 9 * 33);
+  at(&arena, args.a)[3 * 5 + 2] = NAN;
+  at(&arena, args.a)[4 * 5 + 2] = INFINITY;
+  run_threads(&arena, 2, (Kernel)SUFFIX(kernel_matmul), &args);
+  const float *y = at(&arena, args.y), *b = at(&arena, args.b);
+  for (int j = 0; j < 33; j++) {
+    expect(isnan(y[3 * 33 + j]) && !isnan(y[2 * 33 + j]), "matmul keeps NaN in its row", j);
+    expect(y[4 * 33 + j] == (b[2 * 33 + j] > 0 ? INFINITY : 0), "matmul gelu of infinity", j);
+  }
+  arena_free(&arena);
+}
+
+int main(void) {
+  check_math();
+  check_matmuls();
+  check_matmul_nan();
+  printf(failures ? "%d FAILURES\n" : "all checks pass (%d failures)\n", failures);
+  return failures > 0;
+}
