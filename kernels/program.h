@@ -2,57 +2,167 @@
 #ifndef THIMBLE_PROGRAM_H
 #define THIMBLE_PROGRAM_H
 
-/* Each struct is a step's argument words: inputs, outputs, workspace, then scalars. Operands are offsets in units of
- * 64 bytes, -1 when absent. A step is [opcode, words in the struct, words...]; OP_END ends an entry. */
+/* A step is [opcode, words in the struct, words...]; OP_END ends an entry. Each struct is a step's
+ * argument words: inputs, outputs, workspace, then scalars. Operands and the workspace are offsets
+ * in units of 64 bytes, -1 when absent. */
 enum {
   OP_END = 0,
-  OP_ADAMW = 1,
-  OP_ADD = 2,
-  OP_ATTENTION = 3,
-  OP_ATTENTION_GRAD = 4,
-  OP_BROADCAST_TOKENS = 5,
-  OP_CLIP_SCALE = 6,
-  OP_CONCAT_TOKENS = 7,
-  OP_FILL = 8,
-  OP_GELU = 9,
-  OP_GELU_GRAD = 10,
-  OP_LAYERNORM = 11,
-  OP_LAYERNORM_GRAD_INPUT = 12,
-  OP_LAYERNORM_GRAD_PARAMS = 13,
-  OP_MATMUL = 14,
-  OP_MEAN_TOKENS = 15,
-  OP_PAD_TOKENS = 16,
-  OP_PATCHIFY = 17,
-  OP_SGD = 18,
-  OP_SLICE_TOKENS = 19,
-  OP_SOFTMAX_CROSS_ENTROPY = 20,
-  OP_SOFTMAX_CROSS_ENTROPY_GRAD = 21,
-  OP_SUM_ROWS = 22,
-  OP_SUM_SQUARES = 23
+  OP_ACCUMULATE = 1,
+  OP_ADAMW = 2,
+  OP_ADD = 3,
+  OP_ATTENTION = 4,
+  OP_ATTENTION_GRAD = 5,
+  OP_BROADCAST_TOKENS = 6,
+  OP_CLIP_SCALE = 7,
+  OP_CONCAT_TOKENS = 8,
+  OP_FILL = 9,
+  OP_GELU = 10,
+  OP_GELU_GRAD = 11,
+  OP_LAYERNORM = 12,
+  OP_LAYERNORM_GRAD_INPUT = 13,
+  OP_LAYERNORM_GRAD_PARAMS = 14,
+  OP_MATMUL = 15,
+  OP_MEAN_TOKENS = 16,
+  OP_PAD_TOKENS = 17,
+  OP_PATCHIFY = 18,
+  OP_SGD = 19,
+  OP_SLICE_TOKENS = 20,
+  OP_SOFTMAX_CROSS_ENTROPY = 21,
+  OP_SOFTMAX_CROSS_ENTROPY_GRAD = 22,
+  OP_SUM_ROWS = 23,
+  OP_SUM_SQUARES = 24
 };
 
-struct adamw_args { int param, grad, m, v, lr, correction, scale, param_out, m_out, v_out, count; float beta1, beta2, eps, weight_decay; };
-struct add_args { int a, b, y, count, period; };
-struct attention_args { int qkv, y, lse, batch, tokens, heads, head_dim, tile; float scale; };
-struct attention_grad_args { int qkv, y, lse, dy, dqkv, batch, tokens, heads, head_dim, tile; float scale; };
-struct broadcast_tokens_args { int x, y, batch, tokens, dim; float scale; };
-struct clip_scale_args { int total, scale; float max_norm; };
-struct concat_tokens_args { int a, b, y, batch, tokens_a, tokens_b, dim, shared_a; };
-struct fill_args { int y, count; float value; };
-struct gelu_args { int x, y, count; };
-struct gelu_grad_args { int x, dy, dx, count; };
-struct layernorm_args { int x, gamma, beta, y, mean, rstd, rows, cols; float eps; };
-struct layernorm_grad_input_args { int x, gamma, mean, rstd, dy, residual, dx, rows, cols; };
-struct layernorm_grad_params_args { int x, mean, rstd, dy, dgamma, dbeta, workspace, rows, cols; };
-struct matmul_args { int a, b, bias, residual, y, pre, batch, m, n, k, trans_a, trans_b, shared_b, gelu; };
-struct mean_tokens_args { int x, y, batch, tokens, dim; };
-struct pad_tokens_args { int x, y, batch, tokens, start, count, dim; };
-struct patchify_args { int x, y, batch, channels, height, width, patch, inverse; };
-struct sgd_args { int param, grad, lr, velocity, scale, param_out, velocity_out, count; float momentum; int nesterov; float weight_decay; };
-struct slice_tokens_args { int x, y, batch, tokens, start, count, dim; };
-struct softmax_cross_entropy_args { int logits, labels, loss, rows, cols; float smoothing; };
-struct softmax_cross_entropy_grad_args { int logits, labels, dloss, dlogits, rows, cols; float smoothing; };
-struct sum_rows_args { int x, y, workspace, rows, cols; };
-struct sum_squares_args { int x, total, y, workspace, count; };
+/* acc ← acc + x */
+struct accumulate_args {
+  int acc, x, y, count;
+};
+
+/* p ← (1 − lr · weightDecay) · p − lr · correction[0] · m / (√v · correction[1] + eps) */
+struct adamw_args {
+  int param, grad, m, v, lr, correction, scale, param_out, m_out, v_out, count;
+  float beta1, beta2, eps, weight_decay;
+};
+
+/* y[i] = a[i] + b[i mod period] */
+struct add_args {
+  int a, b, y, count, period;
+};
+
+/* y = softmax(q kᵀ/√headDim) v per head; lse = log Σ exp of each row of scores */
+struct attention_args {
+  int qkv, y, lse, batch, tokens, heads, head_dim, tile;
+  float scale;
+};
+
+/* ds = p ∘ (dy vᵀ − Δ), dq = scale · ds k, dk = scale · dsᵀ q, dv = pᵀ dy per head */
+struct attention_grad_args {
+  int qkv, y, lse, dy, dqkv, batch, tokens, heads, head_dim, tile;
+  float scale;
+};
+
+/* y[b,n,d] = scale · x[b,d] */
+struct broadcast_tokens_args {
+  int x, y, batch, tokens, dim;
+  float scale;
+};
+
+/* scale = min(1, maxNorm / (√total + 1e-6)) */
+struct clip_scale_args {
+  int total, scale;
+  float max_norm;
+};
+
+/* y[b] = [a[b] ; b[b]] along the tokens */
+struct concat_tokens_args {
+  int a, b, y, batch, tokens_a, tokens_b, dim, shared_a;
+};
+
+/* y[i] = value, written over x */
+struct fill_args {
+  int x, y, count;
+  float value;
+};
+
+/* y = x · Φ(x) */
+struct gelu_args {
+  int x, y, count;
+};
+
+/* dx = dy · (Φ(x) + x · φ(x)) */
+struct gelu_grad_args {
+  int x, dy, dx, count;
+};
+
+/* y = (x − mean) · rstd · γ + β per row, rstd = 1/√(variance + eps) */
+struct layernorm_args {
+  int x, gamma, beta, y, mean, rstd, rows, cols;
+  float eps;
+};
+
+/* dx = rstd · (g − mean(g) − x̂ · mean(g · x̂)) + residual, g = dy · γ */
+struct layernorm_grad_input_args {
+  int x, gamma, mean, rstd, dy, residual, dx, rows, cols;
+};
+
+/* dγ[c] = Σᵣ dy[r,c] · x̂[r,c]; dβ[c] = Σᵣ dy[r,c] */
+struct layernorm_grad_params_args {
+  int x, mean, rstd, dy, dgamma, dbeta, workspace, rows, cols;
+};
+
+/* y = gelu?(op(a) · op(b) + bias) + residual; pre is the value before gelu */
+struct matmul_args {
+  int a, b, bias, residual, y, pre, batch, m, n, k, trans_a, trans_b, shared_b, gelu;
+};
+
+/* y[b,d] = 1/N Σₙ x[b,n,d] */
+struct mean_tokens_args {
+  int x, y, batch, tokens, dim;
+};
+
+/* y[b,start+n,d] = x[b,n,d], zero elsewhere */
+struct pad_tokens_args {
+  int x, y, batch, tokens, start, count, dim;
+};
+
+/* y[b, r·W/p + s, (c·p + i)·p + j] = x[b, c, r·p + i, s·p + j], or its inverse */
+struct patchify_args {
+  int x, y, batch, channels, height, width, patch, inverse;
+};
+
+/* g = scale · grad + weightDecay · p; v ← momentum · v + g; p ← p − lr · v */
+struct sgd_args {
+  int param, grad, lr, velocity, scale, param_out, velocity_out, count;
+  float momentum;
+  int nesterov;
+  float weight_decay;
+};
+
+/* y[b,n,d] = x[b,start+n,d] */
+struct slice_tokens_args {
+  int x, y, batch, tokens, start, count, dim;
+};
+
+/* loss = mean over rows of −Σ_c target[c] · log softmax(logits)[c] */
+struct softmax_cross_entropy_args {
+  int logits, labels, loss, rows, cols;
+  float smoothing;
+};
+
+/* dlogits = dloss/B · (softmax(logits) − target) */
+struct softmax_cross_entropy_grad_args {
+  int logits, labels, dloss, dlogits, rows, cols;
+  float smoothing;
+};
+
+/* y[c] = Σᵣ x[r,c] */
+struct sum_rows_args {
+  int x, y, workspace, rows, cols;
+};
+
+/* y = total + Σᵢ x[i]² */
+struct sum_squares_args {
+  int x, total, y, workspace, count;
+};
 
 #endif

@@ -1,6 +1,6 @@
 /**
- * AdamW, as in torch.optim.AdamW. The bias corrections depend on the step number, which a static program
- * does not know, so the host writes them like the learning rate.
+ * AdamW, as in torch.optim.AdamW. The bias corrections depend on the step number, which a static
+ * program does not know, so the host writes them like the learning rate.
  *
  * Reference: Loshchilov, Hutter, "Decoupled Weight Decay Regularization", 2019 (arXiv:1711.05101),
  * algorithm 2.
@@ -17,9 +17,9 @@ export type AdamwParams = {
 };
 
 /**
- * g = scale · grad; p ← (1 − lr · weightDecay) · p; m ← β₁ · m + (1 − β₁) · g; v ← β₂ · v + (1 − β₂) · g²;
- * p ← p − lr · correction[0] · m / (√v · correction[1] + eps), where at step t (from 1) correction is
- * [1/(1 − β₁ᵗ), 1/√(1 − β₂ᵗ)].
+ * g = scale · grad; p ← (1 − lr · weightDecay) · p; m ← β₁ · m + (1 − β₁) · g; v ← β₂ · v + (1 −
+ * β₂) · g²; p ← p − lr · correction[0] · m / (√v · correction[1] + eps), where at step t (from 1)
+ * correction is [1/(1 − β₁ᵗ), 1/√(1 − β₂ᵗ)].
  */
 export const adamw: Op<
   AdamwParams,

@@ -5,7 +5,7 @@ import { reshaped } from './reshape.js';
 import { expectForm, type NoParams } from './shapes.js';
 import { sumRows } from './sum-rows.js';
 
-/** y[i] = a[i] + b[i mod |b|]; without its leading ones, b's shape ends a's: [1, N, D] onto [B, N, D]. */
+/** y[i] = a[i] + b[i mod |b|]; b's shape, leading ones aside, ends a's: [1, N, D] onto [B, N, D]. */
 export const add: Op<NoParams, 'a' | 'b', never, 'y', never> = {
   name: 'add',
   summary: 'y[i] = a[i] + b[i mod period]',

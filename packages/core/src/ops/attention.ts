@@ -1,6 +1,6 @@
 /**
- * Multi-head self-attention from packed queries, keys and values. The N×N weights are never stored: the
- * log-sum-exp of every row of scores is saved and the gradient computes the weights again.
+ * Multi-head self-attention from packed queries, keys and values. The N×N weights are never stored:
+ * the log-sum-exp of every row of scores is saved and the gradient computes the weights again.
  *
  * Layout of qkv as in timm: [B, N, 3, heads, headDim] folded to [B, N, 3D], D = heads · headDim.
  * Reference: Vaswani et al., "Attention Is All You Need", 2017 (arXiv:1706.03762), equation 1.

@@ -1,4 +1,7 @@
-/** Tokens of a followed by tokens of b; a may be one row of tokens shared by all images (class token). */
+/**
+ * Tokens of a followed by tokens of b; a may be one row of tokens shared by all images (class
+ * token).
+ */
 import { f32 } from '../ir/types.js';
 import { expectShape, type Op } from './op.js';
 import { reshaped } from './reshape.js';

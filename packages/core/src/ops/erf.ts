@@ -1,6 +1,6 @@
 /**
- * The error function in float64, for the reference of GELU. Series for small |x|, continued fraction for
- * large |x|; relative error below 1e-15 against 50-digit values (test/erf.test.ts).
+ * The error function in float64, for the reference of GELU. Series for small |x|, continued
+ * fraction for large |x|; relative error below 1e-15 against 50-digit values (test/erf.test.ts).
  */
 
 const SQRT_PI = Math.sqrt(Math.PI);

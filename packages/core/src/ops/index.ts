@@ -1,6 +1,6 @@
 /**
- * The op registry. To be listed is to be tested: every op here is checked against its reference on every
- * executor, and its gradient against central differences, from its own samples.
+ * The op registry. To be listed is to be tested: every op here is checked against its reference on
+ * every executor, and its gradient against central differences, from its own samples.
  */
 import { GraphError, UnknownNameError } from '../errors.js';
 import { accumulate } from './accumulate.js';
@@ -79,7 +79,9 @@ export function opNamed(name: string): AnyOp {
   });
 }
 
-/** Opcode of an op in a Program, from 1; 0 ends an entry. Throws for a view, which has no kernel. */
+/**
+ * Opcode of an op in a Program, from 1; 0 ends an entry. Throws for a view, which has no kernel.
+ */
 export function opcodeOf(name: string): number {
   const index = KERNEL_OPS.indexOf(opNamed(name));
   if (index >= 0) return index + 1;

@@ -4,8 +4,9 @@ import type { Op } from './op.js';
 import { expectForm, expectType, lastOf, rowsOf, type NoParams } from './shapes.js';
 
 /**
- * dx = rstd · (g − mean(g) − x̂ · mean(g · x̂)) + residual, with g = dy · γ and x̂ = (x − mean) · rstd per
- * row. `residual` is the gradient that arrives past the layer norm, added here to save a pass over memory.
+ * dx = rstd · (g − mean(g) − x̂ · mean(g · x̂)) + residual, with g = dy · γ and x̂ = (x − mean) ·
+ * rstd per row. `residual` is the gradient that arrives past the layer norm, added here to save a
+ * pass over memory.
  */
 export const layernormGradInput: Op<
   NoParams,

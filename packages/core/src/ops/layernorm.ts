@@ -1,6 +1,6 @@
 /**
- * Layer normalisation over the last axis. The mean and the reciprocal standard deviation of every row are
- * outputs because the gradient reads them.
+ * Layer normalisation over the last axis. The mean and the reciprocal standard deviation of every
+ * row are outputs because the gradient reads them.
  *
  * Reference: Ba, Kiros, Hinton, "Layer Normalization", 2016 (arXiv:1607.06450), equation 4.
  */
@@ -16,7 +16,9 @@ export type LayernormParams = {
   readonly eps: number;
 };
 
-/** y = (x − mean) · rstd · γ + β, with rstd = 1/√(variance + eps); x [..., D], mean and rstd [...]. */
+/**
+ * y = (x − mean) · rstd · γ + β, with rstd = 1/√(variance + eps); x [..., D], mean and rstd [...].
+ */
 export const layernorm: Op<
   LayernormParams,
   'x' | 'gamma' | 'beta',

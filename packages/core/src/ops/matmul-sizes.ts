@@ -1,12 +1,13 @@
 /**
- * How matmul reads its operands as matrices: op(a) is [m, k], op(b) is [k, n]. |L| is the product of L.
+ * How matmul reads its operands as matrices: op(a) is [m, k], op(b) is [k, n]; |L| multiplies the
+ * extents L.
  *
- *   batched      a [...L, m, k], b [...L, k, n], each with its last two axes swapped when transposed;
+ *   batched      a [...L, m, k], b [...L, k, n], the last two axes swapped when transposed;
  *                y [...L, m, n].
- *   not batched  one product, with axes folded:
+ *   not batched  one product, with axes folded.
  *                a [...L, k]: m = |L|, y [...L, n]; transA: a [...L, m], k = |L|, y [m, n].
- *                b [first, ...R] is the matrix [first, |R|], so that a convolution kernel [O, C, p, p] is
- *                [O, C·p·p]; but with transA and not transB, b [...L, n] folds like a does.
+ *                b [first, ...R] is the matrix [first, |R|], so that a convolution kernel
+ *                [O, C, p, p] is [O, C·p·p]; with transA only, b [...L, n] folds like a.
  */
 import { elements, type Shape } from '../ir/types.js';
 import { lastOf, rowsOf } from './shapes.js';

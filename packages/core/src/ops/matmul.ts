@@ -1,7 +1,7 @@
 /**
- * Matrix product with everything that is cheap to do to its result while it is in registers: bias, GELU,
- * residual. Linear layers, patch embedding, weight gradients and batched products are all this op; how its
- * operands are read as matrices is in matmul-sizes.ts.
+ * Matrix product with everything that is cheap to do to its result while it is in registers: bias,
+ * GELU, residual. Linear layers, patch embedding, weight gradients and batched products are all
+ * this op; how its operands are read as matrices is in matmul-sizes.ts.
  */
 import { GraphError } from '../errors.js';
 import type { Value } from '../ir/graph.js';
@@ -155,7 +155,7 @@ function product(
   transB: boolean,
 ): Value {
   const { batched } = params;
-  // Only aᵀ · bᵀ with folded axes needs its operands as plain matrices; every other form folds by itself.
+  // aᵀ · bᵀ with folded axes needs its operands as plain matrices; every other form folds by itself.
   const matrix = (value: Value) => {
     if (batched || !(params.transA && params.transB)) return value;
     const { shape } = value.type;

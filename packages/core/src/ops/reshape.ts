@@ -1,7 +1,8 @@
 /**
  * The same elements under another shape: a view, so it costs neither memory nor time.
  *
- * The shape travels as text (`8,197,192`) because params are plain scalars; `reshapeParams` writes it.
+ * The shape travels as text (`8,197,192`) because params are plain scalars; `reshapeParams` writes
+ * it.
  */
 import { elements, f32, typeText, type Shape } from '../ir/types.js';
 import type { Value } from '../ir/graph.js';

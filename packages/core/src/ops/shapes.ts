@@ -33,8 +33,8 @@ export function columnSumBytes(cols: number): number {
 }
 
 /**
- * Checks dtype and rank against a form such as `f32[B,N,D]`; `f32[...,D]` allows any leading axes. The
- * letters are only names, for the error. Every extent must be a positive integer.
+ * Checks dtype and rank against a form such as `f32[B,N,D]`; `f32[...,D]` allows any leading axes.
+ * The letters are only names, for the error. Every extent must be a positive integer.
  */
 export function expectForm(at: string, operand: string, type: TensorType, form: string): void {
   const [dtype, inside] = form.slice(0, -1).split('[');
@@ -71,8 +71,8 @@ export function expectInteger(at: string, param: string, value: number, minimum:
 }
 
 /**
- * Outputs such as saved statistics have no derivative here: a loss that depends on one is refused, because
- * leaving the term out would give a wrong gradient without a word.
+ * Outputs such as saved statistics have no derivative here: a loss that depends on one is refused,
+ * because leaving the term out would give a wrong gradient without a word.
  */
 export function refuseGradients(
   op: string,
@@ -84,7 +84,7 @@ export function refuseGradients(
     if (!grad) continue;
     throw new GraphError({
       where: `gradient of ${op}`,
-      expected: `a loss that does not depend on "${name}", which is only saved for the backward pass`,
+      expected: `a loss that does not depend on "${name}", which is saved for the backward pass`,
       got: `the gradient ${grad.name}`,
       todo: 'Compute the quantity from the other outputs',
     });

@@ -10,8 +10,8 @@ export type CrossEntropyParams = {
 };
 
 /**
- * dz[b,c] = dloss/B · (p[b,c] − t[b,c]), p = softmax(z), t = (1 − s) · [c = label] + s/C. A row whose
- * label is no class is NaN.
+ * dz[b,c] = dloss/B · (p[b,c] − t[b,c]), p = softmax(z), t = (1 − s) · [c = label] + s/C. A row
+ * whose label is no class is NaN.
  */
 export const softmaxCrossEntropyGrad: Op<
   CrossEntropyParams,

@@ -1,6 +1,6 @@
 /**
- * Classification loss: mean cross-entropy of softmax(logits) against labels, with label smoothing as in
- * torch.nn.functional.cross_entropy. A label that is no class makes the loss NaN.
+ * Classification loss: mean cross-entropy of softmax(logits) against labels, with label smoothing
+ * as in torch.nn.functional.cross_entropy. A label that is no class makes the loss NaN.
  */
 import { elements, f32, i32 } from '../ir/types.js';
 import { logSumExp } from './log-sum-exp.js';

@@ -1,4 +1,4 @@
-/** Sum over leading axes: the gradient of a bias, of a position embedding, of anything that was repeated. */
+/** Sum over leading axes: the gradient of whatever was repeated, such as a bias. */
 import { elements, f32 } from '../ir/types.js';
 import { broadcastTokens } from './broadcast-tokens.js';
 import { expectShape, type Op } from './op.js';
