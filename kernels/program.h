@@ -165,4 +165,31 @@ struct sum_squares_args {
   int x, total, y, workspace, count;
 };
 
+/* DO(opcode, name) for every op. */
+#define THIMBLE_OPS(DO) \
+  DO(OP_ACCUMULATE, accumulate) \
+  DO(OP_ADAMW, adamw) \
+  DO(OP_ADD, add) \
+  DO(OP_ATTENTION, attention) \
+  DO(OP_ATTENTION_GRAD, attention_grad) \
+  DO(OP_BROADCAST_TOKENS, broadcast_tokens) \
+  DO(OP_CLIP_SCALE, clip_scale) \
+  DO(OP_CONCAT_TOKENS, concat_tokens) \
+  DO(OP_FILL, fill) \
+  DO(OP_GELU, gelu) \
+  DO(OP_GELU_GRAD, gelu_grad) \
+  DO(OP_LAYERNORM, layernorm) \
+  DO(OP_LAYERNORM_GRAD_INPUT, layernorm_grad_input) \
+  DO(OP_LAYERNORM_GRAD_PARAMS, layernorm_grad_params) \
+  DO(OP_MATMUL, matmul) \
+  DO(OP_MEAN_TOKENS, mean_tokens) \
+  DO(OP_PAD_TOKENS, pad_tokens) \
+  DO(OP_PATCHIFY, patchify) \
+  DO(OP_SGD, sgd) \
+  DO(OP_SLICE_TOKENS, slice_tokens) \
+  DO(OP_SOFTMAX_CROSS_ENTROPY, softmax_cross_entropy) \
+  DO(OP_SOFTMAX_CROSS_ENTROPY_GRAD, softmax_cross_entropy_grad) \
+  DO(OP_SUM_ROWS, sum_rows) \
+  DO(OP_SUM_SQUARES, sum_squares)
+
 #endif

@@ -42,6 +42,7 @@ export function programHeader(): string {
     `enum {\n${['  OP_END = 0', ...opcodes].join(',\n')}\n};`,
     '',
     ...ops.map((op) => `${comment(op.summary)}\n${struct(op)}\n`),
+    `${opList(ops)}\n`,
     '#endif\n',
   ].join('\n');
 }
@@ -51,6 +52,12 @@ function struct(op: KernelOp): string {
     ({ kind, names }) => `${wrap(`  ${kind} ${names.join(', ')};`, '      ')}\n`,
   );
   return `struct ${op.name}_args {\n${lines.join('')}};`;
+}
+
+/** A macro that applies another one to every op, so that C needs no list of ops of its own. */
+function opList(ops: readonly KernelOp[]): string {
+  const lines = ops.map((op) => `  DO(OP_${op.name.toUpperCase()}, ${op.name})`);
+  return ['/* DO(opcode, name) for every op. */\n#define THIMBLE_OPS(DO)', ...lines].join(' \\\n');
 }
 
 function fieldsOf(op: KernelOp): readonly Field[] {
