@@ -1,0 +1,350 @@
+/* addon.c - the engine as a JavaScript class; index.ts holds its TypeScript declaration.
+ *
+ *   new Engine(arenaBytes, scratchBytes, threads, variant)
+ *   addEntry(words: Int32Array): number       write(offset, data)   read(offset, into)
+ *   run(entry): Promise<void>                 profile(entry): Promise<number[]>   dispose()
+ *   variants: string[]                        those that this machine can run, fastest first
+ *
+ * Every argument is checked here, whoever calls: a wrong one is a JavaScript exception, never a crash.
+ * A run happens on one of libuv's worker threads, as thread 0 of the pool, so the event loop goes on. While it
+ * does, the engine refuses everything else. An engine that JavaScript forgets, or that is left when its
+ * environment ends, is closed by the finaliser; a run holds a strong reference, so it never loses its engine.
+ */
+#include <node_api.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine.h"
+
+enum { MAX_ARGUMENTS = 4, NAME_BYTES = 16, MESSAGE_BYTES = 160 };
+
+/* Offsets travel to the kernels as int32 in units of ALIGNMENT. */
+#define MAX_BYTES ((double)INT32_MAX * ALIGNMENT)
+
+typedef enum { OPEN, RUNNING, DISPOSED } State;
+
+typedef struct {
+  Engine engine;
+  State state;
+  napi_ref self; /* weak; strong during a run */
+  napi_async_work work;
+  napi_deferred deferred;
+  const Entry *entry;
+  i32 *singleSteps; /* profile only, as ms */
+  double *ms;
+} Handle;
+
+/* The JavaScript call being served. */
+typedef struct {
+  napi_env env;
+  napi_value this;
+  napi_value arguments[MAX_ARGUMENTS];
+  Handle *handle;
+} Call;
+
+static napi_value fail(napi_env env, const char *message) {
+  bool pending = false;
+  napi_is_exception_pending(env, &pending);
+  if (!pending) napi_throw_error(env, NULL, message);
+  return NULL;
+}
+
+static napi_value fail_argument(napi_env env, const char *name, const char *expected) {
+  char message[MESSAGE_BYTES];
+  snprintf(message, sizeof message, "%s: expected %s", name, expected);
+  napi_throw_range_error(env, NULL, message);
+  return NULL;
+}
+
+/* Reads `this` and the arguments of a method; throws and returns false unless the engine is free. */
+static bool begin(napi_env env, napi_callback_info info, Call *call) {
+  size_t count = MAX_ARGUMENTS;
+  call->env = env;
+  void *handle = NULL;
+  if (napi_get_cb_info(env, info, &count, call->arguments, &call->this, NULL) != napi_ok ||
+      napi_unwrap(env, call->this, &handle) != napi_ok) {
+    fail(env, "this: expected an Engine");
+    return false;
+  }
+  call->handle = handle;
+  if (call->handle->state == OPEN) return true;
+  fail(env, call->handle->state == RUNNING ? "a run of this engine is under way"
+                                           : "this engine was disposed of");
+  return false;
+}
+
+/* An argument that is a whole number in [0, limit] and a multiple of `unit`; throws otherwise. */
+static bool whole(const Call *call, i32 index, const char *name, double unit, double limit,
+                  usize *result) {
+  double value = -1;
+  if (napi_get_value_double(call->env, call->arguments[index], &value) == napi_ok &&
+      value >= 0 && value <= limit && value == unit * (double)(int64_t)(value / unit)) {
+    *result = (usize)value;
+    return true;
+  }
+  char expected[MESSAGE_BYTES / 2];
+  snprintf(expected, sizeof expected, "a multiple of %.0f from 0 to %.0f", unit, limit);
+  fail_argument(call->env, name, expected);
+  return false;
+}
+
+/* A Float32Array or Int32Array argument; throws otherwise. */
+static bool words_of(const Call *call, i32 index, const char *name, bool integers, void **data,
+                     usize *count) {
+  napi_typedarray_type type = napi_uint8_array;
+  bool is_array = false;
+  napi_is_typedarray(call->env, call->arguments[index], &is_array);
+  if (is_array &&
+      napi_get_typedarray_info(call->env, call->arguments[index], &type, count, data, NULL, NULL) ==
+          napi_ok &&
+      (type == napi_int32_array || (type == napi_float32_array && !integers))) {
+    return true;
+  }
+  fail_argument(call->env, name, integers ? "an Int32Array" : "a Float32Array or an Int32Array");
+  return false;
+}
+
+static bool entry_of(const Call *call, const Entry **entry) {
+  const Engine *engine = &call->handle->engine;
+  usize index = 0;
+  if (!whole(call, 0, "entry", 1, (double)engine->entryCount - 1, &index)) return false;
+  *entry = &engine->entries[index];
+  return true;
+}
+
+/* Frees all but the handle itself and tells the garbage collector. */
+static void close_handle(napi_env env, Handle *handle) {
+  int64_t total = 0;
+  const int64_t bytes = (int64_t)engine_bytes(&handle->engine);
+  if (handle->state == DISPOSED) return;
+  handle->state = DISPOSED;
+  engine_close(&handle->engine);
+  napi_adjust_external_memory(env, -bytes, &total);
+}
+
+static void finalise(napi_env env, void *data, void *hint) {
+  Handle *handle = data;
+  (void)hint;
+  close_handle(env, handle);
+  napi_delete_reference(env, handle->self);
+  free(handle);
+}
+
+/* Reads the constructor's arguments into an engine that is not open yet. */
+static bool engine_arguments(const Call *call, Engine *engine) {
+  usize threads = 0;
+  if (!whole(call, 0, "arenaBytes", ALIGNMENT, MAX_BYTES, &engine->arenaBytes) ||
+      !whole(call, 1, "scratchBytes", ALIGNMENT, MAX_BYTES, &engine->scratchBytes) ||
+      !whole(call, 2, "threads", 1, MAX_THREADS, &threads)) {
+    return false;
+  }
+  char name[NAME_BYTES] = "";
+  napi_get_value_string_utf8(call->env, call->arguments[3], name, sizeof name, NULL);
+  const Variant *variant = VARIANTS;
+  while (variant->name && (strcmp(variant->name, name) != 0 || !variant->supported())) variant++;
+  if (threads == 0 || !variant->name) {
+    fail_argument(call->env, threads == 0 ? "threads" : "variant",
+                  threads == 0 ? "at least 1" : "one of this machine's variants");
+    return false;
+  }
+  engine->threads = (i32)threads;
+  engine->variant = variant;
+  return true;
+}
+
+static napi_value construct(napi_env env, napi_callback_info info) {
+  Call call = {.env = env};
+  size_t count = MAX_ARGUMENTS;
+  napi_value target = NULL;
+  napi_get_new_target(env, info, &target);
+  if (!target) return fail(env, "Engine: expected a call with new");
+  if (napi_get_cb_info(env, info, &count, call.arguments, &call.this, NULL) != napi_ok) return NULL;
+  Handle *handle = calloc(1, sizeof *handle);
+  if (!handle) return fail(env, "no memory for an engine");
+  const char *refusal = NULL;
+  if (!engine_arguments(&call, &handle->engine) ||
+      (refusal = engine_open(&handle->engine)) != NULL) {
+    free(handle);
+    return refusal ? fail(env, refusal) : NULL;
+  }
+  if (napi_wrap(env, call.this, handle, finalise, NULL, &handle->self) != napi_ok) {
+    engine_close(&handle->engine);
+    free(handle);
+    return fail(env, "Engine: the object cannot hold an engine");
+  }
+  int64_t total = 0;
+  napi_adjust_external_memory(env, (int64_t)engine_bytes(&handle->engine), &total);
+  return call.this;
+}
+
+static napi_value add_entry(napi_env env, napi_callback_info info) {
+  Call call;
+  void *words = NULL;
+  usize count = 0;
+  if (!begin(env, info, &call) || !words_of(&call, 0, "words", true, &words, &count)) return NULL;
+  Engine *engine = &call.handle->engine;
+  const char *fault = engine_add(engine, words, count);
+  if (fault) return fail_argument(env, "words: no", fault);
+  napi_value index = NULL;
+  napi_create_int32(env, engine->entryCount - 1, &index);
+  return index;
+}
+
+/* The part of the arena that (offset, typed array) name; throws when it is not all inside. */
+static bool span_of(const Call *call, char **place, void **data, usize *bytes) {
+  const Engine *engine = &call->handle->engine;
+  usize offset = 0, count = 0;
+  if (!whole(call, 0, "offset", 4, (double)engine->arenaBytes, &offset)) return false;
+  if (!words_of(call, 1, "data", false, data, &count)) return false;
+  if (count > (engine->arenaBytes - offset) / 4) {
+    fail_argument(call->env, "data", "no more elements than fit between offset and the arena's end");
+    return false;
+  }
+  *place = engine->memory + offset;
+  *bytes = count * 4;
+  return true;
+}
+
+static napi_value write_arena(napi_env env, napi_callback_info info) {
+  Call call;
+  char *place = NULL;
+  void *data = NULL;
+  usize bytes = 0;
+  if (!begin(env, info, &call) || !span_of(&call, &place, &data, &bytes)) return NULL;
+  if (bytes > 0) memcpy(place, data, bytes);
+  return NULL;
+}
+
+static napi_value read_arena(napi_env env, napi_callback_info info) {
+  Call call;
+  char *place = NULL;
+  void *data = NULL;
+  usize bytes = 0;
+  if (!begin(env, info, &call) || !span_of(&call, &place, &data, &bytes)) return NULL;
+  if (bytes > 0) memcpy(data, place, bytes);
+  return NULL;
+}
+
+/* On a libuv worker thread: no JavaScript here. */
+static void execute(napi_env env, void *data) {
+  Handle *handle = data;
+  (void)env;
+  if (handle->ms) engine_profile(&handle->engine, handle->singleSteps, handle->entry->steps, handle->ms);
+  else engine_run(&handle->engine, handle->entry);
+}
+
+/* What the promise resolves to: the times of a profile, else undefined. */
+static napi_value result_of(napi_env env, const Handle *handle) {
+  napi_value result = NULL;
+  if (!handle->ms) {
+    napi_get_undefined(env, &result);
+    return result;
+  }
+  const uint32_t steps = (uint32_t)handle->entry->steps;
+  napi_create_array_with_length(env, steps, &result);
+  for (uint32_t step = 0; step < steps; step++) {
+    napi_value ms = NULL;
+    napi_create_double(env, handle->ms[step], &ms);
+    napi_set_element(env, result, step, ms);
+  }
+  return result;
+}
+
+/* Back on the JavaScript thread; calls fail, and are left failed, when the environment is ending. */
+static void complete(napi_env env, napi_status status, void *data) {
+  Handle *handle = data;
+  napi_value result = result_of(env, handle);
+  handle->state = OPEN;
+  napi_delete_async_work(env, handle->work);
+  if (status == napi_ok) napi_resolve_deferred(env, handle->deferred, result);
+  else napi_reject_deferred(env, handle->deferred, result);
+  free(handle->singleSteps);
+  free(handle->ms);
+  handle->singleSteps = NULL;
+  handle->ms = NULL;
+  napi_reference_unref(env, handle->self, NULL);
+}
+
+/* Queues the run that the handle describes; returns its promise. */
+static napi_value start(Call *call, const Entry *entry) {
+  Handle *handle = call->handle;
+  napi_env env = call->env;
+  napi_value promise = NULL, name = NULL;
+  handle->entry = entry;
+  if (napi_create_string_utf8(env, "thimble.run", NAPI_AUTO_LENGTH, &name) != napi_ok ||
+      napi_create_async_work(env, NULL, name, execute, complete, handle, &handle->work) != napi_ok) {
+    return fail(env, "the run cannot be started");
+  }
+  if (napi_create_promise(env, &handle->deferred, &promise) != napi_ok ||
+      napi_queue_async_work(env, handle->work) != napi_ok) {
+    napi_delete_async_work(env, handle->work);
+    return fail(env, "the run cannot be started");
+  }
+  napi_reference_ref(env, handle->self, NULL);
+  handle->state = RUNNING;
+  return promise;
+}
+
+static napi_value run(napi_env env, napi_callback_info info) {
+  Call call;
+  const Entry *entry = NULL;
+  if (!begin(env, info, &call) || !entry_of(&call, &entry)) return NULL;
+  return start(&call, entry);
+}
+
+static napi_value profile(napi_env env, napi_callback_info info) {
+  Call call;
+  const Entry *entry = NULL;
+  if (!begin(env, info, &call) || !entry_of(&call, &entry)) return NULL;
+  Handle *handle = call.handle;
+  handle->singleSteps = engine_single_steps(entry);
+  handle->ms = calloc((usize)entry->steps + 1, sizeof(double));
+  napi_value promise = handle->singleSteps && handle->ms ? start(&call, entry)
+                                                         : fail(env, "no memory for a profile");
+  if (promise) return promise;
+  free(handle->singleSteps);
+  free(handle->ms);
+  handle->singleSteps = NULL;
+  handle->ms = NULL;
+  return NULL;
+}
+
+static napi_value dispose(napi_env env, napi_callback_info info) {
+  Call call;
+  if (begin(env, info, &call)) close_handle(env, call.handle);
+  return NULL;
+}
+
+static napi_value supported_variants(napi_env env) {
+  napi_value names = NULL;
+  uint32_t count = 0;
+  napi_create_array(env, &names);
+  for (const Variant *variant = VARIANTS; variant->name; variant++) {
+    napi_value name = NULL;
+    if (!variant->supported()) continue;
+    napi_create_string_utf8(env, variant->name, NAPI_AUTO_LENGTH, &name);
+    napi_set_element(env, names, count++, name);
+  }
+  return names;
+}
+
+NAPI_MODULE_INIT() {
+  const napi_property_descriptor methods[] = {
+      {"addEntry", NULL, add_entry, NULL, NULL, NULL, napi_default_method, NULL},
+      {"write", NULL, write_arena, NULL, NULL, NULL, napi_default_method, NULL},
+      {"read", NULL, read_arena, NULL, NULL, NULL, napi_default_method, NULL},
+      {"run", NULL, run, NULL, NULL, NULL, napi_default_method, NULL},
+      {"profile", NULL, profile, NULL, NULL, NULL, napi_default_method, NULL},
+      {"dispose", NULL, dispose, NULL, NULL, NULL, napi_default_method, NULL},
+  };
+  napi_value engine = NULL;
+  if (napi_define_class(env, "Engine", NAPI_AUTO_LENGTH, construct, NULL,
+                        sizeof methods / sizeof *methods, methods, &engine) != napi_ok ||
+      napi_set_named_property(env, exports, "Engine", engine) != napi_ok ||
+      napi_set_named_property(env, exports, "variants", supported_variants(env)) != napi_ok) {
+    return fail(env, "thimble.node cannot be initialised");
+  }
+  return exports;
+}

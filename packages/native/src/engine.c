@@ -1,0 +1,176 @@
+/* engine.c - memory, words and runs of one program; see engine.h. */
+#include "engine.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "program.h"
+
+#ifndef MAP_ANONYMOUS
+#define MAP_ANONYMOUS MAP_ANON
+#endif
+
+#ifdef __x86_64__
+void thimble_run_avx512(const Context *ctx, const i32 *words);
+void thimble_run_avx2(const Context *ctx, const i32 *words);
+static i32 has_avx512(void) {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+}
+static i32 has_avx2(void) {
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+#endif
+void thimble_run_base(const Context *ctx, const i32 *words);
+static i32 always(void) { return 1; }
+
+const Variant VARIANTS[] = {
+#ifdef __x86_64__
+    {"avx512", has_avx512, thimble_run_avx512},
+    {"avx2", has_avx2, thimble_run_avx2},
+#endif
+    {"base", always, thimble_run_base},
+    {NULL, NULL, NULL},
+};
+
+usize engine_bytes(const Engine *engine) {
+  return engine->arenaBytes + (usize)engine->threads * engine->scratchBytes;
+}
+
+const char *engine_open(Engine *engine) {
+  /* Pages from the system are aligned and zero, and cost nothing before they are touched. */
+  const usize bytes = engine_bytes(engine) > 0 ? engine_bytes(engine) : 1;
+  void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return "the system refused the memory";
+  engine->memory = memory;
+  void *barrier = NULL;
+  if (posix_memalign(&barrier, ALIGNMENT, sizeof(Barrier)) == 0) {
+    engine->barrier = memset(barrier, 0, sizeof(Barrier));
+    engine->pool = pool_create(engine->threads);
+  }
+  if (engine->pool) return NULL;
+  engine_close(engine);
+  return "the system refused to start the threads";
+}
+
+void engine_close(Engine *engine) {
+  if (engine->pool) pool_destroy(engine->pool);
+  if (engine->memory) munmap(engine->memory, engine_bytes(engine) > 0 ? engine_bytes(engine) : 1);
+  for (i32 i = 0; i < engine->entryCount; i++) free(engine->entries[i].words);
+  free(engine->entries);
+  free(engine->barrier);
+  memset(engine, 0, sizeof *engine);
+}
+
+/* Words in the arguments of each op, by opcode. */
+static const i32 argumentWords[] = {
+#define WORDS(opcode, name) [opcode] = sizeof(struct name##_args) / sizeof(i32),
+    THIMBLE_OPS(WORDS)
+#undef WORDS
+};
+enum { OPCODES = sizeof argumentWords / sizeof *argumentWords };
+
+/* Counts steps from words[0] to OP_END, which must be the last word; returns null or the fault. */
+static const char *count_steps(const i32 *words, usize count, i32 *steps) {
+  usize at = 0;
+  *steps = 0;
+  while (at < count && words[at] != OP_END) {
+    const i32 opcode = words[at];
+    if (opcode < 0 || opcode >= OPCODES) return "an opcode that these kernels do not know";
+    if (count - at < 2 || words[at + 1] != argumentWords[opcode]) {
+      return "a step whose length is not its op's";
+    }
+    at += 2 + (usize)argumentWords[opcode];
+    *steps += 1;
+  }
+  return at + 1 == count ? NULL : "words that do not end in one OP_END";
+}
+
+const char *engine_add(Engine *engine, const i32 *words, usize count) {
+  Entry entry = {NULL, (i32)count, 0};
+  const char *fault = count > INT32_MAX / 4 ? "too many words" : count_steps(words, count, &entry.steps);
+  if (fault) return fault;
+  const usize entriesBytes = ((usize)engine->entryCount + 1) * sizeof(Entry);
+  Entry *entries = realloc(engine->entries, entriesBytes);
+  if (!entries) return "no memory for the words";
+  engine->entries = entries;
+  entry.words = malloc(count * sizeof(i32));
+  if (!entry.words) return "no memory for the words";
+  memcpy(entry.words, words, count * sizeof(i32));
+  entries[engine->entryCount++] = entry;
+  return NULL;
+}
+
+/* What the threads of one run share. */
+typedef struct {
+  Engine *engine;
+  const i32 *words;
+  i32 steps;  /* profile only */
+  double *ms; /* profile only */
+} Run;
+
+static Context context_of(Engine *engine, i32 thread) {
+  return (Context){
+      .arena = engine->memory,
+      .scratch = engine->memory + engine->arenaBytes + (usize)thread * engine->scratchBytes,
+      .scratchBytes = engine->scratchBytes,
+      .thread = thread,
+      .threads = engine->threads,
+      .barrier = engine->barrier,
+      .wait = word_wait,
+      .wake = word_wake,
+  };
+}
+
+static void run_share(void *data, i32 thread) {
+  const Run *run = data;
+  const Context context = context_of(run->engine, thread);
+  run->engine->variant->run(&context, run->words);
+}
+
+void engine_run(Engine *engine, const Entry *entry) {
+  Run run = {engine, entry->words, 0, NULL};
+  pool_run(engine->pool, run_share, &run);
+}
+
+i32 *engine_single_steps(const Entry *entry) {
+  i32 *copy = malloc(((usize)entry->count + (usize)entry->steps) * sizeof(i32));
+  if (!copy) return NULL;
+  i32 *to = copy;
+  const i32 *from = entry->words;
+  for (i32 step = 0; step < entry->steps; step++) {
+    const usize count = 2 + (usize)from[1];
+    memcpy(to, from, count * sizeof(i32));
+    to[count] = OP_END;
+    to += count + 1;
+    from += count;
+  }
+  return copy;
+}
+
+static double milliseconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (double)now.tv_sec * 1e3 + (double)now.tv_nsec * 1e-6;
+}
+
+/* The barrier at the end of a step keeps thread 0's clock honest: all threads have finished it. */
+static void profile_share(void *data, i32 thread) {
+  const Run *run = data;
+  const Context context = context_of(run->engine, thread);
+  const i32 *words = run->words;
+  for (i32 step = 0; step < run->steps; step++) {
+    const double start = milliseconds();
+    run->engine->variant->run(&context, words);
+    if (thread == 0) run->ms[step] = milliseconds() - start;
+    words += 2 + words[1] + 1;
+  }
+}
+
+void engine_profile(Engine *engine, const i32 *singleSteps, i32 steps, double *ms) {
+  Run run = {engine, singleSteps, steps, ms};
+  pool_run(engine->pool, profile_share, &run);
+}

@@ -1,0 +1,157 @@
+/* pool.c - the thread pool, and sleeping on words.
+ *
+ * Between runs a thread spins for some tens of microseconds, since the next run often follows at once, and then
+ * sleeps. Nobody spins when there are more threads than cores: the spinner would hold up the thread it waits for.
+ *
+ * A wake is a system call, so words are hashed to buckets that count sleepers: without any there is no call. The
+ * waker writes the word and then reads the count, the sleeper writes the count and then reads the word, both in
+ * sequentially consistent order, so one of them sees the other. Linux sleeps with futexes; elsewhere a mutex
+ * and a condition variable in the bucket do the same.
+ */
+#include "pool.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#ifdef __linux__
+#include <limits.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#endif
+
+enum { BUCKETS = 64, CACHE_LINE = 64, SPINS = 1000 };
+
+typedef struct {
+  _Alignas(CACHE_LINE) i32 sleepers;
+#ifndef __linux__
+  pthread_mutex_t mutex;
+  pthread_cond_t changed;
+#endif
+} Bucket;
+
+#ifdef __linux__
+static Bucket buckets[BUCKETS];
+#else
+static Bucket buckets[BUCKETS] = {
+    [0 ... BUCKETS - 1] = {0, PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER}};
+#endif
+
+static Bucket *bucket_of(const i32 *word) {
+  return &buckets[(usize)word / CACHE_LINE % BUCKETS];
+}
+
+void word_wait(i32 *word, i32 value) {
+  Bucket *bucket = bucket_of(word);
+  __atomic_fetch_add(&bucket->sleepers, 1, __ATOMIC_SEQ_CST);
+#ifdef __linux__
+  syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+#else
+  pthread_mutex_lock(&bucket->mutex);
+  while (__atomic_load_n(word, __ATOMIC_SEQ_CST) == value) {
+    pthread_cond_wait(&bucket->changed, &bucket->mutex);
+  }
+  pthread_mutex_unlock(&bucket->mutex);
+#endif
+  __atomic_fetch_sub(&bucket->sleepers, 1, __ATOMIC_SEQ_CST);
+}
+
+void word_wake(i32 *word) {
+  Bucket *bucket = bucket_of(word);
+  __atomic_thread_fence(__ATOMIC_SEQ_CST);
+  if (__atomic_load_n(&bucket->sleepers, __ATOMIC_SEQ_CST) == 0) return;
+#ifdef __linux__
+  syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+#else
+  pthread_mutex_lock(&bucket->mutex);
+  pthread_cond_broadcast(&bucket->changed);
+  pthread_mutex_unlock(&bucket->mutex);
+#endif
+}
+
+typedef struct {
+  Pool *pool;
+  i32 thread;
+  pthread_t handle;
+} Worker;
+
+/* `run` counts the calls of pool_run, `working` the workers that have not returned from the present one. */
+struct Pool {
+  _Alignas(CACHE_LINE) i32 run;
+  _Alignas(CACHE_LINE) i32 working;
+  _Alignas(CACHE_LINE) i32 started;
+  i32 spins;
+  PoolFunction function; /* null: end the thread */
+  void *data;
+  Worker workers[];
+};
+
+static void pause_briefly(void) {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("isb" ::: "memory");
+#endif
+}
+
+/* Waits until *word is not `value`; returns what it is then. */
+static i32 await_change(i32 *word, i32 value, i32 spins) {
+  for (i32 spin = 0;; spin++) {
+    const i32 now = __atomic_load_n(word, __ATOMIC_ACQUIRE);
+    if (now != value) return now;
+    if (spin < spins) pause_briefly();
+    else word_wait(word, value);
+  }
+}
+
+static void start_run(Pool *pool, PoolFunction function, void *data) {
+  pool->function = function;
+  pool->data = data;
+  __atomic_store_n(&pool->working, pool->started, __ATOMIC_RELAXED);
+  __atomic_fetch_add(&pool->run, 1, __ATOMIC_RELEASE);
+  word_wake(&pool->run);
+}
+
+static void *work(void *argument) {
+  const Worker *self = argument;
+  Pool *pool = self->pool;
+  for (i32 run = 0;;) {
+    run = await_change(&pool->run, run, pool->spins);
+    if (!pool->function) return NULL;
+    pool->function(pool->data, self->thread);
+    if (__atomic_sub_fetch(&pool->working, 1, __ATOMIC_ACQ_REL) == 0) word_wake(&pool->working);
+  }
+}
+
+Pool *pool_create(i32 threads) {
+  const usize bytes = sizeof(Pool) + (usize)(threads - 1) * sizeof(Worker);
+  Pool *pool = NULL;
+  if (posix_memalign((void **)&pool, CACHE_LINE, bytes) != 0) return NULL;
+  memset(pool, 0, bytes);
+  pool->spins = threads <= sysconf(_SC_NPROCESSORS_ONLN) ? SPINS : 0;
+  for (i32 thread = 1; thread < threads; thread++) {
+    Worker *worker = &pool->workers[thread - 1];
+    worker->pool = pool;
+    worker->thread = thread;
+    if (pthread_create(&worker->handle, NULL, work, worker) != 0) {
+      pool_destroy(pool);
+      return NULL;
+    }
+    pool->started = thread;
+  }
+  return pool;
+}
+
+void pool_run(Pool *pool, PoolFunction function, void *data) {
+  start_run(pool, function, data);
+  function(data, 0);
+  i32 working = __atomic_load_n(&pool->working, __ATOMIC_ACQUIRE);
+  while (working != 0) working = await_change(&pool->working, working, pool->spins);
+}
+
+void pool_destroy(Pool *pool) {
+  start_run(pool, NULL, NULL);
+  for (i32 i = 0; i < pool->started; i++) pthread_join(pool->workers[i].handle, NULL);
+  free(pool);
+}
