@@ -3,7 +3,7 @@ import { elements, f32, sameShape, type Shape } from '../ir/types.js';
 import { expectShape, type Op } from './op.js';
 import { reshaped } from './reshape.js';
 import { expectForm, type NoParams } from './shapes.js';
-import { sumRows } from './sum-rows.js';
+import { summed } from './sum-rows.js';
 
 /** y[i] = a[i] + b[i mod |b|]; b's shape, leading ones aside, ends a's: [1, N, D] onto [B, N, D]. */
 export const add: Op<NoParams, 'a' | 'b', never, 'y', never> = {
@@ -32,7 +32,7 @@ export const add: Op<NoParams, 'a' | 'b', never, 'y', never> = {
     let db = dy;
     if (elements(shape) < elements(dy.type.shape)) {
       const axes = dy.type.shape.length - withoutLeadingOnes(shape).length;
-      db = emitter.emit(sumRows, { x: dy }, { axes }).y;
+      db = summed(emitter, dy, axes);
     }
     return { ...(needs('a') && { a: dy }), b: reshaped(emitter, db, shape) };
   },

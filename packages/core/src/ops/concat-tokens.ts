@@ -7,7 +7,7 @@ import { expectShape, type Op } from './op.js';
 import { reshaped } from './reshape.js';
 import { expectForm, type NoParams } from './shapes.js';
 import { sliceTokens } from './slice-tokens.js';
-import { sumRows } from './sum-rows.js';
+import { summed } from './sum-rows.js';
 
 /** y[b] = [a[b] ; b[b]] along the tokens; a [B or 1, Na, D], b [B, Nb, D], y [B, Na+Nb, D]. */
 export const concatTokens: Op<NoParams, 'a' | 'b', never, 'y', never> = {
@@ -37,7 +37,7 @@ export const concatTokens: Op<NoParams, 'a' | 'b', never, 'y', never> = {
     const gradA = () => {
       const da = part(0, tokensA);
       if (a.type.shape[0] === b.type.shape[0]) return da;
-      return reshaped(emitter, emitter.emit(sumRows, { x: da }, { axes: 1 }).y, a.type.shape);
+      return reshaped(emitter, summed(emitter, da, 1), a.type.shape);
     };
     return {
       ...(needs('a') && { a: gradA() }),

@@ -9,7 +9,7 @@ import { layernormGradInput } from './layernorm-grad-input.js';
 import { layernormGradParams } from './layernorm-grad-params.js';
 import type { Op } from './op.js';
 import { expectForm, expectType, lastOf, refuseGradients, rowsOf } from './shapes.js';
-import { sumRows } from './sum-rows.js';
+import { summed } from './sum-rows.js';
 
 export type LayernormParams = {
   /** Added to the variance. */
@@ -47,7 +47,7 @@ export const layernorm: Op<
     const gradParams = () => {
       // dβ alone needs nothing but dy, so that x is not kept for it.
       if (!needs('gamma')) {
-        return { beta: emitter.emit(sumRows, { x: dy }, { axes: x.type.shape.length - 1 }).y };
+        return { beta: summed(emitter, dy, x.type.shape.length - 1) };
       }
       const params = { gamma: true, beta: needs('beta') };
       const grads = emitter.emit(layernormGradParams, { x, mean, rstd, dy }, params);

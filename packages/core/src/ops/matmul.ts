@@ -13,12 +13,12 @@ import { matrixSizes, resultShape, type MatmulParams } from './matmul-sizes.js';
 import { expectShape, type GradContext, type Op } from './op.js';
 import { reshaped } from './reshape.js';
 import { expectForm, expectType, lastOf, refuseGradients } from './shapes.js';
-import { sumRows } from './sum-rows.js';
+import { summed } from './sum-rows.js';
 
 type MatmulContext = GradContext<MatmulParams, 'a' | 'b', 'bias' | 'residual', 'y', 'pre'>;
 
 /** Bytes of packed panels per thread, GEMM_SCRATCH_BYTES of kernels/gemm.h. */
-const SCRATCH_BYTES = 786_432;
+const SCRATCH_BYTES = 512 * 1024;
 
 /** y = gelu?(op(a) · op(b) + bias) + residual; bias [n], residual and pre as y. */
 export const matmul: Op<MatmulParams, 'a' | 'b', 'bias' | 'residual', 'y', 'pre'> = {
@@ -60,7 +60,7 @@ export const matmul: Op<MatmulParams, 'a' | 'b', 'bias' | 'residual', 'y', 'pre'
       ...past,
       ...(wanted.includes('a') && { a: gradOfA(context, dz) }),
       ...(wanted.includes('b') && { b: gradOfB(context, dz) }),
-      ...(wanted.includes('bias') && { bias: emitter.emit(sumRows, { x: dz }, { axes }).y }),
+      ...(wanted.includes('bias') && { bias: summed(emitter, dz, axes) }),
     };
   },
   flops: ({ a, b, bias, residual, y }, params) => {

@@ -1,7 +1,8 @@
 /** Sum over leading axes: the gradient of whatever was repeated, such as a bias. */
+import type { Value } from '../ir/graph.js';
 import { elements, f32 } from '../ir/types.js';
 import { broadcastTokens } from './broadcast-tokens.js';
-import { expectShape, type Op } from './op.js';
+import { expectShape, type Emitter, type Op } from './op.js';
 import { reshaped } from './reshape.js';
 import { columnSumBytes, expectForm, expectInteger } from './shapes.js';
 
@@ -50,6 +51,11 @@ export const sumRows: Op<SumRowsParams, 'x', never, 'y', never> = {
     { title: 'many rows', params: { axes: 2 }, inputs: { x: { type: f32(3, 130, 67) } } },
   ],
 };
+
+/** The sum over `axes` leading axes; emits nothing when there are none. */
+export function summed(emitter: Emitter, value: Value, axes: number): Value {
+  return axes === 0 ? value : emitter.emit(sumRows, { x: value }, { axes }).y;
+}
 
 function sizes(shape: readonly number[], axes: number) {
   return { rows: elements(shape.slice(0, axes)), cols: elements(shape.slice(axes)) };

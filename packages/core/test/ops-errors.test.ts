@@ -1,0 +1,172 @@
+/** The errors of the shape rules, word for word. */
+import { expect, it } from 'vitest';
+import { ShapeError } from '../src/errors.js';
+import type { Params } from '../src/ir/graph.js';
+import { f32, i32, type TensorType } from '../src/ir/types.js';
+import { opNamed } from '../src/ops/index.js';
+
+const matmul = { transA: false, transB: false, gelu: false, batched: false };
+const image = { patch: 4, inverse: false, channels: 3, height: 8, width: 6 };
+const sgd = { momentum: 0, nesterov: false, weightDecay: 0 };
+const check = (
+  name: string,
+  types: Record<string, TensorType>,
+  params: Params,
+  expected: string,
+  got: string,
+) => ({ name, types, params, expected, got });
+
+it.each([
+  check('accumulate', { acc: f32(2), x: f32(3) }, {}, 'x of type f32[2]', 'f32[3]'),
+  check(
+    'adamw',
+    { param: f32(2), grad: f32(2), m: f32(2), v: f32(2), lr: f32(), correction: f32(3) },
+    { beta1: 0.9, beta2: 0.99, eps: 1e-8, weightDecay: 0 },
+    'correction of type f32[2]',
+    'f32[3]',
+  ),
+  check(
+    'add',
+    { a: f32(4, 2, 3), b: f32(4, 3) },
+    {},
+    'b to match the last axes of a f32[4,2,3]',
+    'f32[4,3]',
+  ),
+  check(
+    'attention',
+    { qkv: f32(2, 5, 30) },
+    { heads: 4 },
+    'qkv of width 3 · 4 heads · head width',
+    'f32[2,5,30]',
+  ),
+  check(
+    'broadcast_tokens',
+    { x: f32(2, 3) },
+    { tokens: 0, scale: 1 },
+    'tokens to be an integer of at least 1',
+    'tokens 0',
+  ),
+  check('clip_scale', { total: f32() }, { maxNorm: 0 }, 'maxNorm above 0', 'maxNorm 0'),
+  check(
+    'concat_tokens',
+    { a: f32(2, 1, 4), b: f32(3, 5, 4) },
+    {},
+    'a of batch 3 or 1 and width 4, as b',
+    'f32[2,1,4]',
+  ),
+  check('fill', { x: i32(2) }, { value: 0 }, 'x of form f32[...], extents at least 1', 'i32[2]'),
+  check('gelu', { x: f32(0) }, {}, 'x of form f32[...], extents at least 1', 'f32[0]'),
+  check(
+    'layernorm',
+    { x: f32(2, 4), gamma: f32(2), beta: f32(4) },
+    { eps: 1e-6 },
+    'gamma of type f32[4]',
+    'f32[2]',
+  ),
+  check(
+    'layernorm_grad_params',
+    { x: f32(2, 4), mean: f32(2), rstd: f32(2), dy: f32(2, 4) },
+    { gamma: false, beta: false },
+    'gamma, beta or both',
+    'neither',
+  ),
+  check(
+    'matmul',
+    { a: f32(2, 3), b: f32(4, 5) },
+    matmul,
+    'b with inner extent 3, as a',
+    'f32[4,5]',
+  ),
+  check(
+    'matmul',
+    { a: f32(2, 3), b: f32(3, 5), bias: f32(3) },
+    matmul,
+    'bias of type f32[5]',
+    'f32[3]',
+  ),
+  check(
+    'matmul',
+    { a: f32(2, 3, 4), b: f32(3, 4, 5) },
+    { ...matmul, batched: true },
+    'b with leading axes [2], as a',
+    'f32[3,4,5]',
+  ),
+  check(
+    'matmul',
+    { a: f32(2, 6, 4), b: f32(3, 4, 5) },
+    { ...matmul, transA: true },
+    'b with leading axes [2,6], as a',
+    'f32[3,4,5]',
+  ),
+  check(
+    'mean_tokens',
+    { x: f32(2, 4) },
+    {},
+    'x of form f32[B,N,D], extents at least 1',
+    'f32[2,4]',
+  ),
+  check(
+    'pad_tokens',
+    { x: f32(2, 3, 4) },
+    { tokens: 4, start: 2 },
+    'x to fit into 4 tokens from token 2',
+    'f32[2,3,4]',
+  ),
+  check(
+    'patchify',
+    { x: f32(2, 3, 8, 6) },
+    image,
+    'an image that patches of side 4 tile exactly',
+    'height 8, width 6',
+  ),
+  check(
+    'patchify',
+    { x: f32(2, 3, 8, 6) },
+    { ...image, width: 8 },
+    'x of type f32[2,3,8,8]',
+    'f32[2,3,8,6]',
+  ),
+  check(
+    'reshape',
+    { x: f32(2, 3) },
+    { shape: '4,2' },
+    'a shape of 6 elements for x of type f32[2,3]',
+    '[4,2]',
+  ),
+  check(
+    'sgd',
+    { param: f32(2), grad: f32(2), lr: f32() },
+    { ...sgd, momentum: 0.9 },
+    'no momentum without a velocity',
+    'momentum 0.9, nesterov false',
+  ),
+  check(
+    'slice_tokens',
+    { x: f32(2, 3, 4) },
+    { start: 2, count: 2 },
+    'x with 4 or more tokens',
+    'f32[2,3,4]',
+  ),
+  check(
+    'softmax_cross_entropy',
+    { logits: f32(2, 3), labels: f32(2) },
+    { smoothing: 0 },
+    'labels of type i32[2]',
+    'f32[2]',
+  ),
+  check(
+    'softmax_cross_entropy',
+    { logits: f32(2, 3), labels: i32(2) },
+    { smoothing: 1 },
+    'smoothing in [0, 1)',
+    'smoothing 1',
+  ),
+  check('sum_rows', { x: f32(2, 3) }, { axes: 3 }, 'x of rank 3 or more', 'f32[2,3]'),
+  check('sum_squares', { x: f32(2), total: f32(1) }, {}, 'total of type f32[]', 'f32[1]'),
+])('$name: expected $expected, got $got', ({ name, types, params, expected, got }) => {
+  const infer = () => opNamed(name).infer(types, params, 'blocks.0');
+  expect(infer).toThrow(ShapeError);
+  expect(infer).toThrow(
+    `blocks.0: expected ${expected}, got ${got}. Check the shapes that flow into this node.`,
+  );
+});

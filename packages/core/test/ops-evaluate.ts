@@ -1,0 +1,104 @@
+/** What the op tests share: contents of samples, and graphs evaluated with the ops' references. */
+import type { Graph, Params, ValueId } from '../src/ir/graph.js';
+import { elements, type TensorType } from '../src/ir/types.js';
+import { opNamed, OPS, type AnyOp } from '../src/ops/index.js';
+import type { Data, Sample, SampleTensor } from '../src/ops/op.js';
+import { Random } from '../src/random.js';
+
+export type DataOf = Readonly<Record<string, Data>>;
+export type TypeOf = Readonly<Record<string, TensorType>>;
+
+export const ALL_OPS: readonly AnyOp[] = Object.values<AnyOp>(OPS);
+
+/** Every op with each of its samples. */
+export const CASES = ALL_OPS.flatMap((op) =>
+  op.samples.map((sample) => ({ title: `${op.name}: ${sample.title}`, op, sample })),
+);
+
+/** The same contents for an op's sample in every test. */
+export function dataOf(op: AnyOp, sample: Sample<Params>): Record<string, Data> {
+  const random = Random.of(1, op.name, sample.title);
+  return mapRecord(sample.inputs, (tensor) => contents(tensor, random));
+}
+
+export function typesOf(sample: Sample<Params>): Record<string, TensorType> {
+  return mapRecord(sample.inputs, ({ type }) => type);
+}
+
+/** Contents of one sample input: its exact values, or draws from its range. */
+export function contents(tensor: SampleTensor, random: Random): Data {
+  const { type, low = -1, high = 1, values } = tensor;
+  const data = blank(type);
+  if (values) {
+    data.set(values);
+    return data;
+  }
+  for (let i = 0; i < data.length; i++) {
+    const x = low + (high - low) * random.uniform();
+    data[i] = type.dtype === 'i32' ? Math.floor(x) : x;
+  }
+  return data;
+}
+
+/** Storage whose every real is NaN, so that an element nobody writes is noticed. */
+export function blank(type: TensorType): Data {
+  const size = elements(type.shape);
+  return type.dtype === 'i32' ? new Int32Array(size) : new Float64Array(size).fill(NaN);
+}
+
+export function mapRecord<A, B>(
+  record: Readonly<Record<string, A>>,
+  f: (item: A, key: string) => B,
+): Record<string, B> {
+  return Object.fromEntries(Object.entries(record).map(([key, item]) => [key, f(item, key)]));
+}
+
+/** Runs one op's reference into new storage. */
+export function runReference(
+  op: AnyOp,
+  inputs: DataOf,
+  types: TypeOf,
+  params: Params,
+): Record<string, Data> {
+  const outputTypes: TypeOf = op.infer(types, params, op.name);
+  const outputs = mapRecord(outputTypes, blank);
+  op.reference(inputs, outputs, { ...types, ...outputTypes }, params);
+  return outputs;
+}
+
+/** Contents of every value, given those of the leaves that are no constants. */
+export function evaluate(
+  graph: Graph,
+  leaves: ReadonlyMap<ValueId, Data>,
+): ReadonlyMap<ValueId, Data> {
+  const known = new Map(leaves);
+  for (const value of graph.values) {
+    if (value.source.kind !== 'constant') continue;
+    known.set(value.id, new Float64Array(elements(value.type.shape)).fill(value.source.fill));
+  }
+  const data = (id: ValueId): Data => {
+    const found = known.get(id);
+    if (!found) throw new Error(`evaluate: ${graph.values[id].name} has no contents`);
+    return found;
+  };
+  for (const node of graph.nodes) {
+    const types = mapRecord(node.inputs, (id) => graph.values[id].type);
+    const results = runReference(
+      opNamed(node.op),
+      mapRecord(node.inputs, data),
+      types,
+      node.params,
+    );
+    for (const [key, id] of Object.entries(node.outputs)) known.set(id, results[key]);
+  }
+  return known;
+}
+
+/** True when every element agrees within rtol·|expected| + atol; NaN never agrees. */
+export function agree(actual: Data, expected: Data, rtol: number, atol: number): boolean {
+  if (actual.length !== expected.length) return false;
+  for (let i = 0; i < actual.length; i++) {
+    if (!(Math.abs(actual[i] - expected[i]) <= rtol * Math.abs(expected[i]) + atol)) return false;
+  }
+  return true;
+}
