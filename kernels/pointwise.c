@@ -1,5 +1,5 @@
-/* pointwise.c - add, fill, GELU and its gradient. Every output element depends on one element of
- * each input, read before it is written: outputs may be the same memory as inputs.
+/* pointwise.c - add, accumulate, fill, GELU and its gradient. Every output element depends on one
+ * element of each input, read before it is written: outputs may be the same memory as inputs.
  */
 #include "loop.h"
 #include "math.h"
@@ -28,6 +28,14 @@ void SUFFIX(kernel_add)(const Context *ctx, const struct add_args *args) {
     FOR_VECTORS(0, run, add_vector, &on);
     begin += run;
   }
+}
+
+/* y = acc + x; y is the memory of acc */
+void SUFFIX(kernel_accumulate)(const Context *ctx, const struct accumulate_args *args) {
+  const Arrays on = {F32(ctx, args->acc), F32(ctx, args->x), F32(ctx, args->y)};
+  i64 begin, end;
+  share(ctx, args->count, GRAIN, &begin, &end);
+  FOR_VECTORS(begin, end, add_vector, &on);
 }
 
 void SUFFIX(kernel_fill)(const Context *ctx, const struct fill_args *args) {
