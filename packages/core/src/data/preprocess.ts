@@ -1,0 +1,114 @@
+/**
+ * The way from a picture to the numbers a model reads, without randomness: what evaluation and prediction
+ * use, and the frame (size, filter, mean, std) that augmentation shares.
+ *
+ * As timm and the image processors of Hugging Face do it: shortest edge to floor(size / cropPercentage),
+ * the longer one in proportion (rounded down), the size × size in the middle, levels / 255, minus mean,
+ * divided by standard deviation. `resize: 'squash'` is the ViTImageProcessor's way: both edges to `size`.
+ */
+import { ConfigError } from '../errors.js';
+import type { RawImage } from './image.js';
+import { resize, type ResampleFilter } from './resample.js';
+
+export type Triple = readonly [red: number, green: number, blue: number];
+
+export interface Preprocess {
+  /** Width and height that the model reads, in pixels. */
+  readonly size: number;
+  /** How much of the shortest edge the crop keeps, in (0, 1]. */
+  readonly cropPercentage: number;
+  readonly resize: 'shortest-edge' | 'squash';
+  readonly filter: ResampleFilter;
+  /** Per channel, in units of level / 255. */
+  readonly mean: Triple;
+  readonly std: Triple;
+}
+
+/** The defaults of timm's `vit_*_patch16_224.augreg*`: mean and standard deviation 1/2. */
+export const defaultPreprocess: Preprocess = {
+  size: 224,
+  cropPercentage: 0.9,
+  resize: 'shortest-edge',
+  filter: 'bicubic',
+  mean: [0.5, 0.5, 0.5],
+  std: [0.5, 0.5, 0.5],
+};
+
+/** Mean and standard deviation of ImageNet's training set, which many other models expect. */
+export const imagenetMean: Triple = [0.485, 0.456, 0.406];
+export const imagenetStd: Triple = [0.229, 0.224, 0.225];
+
+/** Throws ConfigError, naming the field, when a setting is outside its domain; returns its argument. */
+export function checkPreprocess(preprocess: Preprocess): Preprocess {
+  const { size, cropPercentage, std } = preprocess;
+  const fail = (field: string, expected: string, got: string): never => {
+    throw new ConfigError({
+      where: `preprocess.${field}`,
+      expected,
+      got,
+      todo: 'Correct the setting',
+    });
+  };
+  if (!(Number.isInteger(size) && size >= 1)) fail('size', 'a positive integer', String(size));
+  if (!(cropPercentage > 0 && cropPercentage <= 1)) {
+    fail('cropPercentage', 'a number in (0, 1]', String(cropPercentage));
+  }
+  if (!std.every((s) => s > 0)) fail('std', 'three positive numbers', std.join(', '));
+  return preprocess;
+}
+
+/**
+ * Resize, crop, normalise: one picture into [3, size, size] numbers.
+ *
+ * @param out where to write, exactly 3 · size² numbers (a slice of the batch).
+ */
+export function preprocessInto(image: RawImage, preprocess: Preprocess, out: Float32Array): void {
+  normalizeInto(centreCrop(image, preprocess), preprocess, out);
+}
+
+/** The size × size picture that evaluation sees, before normalisation. */
+export function centreCrop(image: RawImage, preprocess: Preprocess): RawImage {
+  const { size, filter } = preprocess;
+  if (preprocess.resize === 'squash') return resize(image, size, size, filter);
+  const shortest = Math.min(image.width, image.height);
+  const edge = Math.floor(size / preprocess.cropPercentage);
+  const width = Math.trunc((edge * image.width) / shortest);
+  const height = Math.trunc((edge * image.height) / shortest);
+  const window = {
+    x: roundHalfEven((width - size) / 2),
+    y: roundHalfEven((height - size) / 2),
+    width: size,
+    height: size,
+  };
+  return resize(image, width, height, filter, { window });
+}
+
+/**
+ * Levels to numbers: out[c, y, x] = (level / 255 - mean[c]) / std[c].
+ *
+ * @param image size × size; @param out [3, size, size].
+ */
+export function normalizeInto(image: RawImage, preprocess: Preprocess, out: Float32Array): void {
+  const { mean, std, size } = preprocess;
+  const pixels = image.width * image.height;
+  if (image.width !== size || image.height !== size || out.length !== pixels * 3) {
+    throw new ConfigError({
+      where: 'normalizeInto',
+      expected: `a picture of ${size} × ${size} and ${3 * size * size} numbers to write`,
+      got: `${image.width} × ${image.height} and ${out.length} numbers`,
+      todo: 'Resize first and pass the slice of one picture',
+    });
+  }
+  for (let c = 0; c < 3; c++) {
+    const scale = 1 / (255 * std[c]);
+    const shift = -mean[c] / std[c];
+    for (let i = 0; i < pixels; i++) out[c * pixels + i] = image.data[i * 3 + c] * scale + shift;
+  }
+}
+
+/** Python's round(), which torchvision's CenterCrop uses: halves go to the even neighbour. */
+function roundHalfEven(x: number): number {
+  const floor = Math.floor(x);
+  if (x - floor !== 0.5) return Math.round(x);
+  return floor % 2 === 0 ? floor : floor + 1;
+}
