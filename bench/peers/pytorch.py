@@ -1,0 +1,191 @@
+"""PyTorch on the CPU as a peer of the step benchmark: one JSON object per line, in and out.
+
+First line in, the configuration:
+    {"model": {"imageSize", "patch", "width", "depth", "heads", "classes", "pool": "token"|"avg"},
+     "batch", "threads", "optimizer": "sgd"|"adamw", "lr", "momentum", "weightDecay", "warmup",
+     "weights": path of a safetensors with timm's names, or null for random weights,
+     "data": path of a safetensors with `images` F32 [B, 3, S, S] and `labels`, or null,
+     "seed": of random weights and data}
+First line out, after `warmup` steps: {"ready": true, "version", "threads", "parameters"}
+Then, for each line:
+    {"run": n}                              {"ms": [n], "loss": [n], "rssPeakBytes"}
+    {"matmul": {"m", "n", "k", "repeat"}}   {"ms": [repeat]}, fp32 [m, k] x [k, n]
+Bad input is answered by {"error": text}. Ends with its input.
+
+A step is forward, mean cross entropy, backward, optimiser; every parameter learns, in fp32, on the
+same batch each time. Settings are those that were fastest of what was tried (ViT-Ti/16, 224 px,
+batch 8, two threads): fused attention, fused optimiser, gradients set to None, denormals flushed.
+torch.compile is left out: it needs a C++ compiler at run time.
+"""
+
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+LAYER_NORM_EPS = 1e-6
+MLP_RATIO = 4
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block with timm's names: norm1, attn.{qkv,proj}, norm2, mlp.{fc1,fc2}."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm1 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
+        self.attn = nn.ModuleDict(
+            {"qkv": nn.Linear(width, 3 * width), "proj": nn.Linear(width, width)}
+        )
+        self.norm2 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
+        hidden = MLP_RATIO * width
+        self.mlp = nn.ModuleDict({"fc1": nn.Linear(width, hidden), "fc2": nn.Linear(hidden, width)})
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, tokens, width = x.shape
+        qkv = self.attn["qkv"](self.norm1(x)).reshape(batch, tokens, 3, self.heads, -1)
+        context = F.scaled_dot_product_attention(*qkv.permute(2, 0, 3, 1, 4).unbind(0))
+        x = x + self.attn["proj"](context.transpose(1, 2).reshape(batch, tokens, width))
+        return x + self.mlp["fc2"](F.gelu(self.mlp["fc1"](self.norm2(x))))
+
+
+class VisionTransformer(nn.Module):
+    """Class token and final norm, or mean over the tokens and fc_norm."""
+
+    def __init__(self, model: dict) -> None:
+        super().__init__()
+        width, patch = model["width"], model["patch"]
+        self.has_token = model.get("pool", "token") == "token"
+        patches = (model["imageSize"] // patch) ** 2
+        if self.has_token:
+            self.cls_token = nn.Parameter(torch.randn(1, 1, width) * 0.02)
+        self.pos_embed = nn.Parameter(torch.randn(1, patches + self.has_token, width) * 0.02)
+        self.patch_embed = nn.ModuleDict({"proj": nn.Conv2d(3, width, patch, stride=patch)})
+        self.blocks = nn.ModuleList(Block(width, model["heads"]) for _ in range(model["depth"]))
+        norm = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
+        self.add_module("norm" if self.has_token else "fc_norm", norm)
+        self.head = nn.Linear(width, model["classes"])
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.patch_embed["proj"](images).flatten(2).transpose(1, 2)
+        if self.has_token:
+            x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1)
+        x = x + self.pos_embed
+        for block in self.blocks:
+            x = block(x)
+        return self.head(self.norm(x[:, 0]) if self.has_token else self.fc_norm(x.mean(dim=1)))
+
+
+class Trainer:
+    """The model, its optimiser and the one batch."""
+
+    def __init__(self, config: dict) -> None:
+        torch.manual_seed(config.get("seed", 0))
+        shape = config["model"]
+        self.model = VisionTransformer(shape)
+        if config.get("weights") is not None:
+            self.model.load_state_dict(load_file(config["weights"]))
+        self.images, self.labels = batch_of(config)
+        self.optimizer = optimizer_of(config, self.model)
+
+    def step(self) -> tuple[float, float]:
+        """Milliseconds and loss (before the update) of one step."""
+        start = time.perf_counter()
+        loss = F.cross_entropy(self.model(self.images), self.labels)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        return (time.perf_counter() - start) * 1e3, loss.item()
+
+    def run(self, count: int) -> dict:
+        steps = [self.step() for _ in range(count)]
+        return {
+            "ms": [milliseconds for milliseconds, _ in steps],
+            "loss": [loss for _, loss in steps],
+            "rssPeakBytes": peak_bytes(),
+        }
+
+
+def batch_of(config: dict) -> tuple[Tensor, Tensor]:
+    batch, size = config["batch"], config["model"]["imageSize"]
+    if config.get("data") is None:
+        return torch.randn(batch, 3, size, size), torch.arange(batch) % config["model"]["classes"]
+    tensors = load_file(config["data"])
+    images, labels = tensors["images"].float(), tensors["labels"].long()
+    if images.shape != (batch, 3, size, size) or labels.shape != (batch,):
+        raise ValueError(f"images {list(images.shape)} do not fit batch {batch}, {size} px")
+    return images, labels
+
+
+def optimizer_of(config: dict, model: nn.Module) -> torch.optim.Optimizer:
+    kind = config["optimizer"]
+    options = {"lr": config["lr"], "weight_decay": config.get("weightDecay", 0.0), "fused": True}
+    if kind == "sgd":
+        return torch.optim.SGD(model.parameters(), momentum=config.get("momentum", 0.0), **options)
+    if kind == "adamw":
+        return torch.optim.AdamW(model.parameters(), **options)
+    raise ValueError(f"optimizer: expected sgd or adamw, got {kind}")
+
+
+def matmul(m: int, n: int, k: int, repeat: int) -> dict:
+    left, right, out = torch.randn(m, k), torch.randn(k, n), torch.empty(m, n)
+    torch.matmul(left, right, out=out)
+    times = []
+    for _ in range(repeat):
+        start = time.perf_counter()
+        torch.matmul(left, right, out=out)
+        times.append((time.perf_counter() - start) * 1e3)
+    return {"ms": times}
+
+
+def peak_bytes() -> int:
+    """Greatest resident memory of the process since its start."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def start(config: dict) -> tuple[Trainer, dict]:
+    torch.set_num_threads(config["threads"])
+    torch.set_flush_denormal(True)
+    trainer = Trainer(config)
+    for _ in range(config.get("warmup", 1)):
+        trainer.step()
+    ready = {"ready": True, "version": torch.__version__, "threads": torch.get_num_threads()}
+    return trainer, ready | {"parameters": sum(p.numel() for p in trainer.model.parameters())}
+
+
+def answer(trainer: Trainer, request: dict) -> dict:
+    if "run" in request:
+        return trainer.run(request["run"])
+    if "matmul" in request:
+        return matmul(**request["matmul"])
+    raise ValueError(f"expected run or matmul, got {', '.join(request)}")
+
+
+def main() -> None:
+    trainer = None
+    for line in iter(sys.stdin.readline, ""):
+        try:
+            request = json.loads(line)
+            if trainer is None:
+                trainer, reply = start(request)
+            else:
+                reply = answer(trainer, request)
+        except Exception as error:  # every failure belongs to the other side of the pipe
+            reply = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(reply), flush=True)
+
+
+if __name__ == "__main__":
+    main()
