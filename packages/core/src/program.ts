@@ -3,7 +3,8 @@
  * executor; serialisable, printable, no code.
  *
  * Terms. A *slot* is a tensor with its place: offset and bytes in the arena, and the steps between which it
- * is live. Slots without an entry are persistent (parameters, states, constants). An *entry* is a list of
+ * is live; the memory of a slot may continue that of another one (a view, a result written in place), its
+ * *root*. Slots without an entry are persistent (parameters, states, constants). An *entry* is a list of
  * steps that runs as one call: `step` (or `micro` and `apply` when micro-batches are accumulated) and
  * `eval`; all entries share the persistent slots and reuse the same transient region.
  *
@@ -51,6 +52,8 @@ export interface Slot {
   /** Steps of its entry between which it is live, inclusive; both 0 for a persistent slot. */
   readonly first: number;
   readonly last: number;
+  /** Index of the slot whose memory this is; its own index when it has memory of its own. */
+  readonly root: number;
   /** What a constant holds. */
   readonly fill?: number;
 }
@@ -123,7 +126,10 @@ export function hostSlots(program: Program): ReadonlyMap<string, number> {
     if (slot.entry === null) result.set(slot.name, index);
   });
   for (const entry of program.entries) {
-    for (const [name, slot] of [...Object.entries(entry.inputs), ...Object.entries(entry.outputs)]) {
+    for (const [name, slot] of [
+      ...Object.entries(entry.inputs),
+      ...Object.entries(entry.outputs),
+    ]) {
       result.set(`${entry.name}.${name}`, slot);
     }
   }
@@ -174,7 +180,8 @@ export function printProgram(program: Program): string {
   ];
   program.slots.forEach((slot, index) => {
     const place = `@${String(slot.offset)}+${String(slot.bytes)}`;
-    const life = slot.entry === null ? '' : ` ${slot.entry}:${String(slot.first)}-${String(slot.last)}`;
+    const life =
+      slot.entry === null ? '' : ` ${slot.entry}:${String(slot.first)}-${String(slot.last)}`;
     lines.push(
       `  %${String(index)} ${slot.role} ${slot.name}: ${typeText(slot.type)} ${place}${life}`,
     );

@@ -92,6 +92,13 @@ export function parameters(graph: Graph): readonly Parameter[] {
   return graph.values.filter(isParameter);
 }
 
+/** The graph's outputs as values, by name. */
+export function outputValues(graph: Graph): Readonly<Record<string, Value>> {
+  return Object.fromEntries(
+    Object.entries(graph.outputs).map(([name, id]) => [name, graph.values[id]]),
+  );
+}
+
 /** Index of the node that produces each value; leaves are absent. */
 export function producers(graph: Graph): ReadonlyMap<ValueId, number> {
   const result = new Map<ValueId, number>();
@@ -126,4 +133,25 @@ export interface ModelGraph {
   readonly tail: readonly string[];
   /** Name prefix of the classifier: `head.`. */
   readonly head: string;
+}
+
+/** A forward graph with gradient nodes behind it. */
+export interface TrainGraph {
+  readonly graph: Graph;
+  /** Value of dL/dparameter for every trainable parameter that the loss depends on, by name. */
+  readonly gradients: ReadonlyMap<string, ValueId>;
+}
+
+/** All values that `roots` are computed from, roots included. */
+export function ancestors(graph: Graph, roots: readonly ValueId[]): ReadonlySet<ValueId> {
+  const producer = producers(graph);
+  const seen = new Set<ValueId>();
+  const pending = [...roots];
+  for (let id = pending.pop(); id !== undefined; id = pending.pop()) {
+    if (seen.has(id)) continue;
+    seen.add(id);
+    const index = producer.get(id);
+    if (index !== undefined) pending.push(...Object.values(graph.nodes[index].inputs));
+  }
+  return seen;
 }

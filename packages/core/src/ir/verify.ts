@@ -102,7 +102,12 @@ function checkReads(
     }
     const writer = overwritten.get(id);
     if (writer !== undefined) {
-      fail(graph, node, `"${key}" to be live`, `${valueName(graph, id)}, written over by ${writer}`);
+      fail(
+        graph,
+        node,
+        `"${key}" to be live`,
+        `${valueName(graph, id)}, written over by ${writer}`,
+      );
     }
   }
 }

@@ -107,7 +107,12 @@ export class GraphBuilder implements Emitter {
   }
 
   private add(name: string, type: TensorType, source: Source): Value {
-    const value = { id: this.values.length, name: this.unique(name, this.valueNames), type, source };
+    const value = {
+      id: this.values.length,
+      name: this.unique(name, this.valueNames),
+      type,
+      source,
+    };
     this.values.push(value);
     this.valueNames.add(value.name);
     return value;

@@ -1,0 +1,150 @@
+/**
+ * compile: model + method + optimiser → Program. The whole pipeline in the order data passes through it.
+ *
+ *   model(batch) → method.forward → differentiate → method.backward → optimiser → fold, fuse, prune → plan
+ *
+ * Entries of the result: `step` (one optimiser step), or `micro` and `apply` when `microBatches` > 1, and
+ * `eval` (logits only, its own batch size) unless `evalBatch` is 0.
+ */
+import { differentiate } from './autodiff.js';
+import { ConfigError, GraphError } from './errors.js';
+import { parameters, type Graph, type ModelGraph, type TrainGraph } from './ir/graph.js';
+import { verify } from './ir/verify.js';
+import type { BoundMethod } from './methods/method.js';
+import { accumulateGradients, applyAccumulated, applyUpdates } from './optim/apply.js';
+import type { Optimizer } from './optim/optimizer.js';
+import { OPS } from './ops/index.js';
+import { fold } from './passes/fold.js';
+import { fuse } from './passes/fuse.js';
+import { prune } from './passes/prune.js';
+import { plan, type EntryGraph } from './plan/plan.js';
+import type { Program } from './program.js';
+
+/** A model as a function of the batch size; shapes are static, so each batch size is its own graph. */
+export type ModelBuilder = (batch: number) => ModelGraph;
+
+export interface CompileOptions {
+  readonly model: ModelBuilder;
+  /** Default: full training. */
+  readonly method?: BoundMethod;
+  /** Absent: the program has no training entries. */
+  readonly optimizer?: Optimizer;
+  /** Images of one forward and backward pass. */
+  readonly batch: number;
+  /** Forward and backward passes whose gradients are averaged into one update; default 1. */
+  readonly microBatches?: number;
+  /** Images of one evaluation call; default `batch`; 0 leaves evaluation out. */
+  readonly evalBatch?: number;
+  /** Bound on the global gradient norm; absent: no clipping. */
+  readonly clipNorm?: number;
+  /** Called with every intermediate graph, for printing and for tests. */
+  readonly trace?: (stage: Stage, entry: string, graph: Graph) => void;
+}
+
+/** The stages of the pipeline at which a graph can be looked at. */
+export type Stage = 'model' | 'method' | 'gradient' | 'update' | 'fold' | 'fuse' | 'prune';
+
+/**
+ * Compiles a training (and evaluation) program. Throws ConfigError for impossible options, GraphError when
+ * a pass breaks the graph, ShapeError when the model's shapes do not fit.
+ *
+ * @example
+ * const program = compile({
+ *   model: (batch) => vit(config, { batch }),
+ *   method: parseMethod('last-k=2'),
+ *   optimizer: sgd({ momentum: 0.9 }),
+ *   batch: 16,
+ * });
+ */
+export function compile(options: CompileOptions): Program {
+  return plan(compileGraphs(options));
+}
+
+/** The entries of `compile` as graphs, after all passes and before planning. */
+export function compileGraphs(options: CompileOptions): readonly EntryGraph[] {
+  const { batch, microBatches = 1, evalBatch = batch, optimizer } = options;
+  checkCount('batch', batch, 1);
+  checkCount('microBatches', microBatches, 1);
+  checkCount('evalBatch', evalBatch, 0);
+  const entries: EntryGraph[] = [];
+  if (optimizer) entries.push(...trainingGraphs(options, optimizer, microBatches));
+  if (evalBatch > 0) {
+    const { graph } = forward(options, evalBatch, 'eval');
+    const { logits } = graph.outputs;
+    entries.push(finish(options, 'eval', { ...graph, outputs: { logits } }));
+  }
+  return entries;
+}
+
+function trainingGraphs(
+  options: CompileOptions,
+  optimizer: Optimizer,
+  microBatches: number,
+): readonly EntryGraph[] {
+  const { batch, method, clipNorm = null } = options;
+  const trace = options.trace ?? (() => undefined);
+  const entry = microBatches > 1 ? 'micro' : 'step';
+  if (clipNorm !== null && !(clipNorm > 0)) {
+    throw new ConfigError({
+      where: 'clipNorm',
+      expected: 'a number > 0',
+      got: String(clipNorm),
+      todo: 'Leave the option out for no clipping',
+    });
+  }
+  const { graph } = forward(options, batch, entry);
+  const differentiated = differentiate(graph, 'loss', 1 / microBatches);
+  const train: TrainGraph = method?.backward(differentiated) ?? differentiated;
+  trace('gradient', entry, train.graph);
+  checkTrainable(train);
+  if (microBatches === 1) return [finish(options, entry, applyUpdates(train, optimizer, clipNorm))];
+  return [
+    finish(options, entry, accumulateGradients(train)),
+    finish(options, 'apply', applyAccumulated(train, optimizer, clipNorm)),
+  ];
+}
+
+function forward(options: CompileOptions, batch: number, entry: string): ModelGraph {
+  const model = options.model(batch);
+  options.trace?.('model', entry, model.graph);
+  const transformed = options.method?.forward(model) ?? model;
+  options.trace?.('method', entry, transformed.graph);
+  return transformed;
+}
+
+/** The passes that every entry goes through, verified at both ends. */
+function finish(options: CompileOptions, name: string, graph: Graph): EntryGraph {
+  const trace = options.trace ?? (() => undefined);
+  trace('update', name, graph);
+  verify(graph, OPS);
+  const folded = fold(graph);
+  trace('fold', name, folded);
+  const fused = fuse(folded);
+  trace('fuse', name, fused);
+  const pruned = prune(fused);
+  trace('prune', name, pruned);
+  verify(pruned, OPS);
+  return { name, graph: pruned };
+}
+
+function checkCount(option: string, value: number, least: number): void {
+  if (Number.isSafeInteger(value) && value >= least) return;
+  throw new ConfigError({
+    where: option,
+    expected: `a whole number ≥ ${String(least)}`,
+    got: String(value),
+    todo: 'Change the option',
+  });
+}
+
+function checkTrainable(train: TrainGraph): void {
+  const marked = parameters(train.graph).filter((parameter) => parameter.source.trainable);
+  const missing = marked.find((parameter) => !train.gradients.has(parameter.name));
+  if (train.gradients.size > 0 && !missing) return;
+  throw new GraphError({
+    where: missing ? `parameter ${missing.name}` : 'training graph',
+    expected: missing ? 'a path to the loss' : 'at least one trainable parameter',
+    got: missing ? 'no gradient' : 'none',
+    todo: 'Freeze what does not reach the loss, or choose a method that trains something',
+  });
+}

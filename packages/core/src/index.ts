@@ -1,0 +1,67 @@
+/** The public API of @thimble/core: an explicit list. */
+export * from './errors.js';
+export type {
+  Graph,
+  Initial,
+  ModelGraph,
+  Node,
+  Operands,
+  Parameter,
+  Params,
+  Source,
+  TrainGraph,
+  Value,
+  ValueId,
+} from './ir/graph.js';
+export { isParameter, leaves, parameters } from './ir/graph.js';
+export { bytesOf, elements, f32, i32, typeText } from './ir/types.js';
+export type { DType, Shape, TensorType } from './ir/types.js';
+export { printGraph } from './ir/print.js';
+export { verify } from './ir/verify.js';
+export { OPS, opcodeOf, opNamed, type OpName } from './ops/index.js';
+export { isOptional, operandName } from './ops/op.js';
+export type { Bag, Emitter, GradContext, Op, Sample, SampleTensor } from './ops/op.js';
+export { GraphBuilder } from './ops/builder.js';
+export { differentiate } from './autodiff.js';
+export { compile, compileGraphs } from './compile.js';
+export type { CompileOptions, ModelBuilder, Stage } from './compile.js';
+export { plan, type EntryGraph } from './plan/plan.js';
+export {
+  checkBudget,
+  liveTimeline,
+  megabytes,
+  memoryReport,
+  residents,
+  savedSlots,
+} from './plan/report.js';
+export type { MemoryReport, Resident } from './plan/report.js';
+export {
+  ALIGNMENT,
+  encodeEntry,
+  entryFlops,
+  entryNamed,
+  hostSlots,
+  parseProgram,
+  plannedBytes,
+  printProgram,
+  serializeProgram,
+  stepTypes,
+} from './program.js';
+export type { Entry, Program, Slot, SlotRole, Step } from './program.js';
+export { METHODS, parseMethod, type MethodName } from './methods/index.js';
+export { bind, type BoundMethod, type Method } from './methods/method.js';
+export { sgd, type SgdSettings } from './optim/sgd.js';
+export { adamw, type AdamWSettings } from './optim/adamw.js';
+export { OPTIMIZERS, type OptimizerName, type OptimizerOptions } from './optim/index.js';
+export type { Optimizer } from './optim/optimizer.js';
+export { vit, tokenCount, type VitBuildOptions, type VitConfig } from './models/vit.js';
+export { modelConfig, VIT_PRESETS, type ModelName } from './models/index.js';
+export { initialValues } from './nn/initialise.js';
+export { HostTable } from './executors/executor.js';
+export type { Executor, ExecutorKind, HostData, LoadOptions } from './executors/executor.js';
+export { NullExecutor, nullExecutor } from './executors/null/index.js';
+export { referenceExecutor } from './executors/reference/index.js';
+export * from './formats/index.js';
+export * from './data/index.js';
+export { lookUp, nearest } from './names.js';
+export { Random } from './random.js';

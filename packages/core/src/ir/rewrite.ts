@@ -1,0 +1,56 @@
+/**
+ * Tools for passes: replace values, drop nodes, renumber. All return new graphs.
+ */
+import type { Graph, Node, Operands, Value, ValueId } from './graph.js';
+
+/** The graph with every read of a value redirected by `to`; definitions stay. */
+export function redirect(graph: Graph, to: ReadonlyMap<ValueId, ValueId>): Graph {
+  if (to.size === 0) return graph;
+  const follow = (id: ValueId): ValueId => {
+    let current = id;
+    for (let next = to.get(current); next !== undefined; next = to.get(current)) current = next;
+    return current;
+  };
+  return {
+    values: graph.values,
+    nodes: graph.nodes.map((node) => ({ ...node, inputs: mapOperands(node.inputs, follow) })),
+    outputs: mapOperands(graph.outputs, follow),
+  };
+}
+
+export function mapOperands(operands: Operands, f: (id: ValueId) => ValueId): Operands {
+  return Object.fromEntries(Object.entries(operands).map(([key, id]) => [key, f(id)]));
+}
+
+/** Applies `f` to every leaf value; ids, names and types must stay. */
+export function mapLeaves(graph: Graph, f: (leaf: Value) => Value): Graph {
+  return {
+    ...graph,
+    values: graph.values.map((value) => (value.source.kind === 'node' ? value : f(value))),
+  };
+}
+
+/** The graph with only the values that `keep` names, renumbered in order. */
+export function renumber(
+  graph: Graph,
+  nodes: readonly Node[],
+  keep: (value: Value) => boolean,
+): Graph {
+  const ids = new Map<ValueId, ValueId>();
+  const values: Value[] = [];
+  for (const value of graph.values) {
+    if (!keep(value)) continue;
+    ids.set(value.id, values.length);
+    values.push({ ...value, id: values.length });
+  }
+  const place = (id: ValueId) => ids.get(id) ?? id;
+  return {
+    values,
+    nodes: nodes.map((node) => ({
+      ...node,
+      inputs: mapOperands(node.inputs, place),
+      outputs: mapOperands(node.outputs, place),
+    })),
+    outputs: mapOperands(graph.outputs, place),
+  };
+}

@@ -1,0 +1,47 @@
+/**
+ * last-k: the last K blocks, the final norm and the classifier train; what is below them runs forward only
+ * and saves nothing.
+ *
+ * Closed form: saved bytes are K/depth of the blocks' saved bytes of full training, plus those of tail and
+ * head. Neutral point: none, since the embedding below block 0 stays frozen even at K = depth.
+ */
+import { ConfigError } from '../errors.js';
+import { trainOnly, type Method } from './method.js';
+
+export interface LastKConfig {
+  /** Blocks that train; at least 1, at most the model's depth. */
+  readonly blocks: number;
+}
+
+const DEFAULT_BLOCKS = 2;
+
+export const lastK: Method<LastKConfig> = {
+  name: 'last-k',
+  summary: `train the last K blocks, the final norm and the classifier (default K = ${String(DEFAULT_BLOCKS)})`,
+  usage: 'last-k=K',
+  parse: (text) => {
+    const blocks = text === undefined ? DEFAULT_BLOCKS : Number(text);
+    if (Number.isSafeInteger(blocks) && blocks >= 1) return { blocks };
+    throw new ConfigError({
+      where: 'method last-k',
+      expected: 'a whole number of blocks ≥ 1, as in last-k=4',
+      got: `"${text ?? ''}"`,
+      todo: 'Change the number; --method head trains no block at all',
+    });
+  },
+  print: ({ blocks }) => `last-k=${String(blocks)}`,
+  forward: (model, { blocks }) => {
+    const depth = model.blocks.length;
+    if (blocks > depth) {
+      throw new ConfigError({
+        where: 'method last-k',
+        expected: `at most ${String(depth)} blocks, the depth of the model`,
+        got: String(blocks),
+        todo: 'Lower K, or use --method full',
+      });
+    }
+    const prefixes = [...model.blocks.slice(depth - blocks), ...model.tail, model.head];
+    return trainOnly(model, (name) => prefixes.some((prefix) => name.startsWith(prefix)));
+  },
+  neutral: () => null,
+};

@@ -1,0 +1,108 @@
+/**
+ * Layers as functions on the builder. Parameter names follow timm and torch: `<scope>.weight`,
+ * `<scope>.bias`. Shapes: B batch, N tokens, D width, O outputs.
+ */
+import type { Value } from '../ir/graph.js';
+import { f32 } from '../ir/types.js';
+import { add } from '../ops/add.js';
+import { attention as attentionOp } from '../ops/attention.js';
+import type { GraphBuilder } from '../ops/builder.js';
+import { gelu } from '../ops/gelu.js';
+import { layernorm } from '../ops/layernorm.js';
+import { matmul } from '../ops/matmul.js';
+import { patchify } from '../ops/patchify.js';
+import type { Initial } from '../ir/graph.js';
+
+/** Standard deviation of the truncated normal that ViT weights start from. */
+const WEIGHT_STD = 0.02;
+
+const LINEAR = { transA: false, transB: true, gelu: false, batched: false } as const;
+
+/**
+ * y = x Wᵀ + b; x [..., D], W [O, D], y [..., O].
+ *
+ * @param initial how W starts; the bias starts at zero
+ */
+export function linear(
+  builder: GraphBuilder,
+  name: string,
+  x: Value,
+  outputs: number,
+  initial: Initial = { kind: 'truncatedNormal', std: WEIGHT_STD },
+): Value {
+  const width = x.type.shape[x.type.shape.length - 1];
+  const { weight, bias } = builder.scope(name, () => ({
+    weight: builder.parameter('weight', f32(outputs, width), { initial }),
+    bias: builder.parameter('bias', f32(outputs), { initial: { kind: 'zeros' }, decay: false }),
+  }));
+  return builder.emit(matmul, { a: x, b: weight, bias }, LINEAR, name).y;
+}
+
+/** y = (x − mean)/√(var + eps) · γ + β over the last axis. */
+export function layerNorm(builder: GraphBuilder, name: string, x: Value, eps: number): Value {
+  const width = x.type.shape[x.type.shape.length - 1];
+  const { gamma, beta } = builder.scope(name, () => ({
+    gamma: builder.parameter('weight', f32(width), { initial: { kind: 'ones' }, decay: false }),
+    beta: builder.parameter('bias', f32(width), { initial: { kind: 'zeros' }, decay: false }),
+  }));
+  return builder.emit(layernorm, { x, gamma, beta }, { eps }, name).y;
+}
+
+/**
+ * Convolution with stride = kernel = `patch`, as patches times a matrix: image [B, C, H, W] → tokens
+ * [B, (H/p)(W/p), D]. The weight is [D, C, p, p] as in checkpoints.
+ */
+export function patchEmbed(
+  builder: GraphBuilder,
+  name: string,
+  image: Value,
+  patch: number,
+  width: number,
+): Value {
+  const [, channels, height, imageWidth] = image.type.shape;
+  const { weight, bias } = builder.scope(`${name}.proj`, () => ({
+    weight: builder.parameter('weight', f32(width, channels, patch, patch), {
+      initial: { kind: 'truncatedNormal', std: 1 / Math.sqrt(channels * patch * patch) },
+    }),
+    bias: builder.parameter('bias', f32(width), { initial: { kind: 'zeros' }, decay: false }),
+  }));
+  const layout = { patch, channels, height, width: imageWidth, inverse: false };
+  const patches = builder.emit(patchify, { x: image }, layout, `${name}.patches`).y;
+  return builder.emit(matmul, { a: patches, b: weight, bias }, LINEAR, `${name}.proj`).y;
+}
+
+/** Multi-head self-attention with fused qkv: softmax(QKᵀ/√d) V, projected; x [B, N, D]. */
+export function attention(builder: GraphBuilder, name: string, x: Value, heads: number): Value {
+  const width = x.type.shape[x.type.shape.length - 1];
+  return builder.scope(name, () => {
+    const qkv = linear(builder, 'qkv', x, 3 * width);
+    const mixed = builder.emit(attentionOp, { qkv }, { heads }, 'mix').y;
+    return linear(builder, 'proj', mixed, width);
+  });
+}
+
+/** W₂ gelu(W₁ x + b₁) + b₂ with `hidden` units between. */
+export function mlp(builder: GraphBuilder, name: string, x: Value, hidden: number): Value {
+  const width = x.type.shape[x.type.shape.length - 1];
+  return builder.scope(name, () => {
+    const before = linear(builder, 'fc1', x, hidden);
+    const after = builder.emit(gelu, { x: before }, {}, 'act').y;
+    return linear(builder, 'fc2', after, width);
+  });
+}
+
+/** Pre-norm transformer block: x + attention(norm(x)), then x + mlp(norm(x)). */
+export function transformerBlock(
+  builder: GraphBuilder,
+  name: string,
+  x: Value,
+  options: { readonly heads: number; readonly hidden: number; readonly eps: number },
+): Value {
+  const { heads, hidden, eps } = options;
+  return builder.scope(name, () => {
+    const attended = attention(builder, 'attn', layerNorm(builder, 'norm1', x, eps), heads);
+    const middle = builder.emit(add, { a: x, b: attended }, {}, 'residual1').y;
+    const mixed = mlp(builder, 'mlp', layerNorm(builder, 'norm2', middle, eps), hidden);
+    return builder.emit(add, { a: middle, b: mixed }, {}, 'residual2').y;
+  });
+}

@@ -1,0 +1,54 @@
+/** AdamW: Adam with decoupled weight decay. */
+import { f32 } from '../ir/types.js';
+import { adamw as adamwOp } from '../ops/adamw.js';
+import { decayOf, type DecayScope, type Optimizer } from './optimizer.js';
+import { check } from './sgd.js';
+
+export interface AdamWSettings {
+  readonly beta1?: number;
+  readonly beta2?: number;
+  readonly eps?: number;
+  readonly weightDecay?: number;
+  readonly decay?: DecayScope;
+}
+
+/**
+ * p ← p(1 − ηλ); m ← β₁m + (1−β₁)g; v ← β₂v + (1−β₂)g²; p ← p − η·m̂ / (√v̂ + ε).
+ *
+ * State: m and v, two tensors per parameter. Throws ConfigError for β outside [0, 1), ε ≤ 0 or λ < 0.
+ *
+ * @example adamw({ weightDecay: 0.05 })
+ * Reference: Loshchilov & Hutter, Decoupled weight decay regularization, ICLR 2019, algorithm 2;
+ * torch.optim.AdamW.
+ */
+export function adamw(settings: AdamWSettings = {}): Optimizer {
+  const { beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0.01 } = settings;
+  const { decay = 'matrices' } = settings;
+  check(beta1 >= 0 && beta1 < 1, 'beta1', 'a number in [0, 1)', beta1);
+  check(beta2 >= 0 && beta2 < 1, 'beta2', 'a number in [0, 1)', beta2);
+  check(eps > 0, 'eps', 'a number > 0', eps);
+  check(weightDecay >= 0, 'weightDecay', 'a number ≥ 0', weightDecay);
+  return {
+    name: 'adamw',
+    settings: { beta1, beta2, eps, weightDecay, decay },
+    stateTensors: 2,
+    inputs: (builder) => ({
+      lr: builder.input('lr', f32()),
+      correction: builder.input('correction', f32(2)),
+    }),
+    update: (builder, param, grad, { lr, correction }, scale) => {
+      const m = builder.state(`${param.name}.m`, param.type);
+      const v = builder.state(`${param.name}.v`, param.type);
+      builder.emit(
+        adamwOp,
+        { param, grad, m, v, lr, correction, ...(scale ? { scale } : {}) },
+        { beta1, beta2, eps, weightDecay: decayOf(param, weightDecay, decay) },
+        `update.${param.name}`,
+      );
+    },
+    scalars: (step, learningRate) => ({
+      lr: Float64Array.of(learningRate),
+      correction: Float64Array.of(1 / (1 - beta1 ** step), 1 / Math.sqrt(1 - beta2 ** step)),
+    }),
+  };
+}

@@ -1,0 +1,18 @@
+/** The optimisers by name, as the command line knows them. */
+import type { Optimizer } from './optimizer.js';
+import { adamw } from './adamw.js';
+import { sgd } from './sgd.js';
+
+/** Options that any optimiser may take; each reads its own. */
+export interface OptimizerOptions {
+  readonly momentum?: number;
+  readonly nesterov?: boolean;
+  readonly weightDecay?: number;
+}
+
+export const OPTIMIZERS = {
+  sgd,
+  adamw,
+} as const satisfies Record<string, (options: OptimizerOptions) => Optimizer>;
+
+export type OptimizerName = keyof typeof OPTIMIZERS;

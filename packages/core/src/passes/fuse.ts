@@ -1,0 +1,89 @@
+/**
+ * fuse: folds an elementwise node into the kernel that produces its operand, saving a pass over memory.
+ *
+ *   gelu(matmul(a, b, bias))                → matmul {gelu} with outputs y and pre (the value before)
+ *   add(r, matmul(a, b, bias))              → matmul with residual r
+ *   add(r, layernorm_grad_input(…))         → layernorm_grad_input with residual r
+ *
+ * A node is folded only if its operand has no other reader (a gradient that reads the value before GELU
+ * reads `pre` instead). Invariant: outputs are equal up to the rounding of one addition order.
+ */
+import {
+  consumers,
+  producers,
+  type Graph,
+  type Node,
+  type Value,
+  type ValueId,
+} from '../ir/graph.js';
+import { redirect } from '../ir/rewrite.js';
+import { sameType } from '../ir/types.js';
+
+export function fuse(graph: Graph): Graph {
+  return fuseResiduals(fuseGelu(graph));
+}
+
+function fuseGelu(graph: Graph): Graph {
+  const producer = producers(graph);
+  const outputs = new Set(Object.values(graph.outputs));
+  const nodes: (Node | null)[] = [...graph.nodes];
+  const values: Value[] = [...graph.values];
+  const replaced = new Map<ValueId, ValueId>();
+  graph.nodes.forEach((node, index) => {
+    if (node.op !== 'gelu') return;
+    const x = node.inputs.x;
+    const at = producer.get(x);
+    const source = at === undefined ? null : nodes[at];
+    if (at === undefined || source?.op !== 'matmul' || outputs.has(x)) return;
+    if (source.params.gelu === true || 'residual' in source.inputs) return;
+    const y = values.length;
+    const type = graph.values[x].type;
+    values.push({ id: y, name: `${node.name}.fused`, type, source: { kind: 'node' } });
+    nodes[at] = {
+      ...source,
+      params: { ...source.params, gelu: true },
+      outputs: { y, pre: x },
+    };
+    nodes[index] = null;
+    replaced.set(node.outputs.y, y);
+  });
+  return redirect({ ...graph, values, nodes: nodes.filter((node) => node !== null) }, replaced);
+}
+
+/** Ops with an optional operand `residual` that is added to output `y` or `dx`. */
+const RESIDUAL_OUTPUT: Readonly<Record<string, string | undefined>> = {
+  matmul: 'y',
+  layernorm_grad_input: 'dx',
+};
+
+function fuseResiduals(graph: Graph): Graph {
+  const producer = producers(graph);
+  const readers = consumers(graph);
+  const outputs = new Set(Object.values(graph.outputs));
+  const nodes: (Node | null)[] = [...graph.nodes];
+  const replaced = new Map<ValueId, ValueId>();
+
+  /** Folds the addition at `index` into the node that produces `id`, where that is possible. */
+  const foldInto = (id: ValueId, residual: ValueId, index: number): boolean => {
+    const at = producer.get(id);
+    const source = at === undefined ? null : nodes[at];
+    if (at === undefined || !source) return false;
+    const output = RESIDUAL_OUTPUT[source.op];
+    if (output === undefined || source.outputs[output] !== id) return false;
+    if ('residual' in source.inputs || Object.keys(source.outputs).length > 1) return false;
+    if (outputs.has(id) || (readers.get(id) ?? []).length !== 1) return false;
+    // The fused node moves to the addition's place, where the residual is known.
+    nodes[at] = null;
+    nodes[index] = { ...source, inputs: { ...source.inputs, residual } };
+    return true;
+  };
+
+  graph.nodes.forEach((node, index) => {
+    if (node.op !== 'add') return;
+    const { a, b } = node.inputs;
+    if (!sameType(graph.values[a].type, graph.values[b].type)) return;
+    if (foldInto(b, a, index)) replaced.set(node.outputs.y, b);
+    else if (foldInto(a, b, index)) replaced.set(node.outputs.y, a);
+  });
+  return redirect({ ...graph, nodes: nodes.filter((node) => node !== null) }, replaced);
+}

@@ -1,0 +1,152 @@
+/**
+ * buffers: which values share memory, and when each piece of memory is live.
+ *
+ * A *buffer* is the memory of one or more values: a view shares its operand's buffer; an update's output is
+ * its operand's buffer; an elementwise output may take over the buffer of an operand that dies there.
+ * Invariant: at any step, two values whose lives overlap are in one buffer only if one is a view or the new
+ * value of the other.
+ */
+import { ancestors, type Graph, type Node, type Operands } from '../ir/graph.js';
+import type { Value, ValueId } from '../ir/graph.js';
+import { bytesOf } from '../ir/types.js';
+import { opNamed } from '../ops/index.js';
+import type { SlotRole } from '../program.js';
+
+export interface Buffer {
+  /** The value that names it: its first one. */
+  readonly value: Value;
+  readonly role: SlotRole;
+  readonly bytes: number;
+  readonly persistent: boolean;
+  /** First and last step at which it holds something that is needed. */
+  first: number;
+  last: number;
+}
+
+/** The life of one value inside its buffer. */
+export interface ValueLife {
+  readonly value: Value;
+  readonly role: SlotRole;
+  /** Index into `Buffers.all`. */
+  readonly buffer: number;
+  readonly first: number;
+  readonly last: number;
+}
+
+export interface Buffers {
+  readonly all: readonly Buffer[];
+  /** Every value in use, in the order in which they come to life. */
+  readonly values: ReadonlyMap<ValueId, ValueLife>;
+}
+
+/** Assigns the values of `graph`, run in the order `nodes`, to buffers. */
+export function assignBuffers(graph: Graph, nodes: readonly Node[]): Buffers {
+  const lastRead = lastReads(graph, nodes);
+  const roles = rolesOf(graph, nodes);
+  const all: Buffer[] = [];
+  const of = new Map<ValueId, ValueLife>();
+  const join = (id: ValueId, buffer: number, step: number): void => {
+    const value = graph.values[id];
+    const last = Math.max(step, lastRead.get(id) ?? step);
+    of.set(id, { value, role: roles(value), buffer, first: step, last });
+    all[buffer].last = Math.max(all[buffer].last, last);
+  };
+  const open = (id: ValueId, step: number): void => {
+    const value = graph.values[id];
+    const role = roles(value);
+    const persistent = role === 'parameter' || role === 'state' || role === 'constant';
+    all.push({ value, role, bytes: bytesOf(value.type), persistent, first: step, last: step });
+    join(id, all.length - 1, step);
+  };
+  nodes.forEach((node, step) => {
+    for (const id of Object.values(node.inputs)) if (!of.has(id)) open(id, 0);
+    const shared = sharedMemory(node);
+    // A buffer is taken over by one output only.
+    const taken = new Set<number>();
+    for (const [key, id] of Object.entries(node.outputs)) {
+      const source = shared.get(key);
+      const buffer =
+        source === undefined
+          ? reusable(graph, node, key, step, all, of, taken)
+          : of.get(node.inputs[source])?.buffer;
+      if (buffer === undefined) {
+        open(id, step);
+        continue;
+      }
+      taken.add(buffer);
+      join(id, buffer, step);
+    }
+  });
+  for (const id of Object.values(graph.outputs)) if (!of.has(id)) open(id, 0);
+  return { all, values: of };
+}
+
+/** Outputs that must live in an input's memory: views and updates. */
+function sharedMemory(node: Node): ReadonlyMap<string, string> {
+  const op = opNamed(node.op);
+  return new Map([...(op.view ? [op.view] : []), ...(op.updates ?? [])]);
+}
+
+/** The buffer of an operand that output `key` may be written over, if one dies at this step. */
+function reusable(
+  graph: Graph,
+  node: Node,
+  key: string,
+  step: number,
+  all: readonly Buffer[],
+  of: ReadonlyMap<ValueId, ValueLife>,
+  taken: ReadonlySet<number>,
+): number | undefined {
+  const outputs: Readonly<Record<string, ValueId>> = node.outputs;
+  const bytes = bytesOf(graph.values[outputs[key]].type);
+  for (const [output, input] of opNamed(node.op).inPlace ?? []) {
+    const operands: Readonly<Partial<Operands>> = node.inputs;
+    const id = operands[input];
+    if (output !== key || id === undefined) continue;
+    const index = of.get(id)?.buffer;
+    if (index === undefined || taken.has(index)) continue;
+    const buffer = all[index];
+    const dies = !buffer.persistent && buffer.last === step && buffer.bytes === bytes;
+    const alone = Object.entries(node.inputs).every(
+      ([other, otherId]) => other === input || of.get(otherId)?.buffer !== index,
+    );
+    if (dies && alone) return index;
+  }
+  return undefined;
+}
+
+/** Last step that needs each value; outputs of the graph are needed until the end. */
+function lastReads(graph: Graph, nodes: readonly Node[]): ReadonlyMap<ValueId, number> {
+  const last = new Map<ValueId, number>();
+  nodes.forEach((node, step) => {
+    for (const id of Object.values(node.inputs)) last.set(id, step);
+  });
+  for (const id of Object.values(graph.outputs)) last.set(id, nodes.length - 1);
+  return last;
+}
+
+function rolesOf(graph: Graph, nodes: readonly Node[]): (value: Value) => SlotRole {
+  const outputs = new Set(Object.values(graph.outputs));
+  const forward = new Set(ancestors(graph, [...outputs]));
+  for (const node of nodes) {
+    // Statistics that only the backward pass reads (mean, log-sum-exp) are forward values too.
+    const results = Object.values(node.outputs);
+    if (results.some((id) => forward.has(id))) for (const id of results) forward.add(id);
+  }
+  const gradients = new Set<ValueId>();
+  const saved = new Set<ValueId>();
+  for (const node of nodes) {
+    const isForward = Object.values(node.outputs).some((id) => forward.has(id));
+    for (const [key, id] of Object.entries(node.inputs)) {
+      if (!isForward && forward.has(id)) saved.add(id);
+      if (key === 'grad' || node.op === 'accumulate') gradients.add(id);
+    }
+  }
+  return (value) => {
+    const kind = value.source.kind;
+    if (kind !== 'node') return kind;
+    if (outputs.has(value.id)) return 'output';
+    if (gradients.has(value.id)) return 'gradient';
+    return saved.has(value.id) ? 'saved' : 'temporary';
+  };
+}

@@ -1,0 +1,199 @@
+/**
+ * plan: graphs in, Program out. Every byte gets its place.
+ *
+ * All entries share one arena: persistent slots first (in the order in which the entries mention them), then
+ * one transient region that is as large as the largest entry needs. An entry's inputs are live from its
+ * first step, its outputs until its last.
+ */
+import { GraphError } from '../errors.js';
+import type { Graph, Node, Operands, ValueId } from '../ir/graph.js';
+import { bytesOf, sameType, typeText, type TensorType } from '../ir/types.js';
+import { opNamed } from '../ops/index.js';
+import { ALIGNMENT, type Entry, type Program, type Slot, type Step } from '../program.js';
+import { placeBlocks, type Block } from './arena.js';
+import { assignBuffers, type Buffer } from './buffers.js';
+import { schedule } from './schedule.js';
+
+/** A graph that becomes an entry of the program. */
+export interface EntryGraph {
+  readonly name: string;
+  readonly graph: Graph;
+}
+
+/** Orders and places the entries. Throws GraphError when they disagree on a persistent tensor. */
+export function plan(entryGraphs: readonly EntryGraph[]): Program {
+  const persistent = new PersistentSlots();
+  const drafts = entryGraphs.map(({ name, graph }) => draftEntry(name, graph, persistent));
+  const slots: Slot[] = [...persistent.slots];
+  let transientBytes = 0;
+  let scratchBytes = 0;
+  const entries = drafts.map((draft): Entry => {
+    const base = slots.length;
+    const final = (index: number) => (index >= 0 ? index : base - index - 1);
+    const placement = placeBlocks(draft.blocks, ALIGNMENT);
+    for (const slot of draft.slots) {
+      const root = final(slot.root);
+      const offset =
+        slot.block === null
+          ? persistent.slots[root].offset
+          : persistent.bytes + placement.offsets[slot.block];
+      const { name, type, role, bytes, first, last } = slot;
+      slots.push({ name, type, role, offset, bytes, entry: draft.name, first, last, root });
+    }
+    transientBytes = Math.max(transientBytes, placement.bytes);
+    scratchBytes = Math.max(scratchBytes, draft.scratchBytes);
+    return finishEntry(draft, final);
+  });
+  return {
+    slots,
+    entries,
+    persistentBytes: persistent.bytes,
+    arenaBytes: persistent.bytes + transientBytes,
+    scratchBytes: align(scratchBytes),
+  };
+}
+
+function align(bytes: number): number {
+  return Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
+}
+
+/** Parameters, states and constants of all entries; one slot for each name. */
+class PersistentSlots {
+  readonly slots: Slot[] = [];
+  bytes = 0;
+  private readonly byName = new Map<string, number>();
+
+  /** Index of the slot for `buffer`, which is made on its first mention. */
+  index(buffer: Buffer): number {
+    const { value, role, bytes } = buffer;
+    const fill = value.source.kind === 'constant' ? { fill: value.source.fill } : {};
+    const name =
+      value.source.kind === 'constant'
+        ? `constant ${typeText(value.type)} ${String(value.source.fill)}`
+        : value.name;
+    const known = this.byName.get(name);
+    if (known !== undefined) {
+      checkSameType(name, this.slots[known].type, value.type);
+      return known;
+    }
+    const root = this.slots.length;
+    const place = { offset: this.bytes, bytes, entry: null, first: 0, last: 0, root };
+    this.byName.set(name, root);
+    this.slots.push({ name, type: value.type, role, ...place, ...fill });
+    this.bytes += align(bytes);
+    return root;
+  }
+}
+
+function checkSameType(name: string, known: TensorType, other: TensorType): void {
+  if (sameType(known, other)) return;
+  throw new GraphError({
+    where: `persistent tensor ${name}`,
+    expected: `${typeText(known)} in every entry`,
+    got: typeText(other),
+    todo: 'Build all entries from the same model',
+  });
+}
+
+/** A slot of an entry before it has a place; `root` is a final index or a draft one (below). */
+interface DraftSlot extends Omit<Slot, 'offset' | 'entry'> {
+  /** Block of the transient region; null when the memory is persistent. */
+  readonly block: number | null;
+}
+
+/** An entry before placement; slot t of the draft is referred to as −t − 1. */
+interface Draft {
+  readonly name: string;
+  readonly nodes: readonly Node[];
+  readonly blocks: readonly Block[];
+  readonly slots: readonly DraftSlot[];
+  readonly slotOf: ReadonlyMap<ValueId, number>;
+  readonly workspaces: ReadonlyMap<Node, number>;
+  readonly inputs: Operands;
+  readonly outputs: Operands;
+  readonly scratchBytes: number;
+}
+
+function draftEntry(name: string, graph: Graph, persistent: PersistentSlots): Draft {
+  const nodes = schedule(graph);
+  const { all, values } = assignBuffers(graph, nodes);
+  const blocks: Block[] = [];
+  const slots: DraftSlot[] = [];
+  const slotOf = new Map<ValueId, number>();
+  /** Block and first slot of every buffer. */
+  const homes = all.map((buffer) =>
+    buffer.persistent
+      ? { block: null, root: persistent.index(buffer) }
+      : { block: blocks.push(buffer) - 1, root: null },
+  );
+  const roots = homes.map((home) => home.root);
+  for (const [id, { value, role, buffer, first, last }] of values) {
+    const draftIndex = -slots.length - 1;
+    const known = roots[buffer];
+    if (known !== null && known >= 0 && all[buffer].value.id === id) {
+      slotOf.set(id, known);
+      continue;
+    }
+    const root = (roots[buffer] ??= draftIndex);
+    const { name: slotName, type } = value;
+    const { block } = homes[buffer];
+    slots.push({ name: slotName, type, role, bytes: bytesOf(type), first, last, root, block });
+    slotOf.set(id, draftIndex);
+  }
+  const workspaces = new Map<Node, number>();
+  let scratchBytes = 0;
+  nodes.forEach((node, step) => {
+    const op = opNamed(node.op);
+    const types = typesOf(graph, node);
+    scratchBytes = Math.max(scratchBytes, op.scratch?.(types, node.params) ?? 0);
+    const bytes = op.workspace?.(types, node.params) ?? 0;
+    if (bytes > 0) workspaces.set(node, addWorkspace(node, bytes, step, slots, blocks));
+  });
+  const inputs = Object.fromEntries(
+    graph.values
+      .filter((value) => value.source.kind === 'input' && values.has(value.id))
+      .map((value) => [value.name, value.id]),
+  );
+  const { outputs } = graph;
+  return { name, nodes, blocks, slots, slotOf, workspaces, inputs, outputs, scratchBytes };
+}
+
+function addWorkspace(
+  node: Node,
+  bytes: number,
+  step: number,
+  slots: DraftSlot[],
+  blocks: Block[],
+): number {
+  const root = -slots.length - 1;
+  const life = { bytes, first: step, last: step };
+  const type: TensorType = { dtype: 'f32', shape: [Math.ceil(bytes / 4)] };
+  const block = blocks.push(life) - 1;
+  slots.push({ name: `${node.name}.workspace`, type, role: 'workspace', ...life, root, block });
+  return root;
+}
+
+function finishEntry(draft: Draft, final: (index: number) => number): Entry {
+  const place = (operands: Operands): Operands =>
+    Object.fromEntries(
+      Object.entries(operands).map(([key, id]) => [key, final(draft.slotOf.get(id) ?? -1)]),
+    );
+  const steps = draft.nodes.map((node): Step => {
+    const workspace = draft.workspaces.get(node);
+    return {
+      name: node.name,
+      op: node.op,
+      params: node.params,
+      inputs: place(node.inputs),
+      outputs: place(node.outputs),
+      workspace: workspace === undefined ? null : final(workspace),
+    };
+  });
+  const { name, inputs, outputs } = draft;
+  return { name, steps, inputs: place(inputs), outputs: place(outputs) };
+}
+
+function typesOf(graph: Graph, node: Node): Readonly<Record<string, TensorType>> {
+  const entries = [...Object.entries(node.inputs), ...Object.entries(node.outputs)];
+  return Object.fromEntries(entries.map(([key, id]) => [key, graph.values[id].type]));
+}

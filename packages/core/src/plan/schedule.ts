@@ -1,0 +1,71 @@
+/**
+ * schedule: the order in which the nodes of a graph run.
+ *
+ * The given order is kept, except that every update runs as early as it may: when its gradient exists and
+ * every other reader of the old value has run. So a gradient dies right after it is born, and the peak holds
+ * one of them instead of all.
+ *
+ * Invariant: the result is a topological order in which nothing reads a value after its memory was updated.
+ */
+import { consumers, producers, type Graph, type Node } from '../ir/graph.js';
+import { opNamed } from '../ops/index.js';
+
+export function schedule(graph: Graph): readonly Node[] {
+  const before = dependencies(graph);
+  const done = new Set<number>();
+  const order: Node[] = [];
+  const pending = new Set<number>();
+  const run = (index: number) => {
+    done.add(index);
+    order.push(graph.nodes[index]);
+  };
+  const ready = (index: number) => before[index].every((other) => done.has(other));
+  /** Runs updates until none is ready; one update may enable the next (clear after apply). */
+  const runReadyUpdates = () => {
+    for (let progress = true; progress;) {
+      progress = false;
+      for (const index of pending) {
+        if (!ready(index)) continue;
+        pending.delete(index);
+        run(index);
+        progress = true;
+      }
+    }
+  };
+  // An update can be ready before its turn in the list, so all of them wait from the start.
+  graph.nodes.forEach((node, index) => {
+    if (isUpdate(node)) pending.add(index);
+  });
+  runReadyUpdates();
+  graph.nodes.forEach((node, index) => {
+    if (isUpdate(node)) return;
+    run(index);
+    runReadyUpdates();
+  });
+  return order;
+}
+
+function isUpdate(node: Node): boolean {
+  return (opNamed(node.op).updates?.length ?? 0) > 0;
+}
+
+/** For every node: the nodes that must run before it (producers, and readers of what it overwrites). */
+function dependencies(graph: Graph): readonly (readonly number[])[] {
+  const producer = producers(graph);
+  const readers = consumers(graph);
+  return graph.nodes.map((node, index) => {
+    const before: number[] = [];
+    for (const id of Object.values(node.inputs)) {
+      const at = producer.get(id);
+      if (at !== undefined) before.push(at);
+    }
+    for (const [, input] of opNamed(node.op).updates ?? []) {
+      for (const reader of readers.get(node.inputs[input] ?? -1) ?? []) {
+        // Two updates of one value keep their order: the later one waits for the earlier.
+        const other = graph.nodes[reader];
+        if (reader !== index && (!isUpdate(other) || reader < index)) before.push(reader);
+      }
+    }
+    return before;
+  });
+}

@@ -1,0 +1,81 @@
+/**
+ * Tensors written by PyTorch in float64: reading a fixture and comparing with it.
+ */
+import { existsSync, readFileSync } from 'node:fs';
+import { expect } from 'vitest';
+import type { Executor, HostData } from '../src/executors/executor.js';
+import { readSafetensors, type SafetensorsFile } from '../src/formats/safetensors.js';
+import { parameters, type ModelGraph } from '../src/ir/graph.js';
+import type { VitConfig } from '../src/models/vit.js';
+
+/** A fixture of this repository, or of the folder `shared` beside it; null when it is absent. */
+export function fixture(path: string): SafetensorsFile | null {
+  const url = new URL(path, import.meta.url);
+  return existsSync(url) ? readSafetensors(new Uint8Array(readFileSync(url))) : null;
+}
+
+export function values(file: SafetensorsFile, name: string): Float64Array {
+  const tensor = file.tensors.get(name);
+  if (!tensor) throw new Error(`the fixture has no tensor ${name}`);
+  return tensor.toFloat64();
+}
+
+export function labels(file: SafetensorsFile): Int32Array {
+  return file.tensors.get('labels')?.toInt32() ?? new Int32Array();
+}
+
+/** Writes the fixture's `weights.*` into the parameters of `model`. */
+export function writeWeights(executor: Executor, model: ModelGraph, file: SafetensorsFile): void {
+  for (const parameter of parameters(model.graph)) {
+    executor.write(parameter.name, values(file, `weights.${parameter.name}`));
+  }
+}
+
+/** Relative and absolute tolerance: |got − want| ≤ absolute + relative·|want|. */
+export interface Tolerance {
+  readonly relative: number;
+  readonly absolute: number;
+}
+
+export const FLOAT32: Tolerance = { relative: 1e-4, absolute: 1e-5 };
+
+/** Fails with the worst element named; NaN never passes. */
+export function expectClose(
+  got: HostData | readonly number[],
+  want: HostData | readonly number[],
+  tolerance: Tolerance,
+  what: string,
+): void {
+  expect(got.length, `${what}: number of elements`).toBe(want.length);
+  let worst = -1;
+  let worstExcess = 1;
+  for (let i = 0; i < want.length; i++) {
+    const bound = tolerance.absolute + tolerance.relative * Math.abs(want[i]);
+    const excess = Math.abs(got[i] - want[i]) / bound;
+    if (excess <= worstExcess) continue;
+    worst = i;
+    worstExcess = Number.isNaN(excess) ? Infinity : excess;
+    if (worstExcess === Infinity) break;
+  }
+  if (worst < 0) return;
+  const at = `${what}[${String(worst)}]`;
+  expect.fail(`${at}: got ${String(got[worst])}, want ${String(want[worst])}`);
+}
+
+/** The ViT configuration in the metadata of `shared/golden/vit-*.safetensors`. */
+export function configOf(file: SafetensorsFile): VitConfig {
+  const number = (key: string) => Number(file.metadata.get(key));
+  return {
+    imageSize: number('image'),
+    patch: number('patch'),
+    channels: 3,
+    width: number('dim'),
+    depth: number('depth'),
+    heads: number('heads'),
+    mlpRatio: 4,
+    classes: number('classes'),
+    pooling: file.metadata.get('pool') === 'mean' ? 'mean' : 'token',
+    classToken: file.metadata.get('class_token') !== 'false',
+    layerNormEps: number('layernorm_eps'),
+  };
+}
