@@ -1,6 +1,8 @@
-/** What the op tests share: contents of samples, and graphs evaluated with the ops' references. */
-import type { Graph, Params, ValueId } from '../src/ir/graph.js';
-import { elements, type TensorType } from '../src/ir/types.js';
+/** What the op tests share: contents of samples, graphs evaluated by references, gradient graphs. */
+import type { Graph, Params, Value, ValueId } from '../src/ir/graph.js';
+import { elements, sameType, type TensorType } from '../src/ir/types.js';
+import { verify } from '../src/ir/verify.js';
+import { GraphBuilder } from '../src/ops/builder.js';
 import { opNamed, OPS, type AnyOp } from '../src/ops/index.js';
 import type { Data, Sample, SampleTensor } from '../src/ops/op.js';
 import { Random } from '../src/random.js';
@@ -101,4 +103,56 @@ export function agree(actual: Data, expected: Data, rtol: number, atol: number):
     if (!(Math.abs(actual[i] - expected[i]) <= rtol * Math.abs(expected[i]) + atol)) return false;
   }
   return true;
+}
+
+/** Outputs that are only saved for the backward pass. */
+export const SAVED: Readonly<Record<string, readonly string[] | undefined>> = {
+  attention: ['lse'],
+  layernorm: ['mean', 'rstd'],
+  matmul: ['pre'],
+};
+
+/** A graph of one node and its gradient, with the loss Σ dOutput · output. */
+export function gradientGraph(
+  op: AnyOp,
+  types: TypeOf,
+  params: Params,
+  needed: (input: string) => boolean,
+) {
+  const builder = new GraphBuilder();
+  const inputs = mapRecord(types, (type, key) => builder.input(key, type));
+  const outputs: Readonly<Record<string, Value>> = builder.emit(op, inputs, params);
+  const saved = SAVED[op.name] ?? [];
+  const outputGrads: Record<string, Value> = {};
+  for (const [key, value] of Object.entries(outputs)) {
+    if (!saved.includes(key)) outputGrads[key] = builder.input(`d_${key}`, value.type);
+  }
+  const context = { emitter: builder, params, inputs, outputs, outputGrads, needs: needed };
+  const gradients: Readonly<Record<string, Value | undefined>> = op.grad?.(context) ?? {};
+  const graph = builder.build({});
+  verify(graph, OPS);
+  return { graph, inputs, outputs, outputGrads, gradients };
+}
+
+export type GradientGraph = ReturnType<typeof gradientGraph>;
+
+/** Contents of the gradients by input. */
+export function gradientsOf(
+  built: GradientGraph,
+  data: DataOf,
+  weights: DataOf,
+): Record<string, Data> {
+  const leaves = new Map<ValueId, Data>();
+  for (const [key, value] of Object.entries(built.inputs)) leaves.set(value.id, data[key]);
+  for (const [key, value] of Object.entries(built.outputGrads)) leaves.set(value.id, weights[key]);
+  const results = evaluate(built.graph, leaves);
+  const found: Record<string, Data> = {};
+  for (const [key, value] of Object.entries(built.gradients)) {
+    const gradient = value && results.get(value.id);
+    if (!gradient || !sameType(value.type, built.inputs[key].type)) {
+      throw new Error(`gradient of ${key} has type ${JSON.stringify(value?.type)}`);
+    }
+    found[key] = gradient;
+  }
+  return found;
 }

@@ -20,10 +20,13 @@ export interface AttentionSizes {
   readonly scale: number;
 }
 
+/** Few enough that a tile of scores stays in the second-level cache. */
+const TILE_ROWS = 64;
+
 export function attentionSizes(qkv: TensorType, heads: number): AttentionSizes {
   const [batch, tokens, width] = qkv.shape;
   const headDim = width / 3 / heads;
-  const tile = Math.min(tokens, 256);
+  const tile = Math.min(tokens, TILE_ROWS);
   return { batch, tokens, heads, headDim, tile, scale: 1 / Math.sqrt(headDim) };
 }
 
@@ -41,9 +44,16 @@ export function attentionTypes(qkv: TensorType, heads: number, at: string) {
   return { y: f32(batch, tokens, width / 3), lse: f32(batch, heads, tokens) };
 }
 
-/** Bytes per thread: a tile of queries against all keys. */
-export function attentionScratch({ tokens, tile, headDim }: AttentionSizes): number {
-  return 4 * tile * (tokens + 2 * headDim);
+/** Bytes per thread, attention_grad_scratch of kernels/attention.h. */
+function attentionGradScratch({ tokens, tile, headDim }: AttentionSizes): number {
+  const panels = 2 * headDim * roundUp(tokens, 32) + (tokens + 2 * tile) * roundUp(headDim, 32);
+  const scores = 2 * tile * roundUp(tokens, 16) + roundUp(tile, 16);
+  return 4 * (panels + scores + 14 * Math.max(tokens, headDim, tile) + 512);
+}
+
+/** `x` rounded up to a multiple of `step`. */
+export function roundUp(x: number, step: number): number {
+  return Math.ceil(x / step) * step;
 }
 
 /**
@@ -111,7 +121,7 @@ export const attentionGrad: Op<AttentionParams, 'qkv' | 'y' | 'lse' | 'dy', neve
       scale: 'float',
     },
     encode: ({ qkv }, { heads }) => ({ ...attentionSizes(qkv, heads) }),
-    scratch: ({ qkv }, { heads }) => attentionScratch(attentionSizes(qkv, heads)),
+    scratch: ({ qkv }, { heads }) => attentionGradScratch(attentionSizes(qkv, heads)),
     // lse is above any possible log-sum-exp of the scores, so that every weight is below one.
     samples: [
       sample('small', 2, [2, 3, 2, 4]),

@@ -8,10 +8,11 @@
 import { f32 } from '../ir/types.js';
 import {
   attentionGrad,
-  attentionScratch,
   attentionSizes,
   attentionTypes,
+  roundUp,
   type AttentionParams,
+  type AttentionSizes,
 } from './attention-grad.js';
 import { logSumExp } from './log-sum-exp.js';
 import type { Op } from './op.js';
@@ -85,3 +86,9 @@ export const attention: Op<AttentionParams, 'qkv', never, 'y' | 'lse', never> = 
     { title: 'past one tile', params: { heads: 1 }, inputs: { qkv: { type: f32(1, 67, 99) } } },
   ],
 };
+
+/** Bytes per thread, attention_scratch of kernels/attention.h. */
+function attentionScratch({ tokens, tile, headDim }: AttentionSizes): number {
+  const panels = headDim * roundUp(tokens, 32) + tokens * roundUp(headDim, 32);
+  return 4 * (panels + tile * roundUp(tokens, 16) + 14 * Math.max(tokens, headDim) + 512);
+}
