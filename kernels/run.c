@@ -7,7 +7,7 @@
 #include "kernels.h"
 
 /* Spins before sleeping: steps last from microseconds to milliseconds and partners are rarely late. */
-#define SPINS 4096
+#define SPINS 1024
 
 static inline void pause_briefly(void) {
 #if defined(__x86_64__) || defined(__i386__)

@@ -2,18 +2,22 @@
 #ifndef THIMBLE_TEST_HARNESS_H
 #define THIMBLE_TEST_HARNESS_H
 
+#include <linux/futex.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "../attention.h"
 #include "../gemm.h"
 #include "../kernels.h"
 
-#define ARENA_BYTES (256u << 20)
+#define ARENA_BYTES (64u << 20)
 #define SCRATCH_BYTES (8u << 20)
 #define MAX_THREADS 4
+#define CANARY 0x5a
 
 typedef struct {
   char *base;
@@ -56,6 +60,13 @@ typedef struct {
 } Job;
 
 static char *scratch_of[MAX_THREADS];
+/* What the kernel may use; the byte after it must survive. */
+static size_t scratch_limit = GEMM_SCRATCH_BYTES;
+
+static void futex_wait(i32 *word, i32 value) {
+  syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, 0, 0, 0);
+}
+static void futex_wake(i32 *word) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1 << 30, 0, 0, 0); }
 
 static inline void *run_job(void *job) {
   const Job *j = job;
@@ -69,17 +80,26 @@ static inline void *run_job(void *job) {
 static inline void run_repeated(Arena *arena, int threads, Kernel kernel, const void *args,
                                 int repeats) {
   Barrier barrier = {0, 0};
-  Job jobs[MAX_THREADS];
+  Job jobs[MAX_THREADS] = {0};
   pthread_t ids[MAX_THREADS];
   for (int t = 0; t < threads; t++) {
     if (!scratch_of[t]) scratch_of[t] = aligned_alloc(64, SCRATCH_BYTES);
-    Context ctx = {.arena = arena->base, .scratch = scratch_of[t], .scratchBytes = SCRATCH_BYTES,
-                   .thread = t, .threads = threads, .barrier = &barrier};
+    memset(scratch_of[t] + scratch_limit, CANARY, 64);
+    Context ctx = {.arena = arena->base, .scratch = scratch_of[t], .scratchBytes = scratch_limit,
+                   .thread = t, .threads = threads, .barrier = &barrier, .wait = futex_wait,
+                   .wake = futex_wake};
     jobs[t] = (Job){ctx, kernel, args, repeats};
     if (t > 0) pthread_create(&ids[t], 0, run_job, &jobs[t]);
   }
   run_job(&jobs[0]);
-  for (int t = 1; t < threads; t++) pthread_join(ids[t], 0);
+  for (int t = 0; t < threads; t++) {
+    if (t > 0) pthread_join(ids[t], 0);
+    for (int i = 0; i < 64; i++) {
+      if (scratch_of[t][scratch_limit + i] == CANARY) continue;
+      printf("FAIL: a kernel wrote beyond its %zu bytes of scratch\n", scratch_limit);
+      exit(1);
+    }
+  }
 }
 static inline void run_threads(Arena *arena, int threads, Kernel kernel, const void *args) {
   run_repeated(arena, threads, kernel, args, 1);
