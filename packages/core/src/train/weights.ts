@@ -1,0 +1,109 @@
+/**
+ * Weights in and out of an executor: starting values, a checkpoint's tensors, and back.
+ */
+import { CheckpointError } from '../errors.js';
+import type { Executor, HostData } from '../executors/executor.js';
+import { parameters, type ModelGraph, type Parameter } from '../ir/graph.js';
+import { sameShape, type Shape } from '../ir/types.js';
+import { initialValues } from '../nn/initialise.js';
+
+/** Tensors of a checkpoint, read one at a time so that a large file is never held whole. */
+export interface WeightSource {
+  /** What errors call it: a file name. */
+  readonly name: string;
+  readonly shapes: ReadonlyMap<string, Shape>;
+  read(tensor: string): Float32Array;
+}
+
+/** What `loadWeights` did with the tensors. */
+export interface LoadReport {
+  readonly loaded: number;
+  /** Parameters of the classifier that start fresh, since the number of classes differs. */
+  readonly replaced: readonly string[];
+  /** Tensors of the file that the model has no place for. */
+  readonly unused: readonly string[];
+}
+
+/** Starts every parameter from its initial distribution. */
+export function initialise(executor: Executor, model: ModelGraph, seed: number): void {
+  for (const parameter of parameters(model.graph)) writeInitial(executor, parameter, seed);
+}
+
+/**
+ * Starts every parameter from `source`; a classifier of another size starts fresh (zero), as usual when a
+ * pretrained model meets new classes. Throws CheckpointError, before anything is written, when a tensor is
+ * missing or has another shape.
+ */
+export function loadWeights(
+  executor: Executor,
+  model: ModelGraph,
+  source: WeightSource,
+  seed: number,
+): LoadReport {
+  const all = parameters(model.graph);
+  const replaced = all.filter((parameter) => isReplacedHead(parameter, model, source));
+  const loaded = all.filter((parameter) => !replaced.includes(parameter));
+  checkShapes(loaded, source);
+  for (const { name } of loaded) executor.write(name, source.read(name));
+  for (const parameter of replaced) {
+    executor.write(
+      parameter.name,
+      initialValues({ kind: 'zeros' }, parameter.type.shape, seed, ''),
+    );
+  }
+  const known = new Set(all.map((parameter) => parameter.name));
+  return {
+    loaded: loaded.length,
+    replaced: replaced.map((parameter) => parameter.name),
+    unused: [...source.shapes.keys()].filter((name) => !known.has(name)),
+  };
+}
+
+/** The current value of every parameter, in the model's order. */
+export async function readWeights(
+  executor: Executor,
+  model: ModelGraph,
+): Promise<readonly { readonly name: string; readonly shape: Shape; readonly data: HostData }[]> {
+  const result = [];
+  for (const { name, type } of parameters(model.graph)) {
+    result.push({ name, shape: type.shape, data: await executor.read(name) });
+  }
+  return result;
+}
+
+function writeInitial(executor: Executor, parameter: Parameter, seed: number): void {
+  const { name, type, source } = parameter;
+  executor.write(name, initialValues(source.initial, type.shape, seed, name));
+}
+
+/** True for a classifier tensor whose first extent, the number of classes, differs. */
+function isReplacedHead(parameter: Parameter, model: ModelGraph, source: WeightSource): boolean {
+  const found = source.shapes.get(parameter.name);
+  if (!parameter.name.startsWith(model.head)) return false;
+  if (!found) return true;
+  const { shape } = parameter.type;
+  return found[0] !== shape[0] && sameShape(found.slice(1), shape.slice(1));
+}
+
+function checkShapes(expected: readonly Parameter[], source: WeightSource): void {
+  const missing = expected.filter(({ name }) => !source.shapes.has(name)).map(({ name }) => name);
+  if (missing.length > 0) {
+    const shown = missing.slice(0, 5).join(', ') + (missing.length > 5 ? ', …' : '');
+    throw new CheckpointError({
+      where: source.name,
+      expected: `all ${String(expected.length)} tensors of the model`,
+      got: `${String(missing.length)} missing: ${shown}`,
+      todo: 'Choose the --model that the checkpoint was made for',
+    });
+  }
+  for (const { name, type } of expected) {
+    const found = source.shapes.get(name) ?? [];
+    if (sameShape(found, type.shape)) continue;
+    throw new CheckpointError({
+      where: `${source.name}, tensor ${name}`,
+      expected: `shape [${type.shape.join(', ')}]`,
+      got: `[${found.join(', ')}]`,
+      todo: 'Choose the --model and --image-size that the checkpoint was made for',
+    });
+  }
+}
