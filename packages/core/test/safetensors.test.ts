@@ -386,7 +386,7 @@ describe('a corrupt file', () => {
     [
       'trailing bytes',
       forge(`{"w":${F32('[1]', 0, 4)}}`, 5),
-      'safetensors data: expected the file to end with its last tensor at byte 66, got 1 more bytes.',
+      'safetensors data: expected the file to end with its last tensor at byte 66, got 1 more',
     ],
   ])('with %s is refused', (_, bytes, message) => {
     expect(() => readSafetensors(bytes)).toThrow(message);
@@ -420,7 +420,7 @@ describe('a corrupt file', () => {
   });
 });
 
-/** Reads and converts everything: true when valid, false on FormatError; anything else is thrown. */
+/** Reads and converts everything: false on FormatError; any other error is thrown. */
 function survives(bytes: Uint8Array): boolean {
   try {
     let decodedBytes = 0;

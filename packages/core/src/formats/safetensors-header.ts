@@ -271,7 +271,7 @@ function checkEntry(name: string, entry: unknown, dataStart: number): TensorInfo
   return { name, dtype, shape, begin: dataStart + begin, end: dataStart + end };
 }
 
-/** Every byte of the data region belongs to exactly one of the tensors, which come in file order. */
+/** Every byte of the data region belongs to exactly one tensor; they come in file order. */
 function checkCoverage(tensors: readonly TensorInfo[], dataStart: number, fileBytes: number): void {
   let covered = dataStart;
   for (const { name, begin, end } of tensors) {
