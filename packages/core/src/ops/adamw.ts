@@ -108,5 +108,17 @@ export const adamw: Op<
         correction: { type: f32(2), low: 1, high: 2 },
       },
     },
+    {
+      title: 'long',
+      params: { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0.05 },
+      inputs: {
+        param: { type: f32(3, 1031) },
+        grad: { type: f32(3, 1031) },
+        m: { type: f32(3, 1031) },
+        v: { type: f32(3, 1031), low: 0.01, high: 1 },
+        lr: { type: f32(), values: [0.01] },
+        correction: { type: f32(2), low: 1, high: 2 },
+      },
+    },
   ],
 };

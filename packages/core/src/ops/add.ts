@@ -61,6 +61,16 @@ export const add: Op<NoParams, 'a' | 'b', never, 'y', never> = {
       params: {},
       inputs: { a: { type: f32(1, 1, 19) }, b: { type: f32(1, 19) } },
     },
+    {
+      title: 'long',
+      params: {},
+      inputs: { a: { type: f32(3, 1031) }, b: { type: f32(3, 1031) } },
+    },
+    {
+      title: 'long suffix',
+      params: {},
+      inputs: { a: { type: f32(5, 11, 67) }, b: { type: f32(11, 67) } },
+    },
   ],
 };
 

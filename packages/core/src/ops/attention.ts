@@ -90,5 +90,6 @@ export const attention: Op<AttentionParams, 'qkv', never, 'y' | 'lse', never> = 
 /** Bytes per thread, attention_scratch of kernels/attention.h. */
 function attentionScratch({ tokens, tile, headDim }: AttentionSizes): number {
   const panels = headDim * roundUp(tokens, 32) + tokens * roundUp(headDim, 32);
-  return 4 * (panels + tile * roundUp(tokens, 16) + 14 * Math.max(tokens, headDim) + 512);
+  const scores = tile * roundUp(tokens, 16) + roundUp(tile, 16);
+  return 4 * (panels + scores + 14 * Math.max(tokens, headDim) + 512);
 }

@@ -29,5 +29,6 @@ export const fill: Op<FillParams, 'x', never, 'y', never> = {
     { title: 'zero', params: { value: 0 }, inputs: { x: { type: f32(3, 5) } } },
     { title: 'odd size', params: { value: -1.5 }, inputs: { x: { type: f32(67) } } },
     { title: 'scalar', params: { value: 2 }, inputs: { x: { type: f32() } } },
+    { title: 'long', params: { value: 0.5 }, inputs: { x: { type: f32(3, 1031) } } },
   ],
 };

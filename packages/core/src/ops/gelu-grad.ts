@@ -39,5 +39,10 @@ export const geluGrad: Op<NoParams, 'x' | 'dy', never, 'dx', never> = {
       params: {},
       inputs: { x: { type: f32(1, 67), low: -12, high: 12 }, dy: { type: f32(1, 67) } },
     },
+    {
+      title: 'long',
+      params: {},
+      inputs: { x: { type: f32(3, 1031), low: -3, high: 3 }, dy: { type: f32(3, 1031) } },
+    },
   ],
 };

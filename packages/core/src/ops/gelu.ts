@@ -30,5 +30,6 @@ export const gelu: Op<NoParams, 'x', never, 'y', never> = {
   samples: [
     { title: 'small', params: {}, inputs: { x: { type: f32(3, 5), low: -3, high: 3 } } },
     { title: 'tails', params: {}, inputs: { x: { type: f32(1, 67), low: -12, high: 12 } } },
+    { title: 'long', params: {}, inputs: { x: { type: f32(3, 1031), low: -3, high: 3 } } },
   ],
 };

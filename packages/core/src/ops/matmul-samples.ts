@@ -65,5 +65,6 @@ export const matmulSamples: readonly Sample<MatmulParams>[] = [
   sample('past one tile, transposed b', [67, 33], [130, 33], { transB: true, bias: [130] }),
   sample('past one tile, transposed a', [130, 35], [130, 67], { transA: true }),
   sample('past one tile, both transposed', [65, 37], [49, 65], { transA: true, transB: true }),
-  sample('deep', [5, 600], [600, 9], { gelu: true, residual: [5, 9] }),
+  sample('deep', [5, 600], [600, 9], { gelu: true, bias: [9], residual: [5, 9] }),
+  sample('deep and wide', [3, 400], [337, 400], { transB: true, bias: [337] }),
 ];

@@ -107,5 +107,15 @@ export const sgd: Op<
         scale: { type: f32(), values: [0.5] },
       },
     },
+    {
+      title: 'long',
+      params: { momentum: 0.9, nesterov: true, weightDecay: 0.01 },
+      inputs: {
+        param: { type: f32(3, 1031) },
+        grad: { type: f32(3, 1031) },
+        lr: { type: f32(), values: [0.1] },
+        velocity: { type: f32(3, 1031) },
+      },
+    },
   ],
 };

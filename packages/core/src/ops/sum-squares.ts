@@ -35,7 +35,7 @@ export const sumSquares: Op<NoParams, 'x', 'total', 'y', never> = {
       params: {},
       inputs: { x: { type: f32(67) }, total: { type: f32(), low: 0, high: 9 } },
     },
-    { title: 'many', params: {}, inputs: { x: { type: f32(130, 67) } } },
+    { title: 'many', params: {}, inputs: { x: { type: f32(257, 277) } } },
     { title: 'scalar', params: {}, inputs: { x: { type: f32() } } },
   ],
 };
