@@ -13,13 +13,14 @@ Then, for each line:
 Bad input is answered by {"error": text}. Ends with its input.
 
 A step is forward, mean cross entropy, backward, optimiser; every parameter learns, in fp32, on the
-same batch each time. Settings, measured as CPU time (ViT-Ti/16, 224 px, batch 8, one thread, PyTorch
-2.13, AVX-512): fused attention (scaled_dot_product_attention) costs 8 % less than the explicit one;
-the fused optimiser, flushed denormals and oneDNN differ from their opposites by at most 2 %, within
-the noise, and are on. torch.compile is left out: it needs a C++ compiler at run time.
+same batch each time. Settings, measured as CPU time (ViT-Ti/16, 224 px, batch 8, one thread,
+PyTorch 2.13, AVX-512): fused attention (scaled_dot_product_attention) costs 8 % less than the
+explicit one; the fused optimiser, flushed denormals and oneDNN differ from their opposites by at
+most 2 %, within the noise, and are on. torch.compile is left out: it needs a C++ compiler at run
+time.
 
-With two threads and a busy core a step takes ten times as long: OpenMP's threads wait for each other
-at every op. Measure on a machine with idle cores only.
+With two threads and a busy core a step takes ten times as long: OpenMP's threads wait for each
+other at every op. Measure on a machine with idle cores only.
 """
 
 import json
