@@ -5,10 +5,11 @@
  *   run(entry): Promise<void>                 profile(entry): Promise<number[]>   dispose()
  *   variants: string[]                        those that this machine can run, fastest first
  *
- * Every argument is checked here, whoever calls: a wrong one is a JavaScript exception, never a crash.
- * A run happens on one of libuv's worker threads, as thread 0 of the pool, so the event loop goes on. While it
- * does, the engine refuses everything else. An engine that JavaScript forgets, or that is left when its
- * environment ends, is closed by the finaliser; a run holds a strong reference, so it never loses its engine.
+ * Every argument is checked here, whoever calls: a wrong one is a JavaScript exception, never a
+ * crash. A run happens on one of libuv's worker threads, as thread 0 of the pool, so the event loop
+ * goes on; the engine refuses everything else meanwhile. An engine that JavaScript forgets, or that is
+ * left when its environment ends, is closed by the finaliser. A run holds a strong reference, and Node
+ * waits for it before an environment ends, so it never loses its engine.
  */
 #include <node_api.h>
 #include <stdbool.h>
@@ -58,7 +59,7 @@ static napi_value fail_argument(napi_env env, const char *name, const char *expe
   return NULL;
 }
 
-/* Reads `this` and the arguments of a method; throws and returns false unless the engine is free. */
+/* Reads `this` and the arguments of a method; throws and returns false unless the engine is idle. */
 static bool begin(napi_env env, napi_callback_info info, Call *call) {
   size_t count = MAX_ARGUMENTS;
   call->env = env;
@@ -75,17 +76,22 @@ static bool begin(napi_env env, napi_callback_info info, Call *call) {
   return false;
 }
 
-/* An argument that is a whole number in [0, limit] and a multiple of `unit`; throws otherwise. */
-static bool whole(const Call *call, i32 index, const char *name, double unit, double limit,
-                  usize *result) {
+/* A multiple of `unit` from `low` to `high`. */
+typedef struct {
+  double unit, low, high;
+} Range;
+
+static bool number_of(const Call *call, i32 index, const char *name, Range range, usize *result) {
   double value = -1;
   if (napi_get_value_double(call->env, call->arguments[index], &value) == napi_ok &&
-      value >= 0 && value <= limit && value == unit * (double)(int64_t)(value / unit)) {
+      value >= range.low && value <= range.high &&
+      value == range.unit * (double)(int64_t)(value / range.unit)) {
     *result = (usize)value;
     return true;
   }
   char expected[MESSAGE_BYTES / 2];
-  snprintf(expected, sizeof expected, "a multiple of %.0f from 0 to %.0f", unit, limit);
+  snprintf(expected, sizeof expected, "a multiple of %.0f from %.0f to %.0f", range.unit, range.low,
+           range.high);
   fail_argument(call->env, name, expected);
   return false;
 }
@@ -109,7 +115,8 @@ static bool words_of(const Call *call, i32 index, const char *name, bool integer
 static bool entry_of(const Call *call, const Entry **entry) {
   const Engine *engine = &call->handle->engine;
   usize index = 0;
-  if (!whole(call, 0, "entry", 1, (double)engine->entryCount - 1, &index)) return false;
+  const Range range = {1, 0, (double)engine->entryCount - 1};
+  if (!number_of(call, 0, "entry", range, &index)) return false;
   *entry = &engine->entries[index];
   return true;
 }
@@ -135,18 +142,18 @@ static void finalise(napi_env env, void *data, void *hint) {
 /* Reads the constructor's arguments into an engine that is not open yet. */
 static bool engine_arguments(const Call *call, Engine *engine) {
   usize threads = 0;
-  if (!whole(call, 0, "arenaBytes", ALIGNMENT, MAX_BYTES, &engine->arenaBytes) ||
-      !whole(call, 1, "scratchBytes", ALIGNMENT, MAX_BYTES, &engine->scratchBytes) ||
-      !whole(call, 2, "threads", 1, MAX_THREADS, &threads)) {
+  const Range bytes = {ALIGNMENT, 0, MAX_BYTES};
+  if (!number_of(call, 0, "arenaBytes", bytes, &engine->arenaBytes) ||
+      !number_of(call, 1, "scratchBytes", bytes, &engine->scratchBytes) ||
+      !number_of(call, 2, "threads", (Range){1, 1, MAX_THREADS}, &threads)) {
     return false;
   }
   char name[NAME_BYTES] = "";
   napi_get_value_string_utf8(call->env, call->arguments[3], name, sizeof name, NULL);
   const Variant *variant = VARIANTS;
   while (variant->name && (strcmp(variant->name, name) != 0 || !variant->supported())) variant++;
-  if (threads == 0 || !variant->name) {
-    fail_argument(call->env, threads == 0 ? "threads" : "variant",
-                  threads == 0 ? "at least 1" : "one of this machine's variants");
+  if (!variant->name) {
+    fail_argument(call->env, "variant", "one of this machine's variants");
     return false;
   }
   engine->threads = (i32)threads;
@@ -185,8 +192,8 @@ static napi_value add_entry(napi_env env, napi_callback_info info) {
   usize count = 0;
   if (!begin(env, info, &call) || !words_of(&call, 0, "words", true, &words, &count)) return NULL;
   Engine *engine = &call.handle->engine;
-  const char *fault = engine_add(engine, words, count);
-  if (fault) return fail_argument(env, "words: no", fault);
+  const char *expected = engine_add(engine, words, count);
+  if (expected) return fail_argument(env, "words", expected);
   napi_value index = NULL;
   napi_create_int32(env, engine->entryCount - 1, &index);
   return index;
@@ -196,10 +203,11 @@ static napi_value add_entry(napi_env env, napi_callback_info info) {
 static bool span_of(const Call *call, char **place, void **data, usize *bytes) {
   const Engine *engine = &call->handle->engine;
   usize offset = 0, count = 0;
-  if (!whole(call, 0, "offset", 4, (double)engine->arenaBytes, &offset)) return false;
+  const Range range = {4, 0, (double)engine->arenaBytes};
+  if (!number_of(call, 0, "offset", range, &offset)) return false;
   if (!words_of(call, 1, "data", false, data, &count)) return false;
   if (count > (engine->arenaBytes - offset) / 4) {
-    fail_argument(call->env, "data", "no more elements than fit between offset and the arena's end");
+    fail_argument(call->env, "data", "no more elements than fit between offset and arena's end");
     return false;
   }
   *place = engine->memory + offset;
@@ -231,8 +239,9 @@ static napi_value read_arena(napi_env env, napi_callback_info info) {
 static void execute(napi_env env, void *data) {
   Handle *handle = data;
   (void)env;
-  if (handle->ms) engine_profile(&handle->engine, handle->singleSteps, handle->entry->steps, handle->ms);
-  else engine_run(&handle->engine, handle->entry);
+  const Entry *entry = handle->entry;
+  if (handle->ms) engine_profile(&handle->engine, handle->singleSteps, entry->steps, handle->ms);
+  else engine_run(&handle->engine, entry);
 }
 
 /* What the promise resolves to: the times of a profile, else undefined. */
@@ -252,7 +261,7 @@ static napi_value result_of(napi_env env, const Handle *handle) {
   return result;
 }
 
-/* Back on the JavaScript thread; calls fail, and are left failed, when the environment is ending. */
+/* Back on the JavaScript thread. Calls may fail when the environment is ending: nobody listens then. */
 static void complete(napi_env env, napi_status status, void *data) {
   Handle *handle = data;
   napi_value result = result_of(env, handle);
@@ -271,10 +280,11 @@ static void complete(napi_env env, napi_status status, void *data) {
 static napi_value start(Call *call, const Entry *entry) {
   Handle *handle = call->handle;
   napi_env env = call->env;
+  napi_async_work *work = &handle->work;
   napi_value promise = NULL, name = NULL;
   handle->entry = entry;
   if (napi_create_string_utf8(env, "thimble.run", NAPI_AUTO_LENGTH, &name) != napi_ok ||
-      napi_create_async_work(env, NULL, name, execute, complete, handle, &handle->work) != napi_ok) {
+      napi_create_async_work(env, NULL, name, execute, complete, handle, work) != napi_ok) {
     return fail(env, "the run cannot be started");
   }
   if (napi_create_promise(env, &handle->deferred, &promise) != napi_ok ||

@@ -73,32 +73,33 @@ static const i32 argumentWords[] = {
 };
 enum { OPCODES = sizeof argumentWords / sizeof *argumentWords };
 
-/* Counts steps from words[0] to OP_END, which must be the last word; returns null or the fault. */
+/* Counts the steps up to OP_END, which must be the last word; returns null or what was expected. */
 static const char *count_steps(const i32 *words, usize count, i32 *steps) {
   usize at = 0;
   *steps = 0;
   while (at < count && words[at] != OP_END) {
     const i32 opcode = words[at];
-    if (opcode < 0 || opcode >= OPCODES) return "an opcode that these kernels do not know";
+    if (opcode < 0 || opcode >= OPCODES) return "opcodes that these kernels know";
     if (count - at < 2 || words[at + 1] != argumentWords[opcode]) {
-      return "a step whose length is not its op's";
+      return "steps as long as their op's arguments";
     }
     at += 2 + (usize)argumentWords[opcode];
     *steps += 1;
   }
-  return at + 1 == count ? NULL : "words that do not end in one OP_END";
+  return at + 1 == count ? NULL : "one OP_END, at the end";
 }
 
 const char *engine_add(Engine *engine, const i32 *words, usize count) {
   Entry entry = {NULL, (i32)count, 0};
-  const char *fault = count > INT32_MAX / 4 ? "too many words" : count_steps(words, count, &entry.steps);
-  if (fault) return fault;
+  if (count > INT32_MAX / 4) return "fewer words";
+  const char *expected = count_steps(words, count, &entry.steps);
+  if (expected) return expected;
   const usize entriesBytes = ((usize)engine->entryCount + 1) * sizeof(Entry);
   Entry *entries = realloc(engine->entries, entriesBytes);
-  if (!entries) return "no memory for the words";
+  if (!entries) return "fewer words than fill the memory";
   engine->entries = entries;
   entry.words = malloc(count * sizeof(i32));
-  if (!entry.words) return "no memory for the words";
+  if (!entry.words) return "fewer words than fill the memory";
   memcpy(entry.words, words, count * sizeof(i32));
   entries[engine->entryCount++] = entry;
   return NULL;

@@ -45,12 +45,12 @@ usize engine_bytes(const Engine *engine);
 /* Frees what engine_open and engine_add allocated; twice is once. */
 void engine_close(Engine *engine);
 
-/* Copies an entry's words and counts its steps; returns null, or what is wrong with the words. */
+/* Copies an entry's words and counts its steps; returns null, or what it expected instead. */
 const char *engine_add(Engine *engine, const i32 *words, usize count);
 
 /* Blocks the caller, which is thread 0, until the entry has run. */
 void engine_run(Engine *engine, const Entry *entry);
-/* Copy of an entry in which every step is closed by OP_END, for engine_profile; null without memory. */
+/* Copy of an entry with OP_END after every step, for engine_profile; null without memory. */
 i32 *engine_single_steps(const Entry *entry);
 /* Runs the entry step by step; ms[i] becomes the milliseconds of step i. */
 void engine_profile(Engine *engine, const i32 *singleSteps, i32 steps, double *ms);

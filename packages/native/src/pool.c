@@ -1,12 +1,13 @@
 /* pool.c - the thread pool, and sleeping on words.
  *
- * Between runs a thread spins for some tens of microseconds, since the next run often follows at once, and then
- * sleeps. Nobody spins when there are more threads than cores: the spinner would hold up the thread it waits for.
+ * Between runs a thread spins for some tens of microseconds, since the next run often follows at once,
+ * and then sleeps. With more threads than cores it does not spin: it would hold up those that it waits
+ * for.
  *
- * A wake is a system call, so words are hashed to buckets that count sleepers: without any there is no call. The
- * waker writes the word and then reads the count, the sleeper writes the count and then reads the word, both in
- * sequentially consistent order, so one of them sees the other. Linux sleeps with futexes; elsewhere a mutex
- * and a condition variable in the bucket do the same.
+ * A wake is a system call, so words are hashed to buckets that count sleepers: without any there is no
+ * call. The waker writes the word and then reads the count, the sleeper writes the count and then reads
+ * the word, both in sequentially consistent order, so one of them sees the other. Linux sleeps with
+ * futexes; elsewhere a mutex and a condition variable in the bucket do the same.
  */
 #include "pool.h"
 
@@ -76,7 +77,7 @@ typedef struct {
   pthread_t handle;
 } Worker;
 
-/* `run` counts the calls of pool_run, `working` the workers that have not returned from the present one. */
+/* `run` counts the runs, `working` the workers that have not returned from the present one. */
 struct Pool {
   _Alignas(CACHE_LINE) i32 run;
   _Alignas(CACHE_LINE) i32 working;
