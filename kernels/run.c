@@ -63,29 +63,7 @@ void SUFFIX(thimble_barrier)(const Context *ctx) {
 
 static void run_step(const Context *ctx, i32 opcode, const i32 *words) {
   switch (opcode) {
-    DISPATCH(OP_ADAMW, adamw)
-    DISPATCH(OP_ADD, add)
-    DISPATCH(OP_ATTENTION, attention)
-    DISPATCH(OP_ATTENTION_GRAD, attention_grad)
-    DISPATCH(OP_BROADCAST_TOKENS, broadcast_tokens)
-    DISPATCH(OP_CLIP_SCALE, clip_scale)
-    DISPATCH(OP_CONCAT_TOKENS, concat_tokens)
-    DISPATCH(OP_FILL, fill)
-    DISPATCH(OP_GELU, gelu)
-    DISPATCH(OP_GELU_GRAD, gelu_grad)
-    DISPATCH(OP_LAYERNORM, layernorm)
-    DISPATCH(OP_LAYERNORM_GRAD_INPUT, layernorm_grad_input)
-    DISPATCH(OP_LAYERNORM_GRAD_PARAMS, layernorm_grad_params)
-    DISPATCH(OP_MATMUL, matmul)
-    DISPATCH(OP_MEAN_TOKENS, mean_tokens)
-    DISPATCH(OP_PAD_TOKENS, pad_tokens)
-    DISPATCH(OP_PATCHIFY, patchify)
-    DISPATCH(OP_SGD, sgd)
-    DISPATCH(OP_SLICE_TOKENS, slice_tokens)
-    DISPATCH(OP_SOFTMAX_CROSS_ENTROPY, softmax_cross_entropy)
-    DISPATCH(OP_SOFTMAX_CROSS_ENTROPY_GRAD, softmax_cross_entropy_grad)
-    DISPATCH(OP_SUM_ROWS, sum_rows)
-    DISPATCH(OP_SUM_SQUARES, sum_squares)
+    THIMBLE_OPS(DISPATCH)
     default:
       __builtin_trap(); /* program and kernels are of different versions */
   }
