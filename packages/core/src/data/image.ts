@@ -27,3 +27,17 @@ export function rawImage(
   }
   return { width, height, channels: 3, data };
 }
+
+/** A copy of the part of a picture inside a box of whole pixels. */
+export function cropped(
+  image: RawImage,
+  box: { readonly x: number; readonly y: number; readonly width: number; readonly height: number },
+): RawImage {
+  const { x, y, width, height } = box;
+  const data = new Uint8ClampedArray(width * height * 3);
+  for (let row = 0; row < height; row++) {
+    const from = ((y + row) * image.width + x) * 3;
+    data.set(image.data.subarray(from, from + width * 3), row * width * 3);
+  }
+  return { width, height, channels: 3, data };
+}

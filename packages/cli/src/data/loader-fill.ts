@@ -1,0 +1,179 @@
+/**
+ * Fills one batch: reads, augments or crops, normalises. Runs in a loader's worker threads, or in the
+ * calling thread when there are none; which, and how many, cannot be seen in the result.
+ *
+ * Training: position p of the epoch's order gets the first readable image at or after p (cyclically), so a
+ * batch is always full and an unreadable image costs its neighbour a second look, nothing else.
+ * Evaluation: unreadable images are left out; the rows after the real ones repeat the last real row.
+ */
+import {
+  augmentInto,
+  augmentRandom,
+  DataError,
+  epochOrder,
+  evaluationBatches,
+  preprocessInto,
+  trainingBatches,
+  type Augment,
+  type ImageSource,
+  type Preprocess,
+  type RawImage,
+} from '@thimble/core';
+import { openSource, type SourceDescription } from './source.js';
+
+/** All that a worker needs to know; serialisable. */
+export interface LoaderSettings {
+  readonly source: SourceDescription;
+  readonly purpose: 'train' | 'evaluate';
+  readonly batch: number;
+  readonly seed: number;
+  readonly preprocess: Preprocess;
+  /** Used for training only. */
+  readonly augment: Augment;
+  /** Stop at the first unreadable image instead of skipping it. */
+  readonly strict: boolean;
+}
+
+/** Which batch: number `index` of this epoch. Evaluation is the same in every epoch. */
+export interface BatchRequest {
+  readonly epoch: number;
+  readonly index: number;
+}
+
+export interface SkippedImage {
+  readonly index: number;
+  readonly name: string;
+  readonly reason: string;
+}
+
+export interface FilledBatch {
+  readonly images: Float32Array; // [batch, 3, size, size]
+  readonly labels: Int32Array; // [batch]
+  /** Which images of the source the rows are. */
+  readonly indices: Uint32Array; // [batch]
+  /** Rows that count; fewer than `batch` only in evaluation. */
+  readonly real: number;
+  /** Unreadable images met while filling this batch. */
+  readonly skipped: readonly SkippedImage[];
+}
+
+interface Picture {
+  readonly index: number;
+  readonly image: RawImage;
+}
+
+/** Fills batches of one loader; remembers which images cannot be read. */
+export class BatchFiller {
+  private readonly settings: LoaderSettings;
+  private readonly source: ImageSource;
+  private readonly unreadable = new Map<number, SkippedImage>();
+  private order: { epoch: number; indices: Uint32Array } | null = null;
+
+  constructor(settings: LoaderSettings) {
+    this.settings = settings;
+    this.source = openSource(settings.source);
+  }
+
+  /** @param images the buffer to fill, [batch, 3, size, size]; it is part of the result. */
+  async fill(request: BatchRequest, images: Float32Array): Promise<FilledBatch> {
+    const { batch, purpose } = this.settings;
+    const labels = new Int32Array(batch);
+    const indices = new Uint32Array(batch);
+    const skipped = new Map<number, SkippedImage>();
+    const reads =
+      purpose === 'train'
+        ? this.trainingReads(request, skipped)
+        : this.evaluationReads(request, skipped);
+
+    let real = 0;
+    let ahead = begin(reads[0]); // the next image is decoded while this one is resized
+    for (let position = 0; position < reads.length; position++) {
+      const picture = await ahead;
+      if (position + 1 < reads.length) ahead = begin(reads[position + 1]);
+      if (picture === null) continue;
+      this.write(picture, request.epoch, row(images, real, batch));
+      labels[real] = this.source.label(picture.index);
+      indices[real] = picture.index;
+      real++;
+    }
+    for (let position = real; position < batch; position++) {
+      const last = Math.max(0, real - 1);
+      if (real === 0) row(images, position, batch).fill(0);
+      else row(images, position, batch).set(row(images, last, batch));
+      labels[position] = labels[last];
+      indices[position] = indices[last];
+    }
+    return { images, labels, indices, real, skipped: [...skipped.values()] };
+  }
+
+  private trainingReads(
+    { epoch, index }: BatchRequest,
+    skipped: Map<number, SkippedImage>,
+  ): Read[] {
+    const { batch, seed } = this.settings;
+    if (this.order?.epoch !== epoch) {
+      this.order = { epoch, indices: epochOrder(this.source.length, seed, epoch) };
+    }
+    const order = this.order.indices;
+    const first = index * batch;
+    return Array.from(trainingBatches(order, batch)[index], (_, p) => async () => {
+      for (let step = 0; step < order.length; step++) {
+        const picture = await this.read(order[(first + p + step) % order.length], skipped);
+        if (picture !== null) return picture;
+      }
+      throw new DataError({
+        where: 'training set',
+        expected: 'at least one readable image',
+        got: `${order.length} unreadable ones, the first: ${[...skipped.values()][0].reason}`,
+        todo: 'Check that the files are images',
+      });
+    });
+  }
+
+  private evaluationReads({ index }: BatchRequest, skipped: Map<number, SkippedImage>): Read[] {
+    const { indices, real } = evaluationBatches(this.source.length, this.settings.batch)[index];
+    return Array.from(indices.subarray(0, real), (i) => () => this.read(i, skipped));
+  }
+
+  /** Image i, or null when it cannot be read (an error when strict). */
+  private async read(index: number, skipped: Map<number, SkippedImage>): Promise<Picture | null> {
+    let known = this.unreadable.get(index);
+    if (known === undefined) {
+      try {
+        return { index, image: await this.source.pixels(index) };
+      } catch (error) {
+        if (this.settings.strict) throw error;
+        const reason =
+          error instanceof DataError
+            ? error.parts.got
+            : error instanceof Error
+              ? error.message
+              : String(error);
+        known = { index, name: this.source.name(index), reason };
+        this.unreadable.set(index, known);
+      }
+    }
+    skipped.set(index, known);
+    return null;
+  }
+
+  private write({ index, image }: Picture, epoch: number, out: Float32Array): void {
+    const { purpose, preprocess, augment, seed } = this.settings;
+    if (purpose === 'evaluate') preprocessInto(image, preprocess, out);
+    else augmentInto(image, augment, preprocess, augmentRandom(seed, epoch, index), out);
+  }
+}
+
+type Read = () => Promise<Picture | null>;
+
+/** Starts a read whose failure is looked at later. */
+function begin(read: Read): Promise<Picture | null> {
+  const reading = read();
+  reading.catch(() => undefined);
+  return reading;
+}
+
+function row(images: Float32Array, position: number, batch: number): Float32Array {
+  const length = images.length / batch;
+  return images.subarray(position * length, (position + 1) * length);
+}

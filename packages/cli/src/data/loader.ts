@@ -1,0 +1,173 @@
+/**
+ * Batches of numbers from a source of images, prepared by worker threads while the model trains.
+ *
+ *   const loader = new Loader({ source, purpose: 'train', batch: 16, seed: 0, preprocess, augment, … });
+ *   for await (const { images, labels } of loader.epoch(0)) …
+ *   await loader.close();
+ *
+ * Batch n of epoch e is a function of the settings alone, whatever the number of workers. At most
+ * `prefetch` batches are ready or in the making, in prefetch + 1 buffers that are used again: the arrays
+ * of a batch are valid until the next one is asked for. Unreadable images are listed in `skipped`.
+ *
+ * The workers run the compiled loader-worker.js: beside this file when this file is compiled, in dist/
+ * when it runs from its TypeScript source (tests). Where there is none, or with `workers: 0`, batches are
+ * made in the calling thread, with the same result.
+ */
+import {
+  checkPreprocess,
+  DataError,
+  evaluationBatchCount,
+  trainingBatchCount,
+} from '@thimble/core';
+import { existsSync } from 'node:fs';
+import { Worker } from 'node:worker_threads';
+import {
+  BatchFiller,
+  type BatchRequest,
+  type FilledBatch,
+  type LoaderSettings,
+  type SkippedImage,
+} from './loader-fill.js';
+import type { WorkerReply, WorkerRequest } from './loader-worker.js';
+import { openSource } from './source.js';
+
+export type { FilledBatch, LoaderSettings, SkippedImage } from './loader-fill.js';
+
+export interface LoaderOptions {
+  /** Threads that decode; 0 for none but the calling one. */
+  readonly workers?: number;
+  /** Batches made ahead of use. */
+  readonly prefetch?: number;
+}
+
+/** Something that makes batches: a worker thread, or this one. */
+interface Maker {
+  fill(request: BatchRequest, images: Float32Array): Promise<FilledBatch>;
+  close(): Promise<unknown>;
+}
+
+export class Loader {
+  /** Images of the source. */
+  readonly count: number;
+  /** Batches in an epoch. */
+  readonly batchCount: number;
+  private readonly settings: LoaderSettings;
+  private readonly prefetch: number;
+  private readonly makers: Maker[];
+  private readonly unreadable = new Map<number, SkippedImage>();
+  private free: Float32Array[] = [];
+
+  /** Throws DataError when a training set is smaller than one batch, ConfigError for bad settings. */
+  constructor(settings: LoaderSettings, { workers = 1, prefetch = 2 }: LoaderOptions = {}) {
+    checkPreprocess(settings.preprocess);
+    const counted = settings.purpose === 'train' ? trainingBatchCount : evaluationBatchCount;
+    this.count = openSource(settings.source).length;
+    this.batchCount = counted(this.count, settings.batch);
+    this.settings = settings;
+    this.prefetch = Math.max(1, prefetch);
+    const file = workers > 0 ? workerFile() : null;
+    this.makers =
+      file === null
+        ? [threadless(settings)]
+        : Array.from({ length: Math.min(workers, this.prefetch) }, () => threaded(file, settings));
+  }
+
+  /** Unreadable images so far, in the order of the source. */
+  get skipped(): SkippedImage[] {
+    return [...this.unreadable.values()].sort((a, b) => a.index - b.index);
+  }
+
+  /** The batches of one epoch, in order. Stop early with `break`; one epoch at a time. */
+  async *epoch(epoch: number): AsyncGenerator<FilledBatch, void, void> {
+    const queue: Promise<FilledBatch>[] = [];
+    let asked = 0;
+    const ask = () => {
+      for (; asked < this.batchCount && queue.length < this.prefetch; asked++) {
+        const maker = this.makers[asked % this.makers.length];
+        const filling = maker.fill({ epoch, index: asked }, this.buffer());
+        filling.catch(() => undefined); // looked at when its turn comes
+        queue.push(filling);
+      }
+    };
+    try {
+      for (ask(); queue.length > 0;) {
+        const [next] = queue.splice(0, 1);
+        const filled = await next;
+        for (const image of filled.skipped) this.unreadable.set(image.index, image);
+        ask();
+        try {
+          yield filled;
+        } finally {
+          this.free.push(filled.images);
+        }
+      }
+    } finally {
+      for (const left of await Promise.allSettled(queue)) {
+        if (left.status === 'fulfilled') this.free.push(left.value.images);
+      }
+    }
+  }
+
+  /** Ends the worker threads; the process can only end after this. */
+  async close(): Promise<void> {
+    this.free = [];
+    await Promise.all(this.makers.map((maker) => maker.close()));
+  }
+
+  private buffer(): Float32Array {
+    const { batch, preprocess } = this.settings;
+    return this.free.pop() ?? new Float32Array(batch * 3 * preprocess.size * preprocess.size);
+  }
+}
+
+function threadless(settings: LoaderSettings): Maker {
+  const filler = new BatchFiller(settings);
+  let last: Promise<unknown> = Promise.resolve();
+  return {
+    fill: (request, images) => {
+      const filling = last.then(() => filler.fill(request, images));
+      last = filling.catch(() => undefined);
+      return filling;
+    },
+    close: () => last,
+  };
+}
+
+function threaded(file: URL, settings: LoaderSettings): Maker {
+  const worker = new Worker(file, { workerData: settings });
+  const waiting = new Map<
+    number,
+    { resolve: (f: FilledBatch) => void; reject: (e: Error) => void }
+  >();
+  let asked = 0;
+  const failAll = (error: Error) => {
+    for (const { reject } of waiting.values()) reject(error);
+    waiting.clear();
+  };
+  worker.on('message', (reply: WorkerReply) => {
+    const waiter = waiting.get(reply.id);
+    waiting.delete(reply.id);
+    if ('filled' in reply) waiter?.resolve(reply.filled);
+    else if (typeof reply.failed === 'string') waiter?.reject(new Error(reply.failed));
+    else waiter?.reject(new DataError(reply.failed));
+  });
+  worker.on('error', failAll);
+  worker.on('exit', (code) => failAll(new Error(`the loader's worker ended with code ${code}`)));
+  return {
+    fill: (request, images) =>
+      new Promise((resolve, reject) => {
+        const id = asked++;
+        waiting.set(id, { resolve, reject });
+        const message: WorkerRequest = { id, request, images };
+        worker.postMessage(message, [images.buffer as ArrayBuffer]);
+      }),
+    close: () => worker.terminate(),
+  };
+}
+
+function workerFile(): URL | null {
+  const places = ['./loader-worker.js', '../../dist/data/loader-worker.js'];
+  return (
+    places.map((place) => new URL(place, import.meta.url)).find((url) => existsSync(url)) ?? null
+  );
+}

@@ -1,0 +1,35 @@
+/** Data on raw pixels: pictures, resizing, normalisation, augmentation, splits, batches, drawn shapes. */
+export { cropped, rawImage, type RawImage } from './image.js';
+export { resize, type Rectangle, type ResampleFilter, type ResizeOptions } from './resample.js';
+export {
+  centreCrop,
+  checkPreprocess,
+  defaultPreprocess,
+  imagenetMean,
+  imagenetStd,
+  normalizeInto,
+  preprocessInto,
+  type Preprocess,
+  type Triple,
+} from './preprocess.js';
+export {
+  augmented,
+  augmentInto,
+  augmentNamed,
+  augmentRandom,
+  augments,
+  type Augment,
+  type AugmentName,
+  type Range,
+} from './augment.js';
+export { stratifiedSplit, type Split } from './split.js';
+export {
+  epochOrder,
+  evaluationBatchCount,
+  evaluationBatches,
+  trainingBatchCount,
+  trainingBatches,
+  type EvaluationBatch,
+} from './batches.js';
+export { shapesSource, type ImageSource } from './source.js';
+export { shapesClasses, shapesImage, shapesSize } from './shapes.js';
