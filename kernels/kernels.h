@@ -5,8 +5,9 @@
 #include "kernel.h"
 #include "program.h"
 
-#define THIMBLE_DECLARE(OPCODE, name) \
-  void SUFFIX(kernel_##name)(const Context *ctx, const struct name##_args *args);
+#define KERNEL(name) void SUFFIX(kernel_##name)(const Context *ctx, const struct name##_args *args)
+
+#define THIMBLE_DECLARE(OPCODE, name) KERNEL(name);
 THIMBLE_OPS(THIMBLE_DECLARE)
 
 /* Runs an entry: all its steps up to OP_END, by every thread of the executor at once. */
