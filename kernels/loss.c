@@ -7,9 +7,9 @@
  * A label outside [0, cols) and a logit that is NaN or +infinity give a NaN loss; nothing is read
  * out of bounds.
  */
+#include "kernels.h"
 #include "loop.h"
 #include "math.h"
-#include "program.h"
 
 typedef struct {
   float highest; /* largest logit; subtracted before exp so that nothing overflows */
@@ -50,8 +50,7 @@ static float row_loss(const float *x, i32 label, i64 cols, float smoothing) {
 
 /* One thread: a batch of logits is small (8 x 1000 takes microseconds) and the order stays fixed.
  * */
-void SUFFIX(kernel_softmax_cross_entropy)(const Context *ctx,
-                                          const struct softmax_cross_entropy_args *args) {
+KERNEL(softmax_cross_entropy) {
   if (ctx->thread != 0) return;
   const float *logits = F32(ctx, args->logits);
   const i32 *labels = I32(ctx, args->labels);
@@ -72,8 +71,7 @@ ALWAYS_INLINE void rescale_vector(const Rescale *row, i64 i, i64 count) {
 }
 
 /* dlogits may be the memory of logits. */
-void SUFFIX(kernel_softmax_cross_entropy_grad)(
-    const Context *ctx, const struct softmax_cross_entropy_grad_args *args) {
+KERNEL(softmax_cross_entropy_grad) {
   const i32 *labels = I32(ctx, args->labels);
   const i64 cols = args->cols;
   const float slope = F32(ctx, args->dloss)[0] / (float)args->rows;

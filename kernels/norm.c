@@ -8,8 +8,8 @@
  * row that is in the first-level cache), so it does not cancel. x, y, dy, dx [rows, cols]; mean,
  * rstd [rows]; gamma, beta [cols].
  */
+#include "kernels.h"
 #include "loop.h"
-#include "program.h"
 
 /* Independent partial sums hide the latency of the additions; their number is fixed, so the order
  * is too. */
@@ -58,7 +58,7 @@ ALWAYS_INLINE void normalise_vector(const Normalise *row, i64 i, i64 count) {
          vf_fma(xhat, vf_take(row->gamma + i, count), vf_take(row->beta + i, count)), count);
 }
 
-void SUFFIX(kernel_layernorm)(const Context *ctx, const struct layernorm_args *args) {
+KERNEL(layernorm) {
   float *means = F32(ctx, args->mean), *rstds = F32(ctx, args->rstd);
   const i64 cols = args->cols;
   i64 begin, end;
@@ -112,8 +112,7 @@ static void input_grad_row(InputGrad *row, i64 cols) {
   FOR_VECTORS(0, cols, input_grad_vector, row);
 }
 
-void SUFFIX(kernel_layernorm_grad_input)(const Context *ctx,
-                                         const struct layernorm_grad_input_args *args) {
+KERNEL(layernorm_grad_input) {
   const float *residual = F32(ctx, args->residual);
   const i64 cols = args->cols;
   i64 begin, end;
@@ -158,8 +157,7 @@ ALWAYS_INLINE void param_grad_columns(const ParamGrad *on, i64 column, i64 count
 }
 
 /* workspace: 2 * CHUNKS * cols floats, the partial sums of dgamma, then of dbeta */
-void SUFFIX(kernel_layernorm_grad_params)(const Context *ctx,
-                                          const struct layernorm_grad_params_args *args) {
+KERNEL(layernorm_grad_params) {
   const i64 rows = args->rows, cols = args->cols;
   const i64 blocks = (cols + BLOCK_COLUMNS - 1) / BLOCK_COLUMNS;
   float *dgamma = F32(ctx, args->dgamma), *dbeta = F32(ctx, args->dbeta);

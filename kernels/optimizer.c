@@ -4,8 +4,8 @@
  * of gradient clipping, which multiplies the gradient first. The *_out operands are the memory of
  * their inputs.
  */
+#include "kernels.h"
 #include "loop.h"
-#include "program.h"
 
 typedef struct {
   float *param, *velocity;
@@ -35,7 +35,7 @@ ALWAYS_INLINE void momentum_vector(const Sgd *step, i64 i, i64 count) {
 
 /* g = scale grad + weight_decay param;  v = momentum v + g;  param -= lr (nesterov ? g + momentum
  * v : v) */
-void SUFFIX(kernel_sgd)(const Context *ctx, const struct sgd_args *args) {
+KERNEL(sgd) {
   const float *scale = F32(ctx, args->scale);
   const Sgd step = {
       F32(ctx, args->param), F32(ctx, args->velocity), F32(ctx, args->grad),
@@ -70,7 +70,7 @@ ALWAYS_INLINE void adam_vector(const Adam *step, i64 i, i64 count) {
 
 /* AdamW, decoupled weight decay (Loshchilov & Hutter 2019, algorithm 2). The host supplies
  * correction = {1 / (1 - beta1^t), 1 / sqrt(1 - beta2^t)} for step t = 1, 2, ... */
-void SUFFIX(kernel_adamw)(const Context *ctx, const struct adamw_args *args) {
+KERNEL(adamw) {
   const float *scale = F32(ctx, args->scale), *correction = F32(ctx, args->correction);
   const float lr = F32(ctx, args->lr)[0];
   const Adam step = {

@@ -1,9 +1,9 @@
 /* pointwise.c - add, accumulate, fill, GELU and its gradient. Every output element depends on one
  * element of each input, read before it is written: outputs may be the same memory as inputs.
  */
+#include "kernels.h"
 #include "loop.h"
 #include "math.h"
-#include "program.h"
 
 typedef struct {
   const float *a, *b;
@@ -15,7 +15,7 @@ ALWAYS_INLINE void add_vector(const Arrays *on, i64 i, i64 count) {
 }
 
 /* y[i] = a[i] + b[i % period] */
-void SUFFIX(kernel_add)(const Context *ctx, const struct add_args *args) {
+KERNEL(add) {
   const float *a = F32(ctx, args->a), *b = F32(ctx, args->b);
   float *y = F32(ctx, args->y);
   const i64 period = args->period;
@@ -31,14 +31,14 @@ void SUFFIX(kernel_add)(const Context *ctx, const struct add_args *args) {
 }
 
 /* y = acc + x; y is the memory of acc */
-void SUFFIX(kernel_accumulate)(const Context *ctx, const struct accumulate_args *args) {
+KERNEL(accumulate) {
   const Arrays on = {F32(ctx, args->acc), F32(ctx, args->x), F32(ctx, args->y)};
   i64 begin, end;
   share(ctx, args->count, GRAIN, &begin, &end);
   FOR_VECTORS(begin, end, add_vector, &on);
 }
 
-void SUFFIX(kernel_fill)(const Context *ctx, const struct fill_args *args) {
+KERNEL(fill) {
   i64 begin, end;
   share(ctx, args->count, GRAIN, &begin, &end);
   fill_floats(F32(ctx, args->y) + begin, args->value, end - begin);
@@ -49,7 +49,7 @@ ALWAYS_INLINE void gelu_vector(const Arrays *on, i64 i, i64 count) {
 }
 
 /* y = x P(x), P the normal distribution function */
-void SUFFIX(kernel_gelu)(const Context *ctx, const struct gelu_args *args) {
+KERNEL(gelu) {
   const Arrays on = {F32(ctx, args->x), 0, F32(ctx, args->y)};
   i64 begin, end;
   share(ctx, args->count, GRAIN, &begin, &end);
@@ -62,7 +62,7 @@ ALWAYS_INLINE void gelu_grad_vector(const Arrays *on, i64 i, i64 count) {
 }
 
 /* dx = dy (P(x) + x p(x)), p the normal density */
-void SUFFIX(kernel_gelu_grad)(const Context *ctx, const struct gelu_grad_args *args) {
+KERNEL(gelu_grad) {
   const Arrays on = {F32(ctx, args->x), F32(ctx, args->dy), F32(ctx, args->dx)};
   i64 begin, end;
   share(ctx, args->count, GRAIN, &begin, &end);

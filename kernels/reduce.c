@@ -1,7 +1,7 @@
 /* reduce.c - sums whose bits do not depend on the number of threads, and the factor of gradient
  * clipping. */
+#include "kernels.h"
 #include "loop.h"
-#include "program.h"
 
 ALWAYS_INLINE void sum_columns(const float *x, i64 rows, i64 cols, i64 count, i32 vectors,
                                float *y) {
@@ -15,7 +15,7 @@ ALWAYS_INLINE void sum_columns(const float *x, i64 rows, i64 cols, i64 count, i3
 }
 
 /* y[cols] = sum of x [rows, cols] over rows; workspace: CHUNKS * cols floats */
-void SUFFIX(kernel_sum_rows)(const Context *ctx, const struct sum_rows_args *args) {
+KERNEL(sum_rows) {
   const float *x = F32(ctx, args->x);
   float *partial = F32(ctx, args->workspace);
   const i64 rows = args->rows, cols = args->cols;
@@ -61,7 +61,7 @@ static float squares_in_run(const float *x, i64 count) {
 }
 
 /* y[0] = total[0] (0 when absent) + sum of x^2; y may be total. workspace: PIECES doubles */
-void SUFFIX(kernel_sum_squares)(const Context *ctx, const struct sum_squares_args *args) {
+KERNEL(sum_squares) {
   const float *x = F32(ctx, args->x), *total = F32(ctx, args->total);
   double *pieces = (double *)operand(ctx, args->workspace);
   const i64 count = args->count, runs = (count + RUN - 1) / RUN;
@@ -84,7 +84,7 @@ void SUFFIX(kernel_sum_squares)(const Context *ctx, const struct sum_squares_arg
 
 /* scale[0] = min(1, max_norm / (sqrt(total) + 1e-6)), as torch.nn.utils.clip_grad_norm_; NaN stays
  * NaN */
-void SUFFIX(kernel_clip_scale)(const Context *ctx, const struct clip_scale_args *args) {
+KERNEL(clip_scale) {
   if (ctx->thread != 0) return;
   const float ratio = args->max_norm / (__builtin_sqrtf(F32(ctx, args->total)[0]) + 1e-6f);
   F32(ctx, args->scale)[0] = ratio > 1 ? 1 : ratio;

@@ -5,8 +5,8 @@
  * mean_tokens and broadcast_tokens only copy; work is split by rows, and a row is written by one
  * thread.
  */
+#include "kernels.h"
 #include "loop.h"
-#include "program.h"
 
 /* One row of patches (of one image): [C, p, W] of the image to or from [W/p, C, p, p]. */
 static void patch_row(const struct patchify_args *args, const float *from, float *to) {
@@ -25,7 +25,7 @@ static void patch_row(const struct patchify_args *args, const float *from, float
 
 /* x [B, C, H, W] to y [B, (H/p)(W/p), C p p], a token in the order (channel, dy, dx): that of a
  * convolution's weight [D, C, p, p]. inverse: x is the patches and y the image. */
-void SUFFIX(kernel_patchify)(const Context *ctx, const struct patchify_args *args) {
+KERNEL(patchify) {
   const float *x = F32(ctx, args->x);
   float *y = F32(ctx, args->y);
   const i64 image = (i64)args->channels * args->height * args->width;
@@ -41,7 +41,7 @@ void SUFFIX(kernel_patchify)(const Context *ctx, const struct patchify_args *arg
 
 /* y [B, Na + Nb, D] = a then b along the tokens; a is [1, Na, D] for every image when shared_a,
  * else [B, Na, D]. */
-void SUFFIX(kernel_concat_tokens)(const Context *ctx, const struct concat_tokens_args *args) {
+KERNEL(concat_tokens) {
   const float *a = F32(ctx, args->a), *b = F32(ctx, args->b);
   float *y = F32(ctx, args->y);
   const i64 dim = args->dim, tokens_a = args->tokens_a, tokens_b = args->tokens_b;
@@ -58,7 +58,7 @@ void SUFFIX(kernel_concat_tokens)(const Context *ctx, const struct concat_tokens
 }
 
 /* y [B, count, D] = x [B, N, D] from token `start` on */
-void SUFFIX(kernel_slice_tokens)(const Context *ctx, const struct slice_tokens_args *args) {
+KERNEL(slice_tokens) {
   const float *x = F32(ctx, args->x);
   float *y = F32(ctx, args->y);
   const i64 dim = args->dim;
@@ -71,7 +71,7 @@ void SUFFIX(kernel_slice_tokens)(const Context *ctx, const struct slice_tokens_a
 }
 
 /* y [B, N, D] = x [B, count, D] at tokens start..start+count, zero elsewhere */
-void SUFFIX(kernel_pad_tokens)(const Context *ctx, const struct pad_tokens_args *args) {
+KERNEL(pad_tokens) {
   const float *x = F32(ctx, args->x);
   float *y = F32(ctx, args->y);
   const i64 dim = args->dim;
@@ -88,7 +88,7 @@ void SUFFIX(kernel_pad_tokens)(const Context *ctx, const struct pad_tokens_args 
 }
 
 /* y [B, D] = mean of x [B, N, D] over the tokens */
-void SUFFIX(kernel_mean_tokens)(const Context *ctx, const struct mean_tokens_args *args) {
+KERNEL(mean_tokens) {
   const i64 dim = args->dim, blocks = (dim + LANES - 1) / LANES;
   const float divisor = (float)args->tokens;
   i64 begin, end;
@@ -113,7 +113,7 @@ ALWAYS_INLINE void scaled_vector(const Scaled *row, i64 i, i64 count) {
 }
 
 /* y [B, N, D] = scale * x [B, D] for every token */
-void SUFFIX(kernel_broadcast_tokens)(const Context *ctx, const struct broadcast_tokens_args *args) {
+KERNEL(broadcast_tokens) {
   const i64 dim = args->dim;
   i64 begin, end;
   share(ctx, (i64)args->batch * args->tokens, 1, &begin, &end);

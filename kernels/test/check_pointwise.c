@@ -97,7 +97,9 @@ static void check_pointwise(int count) {
   for (int i = 0; i < period * 3; i++) {
     expect("add.period", i, at(a)[i], (double)was(a)[i] + was(b)[i % period]);
   }
-  RUN(fill, y, count, 1.5f);
+  RUN(accumulate, y, a, y, count);
+  for (int i = 0; i < count; i++) expect("accumulate", i, at(y)[i], (double)was(y)[i] + was(a)[i]);
+  RUN(fill, a, y, count, 1.5f);
   for (int i = 0; i < count; i++) expect("fill", i, at(y)[i], 1.5);
   RUN(gelu, a, y, count);
   for (int i = 0; i < count; i++) expect("gelu", i, at(y)[i], was(a)[i] * normal(was(a)[i]));
