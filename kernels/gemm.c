@@ -43,29 +43,24 @@ ALWAYS_INLINE void transpose(vf x[LANES]) {
   }
 }
 
-/* Vectors run along k: out[p * width + i] = data[i * stride + p] for i < count <= LANES, p < k;
- * always writes LANES floats per p, zeros beyond count, so p ascends over what p - 1 spilled. */
+/* Vectors run along k: out[p * width + i] = data[i * stride + p] for i < count, p < k. Always writes
+ * LANES floats per p, copies of the last row beyond count; p ascends over what p - 1 spilled. */
 ALWAYS_INLINE void pack_across(float *out, i64 width, const float *data, i64 stride, i64 count,
                                i64 k) {
+  const float *row[LANES];
   vf x[LANES];
-  for (i64 p = 0; p < k; p += LANES) {
-    i64 left = k - p;
-    if (left >= LANES && count >= LANES) {
-      UNROLL_LOOP for (i32 i = 0; i < LANES; i++) x[i] = vf_load(data + i * stride + p);
-    } else {
-      UNROLL_LOOP for (i32 i = 0; i < LANES; i++) {
-        i64 lanes = i < count ? (left < LANES ? left : LANES) : 0;
-        x[i] = vf_load_part(data + (i < count ? i * stride + p : 0), lanes);
-      }
-    }
+  i64 p = 0;
+  UNROLL_LOOP for (i32 i = 0; i < LANES; i++) row[i] = data + (i < count ? i : count - 1) * stride;
+  for (; p + LANES <= k; p += LANES) {
+    UNROLL_LOOP for (i32 i = 0; i < LANES; i++) x[i] = vf_load(row[i] + p);
     transpose(x);
-    if (left >= LANES) {
-      UNROLL_LOOP for (i32 j = 0; j < LANES; j++) vf_store(out + (p + j) * width, x[j]);
-    } else {
-      UNROLL_LOOP for (i32 j = 0; j < LANES; j++) {
-        if (j < left) vf_store(out + (p + j) * width, x[j]);
-      }
-    }
+    UNROLL_LOOP for (i32 j = 0; j < LANES; j++) vf_store(out + (p + j) * width, x[j]);
+  }
+  if (p == k) return;
+  UNROLL_LOOP for (i32 i = 0; i < LANES; i++) x[i] = vf_load_part(row[i] + p, k - p);
+  transpose(x);
+  UNROLL_LOOP for (i32 j = 0; j < LANES; j++) {
+    if (p + j < k) vf_store(out + (p + j) * width, x[j]);
   }
 }
 
@@ -81,13 +76,15 @@ ALWAYS_INLINE void pack_along(float *out, i64 width, const float *data, i64 stri
   }
 }
 
-/* out[p * width + i] = x(i, p), i < count <= width, p < k, zeros for count <= i < width. `width` is a
- * constant; up to LANES - 1 floats after the panel are overwritten when LANES does not divide it. */
+/* A vector per p must not reach into the part of p + 1 that an earlier vector wrote. */
+_Static_assert(TILE_ROWS <= LANES || TILE_ROWS % LANES == 0, "packing needs one vector or whole ones");
+
+/* out[p * width + i] = x(i, p) for i < count <= width, p < k. Lanes of the last vector beyond count
+ * hold anything, vectors beyond it nothing; up to LANES - 1 floats after the panel are overwritten. */
 ALWAYS_INLINE void pack_panel(float *out, i64 width, Matrix x, i64 count, i64 k) {
-  for (i64 i = 0; i < width; i += LANES) {
-    i64 left = count - i, valid = left < LANES ? (left < 0 ? 0 : left) : LANES;
-    if (width - i < LANES && valid > width - i) valid = width - i;
-    const float *data = x.data + (valid > 0 ? i * x.row : 0);
+  for (i64 i = 0; i < count; i += LANES) {
+    i64 most = width - i < LANES ? width - i : LANES, valid = count - i < most ? count - i : most;
+    const float *data = x.data + i * x.row;
     if (x.col == 1) {
       pack_across(out + i, width, data, x.row, valid, k);
     } else if (x.row == 1) {

@@ -2,7 +2,7 @@
  *
  * A Matrix is a view: element (i, j) is data[i * row + j * col]; swap row and col to transpose.
  * A right-hand side is packed into panels of TILE_COLS columns (panel by panel, row by row within a
- * panel, the last panel padded with zeros) and may then be used for many left-hand sides.
+ * panel, the last panel padded with anything) and may then be used for many left-hand sides.
  * Every output element is one chain acc = fma(a, b, acc) over k from zero, in every tile shape and
  * position; so how the output is cut into tiles never shows in the bits.
  */
