@@ -6,8 +6,13 @@
  */
 #include "kernels.h"
 
-/* Spins before sleeping: steps last from microseconds to milliseconds and partners are rarely late. */
+/* Spins before sleeping; partners are rarely late. A spin is a load under WebAssembly, where sleeping is
+ * dear, and a pause of some 30 ns natively, where ctx->wait yields the core a while before it sleeps. */
+#ifdef __wasm__
 #define SPINS 1024
+#else
+#define SPINS 32
+#endif
 
 static inline void pause_briefly(void) {
 #if defined(__x86_64__) || defined(__i386__)

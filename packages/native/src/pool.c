@@ -1,8 +1,9 @@
 /* pool.c - the thread pool, and sleeping on words.
  *
- * Between runs a thread spins for some tens of microseconds, since the next run often follows at once,
- * and then sleeps. With more threads than cores it does not spin: it would hold up those that it waits
- * for.
+ * Who waits first yields its core a number of times (some tens of microseconds on an idle machine) and
+ * then sleeps: the next step or run often follows at once, and where the core is wanted, by the very
+ * thread that is waited for or by another program, it is free. Measured on two busy cores, four threads:
+ * 1.5 us for a barrier, 500 us when waiting was 4096 pauses before sleep.
  *
  * A wake is a system call, so words are hashed to buckets that count sleepers: without any there is no
  * call. The waker writes the word and then reads the count, the sleeper writes the count and then reads
@@ -12,17 +13,18 @@
 #include "pool.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #ifdef __linux__
 #include <limits.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 #endif
 
-enum { BUCKETS = 64, CACHE_LINE = 64, SPINS = 1000 };
+enum { BUCKETS = 64, CACHE_LINE = 64, YIELDS = 100 };
 
 typedef struct {
   _Alignas(CACHE_LINE) i32 sleepers;
@@ -43,16 +45,22 @@ static Bucket *bucket_of(const i32 *word) {
   return &buckets[(usize)word / CACHE_LINE % BUCKETS];
 }
 
+static i32 equals(i32 *word, i32 value) {
+  return __atomic_load_n(word, __ATOMIC_SEQ_CST) == value;
+}
+
 void word_wait(i32 *word, i32 value) {
+  for (i32 i = 0; i < YIELDS; i++) {
+    if (!equals(word, value)) return;
+    sched_yield();
+  }
   Bucket *bucket = bucket_of(word);
   __atomic_fetch_add(&bucket->sleepers, 1, __ATOMIC_SEQ_CST);
 #ifdef __linux__
   syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
 #else
   pthread_mutex_lock(&bucket->mutex);
-  while (__atomic_load_n(word, __ATOMIC_SEQ_CST) == value) {
-    pthread_cond_wait(&bucket->changed, &bucket->mutex);
-  }
+  while (equals(word, value)) pthread_cond_wait(&bucket->changed, &bucket->mutex);
   pthread_mutex_unlock(&bucket->mutex);
 #endif
   __atomic_fetch_sub(&bucket->sleepers, 1, __ATOMIC_SEQ_CST);
@@ -82,27 +90,17 @@ struct Pool {
   _Alignas(CACHE_LINE) i32 run;
   _Alignas(CACHE_LINE) i32 working;
   _Alignas(CACHE_LINE) i32 started;
-  i32 spins;
   PoolFunction function; /* null: end the thread */
   void *data;
   Worker workers[];
 };
 
-static void pause_briefly(void) {
-#if defined(__x86_64__) || defined(__i386__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  __asm__ volatile("isb" ::: "memory");
-#endif
-}
-
 /* Waits until *word is not `value`; returns what it is then. */
-static i32 await_change(i32 *word, i32 value, i32 spins) {
-  for (i32 spin = 0;; spin++) {
+static i32 await_change(i32 *word, i32 value) {
+  for (;;) {
     const i32 now = __atomic_load_n(word, __ATOMIC_ACQUIRE);
     if (now != value) return now;
-    if (spin < spins) pause_briefly();
-    else word_wait(word, value);
+    word_wait(word, value);
   }
 }
 
@@ -118,7 +116,7 @@ static void *work(void *argument) {
   const Worker *self = argument;
   Pool *pool = self->pool;
   for (i32 run = 0;;) {
-    run = await_change(&pool->run, run, pool->spins);
+    run = await_change(&pool->run, run);
     if (!pool->function) return NULL;
     pool->function(pool->data, self->thread);
     if (__atomic_sub_fetch(&pool->working, 1, __ATOMIC_ACQ_REL) == 0) word_wake(&pool->working);
@@ -130,7 +128,6 @@ Pool *pool_create(i32 threads) {
   Pool *pool = NULL;
   if (posix_memalign((void **)&pool, CACHE_LINE, bytes) != 0) return NULL;
   memset(pool, 0, bytes);
-  pool->spins = threads <= sysconf(_SC_NPROCESSORS_ONLN) ? SPINS : 0;
   for (i32 thread = 1; thread < threads; thread++) {
     Worker *worker = &pool->workers[thread - 1];
     worker->pool = pool;
@@ -148,7 +145,7 @@ void pool_run(Pool *pool, PoolFunction function, void *data) {
   start_run(pool, function, data);
   function(data, 0);
   i32 working = __atomic_load_n(&pool->working, __ATOMIC_ACQUIRE);
-  while (working != 0) working = await_change(&pool->working, working, pool->spins);
+  while (working != 0) working = await_change(&pool->working, working);
 }
 
 void pool_destroy(Pool *pool) {
