@@ -1,0 +1,138 @@
+/** The loader: the same batches for any number of workers, constant memory, bad images set aside. */
+import { augments, DataError, defaultPreprocess, shapesClasses, shapesImage } from '@thimble/core';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import sharp from 'sharp';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { ImageFile } from '../src/data/folder.js';
+import { Loader, type FilledBatch, type LoaderSettings } from '../src/data/loader.js';
+
+const preprocess = { ...defaultPreprocess, size: 16, cropPercentage: 1 };
+const shapes: LoaderSettings = {
+  source: { kind: 'shapes', seed: 5, count: 22 },
+  purpose: 'train',
+  batch: 4,
+  seed: 9,
+  preprocess,
+  augment: augments.standard,
+  strict: false,
+};
+
+let folder = '';
+let files: ImageFile[] = [];
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'thimble-loader-'));
+  files = await Promise.all(
+    Array.from({ length: 7 }, async (_, i) => {
+      const path = join(folder, `${i}.png`);
+      const { width, height, data } = shapesImage(5, i).image;
+      await sharp(data, { raw: { width, height, channels: 3 } })
+        .png()
+        .toFile(path);
+      return { path, name: `${i}.png`, label: i % 3 };
+    }),
+  );
+  writeFileSync(files[2].path, 'broken');
+  writeFileSync(files[6].path, '');
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** The epoch's batches, copied because their arrays are used again. */
+async function collect(loader: Loader, epoch: number): Promise<FilledBatch[]> {
+  const batches: FilledBatch[] = [];
+  for await (const batch of loader.epoch(epoch)) {
+    batches.push({ ...batch, images: batch.images.slice(), skipped: [] });
+  }
+  return batches;
+}
+
+describe('Loader', () => {
+  it('makes the same batches with 0, 1 and 3 workers and any prefetch', async () => {
+    const runs = [];
+    for (const options of [{ workers: 0 }, { workers: 1 }, { workers: 3, prefetch: 4 }]) {
+      const loader = new Loader(shapes, options);
+      runs.push([await collect(loader, 0), await collect(loader, 1)]);
+      await loader.close();
+    }
+    expect(runs[1]).toEqual(runs[0]);
+    expect(runs[2]).toEqual(runs[0]);
+    const [first, second] = runs[0];
+    expect(first).toHaveLength(5); // 22 images, batches of 4, the last two dropped
+    expect(first[0].images).not.toEqual(second[0].images);
+    const seen = first.flatMap((batch) => Array.from(batch.indices));
+    expect(new Set(seen).size).toBe(20);
+    for (const batch of first) {
+      expect(Array.from(batch.labels)).toEqual(
+        Array.from(batch.indices, (index) => index % shapesClasses.length),
+      );
+    }
+  });
+
+  it('uses prefetch + 1 buffers again and again, also after an early stop', async () => {
+    const loader = new Loader(shapes, { workers: 0, prefetch: 2 });
+    const buffers = new Set<ArrayBufferLike>();
+    for await (const batch of loader.epoch(0)) {
+      buffers.add(batch.images.buffer);
+      if (buffers.size === 2) break;
+    }
+    for (const epoch of [1, 2]) {
+      for await (const batch of loader.epoch(epoch)) buffers.add(batch.images.buffer);
+    }
+    expect(buffers.size).toBe(3);
+    await loader.close();
+  });
+
+  it('fills training batches in spite of unreadable images and lists them once', async () => {
+    const source = { kind: 'folder', files } as const;
+    const loader = new Loader({ ...shapes, source, batch: 3 });
+    const batches = [...(await collect(loader, 0)), ...(await collect(loader, 1))];
+    await loader.close();
+    expect(batches.map((batch) => batch.real)).toEqual([3, 3, 3, 3]);
+    const seen = new Set(batches.flatMap((batch) => Array.from(batch.indices)));
+    expect(seen.has(2) || seen.has(6)).toBe(false);
+    expect(loader.skipped.map(({ index, name }) => [index, name])).toEqual([
+      [2, files[2].path],
+      [6, files[6].path],
+    ]);
+    expect(loader.skipped[0].reason).toMatch(/unsupported image format/);
+  });
+
+  it('leaves unreadable images out of evaluation and fills up with repeats', async () => {
+    const settings = { ...shapes, source: { kind: 'folder', files }, purpose: 'evaluate' } as const;
+    const loader = new Loader(settings);
+    const [first, second] = await collect(loader, 0);
+    await loader.close();
+    expect([Array.from(first.indices), first.real]).toEqual([[0, 1, 3, 3], 3]);
+    expect([Array.from(second.indices), second.real]).toEqual([[4, 5, 5, 5], 2]);
+    expect(Array.from(second.labels)).toEqual([1, 2, 2, 2]);
+    const size = 3 * 16 * 16;
+    expect(second.images.slice(2 * size, 3 * size)).toEqual(second.images.slice(size, 2 * size));
+    expect(loader.skipped).toHaveLength(2);
+  });
+
+  it.each([0, 1])(
+    'stops at the first unreadable image when strict (%d workers)',
+    async (workers) => {
+      const source = { kind: 'folder', files } as const;
+      const loader = new Loader({ ...shapes, source, strict: true, batch: 7 }, { workers });
+      await expect(collect(loader, 0)).rejects.toThrow(DataError);
+      await expect(collect(loader, 0)).rejects.toThrow(
+        'expected a complete JPEG, PNG or WebP image',
+      );
+      await loader.close();
+    },
+  );
+
+  it('says so when no image can be read', async () => {
+    const source = { kind: 'folder', files: [files[2], files[6]] } as const;
+    const loader = new Loader({ ...shapes, source, batch: 2 }, { workers: 0 });
+    await expect(collect(loader, 0)).rejects.toThrow('got 2 unreadable ones');
+    await loader.close();
+  });
+
+  it('refuses a training set smaller than one batch', () => {
+    expect(() => new Loader({ ...shapes, batch: 23 })).toThrow('Lower --batch to 22 or less');
+  });
+});

@@ -1,0 +1,96 @@
+/** The evaluation transform: sizes and offsets as torchvision computes them, values by hand. */
+import { describe, expect, it } from 'vitest';
+import { cropped, rawImage, type RawImage } from '../src/data/image.js';
+import {
+  centreCrop,
+  checkPreprocess,
+  defaultPreprocess,
+  imagenetMean,
+  imagenetStd,
+  normalizeInto,
+  preprocessInto,
+  type Preprocess,
+} from '../src/data/preprocess.js';
+import { resize } from '../src/data/resample.js';
+import { ConfigError } from '../src/errors.js';
+
+const small: Preprocess = { ...defaultPreprocess, size: 8 };
+
+function picture(width: number, height: number): RawImage {
+  const data = Uint8Array.from(
+    { length: width * height * 3 },
+    (_, i) => (i * i * 31 + i * 7) % 251,
+  );
+  return rawImage(width, height, data);
+}
+
+describe('centreCrop', () => {
+  // edge = floor(8 / 0.9) = 8: width 8·37/23 = 12.87 → 12; offset round((12 - 8) / 2) = 2.
+  it('resizes the shortest edge and takes the middle', () => {
+    const image = picture(37, 23);
+    const expected = cropped(resize(image, 12, 8, 'bicubic'), { x: 2, y: 0, width: 8, height: 8 });
+    expect(centreCrop(image, small)).toEqual(expected);
+  });
+
+  // edge = floor(8 / 0.8) = 10; 10·19/30 = 6.33 is the short edge's other side: 30/19·10 = 15.78 → 15.
+  // Offsets: round((10 - 8) / 2) = 1 across; (15 - 8) / 2 = 3.5 rounds to the even 4 down.
+  it('rounds a half offset to the even neighbour', () => {
+    const image = picture(19, 30);
+    const expected = cropped(resize(image, 10, 15, 'bicubic'), { x: 1, y: 4, width: 8, height: 8 });
+    expect(centreCrop(image, { ...small, cropPercentage: 0.8 })).toEqual(expected);
+  });
+
+  it('enlarges pictures smaller than the crop and survives extreme proportions', () => {
+    expect(centreCrop(picture(3, 5), small)).toMatchObject({ width: 8, height: 8 });
+    expect(centreCrop(picture(1, 1), small).data).toEqual(
+      Uint8ClampedArray.from({ length: 192 }, (_, i) => picture(1, 1).data[i % 3]),
+    );
+    expect(centreCrop(picture(1, 20_000), { ...small, size: 64 })).toMatchObject({ height: 64 });
+  });
+
+  it('squashes when asked to', () => {
+    const image = picture(9, 30);
+    expect(centreCrop(image, { ...small, resize: 'squash' })).toEqual(
+      resize(image, 8, 8, 'bicubic'),
+    );
+  });
+});
+
+describe('normalizeInto', () => {
+  it('writes (level / 255 - mean) / std, channel by channel, into its slice only', () => {
+    const preprocess = { ...defaultPreprocess, size: 2, mean: imagenetMean, std: imagenetStd };
+    const image = rawImage(2, 2, Uint8Array.of(0, 51, 102, 255, 204, 153, 10, 20, 30, 40, 50, 60));
+    const batch = new Float32Array(24).fill(9);
+    normalizeInto(image, preprocess, batch.subarray(12));
+    expect(batch.subarray(0, 12)).toEqual(new Float32Array(12).fill(9));
+    [0, 255, 10, 40, 51, 204, 20, 50, 102, 153, 30, 60].forEach((level, i) => {
+      const c = Math.floor(i / 4);
+      const expected = (level / 255 - imagenetMean[c]) / imagenetStd[c];
+      expect(Math.abs(batch[12 + i] - expected)).toBeLessThan(1e-6);
+    });
+  });
+
+  it('is the last step of preprocessInto', () => {
+    const image = picture(21, 13);
+    const [whole, steps] = [new Float32Array(192), new Float32Array(192)];
+    preprocessInto(image, small, whole);
+    normalizeInto(centreCrop(image, small), small, steps);
+    expect(whole).toEqual(steps);
+    expect(() => normalizeInto(image, small, steps)).toThrow(
+      'normalizeInto: expected a picture of 8 × 8 and 192 numbers to write, got 21 × 13 and 192 numbers.',
+    );
+  });
+});
+
+it('checkPreprocess names the field that is wrong', () => {
+  expect(checkPreprocess(small)).toBe(small);
+  for (const [field, value] of [
+    ['size', 0],
+    ['cropPercentage', 1.5],
+    ['std', [1, 0, 1]],
+  ] as const) {
+    const bad = { ...small, [field]: value } as Preprocess;
+    expect(() => checkPreprocess(bad)).toThrow(ConfigError);
+    expect(() => checkPreprocess(bad)).toThrow(`preprocess.${field}`);
+  }
+});
