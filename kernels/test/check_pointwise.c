@@ -1,9 +1,7 @@
 /* check_pointwise.c - the elementwise, norm, reduction, optimiser, loss and token kernels against
  * plain loops in double precision, on sizes that are not multiples of a vector; every result must
  * have the same bits for 1, 2 and 4 threads.
- *
- *   gcc -O2 -march=native -pthread -iquote kernels kernels/test/check_pointwise.c \
- *     kernels/{pointwise,norm,reduce,optimizer,loss,tokens}.c -lm -o /tmp/check && /tmp/check
+ * make -C kernels/test check runs it.
  */
 #include <math.h>
 #include <pthread.h>
@@ -11,22 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernel.h"
-#include "program.h"
+#include "../kernels.h"
 
 #define ARENA (1 << 24)
 static char arena[ARENA] __attribute__((aligned(64)));
 static char before[ARENA], after[ARENA];
 static int used, failures;
-static pthread_barrier_t barrier;
 
-void SUFFIX(thimble_barrier)(const Context *ctx) {
-  (void)ctx;
-  pthread_barrier_wait(&barrier);
-}
-
-/* An operand of `count` elements: noise in about (-2, 2). Returns its offset in units of 64 bytes.
- * */
+/* An operand of `count` elements: noise in about (-2, 2). Returns its offset in units of 64 bytes. */
 static int tensor(int count) {
   const int offset = used;
   float *x = (float *)(arena + offset * 64);
@@ -54,13 +44,14 @@ static void run_with(Kernel kernel, const void *args, int threads) {
   pthread_t handles[4];
   Job jobs[4];
   memcpy(arena, before, ARENA);
-  pthread_barrier_init(&barrier, 0, (unsigned)threads);
+  Barrier barrier = {0, 0};
   for (int t = 0; t < threads; t++) {
-    jobs[t] = (Job){kernel, args, {.arena = arena, .thread = t, .threads = threads}};
+    const Context context = {
+        .arena = arena, .thread = t, .threads = threads, .barrier = &barrier};
+    jobs[t] = (Job){kernel, args, context};
     pthread_create(&handles[t], 0, work, &jobs[t]);
   }
   for (int t = 0; t < threads; t++) pthread_join(handles[t], 0);
-  pthread_barrier_destroy(&barrier);
 }
 static void run_kernel(const char *name, Kernel kernel, const void *args) {
   memcpy(before, arena, ARENA);
@@ -75,7 +66,6 @@ static void run_kernel(const char *name, Kernel kernel, const void *args) {
 }
 #define RUN(name, ...)                                              \
   do {                                                              \
-    void SUFFIX(kernel_##name)(const Context *, const struct name##_args *); \
     const struct name##_args args_ = {__VA_ARGS__};                 \
     run_kernel(#name, (Kernel)SUFFIX(kernel_##name), &args_);       \
   } while (0)

@@ -61,6 +61,7 @@ export { HostTable } from './executors/executor.js';
 export type { Executor, ExecutorKind, HostData, LoadOptions } from './executors/executor.js';
 export { NullExecutor, nullExecutor } from './executors/null/index.js';
 export { referenceExecutor } from './executors/reference/index.js';
+export { wasmExecutor } from './executors/wasm/index.js';
 export * from './formats/index.js';
 export * from './data/index.js';
 export { lookUp, nearest } from './names.js';
