@@ -48,8 +48,7 @@ static float row_loss(const float *x, i32 label, i64 cols, float smoothing) {
   return smoothing == 0 ? loss : (1 - smoothing) * loss + smoothing * (log_sum - row.mean);
 }
 
-/* One thread: a batch of logits is small (8 x 1000 takes microseconds) and the order stays fixed.
- * */
+/* One thread: a batch of logits is small (8 x 1000: microseconds) and the order stays fixed. */
 KERNEL(softmax_cross_entropy) {
   if (ctx->thread != 0) return;
   const float *logits = F32(ctx, args->logits);

@@ -16,7 +16,7 @@ static char arena[ARENA] __attribute__((aligned(64)));
 static char before[ARENA], after[ARENA];
 static int used, failures;
 
-/* An operand of `count` elements: noise in about (-2, 2). Returns its offset in units of 64 bytes. */
+/* An operand of `count` elements, noise in about (-2, 2): its offset in units of 64 bytes. */
 static int tensor(int count) {
   const int offset = used;
   float *x = (float *)(arena + offset * 64);
