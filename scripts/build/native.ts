@@ -62,12 +62,12 @@ export async function buildNative(): Promise<void> {
   const addonSources = await sources(join(addonFolder, 'src'), '.c');
   const instructionSets = variants[process.arch];
   if (instructionSets === undefined || process.platform === 'win32') {
-    withoutAddon(`no native kernels for ${process.platform}-${process.arch} yet`);
+    await withoutAddon(`no native kernels for ${process.platform}-${process.arch} yet`);
     return;
   }
   const compiler = await findCompiler();
   if (compiler === null) {
-    withoutAddon('no C compiler found');
+    await withoutAddon('no C compiler found');
     return;
   }
   const units = await unitsFor(compiler.identity, instructionSets, addonSources);
@@ -83,15 +83,15 @@ export async function buildNative(): Promise<void> {
     await link(compiler.command, units);
     await markCurrent([output], hash);
   } catch (error) {
-    // An addon from older sources would disagree with the program format: none is better.
-    await rm(output, { force: true });
     if (process.env['CI'] === 'true') throw error;
     console.error(error instanceof Error ? error.message : String(error));
-    withoutAddon(`${compiler.command} failed (its message is above)`);
+    await withoutAddon(`${compiler.command} failed (its message is above)`);
   }
 }
 
-function withoutAddon(reason: string): void {
+async function withoutAddon(reason: string): Promise<void> {
+  // One from older sources would disagree with the program format: none is better.
+  await rm(output, { force: true });
   console.log(
     `thimble: ${reason}; using the WebAssembly kernels (slower, same results to rounding)`,
   );
