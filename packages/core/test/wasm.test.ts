@@ -5,7 +5,7 @@
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { ExecutorError } from '../src/errors.js';
 import type { Executor } from '../src/executors/executor.js';
 import { wasmExecutor } from '../src/executors/wasm/index.js';
@@ -138,6 +138,13 @@ describe('runs', () => {
     await executor.dispose();
   });
 
+  it('rejects the run when a kernel traps, and cannot be used after that', async () => {
+    const away = program.slots.map((slot) => ({ ...slot, offset: 2 ** 30 }));
+    const executor = await wasmExecutor.load({ ...program, slots: away }, { threads: 2 });
+    await expect(executor.run(items[0].title)).rejects.toThrow('memory access out of bounds');
+    await expect(executor.run(items[0].title)).rejects.toThrow('an executor that was disposed');
+  });
+
   it('times every step', async () => {
     const executor = await wasmExecutor.load(program, { threads: 2 });
     const milliseconds = await executor.profile?.(items[0].title);
@@ -165,6 +172,32 @@ describe('runs', () => {
   it('refuses more than WebAssembly can address', async () => {
     const huge = { ...program, arenaBytes: 2 ** 32 };
     await expect(wasmExecutor.load(huge)).rejects.toThrow('a program of at most 4 GiB');
+  });
+});
+
+describe('a page that is not cross-origin isolated', () => {
+  afterEach(() => {
+    vi.unstubAllGlobals();
+  });
+
+  it('runs on one thread that owns the memory, with the same bits', async () => {
+    const items = KERNEL_CASES.filter(({ op }) => op.name === 'adamw');
+    const program = programOf(items);
+    const shared = await wasmExecutor.load(program, { threads: 2 });
+    vi.stubGlobal('crossOriginIsolated', false);
+    const executor = await wasmExecutor.load(program, { threads: 2 });
+    expect(executor.threads).toBe(1);
+    for (const [index, item] of items.entries()) {
+      const outputs: Record<string, number[]>[] = [];
+      for (const each of [shared, executor]) {
+        writeInputs(each, item);
+        await each.run(item.title);
+        outputs.push(await readOutputs(each, program.entries[index].steps[0]));
+      }
+      expect(outputs[1]).toEqual(outputs[0]);
+    }
+    expect(await executor.profile?.(items[0].title)).toHaveLength(1);
+    await Promise.all([shared.dispose(), executor.dispose()]);
   });
 });
 
