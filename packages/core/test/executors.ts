@@ -1,9 +1,39 @@
 /**
- * The executors that the contract tests run on. To be listed is to be tested: an executor that is not
- * available here makes its tests fail, except the native one on a machine without a C compiler.
+ * The executors that the contract tests run on. To be listed is to be tested: an executor that cannot run
+ * fails its tests instead of skipping them. The native one is left out only on a machine without a C
+ * compiler, where the build cannot make it.
  */
+import { spawnSync } from 'node:child_process';
+import { native, nativeVariants, type NativeVariant } from '@thimble/native';
 import type { ExecutorKind } from '../src/executors/executor.js';
 import { referenceExecutor } from '../src/executors/reference/index.js';
+import { wasmExecutor } from '../src/executors/wasm/index.js';
 
-/** Executors that compute, with the tolerance that their arithmetic allows. */
-export const EXECUTORS: readonly ExecutorKind[] = [referenceExecutor];
+const COMPILERS = [process.env.CC, 'cc', 'gcc', 'clang'];
+
+/** True when the build could have compiled the native addon. */
+export const HAS_COMPILER = COMPILERS.some(
+  (compiler) => compiler !== undefined && spawnSync(compiler, ['--version']).status === 0,
+);
+
+/** The native executor with one of its instruction sets. */
+function nativeVariant(variant: NativeVariant): ExecutorKind {
+  return {
+    ...native,
+    name: `native ${variant}`,
+    load: (program, options) => native.load(program, { ...options, variant }),
+  };
+}
+
+/** Every instruction set that this machine can run; `native` alone when the addon is missing. */
+function nativeExecutors(): readonly ExecutorKind[] {
+  if (!HAS_COMPILER) return [];
+  const variants = nativeVariants();
+  return variants.length === 0 ? [native] : variants.map(nativeVariant);
+}
+
+/** Executors that run the C kernels. */
+export const FAST_EXECUTORS: readonly ExecutorKind[] = [wasmExecutor, ...nativeExecutors()];
+
+/** All executors that compute. */
+export const EXECUTORS: readonly ExecutorKind[] = [referenceExecutor, ...FAST_EXECUTORS];

@@ -37,6 +37,7 @@ export interface Tolerance {
   readonly absolute: number;
 }
 
+/** A whole float32 step against float64. */
 export const FLOAT32: Tolerance = { relative: 1e-4, absolute: 1e-5 };
 
 /** Fails with the worst element named; NaN never passes. */
@@ -51,31 +52,43 @@ export function expectClose(
   let worstExcess = 1;
   for (let i = 0; i < want.length; i++) {
     const bound = tolerance.absolute + tolerance.relative * Math.abs(want[i]);
-    const excess = Math.abs(got[i] - want[i]) / bound;
+    const difference = Math.abs(got[i] - want[i]);
+    // Two NaN are the same answer where the reference says NaN; NaN for a number is not.
+    if (Number.isNaN(want[i]) && Number.isNaN(got[i])) continue;
+    const excess = Number.isNaN(difference) ? Infinity : difference / bound;
     if (excess <= worstExcess) continue;
     worst = i;
-    worstExcess = Number.isNaN(excess) ? Infinity : excess;
-    if (worstExcess === Infinity) break;
+    worstExcess = excess;
   }
   if (worst < 0) return;
   const at = `${what}[${String(worst)}]`;
   expect.fail(`${at}: got ${String(got[worst])}, want ${String(want[worst])}`);
 }
 
-/** The ViT configuration in the metadata of `shared/golden/vit-*.safetensors`. */
+/** Entry of a fixture's metadata under the first key that it has. */
+export function metadata(file: SafetensorsFile, ...keys: readonly string[]): string {
+  for (const key of keys) {
+    const value = file.metadata.get(key);
+    if (value !== undefined) return value;
+  }
+  throw new Error(`the fixture has no metadata ${keys.join(' or ')}`);
+}
+
+/** The ViT configuration in a fixture's metadata. */
 export function configOf(file: SafetensorsFile): VitConfig {
-  const number = (key: string) => Number(file.metadata.get(key));
+  const number = (...keys: readonly string[]) => Number(metadata(file, ...keys));
+  const mean = file.metadata.get('pool') === 'avg';
   return {
     imageSize: number('image'),
     patch: number('patch'),
     channels: 3,
-    width: number('dim'),
+    width: number('width', 'dim'),
     depth: number('depth'),
     heads: number('heads'),
     mlpRatio: 4,
     classes: number('classes'),
-    pooling: file.metadata.get('pool') === 'mean' ? 'mean' : 'token',
-    classToken: file.metadata.get('class_token') !== 'false',
-    layerNormEps: number('layernorm_eps'),
+    pooling: mean ? 'mean' : 'token',
+    classToken: !mean,
+    layerNormEps: number('eps', 'layernorm_eps'),
   };
 }

@@ -84,3 +84,14 @@ export class HostTable {
     });
   }
 }
+
+/** The error of an executor that is used after `dispose`, or in the middle of a run. */
+export function notReady(executor: string, state: 'running' | 'disposed'): ExecutorError {
+  const running = state === 'running';
+  return new ExecutorError({
+    where: `executor ${executor}`,
+    expected: running ? 'no run under way' : 'a live executor',
+    got: running ? 'a call during a run' : 'one that was disposed',
+    todo: running ? 'Await the promise of run first' : 'Load the program again',
+  });
+}

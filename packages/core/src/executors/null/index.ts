@@ -3,11 +3,11 @@
  * `run`, and counts steps and floating-point operations; tests and `thimble plan` use it where only the
  * bookkeeping matters.
  */
-import { ExecutorError } from '../../errors.js';
 import { encodeEntry, entryFlops, entryNamed, plannedBytes, type Program } from '../../program.js';
 import { elements } from '../../ir/types.js';
 import {
   HostTable,
+  notReady,
   type Executor,
   type ExecutorKind,
   type HostData,
@@ -44,17 +44,8 @@ export class NullExecutor implements Executor {
     this.table.slotFor(name, data);
   }
 
-  run(entry: string): Promise<void> {
-    if (this.disposed) {
-      return Promise.reject(
-        new ExecutorError({
-          where: 'null executor',
-          expected: 'a live executor',
-          got: 'one that was disposed',
-          todo: 'Load the program again',
-        }),
-      );
-    }
+  async run(entry: string): Promise<void> {
+    if (this.disposed) throw notReady(this.name, 'disposed');
     const found = entryNamed(this.program, entry);
     this.counts.runs++;
     this.counts.steps += found.steps.length;

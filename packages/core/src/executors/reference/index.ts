@@ -5,12 +5,17 @@
  * array, so a wrong in-place decision shows up here too; only the packing of roots into one arena is the
  * business of the fast executors. Reals are float64 throughout and come back as Float64Array.
  */
-import { ExecutorError } from '../../errors.js';
 import { elements } from '../../ir/types.js';
 import { opNamed } from '../../ops/index.js';
 import type { Data } from '../../ops/op.js';
 import { entryNamed, plannedBytes, stepTypes, type Program, type Step } from '../../program.js';
-import { HostTable, type Executor, type ExecutorKind, type HostData } from '../executor.js';
+import {
+  HostTable,
+  notReady,
+  type Executor,
+  type ExecutorKind,
+  type HostData,
+} from '../executor.js';
 
 /** Longest stretch of work between two looks at the event loop. */
 const SLICE_MS = 20;
@@ -24,7 +29,7 @@ class ReferenceExecutor implements Executor {
   private readonly table: HostTable;
   /** Contents of every slot; slots of one root share an array. */
   private readonly data: Data[];
-  private running = false;
+  private state: 'idle' | 'running' | 'disposed' = 'idle';
 
   constructor(program: Program) {
     this.program = program;
@@ -43,15 +48,15 @@ class ReferenceExecutor implements Executor {
   }
 
   write(name: string, data: HostData): void {
-    this.refuseWhileRunning('write');
+    this.refuseUnlessIdle();
     this.table.slotFor(name, data);
     this.data[this.table.index(name)].set(data);
   }
 
   async run(entry: string): Promise<void> {
-    this.refuseWhileRunning('run');
+    this.refuseUnlessIdle();
     const { steps } = entryNamed(this.program, entry);
-    this.running = true;
+    this.state = 'running';
     try {
       let resumed = performance.now();
       for (const step of steps) {
@@ -61,15 +66,17 @@ class ReferenceExecutor implements Executor {
         resumed = performance.now();
       }
     } finally {
-      this.running = false;
+      if (this.state === 'running') this.state = 'idle';
     }
   }
 
-  read(name: string): Promise<HostData> {
+  async read(name: string): Promise<HostData> {
+    this.refuseUnlessIdle();
     return Promise.resolve(this.data[this.table.index(name)].slice());
   }
 
   dispose(): Promise<void> {
+    this.state = 'disposed';
     this.data.length = 0;
     return Promise.resolve();
   }
@@ -81,14 +88,8 @@ class ReferenceExecutor implements Executor {
     opNamed(step.op).reference(operands(step.inputs), operands(step.outputs), types, step.params);
   }
 
-  private refuseWhileRunning(action: string): void {
-    if (!this.running) return;
-    throw new ExecutorError({
-      where: `reference executor, ${action}`,
-      expected: 'no run under way',
-      got: 'a call during a run',
-      todo: 'Await the promise of run first',
-    });
+  private refuseUnlessIdle(): void {
+    if (this.state !== 'idle') throw notReady(this.name, this.state);
   }
 }
 
