@@ -14,21 +14,21 @@
 /* The register tile: TILE_ROWS x TILE_VECTORS accumulators, and TILE_VECTORS + 1 for operands. */
 #if LANES == 16
 #define TILE_ROWS 14
-#define TILE_VECTORS 2
 #elif LANES == 8
 #define TILE_ROWS 6
-#define TILE_VECTORS 2
+#elif defined(__aarch64__) /* 32 registers; not measured yet */
+#define TILE_ROWS 8
 #else
 #define TILE_ROWS 4
-#define TILE_VECTORS 2
 #endif
+#define TILE_VECTORS 2
 #define TILE_COLS (TILE_VECTORS * LANES)
 
 /* A block of the right-hand side, BLOCK_K x BLOCK_N, stays in the second-level cache. */
-#ifndef BLOCK_K
 #define BLOCK_K 384
 #define BLOCK_N 320
-#endif
+/* Up to this many columns a tile's rows are read where they are: packing them would not pay. */
+#define UNPACKED_N (4 * TILE_COLS)
 
 /* What one thread needs: a packed block, a packed row of tiles, a tile for edges and epilogues. */
 #define GEMM_SCRATCH_FLOATS \

@@ -1,21 +1,21 @@
 /* math.h - exp, log and the exact (erf) GELU on vectors, accurate to a few units in the last place.
  *
  * NaN stays NaN; infinities give the limits. Results below about 1.7e-38 are flushed to zero.
- * Polynomials are weighted least-maximum fits (Lawson's iteration) of the functions named beside them.
- * Measured against float64: exp 1e-7 relative, log 2e-7 relative, gelu 1e-7 and its derivative 3e-7 of
- * max(1, |x|); kernels/test/check.c asserts these.
+ * Polynomials are weighted minimax fits (Lawson's iteration) of the functions named beside them.
+ * Against float64: exp 1e-7 relative, log 2e-7 relative, gelu 1e-7 of max(1, |x|), its derivative
+ * 3e-7; test/check.c asserts 3e-7 for all of them.
  */
 #ifndef THIMBLE_MATH_H
 #define THIMBLE_MATH_H
 
 #include "simd.h"
 
-/* Horner's rule, highest coefficient first: vf_poly(x, c, r) is r * x + c. */
+/* A step of Horner's rule. */
 ALWAYS_INLINE vf vf_step(vf r, vf x, float c) { return vf_fma(r, x, vf_splat(c)); }
 
 /* e^x = 2^n * e^r with n the integer nearest to x / log 2 and |r| <= log(2) / 2. */
 ALWAYS_INLINE vf vf_exp(vf x) {
-  /* Below the lower bound n - 1 would leave the exponent field; above the upper one the result is inf. */
+  /* Below, n - 1 would leave the exponent field; above, the result is inf. */
   x = vf_min(vf_splat(89.0f), vf_max(vf_splat(-87.6f), x));
   const vf shifter = vf_splat(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer */
   vf shifted = vf_fma(x, vf_splat(1.44269504f), shifter);
@@ -55,7 +55,7 @@ ALWAYS_INLINE float log_scalar(float x) { return vf_log(vf_splat(x))[0]; }
 ALWAYS_INLINE float exp_scalar(float x) { return vf_exp(vf_splat(x))[0]; }
 
 /* Q(t) = 1 - Phi(t) for t >= 0, the upper tail of the normal distribution, and e^(-t^2/2).
- * Q(t) = e^(-t^2/2) * u * poly(u) with u = 1 / (1 + t/4): the form of Abramowitz and Stegun 7.1.26. */
+ * Q(t) = e^(-t^2/2) * u * poly(u), u = 1 / (1 + t/4): the form of Abramowitz and Stegun 7.1.26. */
 typedef struct {
   vf tail, bell;
 } NormalTail;

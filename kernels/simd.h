@@ -3,9 +3,10 @@
  *   vf   LANES floats        vi   LANES int32 (also the mask of a comparison: 0 or -1 per lane)
  *   LANES is 16 (AVX-512), 8 (AVX2 with FMA) or 4 (WebAssembly SIMD, NEON, SSE2).
  *
- * vf and vi are GCC/Clang vector types: + - * / & | ^ ~ << >> and comparisons work on them directly;
- * (vi)x and (vf)x reinterpret bits. What the language lacks is below. Horizontal sums add in one fixed
- * order, so a result depends on LANES but never on threads. NaN and infinity behave as in IEEE 754.
+ * vf and vi are GCC/Clang vector types: + - * / & | ^ ~ << >> and comparisons work on them as on
+ * scalars; (vi)x and (vf)x reinterpret bits. What the language lacks is below. Horizontal sums add
+ * in one fixed order, so a result depends on LANES but never on threads. NaN and infinity behave as
+ * in IEEE 754.
  */
 #ifndef THIMBLE_SIMD_H
 #define THIMBLE_SIMD_H
@@ -85,7 +86,7 @@ ALWAYS_INLINE vf vf_fma(vf a, vf b, vf c) {
 #endif
 }
 
-/* The larger (smaller) of a and b; b when either is NaN: write vf_max(bound, x) to keep a NaN in x. */
+/* The larger (smaller) of a and b; b when either is NaN, so vf_max(bound, x) keeps a NaN in x. */
 ALWAYS_INLINE vf vf_max(vf a, vf b) {
 #if LANES == 16
   return (vf)_mm512_max_ps((__m512)a, (__m512)b);
@@ -133,7 +134,7 @@ ALWAYS_INLINE vf vf_sqrt(vf x) {
 #endif
 }
 
-/* The first `count` lanes from memory (0 <= count <= LANES), zero in the others; reads no other byte. */
+/* The first `count` lanes from memory (0 <= count <= LANES), then zeros; reads nothing else. */
 ALWAYS_INLINE vf vf_load_part(const float *p, i64 count) {
 #if LANES == 16
   return (vf)_mm512_maskz_loadu_ps((__mmask16)((1u << count) - 1), p);
@@ -171,7 +172,7 @@ ALWAYS_INLINE vf vf_fill_rest(vf x, i64 count, float fill) {
   return vf_select(vi_iota() < (i32)count, x, vf_splat(fill));
 }
 
-/* x with its upper half moved down by `half` lanes; only lanes below `half` mean anything. */
+/* VF_DOWNi(x) moves lane j + i to lane j; only the lanes j < i mean anything. */
 #ifdef __clang__
 #define VF_PERMUTE(x, ...) __builtin_shufflevector(x, x, __VA_ARGS__)
 #else

@@ -1,4 +1,4 @@
-/* check.c - the matrix kernels against plain float64 loops, and one, two and four threads bit for bit.
+/* check.c - the matrix kernels against float64 loops, and one, two and four threads bit for bit.
  * A developer's tool outside the product build; bench.c times what this file has checked.
  *   make -C kernels/test check
  */
@@ -54,7 +54,8 @@ static void check_math(void) {
 /* ---- matmul ---------------------------------------------------------------------------------- */
 
 typedef struct {
-  int batch, m, n, k, trans_a, trans_b, shared_b, bias, residual, gelu, pre; /* residual 2: in place */
+  int batch, m, n, k, trans_a, trans_b, shared_b, bias, gelu, pre;
+  int residual; /* 2: in place */
 } Case;
 
 static void matmul64(const Case *c, const Arena *arena, const struct matmul_args *args, double *y,
@@ -227,7 +228,8 @@ static void check_attention(int batch, int n, int heads, int d, int tile) {
   grad.dqkv = arena_random(&arena, 3 * count);
   int guard = arena_random(&arena, 16);
   for (size_t i = 0; i < 3 * count; i++) at(&arena, grad.qkv)[i] *= 3;
-  struct attention_args forward = {grad.qkv, grad.y, grad.lse, batch, n, heads, d, tile, grad.scale};
+  struct attention_args forward = {grad.qkv, grad.y, grad.lse, batch, n,
+                                   heads,    d,      tile,     grad.scale};
   double *y = calloc(count, 8), *lse = calloc(statistics, 8), *dqkv = calloc(3 * count, 8);
   double *p = malloc((size_t)n * n * 8), *dp = malloc((size_t)n * n * 8);
   for (int i = 0; i < batch * heads; i++) {

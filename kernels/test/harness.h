@@ -66,7 +66,9 @@ static size_t scratch_limit = GEMM_SCRATCH_BYTES;
 static void futex_wait(i32 *word, i32 value) {
   syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, 0, 0, 0);
 }
-static void futex_wake(i32 *word) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1 << 30, 0, 0, 0); }
+static void futex_wake(i32 *word) {
+  syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1 << 30, 0, 0, 0);
+}
 
 static inline void *run_job(void *job) {
   const Job *j = job;
