@@ -1,14 +1,14 @@
 /* run.c - the interpreter of a program and the barrier between its steps.
  *
- * A step is [opcode, words, argument words...]; its words are the kernel's argument struct. All threads
- * of an executor run the same words, each does its share of a step, and nobody starts the next step
- * before everybody has finished this one.
+ * A step is [opcode, words, argument words...]; the argument words are the kernel's struct. All
+ * threads of an executor run the same words, each does its share of a step, and nobody starts the
+ * next step before everybody has finished this one.
  */
 #include "kernels.h"
 
-/* Spins before sleeping; partners are rarely late. A spin is a load under WebAssembly, where sleeping is
- * dear, and a pause of some 30 ns natively, where ctx->wait yields the core a while before it sleeps. */
-#ifdef __wasm__
+/* Spins before sleeping; partners are rarely late. A spin is a load under WebAssembly, where
+ * sleeping is dear, and a pause of some 30 ns natively, where ctx->wait yields the core a while
+ * before it sleeps. */
 #define SPINS 1024
 #else
 #define SPINS 32
