@@ -9,6 +9,7 @@
 /* Spins before sleeping; partners are rarely late. A spin is a load under WebAssembly, where
  * sleeping is dear, and a pause of some 30 ns natively, where ctx->wait yields the core a while
  * before it sleeps. */
+#ifdef __wasm__
 #define SPINS 1024
 #else
 #define SPINS 32
