@@ -7,9 +7,9 @@
  *
  * Every argument is checked here, whoever calls: a wrong one is a JavaScript exception, never a
  * crash. A run happens on one of libuv's worker threads, as thread 0 of the pool, so the event loop
- * goes on; the engine refuses everything else meanwhile. An engine that JavaScript forgets, or that is
- * left when its environment ends, is closed by the finaliser. A run holds a strong reference, and Node
- * waits for it before an environment ends, so it never loses its engine.
+ * goes on; the engine refuses everything else meanwhile. An engine that JavaScript forgets, or that
+ * is left when its environment ends, is closed by the finaliser. A run holds a strong reference,
+ * and Node waits for it before an environment ends, so it never loses its engine.
  */
 #include <node_api.h>
 #include <stdbool.h>
@@ -59,7 +59,7 @@ static napi_value fail_argument(napi_env env, const char *name, const char *expe
   return NULL;
 }
 
-/* Reads `this` and the arguments of a method; throws and returns false unless the engine is idle. */
+/* Reads `this` and the arguments of a method; throws and returns false during a run. */
 static bool begin(napi_env env, napi_callback_info info, Call *call) {
   size_t count = MAX_ARGUMENTS;
   call->env = env;
@@ -261,7 +261,7 @@ static napi_value result_of(napi_env env, const Handle *handle) {
   return result;
 }
 
-/* Back on the JavaScript thread. Calls may fail when the environment is ending: nobody listens then. */
+/* Back on the JavaScript thread. When the environment is ending calls fail, and nobody listens. */
 static void complete(napi_env env, napi_status status, void *data) {
   Handle *handle = data;
   napi_value result = result_of(env, handle);

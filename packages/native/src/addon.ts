@@ -1,7 +1,7 @@
 /**
  * The compiled addon, packages/native/build/thimble.node: its declaration (src/addon.c is the other
- * side) and its loading. It is absent where there was no C compiler at build time, which is no error
- * until it is used.
+ * side) and its loading. It is absent where there was no C compiler at build time, which is no
+ * error until it is used.
  */
 import { ExecutorError } from '@thimble/core';
 import { existsSync } from 'node:fs';

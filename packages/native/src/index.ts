@@ -1,10 +1,10 @@
 /**
- * The native executor: the kernels of kernels/ compiled for this machine, on a pool of threads inside a
- * Node addon.
+ * The native executor: the kernels of kernels/ compiled for this machine, on a pool of threads
+ * inside a Node addon.
  *
- * A run happens outside the JavaScript thread, so the event loop is never blocked. Results have the same
- * bits for any number of threads; they differ in the last bits between variants, whose vectors differ
- * in width.
+ * A run happens outside the JavaScript thread, so the event loop is never blocked. Results have the
+ * same bits for any number of threads; they differ in the last bits between variants, whose vectors
+ * differ in width.
  */
 import {
   elements,

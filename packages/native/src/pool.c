@@ -1,14 +1,14 @@
 /* pool.c - the thread pool, and sleeping on words.
  *
- * Who waits first yields its core a number of times (some tens of microseconds on an idle machine) and
- * then sleeps: the next step or run often follows at once, and where the core is wanted, by the very
- * thread that is waited for or by another program, it is free. Measured on two busy cores, four threads:
- * 1.5 us for a barrier, 500 us when waiting was 4096 pauses before sleep.
+ * Who waits first yields its core a number of times (some tens of microseconds on an idle machine)
+ * and then sleeps: the next step or run often follows at once, and where the core is wanted, by the
+ * very thread that is waited for or by another program, it is free. Measured on two busy cores,
+ * four threads: 1.5 us for a barrier, 500 us when waiting was 4096 pauses before sleep.
  *
- * A wake is a system call, so words are hashed to buckets that count sleepers: without any there is no
- * call. The waker writes the word and then reads the count, the sleeper writes the count and then reads
- * the word, both in sequentially consistent order, so one of them sees the other. Linux sleeps with
- * futexes; elsewhere a mutex and a condition variable in the bucket do the same.
+ * A wake is a system call, so words are hashed to buckets that count sleepers: without any there is
+ * no call. The waker writes the word and then reads the count, the sleeper writes the count and
+ * then reads the word, both in sequentially consistent order, so one of them sees the other. Linux
+ * sleeps with futexes; elsewhere a mutex and a condition variable in the bucket do the same.
  */
 #include "pool.h"
 

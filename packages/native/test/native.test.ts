@@ -1,10 +1,12 @@
 /**
- * What is particular to the native executor: loading, checks in C, threads, variants, and its end. That it
- * computes what the reference does is the business of the contract tests over all executors.
+ * What is particular to the native executor: loading, checks in C, threads, variants, and its end.
+ * That it computes what the reference does is the business of the contract tests over all
+ * executors.
  */
 import { ExecutorError, opcodeOf, plannedBytes, type Executor } from '@thimble/core';
 import { spawnSync } from 'node:child_process';
 import { performance } from 'node:perf_hooks';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { tryAddon } from '../src/addon.js';
 import { native, nativeVariants } from '../src/index.js';
@@ -222,6 +224,51 @@ describe.skipIf(absent)('the addon checks every argument', () => {
     one.dispose();
     expect(() => one.run(0)).toThrow('this engine was disposed of');
     expect(() => one.dispose()).toThrow('this engine was disposed of');
+  });
+});
+
+describe.skipIf(absent)('a process with engines that nobody disposed of', () => {
+  const addon = JSON.stringify(fileURLToPath(new URL('../build/thimble.node', import.meta.url)));
+  const make = `
+    const { Engine } = require(${addon});
+    const make = () => {
+      const engine = new Engine(1 << 20, 64, 4, 'base');
+      engine.addEntry(new Int32Array(1));
+      return engine;
+    };`;
+
+  function outcome(script: string, ...flags: string[]) {
+    const options = { encoding: 'utf8', timeout: 30_000 } as const;
+    const child = spawnSync(process.execPath, [...flags, '-e', make + script], options);
+    return { status: child.status, signal: child.signal, printed: child.stdout + child.stderr };
+  }
+
+  it('ends by itself, by exit during a run, and with its worker threads', () => {
+    const clean = { status: 0, signal: null, printed: '' };
+    expect(outcome('globalThis.kept = make(); kept.run(0);')).toEqual(clean);
+    expect(outcome('make().run(0); process.exit(0);')).toEqual(clean);
+    const inWorker = JSON.stringify(`${make} globalThis.kept = make(); kept.run(0);`);
+    const workers = `
+      const { Worker } = require('node:worker_threads');
+      const start = () => new Worker(${inWorker}, { eval: true });
+      start();
+      start().once('online', function () { this.terminate(); });`;
+    expect(outcome(workers)).toEqual(clean);
+  });
+
+  it.runIf(process.platform === 'linux')('gives their threads back when they are collected', () => {
+    const script = `
+      const threads = () => require('node:fs').readdirSync('/proc/self/task').length;
+      const settled = () => new Promise((resolve) => setTimeout(resolve, 20));
+      (async () => {
+        await make().run(0);
+        const before = threads();
+        for (let i = 0; i < 5; i++) make();
+        const most = threads();
+        for (let i = 0; i < 5; i++) { gc(); await settled(); }
+        console.log(most - before >= 15, threads() <= before);
+      })();`;
+    expect(outcome(script, '--expose-gc').printed).toBe('true true\n');
   });
 });
 

@@ -1,4 +1,7 @@
-/** Programs for the native tests, built and planned by core, and executors loaded with seeded contents. */
+/**
+ * Programs for the native tests, built and planned by core, and executors loaded with seeded
+ * contents.
+ */
 import {
   f32,
   GraphBuilder,
@@ -31,8 +34,8 @@ export function additions(count: number): Program {
 }
 
 /**
- * One transformer block on odd sizes, a constant, reductions over rows and over everything, and an update
- * of its first weight: every kind of work split that the kernels have.
+ * One transformer block on odd sizes, a constant, reductions over rows and over everything, and an
+ * update of its first weight: every kind of work split that the kernels have.
  */
 export function block(): Program {
   const [batch, tokens, width, heads] = [3, 19, 36, 3];
