@@ -1,7 +1,8 @@
 /**
  * Clang and lld compiled to WebAssembly, in worker threads: several files compile at once.
  *
- * Each thread loads its own compiler (some seconds of one core and about 300 MB), so there are at most two.
+ * Each thread loads its own compiler (some seconds of one core and about 300 MB), so there are at
+ * most two.
  */
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
@@ -19,7 +20,8 @@ export type JobResult = { readonly bytes: Uint8Array } | { readonly printed: str
 
 const MAX_WORKERS = 2;
 
-/** Runs the jobs and passes on what each wrote; rejects with what the first failing tool printed. */
+/** Runs the jobs and passes on what each wrote; rejects with what the first failing tool printed.
+ * */
 export async function runJobs(
   jobs: readonly Job[],
   done: (job: Job, bytes: Uint8Array) => Promise<void>,

@@ -1,9 +1,9 @@
 /**
  * Files for the build: the repository's folders, source listing, content hashes and atomic writes.
  *
- * An output is current when its stamp (`<output>.stamp`, kept with the objects) holds the hash of all
- * that it was made from. Outputs are written to a temporary name and renamed, so that a build that is
- * interrupted, or two builds at once, never leave half a file.
+ * An output is current when its stamp (`<output>.stamp`, kept with the objects) holds the hash of
+ * all that it was made from. Outputs are written to a temporary name and renamed, so that a build
+ * that is interrupted, or two builds at once, never leave half a file.
  */
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';

@@ -1,12 +1,12 @@
 /**
- * The kernels as WebAssembly: one module per feature set, compiled by clang and lld that are themselves
- * WebAssembly (@yowasp/clang), so no system compiler is needed.
+ * The kernels as WebAssembly: one module per feature set, compiled by clang and lld that are
+ * themselves WebAssembly (@yowasp/clang), so no system compiler is needed.
  *
- * A module imports its (shared) memory, has no libc and no allocator, and exports `thimble_run_base` and
- * `__stack_pointer`, which the executor sets in each thread's instance. Its own data lies in the first
- * 64 KiB page; the executor places everything else behind it. The modules are stored as base64 in a
- * generated JavaScript file: the one form that browsers, bundlers and Node all load without a file system
- * or a request.
+ * A module imports its (shared) memory, has no libc and no allocator, and exports
+ * `thimble_run_base` and `__stack_pointer`, which the executor sets in each thread's instance. Its
+ * own data lies in the first 64 KiB page; the executor places everything else behind it. The
+ * modules are stored as base64 in a generated JavaScript file: the one form that browsers,
+ * bundlers and Node all load without a file system or a request.
  */
 import { existsSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
@@ -61,7 +61,8 @@ const linkFlags = [
   'stack-size=64',
 ];
 
-/** Beside the sources, where tests and tsc see it, and in dist, where tsc does not copy JavaScript. */
+/** Beside the sources, where tests and tsc see it, and in dist, where tsc does not copy
+ * JavaScript. */
 const outputs = ['src', 'dist'].map((tree) =>
   join(root, 'packages/core', tree, 'executors/wasm/kernels.generated.js'),
 );

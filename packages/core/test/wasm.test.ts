@@ -1,6 +1,6 @@
 /**
- * What is particular to the WebAssembly executor: the same bits for any number of threads on every op's
- * samples, its contract around runs, and the life of its threads.
+ * What is particular to the WebAssembly executor: the same bits for any number of threads on every
+ * op's samples, its contract around runs, and the life of its threads.
  */
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -20,7 +20,8 @@ type Case = (typeof CASES)[number];
 const KERNEL_CASES = CASES.filter(({ op }) => !op.view);
 const THREADS = [1, 2, 4] as const;
 
-/** A program with one entry of one step for each case; operands are persistent slots `<case>/<operand>`. */
+/** A program with one entry of one step for each case; operands are persistent slots
+ * `<case>/<operand>`. */
 function programOf(cases: readonly Case[]): Program {
   const slots: Slot[] = [];
   let arenaBytes = 0;
@@ -232,10 +233,11 @@ describe('layout', () => {
 
 describe('process', () => {
   const index = fileURLToPath(new URL('../dist/executors/wasm/index.js', import.meta.url));
-  const program = { slots: [], persistentBytes: 0, arenaBytes: 0, scratchBytes: 0 };
+  const entry = { name: 'step', steps: [], inputs: {}, outputs: {} };
+  const empty = { slots: [], entries: [entry], persistentBytes: 0, arenaBytes: 0, scratchBytes: 0 };
   const load =
     `const { wasmExecutor } = await import(${JSON.stringify(index)});` +
-    `const program = ${JSON.stringify({ ...program, entries: [{ name: 'step', steps: [], inputs: {}, outputs: {} }] })};` +
+    `const program = ${JSON.stringify(empty)};` +
     'const executor = await wasmExecutor.load(program, { threads: 2 });';
   const runScript = async (script: string) =>
     (await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', script])).stdout;

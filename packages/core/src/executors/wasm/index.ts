@@ -1,10 +1,10 @@
 /**
  * The WebAssembly executor: the kernels of kernels/ on one or more worker threads over one memory.
  *
- * Every thread is a worker, also the only one, so the caller's event loop is never blocked. Where memory
- * cannot be shared (a page that is not cross-origin isolated) there is one thread, whatever was asked for.
- * Results have the same bits for any number of threads; they differ in the last bits between `simd128` and
- * `relaxed-simd128`, which fuses multiply and add.
+ * Every thread is a worker, also the only one, so the caller's event loop is never blocked. Where
+ * memory cannot be shared (a page that is not cross-origin isolated) there is one thread, whatever
+ * was asked for. Results have the same bits for any number of threads; they differ in the last
+ * bits between `simd128` and `relaxed-simd128`, which fuses multiply and add.
  */
 import { ExecutorError } from '../../errors.js';
 import { opNamed } from '../../ops/index.js';
@@ -117,7 +117,8 @@ class WasmExecutor implements Executor {
     await endAll(this.crew);
   }
 
-  /** Runs encoded steps on all threads; milliseconds of the slowest. A thread that fails ends them all. */
+  /** Runs encoded steps on all threads; milliseconds of the slowest. A thread that fails ends them
+   * all. */
   private async runWords(words: number): Promise<number> {
     try {
       const replies = await Promise.all(

@@ -3,8 +3,8 @@
  *
  *   [module data][barrier][contexts][stacks][words of every step][scratch of every thread][arena]
  *
- * Every part begins on a multiple of 64 bytes. The memory never grows. What comes before the scratch is
- * the executor's own (a few hundred KiB); scratch and arena are the planned bytes.
+ * Every part begins on a multiple of 64 bytes. The memory never grows. What comes before the
+ * scratch is the executor's own (a few hundred KiB); scratch and arena are the planned bytes.
  */
 import { ExecutorError } from '../../errors.js';
 import { ALIGNMENT, encodeEntry, type Program } from '../../program.js';
@@ -64,7 +64,7 @@ export function layOut(program: Program, threads: number): Layout {
     throw new ExecutorError({
       where: 'executor wasm',
       expected: 'a program of at most 4 GiB, which is what WebAssembly can address',
-      got: `${String(program.arenaBytes)} bytes of arena and ${String(end - program.arenaBytes)} more`,
+      got: `${String(end)} bytes, of which ${String(program.arenaBytes)} are arena`,
       todo: 'Use a smaller batch or model, or the native executor',
     });
   }

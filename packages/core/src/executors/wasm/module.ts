@@ -1,11 +1,12 @@
 /**
  * The kernels as a compiled WebAssembly module: the fastest feature set that this engine has.
  *
- * The generated file is imported when a program is loaded and not before: an application that never uses
- * this executor does not pay for it, and a missing build is an error with instructions.
+ * The generated file is imported when a program is loaded and not before: an application that
+ * never uses this executor does not pay for it, and a missing build is an error with instructions.
  */
 import { ExecutorError } from '../../errors.js';
 import { OPS, type AnyOp } from '../../ops/index.js';
+import type * as Generated from './kernels.generated.js';
 
 export interface Kernels {
   readonly module: WebAssembly.Module;
@@ -31,9 +32,7 @@ export async function compileKernels(): Promise<Kernels> {
   return { module: await WebAssembly.compile(bytes), detail };
 }
 
-type Generated = typeof import('./kernels.generated.js');
-
-function choose(generated: Generated): { bytes: Uint8Array; detail: string } {
+function choose(generated: typeof Generated): { bytes: Uint8Array; detail: string } {
   const withKernel = Object.values<AnyOp>(OPS).filter((op) => !op.view);
   const ops = withKernel.map((op) => op.name);
   if (generated.ops.join() !== ops.join()) {

@@ -1,6 +1,7 @@
 /**
- * The few web platform types that the executor uses. Core is compiled without the DOM library, so that
- * nothing else of it can be used by accident; Node has WebAssembly but @types/node does not declare it.
+ * The few web platform types that the executor uses. Core is compiled without the DOM library, so
+ * that nothing else of it can be used by accident; Node has WebAssembly but @types/node does not
+ * declare it.
  */
 
 declare namespace WebAssembly {

@@ -1,6 +1,6 @@
 /**
- * What the executor and its worker threads say to each other. Every request has one reply, in order;
- * `write` has none. Pointers are byte addresses in the WebAssembly memory.
+ * What the executor and its worker threads say to each other. Every request has one reply, in
+ * order; `write` has none. Pointers are byte addresses in the WebAssembly memory.
  */
 
 /** The first message: become thread `thread` of `threads`. */

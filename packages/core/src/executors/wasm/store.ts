@@ -1,6 +1,7 @@
 /**
- * The executor's memory as the host sees it. Where memory can be shared the host reads and writes it in
- * place; on a page that is not cross-origin isolated the only thread owns it and the host sends messages.
+ * The executor's memory as the host sees it. Where memory can be shared the host reads and writes
+ * it in place; on a page that is not cross-origin isolated the only thread owns it and the host
+ * sends messages.
  */
 import { ExecutorError } from '../../errors.js';
 import type { Thread } from './thread.js';

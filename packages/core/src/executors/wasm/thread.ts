@@ -37,7 +37,8 @@ export class Thread {
     this.platform.post(request);
   }
 
-  /** Sends a request; rejects with ExecutorError when the thread fails or ends before it answers. */
+  /** Sends a request; rejects with ExecutorError when the thread fails or ends before it answers.
+   * */
   request(request: Request): Promise<Reply> {
     if (this.failure) return Promise.reject(this.failure);
     return new Promise((resolve, reject) => {

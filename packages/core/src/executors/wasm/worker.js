@@ -1,14 +1,22 @@
 // @ts-check
 /**
- * One thread of the WebAssembly executor, in a browser's Worker or Node's worker_threads. Plain JavaScript:
- * it is loaded by URL, from the sources in tests and from dist otherwise (the build copies it).
+ * One thread of the WebAssembly executor, in a browser's Worker or Node's worker_threads. Plain
+ * JavaScript: it is loaded by URL, from the sources in tests and from dist otherwise (the build
+ * copies it).
  *
  * @typedef {import('./protocol.js').Request} Request
  * @typedef {import('./protocol.js').StartRequest} StartRequest
  * @typedef {import('./protocol.js').Reply} Reply
  */
 
-const port = globalThis.process?.getBuiltinModule?.('node:worker_threads').parentPort ?? globalThis;
+/**
+ * What a Worker's global scope and Node's MessagePort have in common.
+ *
+ * @typedef {{ onmessage: unknown, postMessage(reply: Reply): void }} Port
+ */
+const scope =
+  globalThis.process?.getBuiltinModule?.('node:worker_threads').parentPort ?? globalThis;
+const port = /** @type {Port} */ (/** @type {unknown} */ (scope));
 
 /** @type {{ run: (words: number) => void, memory: WebAssembly.Memory } | null} */
 let thread = null;
@@ -61,9 +69,10 @@ function start(request) {
   const memory =
     request.memory ?? new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
   const { exports } = new WebAssembly.Instance(request.module, { env: { memory } });
-  exports.__stack_pointer.value = request.stackTop;
+  /** @type {WebAssembly.Global} */ (exports.__stack_pointer).value = request.stackTop;
+  const run = /** @type {(context: number, words: number) => void} */ (exports.thimble_run_base);
   // struct Context in kernels/kernel.h; wait and wake are for native threads.
   const fields = [arena, scratch, scratchBytes, thread, threads, barrier, 0, 0];
   new Int32Array(memory.buffer, context, fields.length).set(fields);
-  return { run: (/** @type {number} */ words) => exports.thimble_run_base(context, words), memory };
+  return { run: (/** @type {number} */ words) => run(context, words), memory };
 }
