@@ -12,8 +12,8 @@
  *
  * Measured as in gemm.c, 4 N^2 d flops a head forward and 10 N^2 d backward, GFLOP/s:
  *   batch x N x H x d (tile)    AVX-512      AVX2         SSE2         wasm
- *   8 x 197 x 3 x 64 (64)       103 / 113    57 / 66      22 / 24      24 / 26
- *   8 x 50 x 12 x 64 (50)        67 /  88    46 / 54      20 / 21      20 / 23
+ *   8 x 197 x 3 x 64 (64)        94 / 110    57 / 66      21 / 24      24 / 26
+ *   8 x 50 x 12 x 64 (50)        63 /  80    46 / 54      19 / 21      20 / 23
  *   16 x 65 x 4 x 32 (65)        61 /  89    42 / 55      18 / 21      19 / 23
  */
 #include "attention.h"

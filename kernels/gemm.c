@@ -8,15 +8,15 @@
  * Rows are cut into tiles of nearly equal height (1 .. TILE_ROWS), so an odd number of rows costs
  * little. Edges and epilogues go through a small tile in scratch.
  *
- * Measured on one core of a 2-core Xeon with AVX-512: GFLOP/s and share of the peak, which is that
- * of a multiply-add loop in the same run (test/bench.c; WebAssembly in Node 20, relaxed SIMD behind
- * its flag):
+ * Measured on one core of a shared 2-core Xeon with AVX-512, medians of several runs: GFLOP/s and
+ * share of the peak, which is that of a multiply-add loop in the same run (test/bench.c; WebAssembly
+ * in Node 20, relaxed SIMD behind its flag). AVX-512 varied by 8 % either way, the others by 3 %.
  *                        AVX-512     AVX2       SSE2       wasm       relaxed
- *   NN 1024x1024x1024    147 82 %    77 95 %    26 82 %    31 97 %    35 82 %
- *   NT 1576x192x192      150 84 %    77 94 %    26 82 %    32 99 %    37 88 %
- *   NN 1576x768x192      154 87 %    79 97 %    26 84 %    32 98 %    36 87 %
- *   TN 768x192x1576      142 80 %    76 93 %    26 82 %    31 95 %    35 83 %
- * Two threads: x1.9 to x2.0.
+ *   NN 1024x1024x1024    142 80 %    76 94 %    26 82 %    31 97 %    35 82 %
+ *   NT 1576x192x192      147 82 %    76 93 %    26 82 %    32 98 %    37 88 %
+ *   NN 1576x768x192      153 86 %    78 96 %    26 83 %    31 97 %    36 87 %
+ *   TN 768x192x1576      137 77 %    74 91 %    26 81 %    30 94 %    35 83 %
+ * Two threads: x1.8 to x2.0.
  */
 #include "gemm.h"
 #include "kernels.h"
