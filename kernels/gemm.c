@@ -9,8 +9,8 @@
  * little. Edges and epilogues go through a small tile in scratch.
  *
  * Measured on one core of a shared 2-core Xeon with AVX-512, medians of several runs: GFLOP/s and
- * share of the peak, which is that of a multiply-add loop in the same run (test/bench.c; WebAssembly
- * in Node 20, relaxed SIMD behind its flag). AVX-512 varied by 8 % either way, the others by 3 %.
+ * share of the peak, which is that of a multiply-add loop in the same run (test/bench.c; wasm is
+ * Node 20, relaxed SIMD behind its flag). AVX-512 varied by 8 % either way, the others by 3 %.
  *                        AVX-512     AVX2       SSE2       wasm       relaxed
  *   NN 1024x1024x1024    142 80 %    76 94 %    26 82 %    31 97 %    35 82 %
  *   NT 1576x192x192      147 82 %    76 93 %    26 82 %    32 98 %    37 88 %
