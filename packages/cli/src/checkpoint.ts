@@ -1,0 +1,132 @@
+/**
+ * Checkpoints on disk: safetensors files read and written one tensor at a time, so that a model is never
+ * held a second time in memory.
+ */
+import {
+  FormatError,
+  parameters,
+  readSafetensorsHeader,
+  safetensorsHeaderEnd,
+  ThimbleError,
+  TensorView,
+  TrainingError,
+  writeSafetensors,
+  type Executor,
+  type ModelGraph,
+  type SafetensorsHeader,
+  type TensorSource,
+  type WeightSource,
+} from '@thimble/core';
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { replaceFile, writeAll } from './files.js';
+
+export interface OpenCheckpoint extends WeightSource {
+  close(): void;
+}
+
+/** Opens a safetensors file. Throws FormatError with the file's name when it is not a valid one. */
+export function openCheckpoint(path: string): OpenCheckpoint {
+  const descriptor = openFile(path);
+  try {
+    const header = readHeader(path, descriptor);
+    return {
+      name: path,
+      shapes: new Map([...header.tensors].map(([name, { shape }]) => [name, shape])),
+      read: (tensor) => readTensor(path, descriptor, header, tensor),
+      close: () => {
+        closeSync(descriptor);
+      },
+    };
+  } catch (error) {
+    closeSync(descriptor);
+    throw naming(path, error);
+  }
+}
+
+/**
+ * Writes every parameter of the model. Throws TrainingError, and leaves the file at `path` as it was, when
+ * a value is not finite.
+ */
+export async function saveCheckpoint(
+  path: string,
+  executor: Executor,
+  model: ModelGraph,
+  metadata: ReadonlyMap<string, string>,
+): Promise<void> {
+  const tensors: TensorSource[] = [];
+  for (const { name, type } of parameters(model.graph)) {
+    const data = await executor.read(name);
+    checkFinite(path, name, data);
+    tensors.push({ name, dtype: 'F32', shape: type.shape, data });
+  }
+  const bytes = writeSafetensors(tensors, metadata);
+  await replaceFile(path, (descriptor) => {
+    writeAll(descriptor, bytes);
+  });
+}
+
+function openFile(path: string): number {
+  try {
+    const descriptor = openSync(path, 'r');
+    if (fstatSync(descriptor).isFile()) return descriptor;
+    closeSync(descriptor);
+  } catch (error) {
+    throw cannotOpen(path, error instanceof Error ? error.message : String(error));
+  }
+  throw cannotOpen(path, 'a folder');
+}
+
+function cannotOpen(path: string, got: string): FormatError {
+  const todo = 'Check the path';
+  return new FormatError({ where: path, expected: 'a safetensors file', got, todo });
+}
+
+function readHeader(path: string, descriptor: number): SafetensorsHeader {
+  const { size } = fstatSync(descriptor);
+  const start = readBytes(path, descriptor, 0, Math.min(8, size));
+  const end = safetensorsHeaderEnd(start, size);
+  return readSafetensorsHeader(readBytes(path, descriptor, 0, end), size);
+}
+
+function readTensor(
+  path: string,
+  descriptor: number,
+  header: SafetensorsHeader,
+  name: string,
+): Float32Array {
+  const info = header.tensors.get(name);
+  if (!info) throw cannotOpen(path, `no tensor ${name}`);
+  try {
+    return new TensorView(info, readBytes(path, descriptor, info.begin, info.end)).toFloat32();
+  } catch (error) {
+    throw naming(path, error);
+  }
+}
+
+function readBytes(path: string, descriptor: number, begin: number, end: number): Uint8Array {
+  const bytes = new Uint8Array(end - begin);
+  for (let done = 0; done < bytes.length;) {
+    const count = readSync(descriptor, bytes, done, bytes.length - done, begin + done);
+    if (count === 0) throw cannotOpen(path, `a file that ends at byte ${String(begin + done)}`);
+    done += count;
+  }
+  return bytes;
+}
+
+/** The error with the file's name in front of the place. */
+function naming(path: string, error: unknown): unknown {
+  if (!(error instanceof ThimbleError) || error.parts.where.includes(path)) return error;
+  return new FormatError({ ...error.parts, where: `${path}, ${error.parts.where}` });
+}
+
+function checkFinite(path: string, name: string, data: ArrayLike<number>): void {
+  for (let i = 0; i < data.length; i++) {
+    if (Number.isFinite(data[i])) continue;
+    throw new TrainingError({
+      where: `tensor ${name}`,
+      expected: 'finite values',
+      got: `${String(data[i])} at element ${String(i)}`,
+      todo: `Lower --lr, or clip gradients with --clip 1; ${path} was not overwritten`,
+    });
+  }
+}

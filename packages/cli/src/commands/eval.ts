@@ -1,0 +1,121 @@
+/** thimble eval: accuracy and loss of a run on a folder of class folders. */
+import { DataError, predictLogits } from '@thimble/core';
+import type { Command } from 'commander';
+import { findSplit, scanFolderAs } from '../data/folder.js';
+import type { Loader } from '../data/loader.js';
+import { chooseExecutor } from '../executors.js';
+import { percent } from '../format.js';
+import { Classifier } from '../inference.js';
+import { wholeNumber } from '../options.js';
+import { Output } from '../output.js';
+import { saySkipped } from '../report.js';
+import {
+  addExecutor,
+  addJson,
+  type CommonOptions,
+  type ExecutorOptions,
+} from '../shared-options.js';
+import { tableText } from '../table.js';
+import { Tally } from '../tally.js';
+
+interface EvalOptions extends CommonOptions, ExecutorOptions {
+  readonly best: boolean;
+  readonly batch: number;
+  readonly strict: boolean;
+  readonly workers: number;
+}
+
+const HELP = `
+DIR has one sub-folder per class, named as in training. Where it has train/ and val/ (or test/) with
+class folders inside, the latter is used.
+
+Examples:
+  thimble eval runs/photos-1 photos/test
+  thimble eval runs/photos-1 photos/test --best --json
+`;
+
+export function addEval(program: Command): void {
+  const command = program
+    .command('eval')
+    .summary('measure a run on a folder of images')
+    .description('Measures accuracy and loss of a trained run on a folder of images.')
+    .argument('<RUN>', 'run folder of thimble train')
+    .argument('<DIR>', 'folder of class folders')
+    .option('--best', 'weights of the best epoch instead of the last', false)
+    .option('--batch <n>', 'images of one pass', wholeNumber(1), 16)
+    .option('--strict', 'stop at the first unreadable image', false)
+    .option('--workers <n>', 'threads that decode images', wholeNumber(0), 1);
+  addJson(addExecutor(command))
+    .addHelpText('after', HELP)
+    .action(async (run: string, folder: string, options: EvalOptions) => {
+      await evalCommand(run, folder, options);
+    });
+}
+
+async function evalCommand(run: string, folder: string, options: EvalOptions): Promise<void> {
+  const output = new Output(options.json);
+  const kind = await chooseExecutor(options.executor, (text) => {
+    output.note(text);
+  });
+  const classifier = await Classifier.open(kind, { run, ...options });
+  try {
+    const { classes } = classifier.record;
+    const held = (await findSplit(folder))?.held ?? folder;
+    const { files } = await scanFolderAs(held, classes);
+    const source = { kind: 'folder', files } as const;
+    const loader = classifier.loader(source, options.strict, options.workers);
+    try {
+      const tally = await evaluateAll(classifier, loader, output);
+      saySkipped(loader.skipped, output);
+      if (tally.total === 0) throw nothingReadable(held, loader.skipped.length);
+      sayResult(tally, classifier, loader.skipped.length, output);
+    } finally {
+      await loader.close();
+    }
+  } finally {
+    await classifier.close();
+  }
+}
+
+async function evaluateAll(classifier: Classifier, loader: Loader, output: Output): Promise<Tally> {
+  const tally = new Tally(classifier.record.classes);
+  const bar = output.bar('Evaluating', loader.count);
+  try {
+    for await (const { images, labels, real } of loader.epoch(0)) {
+      const logits = await predictLogits(classifier.executor, images);
+      const classes = logits.length / labels.length;
+      for (let row = 0; row < real; row++) {
+        tally.add(logits.subarray(row * classes, (row + 1) * classes), labels[row]);
+      }
+      bar.update(tally.total, `accuracy ${percent(tally.accuracy)}`);
+    }
+  } finally {
+    bar.stop();
+  }
+  return tally;
+}
+
+function sayResult(tally: Tally, classifier: Classifier, skipped: number, output: Output): void {
+  const { executor } = classifier;
+  const { accuracy, loss, total: images } = tally;
+  const perClass = tally.perClass.map(({ name, images: count, correct }) => ({
+    name,
+    images: count,
+    accuracy: count === 0 ? null : correct / count,
+  }));
+  const where = { executor: executor.name, threads: executor.threads };
+  output.event('done', { accuracy, loss, images, skipped, perClass, ...where });
+  const rows = perClass.map((row) => [row.name, row.images, percent(row.accuracy ?? NaN)]);
+  output.line(tableText(['Class', '>Images', '>Accuracy'], rows));
+  output.line();
+  output.line(`Accuracy ${percent(accuracy)}, loss ${loss.toFixed(4)}, ${String(images)} images`);
+}
+
+function nothingReadable(folder: string, skipped: number): DataError {
+  return new DataError({
+    where: folder,
+    expected: 'at least one readable image',
+    got: `${String(skipped)} unreadable ones`,
+    todo: 'Check that the files are images',
+  });
+}

@@ -1,0 +1,209 @@
+/** thimble plan: what a training step needs, before anything runs. */
+import {
+  compileGraphs,
+  entryFlops,
+  lookUp,
+  megabytes,
+  memoryReport,
+  modelConfig,
+  printGraph,
+  printProgram,
+  type MemoryReport,
+  type Program,
+} from '@thimble/core';
+import { ConfigError } from '@thimble/core';
+import { Option, type Command } from 'commander';
+import { replaceWithText } from '../files.js';
+import { metric } from '../format.js';
+import { memoryChart } from '../memory-chart.js';
+import { trainingTenants } from '../memory-map.js';
+import { wholeNumber } from '../options.js';
+import { Output } from '../output.js';
+import { parameterCounts, setUp, type Setup, type StepOptions } from '../setup.js';
+import { addJson, addStep, methodHelp, modelHelp, type CommonOptions } from '../shared-options.js';
+import { defaultThreads } from '../executors.js';
+import { tableText } from '../table.js';
+
+interface PlanOptions extends CommonOptions, Omit<StepOptions, 'model'> {
+  readonly model?: string;
+  readonly classes: number;
+  readonly threads: number;
+  readonly svg?: string;
+  readonly print?: string;
+}
+
+/** Tensors in the table. */
+const TOP = 12;
+
+const HELP = `
+The bytes are exact: training allocates what the plan says, and nothing while it runs.
+
+Examples:
+  thimble plan vit-tiny-16 --batch 8
+  thimble plan vit-tiny-16 --batch 8 --method last-k=4 --svg memory.svg
+  thimble plan vit-base-16 --batch 32 --micro-batches 8 --json
+  thimble plan vit-micro --print program
+`;
+
+export function addPlan(program: Command): void {
+  const command = program
+    .command('plan')
+    .summary('show the memory and work of a training step')
+    .description('Shows the memory and the work of a training step without running it.')
+    .argument('[MODEL]', modelHelp())
+    .option('--model <name>', 'the same as MODEL')
+    .option(
+      '--classes <n>',
+      'outputs of the classifier (default: as the model was published)',
+      wholeNumber(1),
+    )
+    .option(
+      '--threads <n>',
+      'worker threads, each with scratch of its own',
+      wholeNumber(1),
+      defaultThreads(),
+    );
+  addStep(command)
+    .option('--svg <file>', 'draw the memory over the step')
+    .addOption(new Option('--print <form>', 'print a text form: graph or program'));
+  addJson(command)
+    .addHelpText('after', `\n${methodHelp()}\n${HELP}`)
+    .action(async (model: string | undefined, options: PlanOptions) => {
+      await planCommand(model, options);
+    });
+}
+
+async function planCommand(positional: string | undefined, options: PlanOptions): Promise<void> {
+  const output = new Output(options.json);
+  const model = modelName(positional, options.model);
+  const setup = setUp({ ...options, model }, options.classes ?? modelConfig(model).classes);
+  if (options.print !== undefined) {
+    process.stdout.write(lookUp('text form', options.print, PRINTERS)(setup));
+    return;
+  }
+  const fields = planFields(setup, options);
+  if (options.svg !== undefined) await writeChart(options.svg, setup, options);
+  output.event('plan', fields);
+  for (const line of planLines(setup, fields)) output.line(line);
+  if (options.svg !== undefined) output.line(`\nDrawn in ${options.svg}`);
+}
+
+function modelName(positional: string | undefined, option: string | undefined): string {
+  const name = positional ?? option;
+  if (name !== undefined && (option === undefined || option === name)) return name;
+  throw new ConfigError({
+    where: 'thimble plan',
+    expected: 'one MODEL',
+    got: name === undefined ? 'none' : `${name} and --model ${option ?? ''}`,
+    todo: `Name one of ${modelHelp()}`,
+  });
+}
+
+const PRINTERS: Readonly<Record<string, (setup: Setup) => string>> = {
+  graph: (setup) =>
+    compileGraphs(setup.compileOptions)
+      .map(({ name, graph }) => `entry ${name}\n${printGraph(graph)}`)
+      .join('\n'),
+  program: (setup) => printProgram(setup.program),
+};
+
+interface PlanFields extends MemoryReport {
+  readonly [name: string]: unknown;
+  readonly parameters: number;
+  readonly trainable: number;
+}
+
+function planFields(setup: Setup, options: PlanOptions): PlanFields {
+  const { program, modelName: model, method, optimizer, config, pass, microBatches } = setup;
+  return {
+    model,
+    method: method.text,
+    optimizer: optimizer.name,
+    batch: pass * microBatches,
+    microBatches,
+    imageSize: config.imageSize,
+    classes: config.classes,
+    threads: options.threads,
+    ...memoryReport(program, options.threads),
+    flopsPerStep: stepFlops(program, microBatches),
+    ...parameterCounts(setup.model),
+    largest: largest(program).slice(0, TOP),
+  };
+}
+
+/** Operations of one update: every pass, and applying the sum of their gradients. */
+function stepFlops(program: Program, microBatches: number): number {
+  const times = (name: string) => (name === 'eval' ? 0 : name === 'micro' ? microBatches : 1);
+  return program.entries.reduce(
+    (sum, entry) => sum + times(entry.name) * entryFlops(program, entry),
+    0,
+  );
+}
+
+interface LargeTensor {
+  readonly name: string;
+  readonly role: string;
+  readonly bytes: number;
+  /** First and last step at which it is live; null when it always is. */
+  readonly live: string | null;
+}
+
+function largest(program: Program): readonly LargeTensor[] {
+  const map = trainingTenants(program);
+  return [...map.tenants]
+    .sort((a, b) => b.bytes - a.bytes)
+    .map(({ name, role, bytes, first, last, always }) => ({
+      name,
+      role,
+      bytes,
+      live: always ? null : `${String(first)}–${String(last)}`,
+    }));
+}
+
+function planLines(setup: Setup, fields: PlanFields): readonly string[] {
+  const { microBatches, pass } = setup;
+  const cut = microBatches > 1 ? ` in ${String(microBatches)} passes` : '';
+  const rows: readonly (readonly [string, number])[] = [
+    ['Weights', fields.weightBytes],
+    ['Optimiser state', fields.optimizerBytes],
+    ['Saved for the backward pass', fields.savedBytes],
+    ['Transient and scratch', fields.transientBytes],
+    ['Peak', fields.peakBytes],
+  ];
+  const share = (bytes: number) => `${((100 * bytes) / fields.peakBytes).toFixed(1)} %`;
+  return [
+    `${setup.modelName}, ${setup.method.text}, ${setup.optimizer.name}, batch ` +
+      `${String(pass * microBatches)}${cut}, ${String(setup.config.imageSize)} px, ` +
+      `${String(setup.config.classes)} classes`,
+    `${metric(fields.parameters)} parameters, ${metric(fields.trainable)} of them training, ` +
+      `${metric(fields.flopsPerStep)}FLOP per step`,
+    '',
+    tableText(
+      ['Memory', '>Bytes', '>Share'],
+      rows.map(([name, bytes]) => [name, megabytes(bytes), share(bytes)]),
+    ),
+    '',
+    tableText(
+      ['Largest tensors', 'Role', '>Bytes', 'Live in steps'],
+      largest(setup.program)
+        .slice(0, TOP)
+        .map(({ name, role, bytes, live }) => [name, role, megabytes(bytes), live ?? 'all']),
+    ),
+  ];
+}
+
+async function writeChart(path: string, setup: Setup, options: PlanOptions): Promise<void> {
+  const { modelName: model, method, optimizer, pass, microBatches, program } = setup;
+  const batch = String(pass * microBatches);
+  const title = `${model}, ${method.text}, ${optimizer.name}, batch ${batch}`;
+  try {
+    await replaceWithText(path, memoryChart(program, { title, threads: options.threads }));
+  } catch (error) {
+    throw new ConfigError({
+      where: `--svg ${path}`,
+      expected: 'a file that can be written',
+      got: error instanceof Error ? error.message : String(error),
+      todo: 'Choose another path',
+    });
+  }
+}

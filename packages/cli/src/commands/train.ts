@@ -1,0 +1,154 @@
+/** thimble train: a folder of class folders in, a trained model out. */
+import {
+  augmentNamed,
+  augments,
+  checkBudget,
+  defaultPreprocess,
+  type Preprocess,
+} from '@thimble/core';
+import type { Command } from 'commander';
+import { readDataSet, type DataSet } from '../data-set.js';
+import { chooseExecutor } from '../executors.js';
+import { EXIT, ExitSignal } from '../failure.js';
+import { defaultLearningRate } from '../learning-rate.js';
+import { byteCount, fraction, nonNegativeNumber, positiveNumber, wholeNumber } from '../options.js';
+import { Output } from '../output.js';
+import { checkFree, defaultRunFolder } from '../run-folder.js';
+import { setUp, type Setup, type StepOptions } from '../setup.js';
+import {
+  addExecutor,
+  addJson,
+  addStep,
+  DEFAULT_MODEL,
+  methodHelp,
+  modelHelp,
+  type CommonOptions,
+  type ExecutorOptions,
+} from '../shared-options.js';
+import { sayDone, saySkipped } from '../report.js';
+import { runTraining, type RunPlan } from '../training.js';
+
+interface TrainOptions extends CommonOptions, ExecutorOptions, StepOptions {
+  readonly epochs: number;
+  readonly lr?: number;
+  readonly warmup: number;
+  readonly seed: number;
+  readonly out?: string;
+  readonly force: boolean;
+  readonly init?: string;
+  readonly val?: string;
+  readonly valFraction: number;
+  readonly augment: string;
+  readonly strict: boolean;
+  readonly memory?: number;
+  readonly workers: number;
+}
+
+const HELP = `
+DIR has one sub-folder of JPEG, PNG or WebP images per class. Where it has train/ and val/ (or test/)
+with class folders inside, these are used; otherwise --val-fraction of each class is held out.
+
+Examples:
+  thimble train photos                                     a model from scratch in runs/photos-1
+  thimble train photos --init vit_tiny.safetensors         fine-tune pretrained weights
+  thimble train photos --init vit_tiny.safetensors --method head --optimizer adamw
+  thimble train photos --memory 256MB --micro-batches 4    refuse rather than exceed a budget
+`;
+
+export function addTrain(program: Command): void {
+  const command = program
+    .command('train')
+    .summary('train a model on a folder of images')
+    .description('Trains a vision transformer on a folder of images, one sub-folder per class.')
+    .argument('<DIR>', 'folder of class folders')
+    .option('--model <name>', modelHelp(), DEFAULT_MODEL)
+    .option('--init <file>', 'safetensors to start from; another number of classes gets a new head')
+    .option('--epochs <n>', 'passes over the training images', wholeNumber(1), 10)
+    .option('--lr <x>', 'peak learning rate (default: by optimiser and method)', positiveNumber);
+  addStep(command)
+    .option(
+      '--warmup <x>',
+      'epochs of rising rate; below 1 a share of the run',
+      nonNegativeNumber,
+      0.1,
+    )
+    .option('--augment <name>', Object.keys(augments).join(', '), 'light')
+    .option('--val <dir>', 'validation images (default: held out of DIR)')
+    .option('--val-fraction <x>', 'share of each class to hold out', fraction, 0.2)
+    .option('--seed <n>', 'of weights, order, augmentation and split', wholeNumber(0), 0)
+    .option('--out <dir>', 'run folder (default: runs/<name of DIR>-<n>)')
+    .option('--force', 'replace an earlier run in --out', false)
+    .option('--strict', 'stop at the first unreadable image', false)
+    .option('--memory <size>', 'refuse to start when the plan needs more, as in 512MB', byteCount)
+    .option('--workers <n>', 'threads that decode images', wholeNumber(0), 1);
+  addJson(addExecutor(command))
+    .addHelpText('after', `\n${methodHelp()}\n${HELP}`)
+    .action(async (folder: string, options: TrainOptions) => {
+      await trainCommand(folder, options);
+    });
+}
+
+async function trainCommand(folder: string, options: TrainOptions): Promise<void> {
+  const output = new Output(options.json);
+  const out = options.out ?? defaultRunFolder(folder);
+  checkFree(out, options.force);
+  augmentNamed(options.augment);
+  const kind = await chooseExecutor(options.executor, (text) => {
+    output.note(text);
+  });
+  const data = await readDataSet({
+    folder,
+    share: options.valFraction,
+    seed: options.seed,
+    ...(options.val === undefined ? {} : { validation: options.val }),
+  });
+  const setup = setUp(options, data.classes.length);
+  if (options.memory !== undefined) checkBudget(setup.program, options.threads, options.memory);
+  const { interrupted, summary, skipped } = await runTraining(
+    { ...planOf(options, data, setup, out), kind },
+    output,
+  );
+  saySkipped(skipped, output);
+  if (data.ignored > 0)
+    output.line(`${String(data.ignored)} files that are not images were left out.`);
+  sayDone(summary, interrupted, output);
+  if (interrupted) throw new ExitSignal(EXIT.interrupted);
+}
+
+function planOf(
+  options: TrainOptions,
+  data: DataSet,
+  setup: Setup,
+  folder: string,
+): Omit<RunPlan, 'kind'> {
+  const { epochs, warmup, smoothing, seed, strict, threads, augment, workers } = options;
+  const preprocess: Preprocess = { ...defaultPreprocess, size: setup.config.imageSize };
+  const scratch = options.init === undefined;
+  return {
+    setup,
+    classes: data.classes,
+    preprocess,
+    augment: augmentNamed(augment),
+    augmentName: augment,
+    train: { kind: 'folder', files: data.train },
+    validation: { kind: 'folder', files: data.validation },
+    data: {
+      from: data.trainFrom,
+      validationFrom: data.validationFrom,
+      trainImages: data.train.length,
+      validationImages: data.validation.length,
+    },
+    epochs,
+    learningRate:
+      options.lr ?? defaultLearningRate(setup.optimizer.name, setup.method.name, scratch),
+    warmup,
+    smoothing,
+    clip: options.clip ?? null,
+    seed,
+    init: options.init ?? null,
+    strict,
+    loading: { workers },
+    threads,
+    folder,
+  };
+}

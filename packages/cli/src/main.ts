@@ -1,0 +1,50 @@
+#!/usr/bin/env node
+/** The thimble command: reads the command line, runs one sub-command, ends with its exit code. */
+import { Command } from 'commander';
+import { addDemo } from './commands/demo.js';
+import { addEval } from './commands/eval.js';
+import { addPlan } from './commands/plan.js';
+import { addPredict } from './commands/predict.js';
+import { addTrain } from './commands/train.js';
+import { reportFailure } from './failure.js';
+import { VERSION } from './version.js';
+
+const HELP = `
+Examples:
+  thimble demo                                    train on drawn shapes, no download
+  thimble train photos --init vit.safetensors     one sub-folder of photos per class
+  thimble predict runs/photos-1 new.jpg
+  thimble plan vit-tiny-16 --batch 8 --svg memory.svg
+
+Exit codes: 0 done, 1 failed, 2 wrong command line, 130 interrupted.`;
+
+function commandLine(): Command {
+  const program = new Command('thimble')
+    .description(
+      'Trains vision models on the device that holds the data, in memory that it can spare.',
+    )
+    .version(VERSION)
+    .option('--debug', 'print the stack of an error')
+    .addHelpText('after', HELP)
+    .exitOverride()
+    .showHelpAfterError(false);
+  addTrain(program);
+  addEval(program);
+  addPredict(program);
+  addPlan(program);
+  addDemo(program);
+  return program;
+}
+
+/** A reader that has seen enough (`thimble … | head`) is no failure. */
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0);
+  throw error;
+});
+
+try {
+  await commandLine().parseAsync();
+} catch (error) {
+  const style = { json: process.argv.includes('--json'), debug: process.argv.includes('--debug') };
+  process.exitCode = reportFailure(error, style);
+}

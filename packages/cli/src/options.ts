@@ -1,0 +1,62 @@
+/**
+ * Readers of option texts: each takes what was typed and returns a checked value, or throws
+ * InvalidArgumentError with what was expected, which commander turns into a usage error.
+ */
+import { InvalidArgumentError } from 'commander';
+
+/** Bytes of one unit; decimal and binary prefixes. */
+const UNITS: Readonly<Record<string, number>> = {
+  B: 1,
+  KB: 1e3,
+  MB: 1e6,
+  GB: 1e9,
+  KIB: 2 ** 10,
+  MIB: 2 ** 20,
+  GIB: 2 ** 30,
+};
+
+/** `512MB`, `1.5 GiB`, `400000` → bytes. */
+export function byteCount(text: string): number {
+  const match = /^\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$/i.exec(text);
+  const unit = match ? match[2].toUpperCase() || 'B' : '';
+  if (!match || !Object.hasOwn(UNITS, unit)) {
+    throw new InvalidArgumentError('Expected a size as in 512MB (B, KB, MB, GB, KiB, MiB or GiB).');
+  }
+  return Math.floor(Number(match[1]) * UNITS[unit]);
+}
+
+/** A whole number ≥ `least`. */
+export function wholeNumber(least: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (/^\d+$/.test(text.trim()) && Number.isSafeInteger(value) && value >= least) return value;
+    throw new InvalidArgumentError(`Expected a whole number ≥ ${String(least)}.`);
+  };
+}
+
+/** A number > 0. */
+export function positiveNumber(text: string): number {
+  const value = decimal(text);
+  if (value > 0) return value;
+  throw new InvalidArgumentError('Expected a number > 0.');
+}
+
+/** A number ≥ 0. */
+export function nonNegativeNumber(text: string): number {
+  const value = decimal(text);
+  if (value >= 0) return value;
+  throw new InvalidArgumentError('Expected a number ≥ 0.');
+}
+
+/** A number in [0, 1). */
+export function fraction(text: string): number {
+  const value = decimal(text);
+  if (value >= 0 && value < 1) return value;
+  throw new InvalidArgumentError('Expected a number from 0 to below 1.');
+}
+
+/** NaN for anything that is not a plain finite number. */
+function decimal(text: string): number {
+  const value = text.trim() === '' ? NaN : Number(text);
+  return Number.isFinite(value) ? value : NaN;
+}

@@ -1,0 +1,33 @@
+/**
+ * What a command says, in one of two forms: lines for people, or with --json one JSON object per line on
+ * stdout and nothing else there. Notes (an absent addon, a replaced classifier) go to stderr in both.
+ */
+import { Bar } from './progress.js';
+
+export class Output {
+  readonly json: boolean;
+
+  constructor(json: boolean) {
+    this.json = json;
+  }
+
+  /** A line for people; with --json nothing. */
+  line(text = ''): void {
+    if (!this.json) process.stdout.write(`${text}\n`);
+  }
+
+  /** A line for programs; nothing without --json. Numbers that are not finite become null. */
+  event(name: string, fields: Readonly<Record<string, unknown>>): void {
+    if (this.json) process.stdout.write(`${JSON.stringify({ event: name, ...fields })}\n`);
+  }
+
+  /** A remark beside the result, on stderr. */
+  note(text: string): void {
+    process.stderr.write(`${text}\n`);
+  }
+
+  /** Progress over `total` units: a bar on a terminal, now and then a line elsewhere. */
+  bar(title: string, total: number): Bar {
+    return new Bar(title, total, this.json ? 'none' : process.stdout.isTTY ? 'bar' : 'lines');
+  }
+}

@@ -1,0 +1,51 @@
+/** Progress of one stretch of work: a bar on a terminal, a line every few seconds elsewhere. */
+import { Presets, SingleBar } from 'cli-progress';
+
+export type BarStyle = 'bar' | 'lines' | 'none';
+
+/** Between two lines when there is no terminal. */
+const LINE_MS = 10_000;
+const BAR_WIDTH = 28;
+
+export class Bar {
+  private readonly title: string;
+  private readonly total: number;
+  private readonly style: BarStyle;
+  private readonly bar: SingleBar | null;
+  private lastLine = performance.now();
+
+  constructor(title: string, total: number, style: BarStyle) {
+    this.title = title;
+    this.total = total;
+    this.style = style;
+    this.bar = style === 'bar' ? terminalBar(title) : null;
+    this.bar?.start(total, 0, { note: '' });
+  }
+
+  /** `done` units are finished; `note` is what to say beside them. */
+  update(done: number, note: string): void {
+    this.bar?.update(done, { note });
+    if (this.style !== 'lines' || performance.now() - this.lastLine < LINE_MS) return;
+    this.lastLine = performance.now();
+    process.stdout.write(`${this.title}  ${String(done)}/${String(this.total)}  ${note}\n`);
+  }
+
+  /** Takes the bar off the screen. */
+  stop(): void {
+    this.bar?.stop();
+  }
+}
+
+function terminalBar(title: string): SingleBar {
+  return new SingleBar(
+    {
+      format: `${title}  {bar} {value}/{total}  {note}  {eta_formatted} left`,
+      stream: process.stdout,
+      barsize: BAR_WIDTH,
+      clearOnComplete: true,
+      hideCursor: true,
+      fps: 8,
+    },
+    Presets.shades_classic,
+  );
+}

@@ -1,0 +1,38 @@
+/** The closing words of a command: what was skipped, and the result. */
+import { megabytes } from '@thimble/core';
+import type { SkippedImage } from './data/loader.js';
+import { counted, duration, milliseconds, percent } from './format.js';
+import type { Output } from './output.js';
+import type { RunSummary } from './training.js';
+
+/** Names every image that could not be read. */
+export function saySkipped(skipped: readonly SkippedImage[], output: Output): void {
+  for (const { name, reason } of skipped) output.event('skipped', { name, reason });
+  if (skipped.length === 0) return;
+  output.line(`${counted(skipped.length, 'image')} could not be read:`);
+  for (const { name, reason } of skipped) output.line(`  ${name}: ${reason}`);
+}
+
+/** The result of training. */
+export function sayDone(summary: RunSummary, interrupted: boolean, output: Output): void {
+  output.event(interrupted ? 'interrupted' : 'done', { ...summary });
+  for (const line of doneLines(summary, interrupted)) output.line(line);
+}
+
+function doneLines(summary: RunSummary, interrupted: boolean): readonly string[] {
+  const { accuracy, loss, msPerStep, bestAccuracy, bestEpoch } = summary;
+  const best =
+    bestAccuracy === null || bestAccuracy === accuracy
+      ? ''
+      : ` (best: ${percent(bestAccuracy)} after epoch ${String(bestEpoch)})`;
+  const head = interrupted
+    ? `Interrupted after ${counted(summary.steps, 'step')}; the weights are saved.`
+    : `Validation accuracy ${percent(accuracy ?? NaN)}, loss ${(loss ?? NaN).toFixed(4)}${best}`;
+  return [
+    '',
+    head,
+    `${milliseconds(msPerStep ?? NaN)} per step, ${duration(summary.seconds)} in all; memory: ` +
+      `${megabytes(summary.plannedBytes)} planned, ${megabytes(summary.rssPeakBytes)} process at most`,
+    `Saved in ${summary.run}; try: thimble predict ${summary.run} IMAGE`,
+  ];
+}

@@ -1,0 +1,127 @@
+/**
+ * From options to a compiled program: what `train`, `plan` and `demo` share, so that the memory that
+ * `plan` shows is what `train` allocates.
+ */
+import {
+  compile,
+  ConfigError,
+  lookUp,
+  modelConfig,
+  OPTIMIZERS,
+  parameters,
+  parseMethod,
+  vit,
+  type BoundMethod,
+  type CompileOptions,
+  type ModelGraph,
+  type Optimizer,
+  type OptimizerOptions,
+  type Program,
+  type VitConfig,
+} from '@thimble/core';
+
+/** The options that decide the program of a training step. */
+export interface StepOptions {
+  readonly model: string;
+  readonly imageSize?: number;
+  /** `last-k=4`, as `parseMethod` reads it. */
+  readonly method: string;
+  /** Images of one update. */
+  readonly batch: number;
+  /** Passes into which an update's batch is cut. */
+  readonly microBatches: number;
+  readonly optimizer: string;
+  readonly momentum?: number;
+  readonly weightDecay?: number;
+  /** Bound on the global gradient norm. */
+  readonly clip?: number;
+  readonly smoothing: number;
+}
+
+export interface Setup {
+  readonly modelName: string;
+  readonly config: VitConfig;
+  readonly method: BoundMethod;
+  readonly optimizer: Optimizer;
+  /** Images of one pass: the batch of the entries `step` or `micro`, and of `eval`. */
+  readonly pass: number;
+  readonly microBatches: number;
+  /** Forward graph with the method's choice of what trains. */
+  readonly model: ModelGraph;
+  readonly compileOptions: CompileOptions;
+  readonly program: Program;
+}
+
+/** Momentum of SGD when none is asked for. */
+const DEFAULT_MOMENTUM = 0.9;
+
+/** Compiles the program of the options. Throws ConfigError or UnknownNameError for impossible ones. */
+export function setUp(options: StepOptions, classes: number): Setup {
+  const { model: modelName, batch, microBatches, smoothing, clip } = options;
+  const config = configOf(modelName, options.imageSize, classes);
+  const method = parseMethod(options.method);
+  const optimizer = optimizerOf(options);
+  if (batch % microBatches !== 0) {
+    throw new ConfigError({
+      where: '--micro-batches',
+      expected: `a divisor of --batch ${String(batch)}`,
+      got: String(microBatches),
+      todo: 'Change one of the two',
+    });
+  }
+  const pass = batch / microBatches;
+  const compileOptions = {
+    model: (images: number) => vit(config, { batch: images, smoothing }),
+    method,
+    optimizer,
+    batch: pass,
+    microBatches,
+    ...(clip === undefined ? {} : { clipNorm: clip }),
+  };
+  const model = method.forward(vit(config, { batch: 1 }));
+  const program = compile(compileOptions);
+  const parts = { modelName, config, method, optimizer, pass, microBatches };
+  return { ...parts, model, compileOptions, program };
+}
+
+/** The preset with these classes and, where given, this image size. */
+export function configOf(name: string, imageSize: number | undefined, classes: number): VitConfig {
+  const preset = modelConfig(name);
+  const config = { ...preset, classes, imageSize: imageSize ?? preset.imageSize };
+  if (config.imageSize % config.patch === 0) return config;
+  throw new ConfigError({
+    where: '--image-size',
+    expected: `a multiple of ${name}'s patch of ${String(config.patch)} pixels`,
+    got: String(config.imageSize),
+    todo: 'Change the size',
+  });
+}
+
+/** Elements of all parameters, and of those that train. */
+export function parameterCounts(model: ModelGraph): { parameters: number; trainable: number } {
+  let all = 0;
+  let trainable = 0;
+  for (const { type, source } of parameters(model.graph)) {
+    const count = type.shape.reduce((product, extent) => product * extent, 1);
+    all += count;
+    if (source.trainable) trainable += count;
+  }
+  return { parameters: all, trainable };
+}
+
+function optimizerOf(options: StepOptions): Optimizer {
+  const { optimizer: name, momentum, weightDecay } = options;
+  const make = lookUp<(settings: OptimizerOptions) => Optimizer>('optimizer', name, OPTIMIZERS);
+  if (name !== 'sgd' && momentum !== undefined) {
+    throw new ConfigError({
+      where: '--momentum',
+      expected: '--optimizer sgd',
+      got: `--optimizer ${name}`,
+      todo: 'Leave --momentum out',
+    });
+  }
+  return make({
+    ...(name === 'sgd' ? { momentum: momentum ?? DEFAULT_MOMENTUM } : {}),
+    ...(weightDecay === undefined ? {} : { weightDecay }),
+  });
+}
