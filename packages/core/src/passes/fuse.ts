@@ -70,7 +70,8 @@ function fuseResiduals(graph: Graph): Graph {
     if (at === undefined || !source) return false;
     const output = RESIDUAL_OUTPUT[source.op];
     if (output === undefined || source.outputs[output] !== id) return false;
-    if ('residual' in source.inputs || Object.keys(source.outputs).length > 1) return false;
+    if (residual === id || 'residual' in source.inputs) return false;
+    if (Object.keys(source.outputs).length > 1) return false;
     if (outputs.has(id) || (readers.get(id) ?? []).length !== 1) return false;
     // The fused node moves to the addition's place, where the residual is known.
     nodes[at] = null;
