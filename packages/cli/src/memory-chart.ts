@@ -65,6 +65,7 @@ export function memoryChart(program: Program, options: ChartOptions): string {
     y: (bytes) => inner.bottom - (bytes / (peak * (1 + HEADROOM))) * (inner.bottom - MARGIN.top),
     peak,
   };
+  const standing = bands(map, scales);
   const box = `0 0 ${String(WIDTH)} ${String(HEIGHT)}`;
   return element(
     'svg',
@@ -79,7 +80,9 @@ export function memoryChart(program: Program, options: ChartOptions): string {
     heading(options, peak),
     legend(),
     grid(scales, map),
+    ...standing.map(({ area }) => area),
     ...tenants(map, scales),
+    ...standing.map(({ named }) => named),
     scratch(program, options.threads, scales, map),
     axes(scales, map),
     peakLine(scales, map),
@@ -129,6 +132,35 @@ function grid({ y, peak, x }: Scales, map: MemoryMap): string {
 
 function round(value: number): number {
   return Number(value.toPrecision(6));
+}
+
+interface Band {
+  readonly area: string;
+  /** Goes on top of the tensors; empty where it does not fit. */
+  readonly named: string;
+}
+
+/**
+ * One area behind each run of neighbouring tensors that are always there and of one group: hundreds of
+ * thin rectangles alone would let the paper shine through.
+ */
+function bands(map: MemoryMap, { x, y }: Scales): readonly Band[] {
+  const runs: { group: Group; begin: number; end: number }[] = [];
+  const always = map.tenants.filter((tenant) => tenant.always);
+  for (const { role, offset, bytes } of [...always].sort((a, b) => a.offset - b.offset)) {
+    const group = GROUPS[GROUP_OF[role]];
+    const last = runs.at(-1);
+    if (last?.group === group) last.end = offset + bytes;
+    else runs.push({ group, begin: offset, end: offset + bytes });
+  }
+  return runs.map(({ group, begin, end }) => {
+    const height = y(begin) - y(end);
+    const area = { x: x(0), y: y(end), width: x(map.steps) - x(0), height };
+    const text = `${group.name} ${megabytes(end - begin)}`;
+    const named =
+      height >= 16 ? label(x(0) + 8, y(end) + height / 2 + 4, text, { colour: '#ffffff' }) : '';
+    return { area: element('rect', { ...area, fill: group.colour }), named };
+  });
 }
 
 /** Small ones last, so that they stay visible where rounding makes rectangles touch. */

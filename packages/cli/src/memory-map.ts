@@ -10,7 +10,6 @@ import { residents, type Program, type SlotRole } from '@thimble/core';
 export interface Tenant {
   readonly name: string;
   readonly role: SlotRole;
-  /** `f32[8,197,192]`, or as short as the shape is. */
   readonly shape: readonly number[];
   readonly offset: number;
   readonly bytes: number;
@@ -42,7 +41,7 @@ export function trainingTenants(program: Program): MemoryMap {
       tenants.push({ name, role, shape: type.shape, offset, bytes, ...stay });
     }
     phases.push({ name: entry.name === 'apply' ? 'apply' : 'forward', first: steps });
-    const backward = entry.steps.findIndex(({ op }) => op.endsWith('Grad'));
+    const backward = entry.steps.findIndex(({ op }) => op.includes('_grad'));
     if (backward > 0) phases.push({ name: 'backward', first: steps + backward });
     steps += entry.steps.length;
   }

@@ -194,7 +194,8 @@ function planLines(setup: Setup, fields: PlanFields): readonly string[] {
 
 async function writeChart(path: string, setup: Setup, options: PlanOptions): Promise<void> {
   const { modelName: model, method, optimizer, pass, microBatches, program } = setup;
-  const batch = String(pass * microBatches);
+  const cut = microBatches > 1 ? ` in ${String(microBatches)} passes` : '';
+  const batch = String(pass * microBatches) + cut;
   const title = `${model}, ${method.text}, ${optimizer.name}, batch ${batch}`;
   try {
     await replaceWithText(path, memoryChart(program, { title, threads: options.threads }));
