@@ -127,20 +127,22 @@ function lastReads(graph: Graph, nodes: readonly Node[]): ReadonlyMap<ValueId, n
 
 function rolesOf(graph: Graph, nodes: readonly Node[]): (value: Value) => SlotRole {
   const outputs = new Set(Object.values(graph.outputs));
-  const forward = new Set(ancestors(graph, [...outputs]));
+  const gradients = gradientsOf(nodes);
+  // An output that is computed from gradients (their norm) is no result of the forward pass.
+  const results = [...outputs].filter(
+    (id) => ![...ancestors(graph, [id])].some((ancestor) => gradients.has(ancestor)),
+  );
+  const forward = new Set(ancestors(graph, results));
   for (const node of nodes) {
     // Statistics that only the backward pass reads (mean, log-sum-exp) are forward values too.
-    const results = Object.values(node.outputs);
-    if (results.some((id) => forward.has(id))) for (const id of results) forward.add(id);
+    const produced = Object.values(node.outputs);
+    if (produced.some((id) => forward.has(id))) for (const id of produced) forward.add(id);
   }
-  const gradients = new Set<ValueId>();
   const saved = new Set<ValueId>();
   for (const node of nodes) {
     const isForward = Object.values(node.outputs).some((id) => forward.has(id));
-    for (const [key, id] of Object.entries(node.inputs)) {
-      if (!isForward && forward.has(id)) saved.add(id);
-      if (key === 'grad' || node.op === 'accumulate') gradients.add(id);
-    }
+    if (isForward) continue;
+    for (const id of Object.values(node.inputs)) if (forward.has(id)) saved.add(id);
   }
   return (value) => {
     const kind = value.source.kind;
@@ -149,4 +151,15 @@ function rolesOf(graph: Graph, nodes: readonly Node[]): (value: Value) => SlotRo
     if (gradients.has(value.id)) return 'gradient';
     return saved.has(value.id) ? 'saved' : 'temporary';
   };
+}
+
+/** What updates read as a parameter's gradient. */
+function gradientsOf(nodes: readonly Node[]): ReadonlySet<ValueId> {
+  const gradients = new Set<ValueId>();
+  for (const node of nodes) {
+    const operands: Readonly<Partial<Operands>> = node.inputs;
+    const gradient = node.op === 'accumulate' ? operands.x : operands.grad;
+    if (gradient !== undefined) gradients.add(gradient);
+  }
+  return gradients;
 }

@@ -7,7 +7,7 @@
  *
  * Invariant: the result is a topological order in which nothing reads a value after its memory was updated.
  */
-import { consumers, producers, type Graph, type Node } from '../ir/graph.js';
+import { consumers, producers, type Graph, type Node, type ValueId } from '../ir/graph.js';
 import { opNamed } from '../ops/index.js';
 
 export function schedule(graph: Graph): readonly Node[] {
@@ -49,7 +49,7 @@ function isUpdate(node: Node): boolean {
   return (opNamed(node.op).updates?.length ?? 0) > 0;
 }
 
-/** For every node: the nodes that must run before it (producers, and readers of what it overwrites). */
+/** For every node those that must run before it: producers, and readers of what it overwrites. */
 function dependencies(graph: Graph): readonly (readonly number[])[] {
   const producer = producers(graph);
   const readers = consumers(graph);
@@ -60,12 +60,26 @@ function dependencies(graph: Graph): readonly (readonly number[])[] {
       if (at !== undefined) before.push(at);
     }
     for (const [, input] of opNamed(node.op).updates ?? []) {
-      for (const reader of readers.get(node.inputs[input] ?? -1) ?? []) {
+      for (const reader of memoryReaders(graph, readers, node.inputs[input])) {
         // Two updates of one value keep their order: the later one waits for the earlier.
         const other = graph.nodes[reader];
         if (reader !== index && (!isUpdate(other) || reader < index)) before.push(reader);
       }
     }
     return before;
+  });
+}
+
+/** The nodes that read the memory of a value: its readers, and those of its views. */
+function memoryReaders(
+  graph: Graph,
+  readers: ReadonlyMap<ValueId, readonly number[]>,
+  id: ValueId,
+): readonly number[] {
+  return (readers.get(id) ?? []).flatMap((index) => {
+    const node = graph.nodes[index];
+    const view = opNamed(node.op).view;
+    if (!view || node.inputs[view[1]] !== id) return [index];
+    return [index, ...memoryReaders(graph, readers, node.outputs[view[0]])];
   });
 }
