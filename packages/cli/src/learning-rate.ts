@@ -7,5 +7,5 @@
 export function defaultLearningRate(optimizer: string, method: string, scratch: boolean): number {
   const few = method === 'head' || method === 'bias-only';
   if (optimizer === 'adamw') return scratch || few ? 1e-3 : 1e-4;
-  return few ? 0.1 : 0.01;
+  return 0.01;
 }

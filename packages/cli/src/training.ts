@@ -7,6 +7,7 @@
 import {
   cosine,
   DataError,
+  TrainingError,
   initialise,
   loadWeights,
   plannedBytes,
@@ -282,6 +283,7 @@ class Recorder {
       });
     }
     const { accuracy, loss } = evaluation;
+    if (!Number.isFinite(loss)) throw diverged(epoch, step, loss);
     const record = { epoch, step, trainLoss, accuracy, loss, seconds };
     await this.save();
     if (this.best === null || accuracy > this.best.accuracy) {
@@ -317,6 +319,16 @@ class Recorder {
   private path(file: string): string {
     return join(this.plan.folder, file);
   }
+}
+
+/** The step before was the one that broke the weights: its own loss was still finite. */
+function diverged(epoch: number, step: number, loss: number): TrainingError {
+  return new TrainingError({
+    where: `validation after step ${String(step)}, epoch ${String(epoch)}`,
+    expected: 'a finite loss',
+    got: String(loss),
+    todo: 'Lower --lr, or clip gradients with --clip 1; the last saved checkpoint is untouched',
+  });
 }
 
 function initialRecord(plan: RunPlan, executor: Executor, warmupSteps: number): RunRecord {

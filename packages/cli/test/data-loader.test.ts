@@ -1,4 +1,6 @@
-/** The loader: the same batches for any number of workers, constant memory, bad images set aside. */
+/**
+ * The loader: the same batches for any number of workers, constant memory, bad images set aside.
+ */
 import { augments, DataError, defaultPreprocess, shapesClasses, shapesImage } from '@thimble/core';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,9 +1,10 @@
 /**
  * Image files to 8-bit RGB, by sharp (libvips).
  *
- * EXIF orientation is applied; transparency is laid on white; grey, CMYK, 16-bit and profiled pictures are
- * converted to 8-bit sRGB; of animations the first frame is taken. A truncated or damaged file is an error,
- * not half a picture, and so is one of more than MAX_PIXELS (a small file can unpack to gigabytes).
+ * EXIF orientation is applied; transparency is laid on white; grey, CMYK, 16-bit and profiled
+ * pictures are converted to 8-bit sRGB; of animations the first frame is taken. A truncated or
+ * damaged file is an error, not half a picture, and so is one of more than MAX_PIXELS (a small
+ * file can unpack to gigabytes).
  */
 import { DataError, type RawImage } from '@thimble/core';
 import sharp from 'sharp';
@@ -11,7 +12,8 @@ import sharp from 'sharp';
 /** 100 megapixels: 300 MB of RGB, more than cameras give. */
 export const MAX_PIXELS = 100_000_000;
 
-// libvips keeps decoded files and starts a thread per core by default; a loader decides about both itself.
+// libvips keeps decoded files and starts a thread per core by default; a loader decides about both
+// itself.
 sharp.cache(false);
 sharp.concurrency(1);
 

@@ -3,12 +3,13 @@
  *
  *   photos/daisy/a.jpg  photos/daisy/summer/b.png  photos/rose/c.webp
  *
- * JPEG, PNG and WebP count, by extension in any case; other files are left out and counted; names that
- * start with a dot are ignored. Class folders are read to any depth. Links are followed, each real folder
- * once per scan, so a link to a parent ends; a link to nothing counts as an ignored file.
+ * JPEG, PNG and WebP count, by extension in any case; other files are left out and counted; names
+ * that start with a dot are ignored. Class folders are read to any depth. Links are followed, each
+ * real folder once per scan, so a link to a parent ends; a link to nothing counts as an ignored
+ * file.
  *
- * A folder that holds `train` and one of `val`, `valid`, `validation`, `test`, both with class folders in
- * them, is taken as a ready split (`train` and the first of those that exists).
+ * A folder that holds `train` and one of `val`, `valid`, `validation`, `test`, both with class
+ * folders in them, is taken as a ready split (`train` and the first of those that exists).
  */
 import { DataError } from '@thimble/core';
 import { readdir, realpath, stat } from 'node:fs/promises';
@@ -56,8 +57,8 @@ export async function scanFolder(root: string): Promise<ImageFolder> {
 }
 
 /**
- * Scans a validation or test folder against the classes of training. A class may be missing here; a class
- * that training does not know is a DataError that names it.
+ * Scans a validation or test folder against the classes of training. A class may be missing here;
+ * a class that training does not know is a DataError that names it.
  */
 export async function scanFolderAs(root: string, classes: readonly string[]): Promise<ImageFolder> {
   const found = await classFolders(root);

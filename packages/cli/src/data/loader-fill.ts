@@ -1,10 +1,12 @@
 /**
- * Fills one batch: reads, augments or crops, normalises. Runs in a loader's worker threads, or in the
- * calling thread when there are none; which, and how many, cannot be seen in the result.
+ * Fills one batch: reads, augments or crops, normalises. Runs in a loader's worker threads, or in
+ * the calling thread when there are none; which, and how many, cannot be seen in the result.
  *
- * Training: position p of the epoch's order gets the first readable image at or after p (cyclically), so a
- * batch is always full and an unreadable image costs its neighbour a second look, nothing else.
- * Evaluation: unreadable images are left out; the rows after the real ones repeat the last real row.
+ * Training: position p of the epoch's order gets the first readable image at or after p
+ * (cyclically), so a batch is always full and an unreadable image costs its neighbour a second
+ * look, nothing else.
+ * Evaluation: unreadable images are left out; the rows after the real ones repeat the last real
+ * row.
  */
 import {
   augmentInto,

@@ -1,6 +1,6 @@
 /**
- * The body of a loader's worker thread: settings come as workerData, then each message asks for one batch
- * and brings the buffer to fill; buffers travel by transfer, never by copy.
+ * The body of a loader's worker thread: settings come as workerData, then each message asks for
+ * one batch and brings the buffer to fill; buffers travel by transfer, never by copy.
  */
 import { ThimbleError, type ErrorParts } from '@thimble/core';
 import { parentPort, workerData } from 'node:worker_threads';

@@ -1,17 +1,18 @@
 /**
  * Batches of numbers from a source of images, prepared by worker threads while the model trains.
  *
- *   const loader = new Loader({ source, purpose: 'train', batch: 16, seed: 0, preprocess, augment, … });
+ *   const loader = new Loader({ source, purpose: 'train', batch: 16, seed: 0, … });
  *   for await (const { images, labels } of loader.epoch(0)) …
  *   await loader.close();
  *
  * Batch n of epoch e is a function of the settings alone, whatever the number of workers. At most
- * `prefetch` batches are ready or in the making, in prefetch + 1 buffers that are used again: the arrays
- * of a batch are valid until the next one is asked for. Unreadable images are listed in `skipped`.
+ * `prefetch` batches are ready or in the making, in prefetch + 1 buffers that are used again: the
+ * arrays of a batch are valid until the next one is asked for. Unreadable images are listed in
+ * `skipped`.
  *
- * The workers run the compiled loader-worker.js: beside this file when this file is compiled, in dist/
- * when it runs from its TypeScript source (tests). Where there is none, or with `workers: 0`, batches are
- * made in the calling thread, with the same result.
+ * The workers run the compiled loader-worker.js: beside this file when this file is compiled, in
+ * dist/ when it runs from its TypeScript source (tests). Where there is none, or with
+ * `workers: 0`, batches are made in the calling thread, with the same result.
  */
 import {
   checkPreprocess,
@@ -57,7 +58,9 @@ export class Loader {
   private readonly unreadable = new Map<number, SkippedImage>();
   private free: Float32Array[] = [];
 
-  /** Throws DataError when a training set is smaller than one batch, ConfigError for bad settings. */
+  /**
+   * Throws DataError when a training set is smaller than one batch, ConfigError for bad settings.
+   */
   constructor(settings: LoaderSettings, { workers = 1, prefetch = 2 }: LoaderOptions = {}) {
     checkPreprocess(settings.preprocess);
     const counted = settings.purpose === 'train' ? trainingBatchCount : evaluationBatchCount;
@@ -90,7 +93,8 @@ export class Loader {
       }
     };
     try {
-      for (ask(); queue.length > 0;) {
+      ask();
+      while (queue.length > 0) {
         const [next] = queue.splice(0, 1);
         const filled = await next;
         for (const image of filled.skipped) this.unreadable.set(image.index, image);

@@ -1,0 +1,86 @@
+/** Runs the compiled command as people do: a child process on image folders made for the test. */
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import sharp from 'sharp';
+
+const MAIN = fileURLToPath(new URL('../dist/main.js', import.meta.url));
+
+export interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface JsonLine {
+  readonly event: string;
+  readonly [name: string]: unknown;
+}
+
+/** @param onLine called with every line of stdout and a function that sends Ctrl-C */
+export function thimble(
+  args: readonly string[],
+  folder: string,
+  onLine?: (line: string, interrupt: () => void) => void,
+): Promise<Ended> {
+  if (!existsSync(MAIN)) throw new Error(`${MAIN} is missing: run npm run build first`);
+  const child = spawn(process.execPath, [MAIN, ...args], { cwd: folder });
+  let stdout = '';
+  let stderr = '';
+  let lines = 0;
+  child.stdout.on('data', (chunk: Buffer) => {
+    stdout += chunk.toString();
+    const complete = stdout.split('\n').slice(0, -1);
+    for (; lines < complete.length; lines++) onLine?.(complete[lines], () => child.kill('SIGINT'));
+  });
+  child.stderr.on('data', (chunk: Buffer) => {
+    stderr += chunk.toString();
+  });
+  return new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (code) => {
+      resolve({ code, stdout, stderr });
+    });
+  });
+}
+
+/** All lines of stdout as JSON; throws when anything else is there. */
+export function jsonLines(ended: Ended): readonly JsonLine[] {
+  const lines = ended.stdout.split('\n').filter((line) => line !== '');
+  return lines.map((line) => JSON.parse(line) as JsonLine);
+}
+
+export function lastLine(ended: Ended): JsonLine {
+  const line = jsonLines(ended).at(-1);
+  if (line) return line;
+  throw new Error(`nothing on stdout; stderr: ${ended.stderr}`);
+}
+
+const COLOURS: Readonly<Record<string, string>> = {
+  blue: '#2040c0',
+  green: '#20a040',
+  red: '#c03020',
+};
+
+/** `count` small images of each class: one colour with noise. */
+export async function writeClasses(
+  folder: string,
+  classes: readonly string[],
+  count: number,
+): Promise<void> {
+  for (const name of classes) {
+    mkdirSync(join(folder, name), { recursive: true });
+    for (let index = 0; index < count; index++) {
+      await writeImage(join(folder, name, `${String(index)}.png`), COLOURS[name], index);
+    }
+  }
+}
+
+async function writeImage(path: string, background: string, index: number): Promise<void> {
+  const size = 20 + (index % 3) * 4;
+  const spot = { create: { width: 6, height: 6, channels: 3, background: '#808080' } } as const;
+  await sharp({ create: { width: size, height: size, channels: 3, background } })
+    .composite([{ input: spot, left: index % 12, top: (5 * index) % 12 }])
+    .toFile(path);
+}
