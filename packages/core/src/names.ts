@@ -10,7 +10,7 @@ export function lookUp<T>(kind: string, name: string, table: Readonly<Record<str
     where: kind,
     expected: `one of ${names.join(', ')}`,
     got: `"${name}"`,
-    todo: near === null ? 'Choose one of them' : `Did you mean "${near}"?`,
+    todo: near === null ? 'Choose one of them' : `The nearest is "${near}"`,
   });
 }
 

@@ -14,6 +14,7 @@ export interface OpSignature {
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
   readonly updates?: readonly (readonly [output: string, input: string])[];
+  readonly view?: readonly [output: string, input: string];
   infer(
     types: Readonly<Record<string, TensorType>>,
     params: Params,
@@ -30,6 +31,9 @@ export function verify(graph: Graph, ops: OpSignatures): void {
   for (const value of graph.values) if (value.source.kind !== 'node') defined.add(value.id);
   /** Old values of parameters and states, dead once an update has run. */
   const overwritten = new Map<ValueId, string>();
+  /** The value whose memory a view shows. */
+  const viewed = new Map<ValueId, ValueId>();
+  const memory = (id: ValueId) => viewed.get(id) ?? id;
   const names = new Set<string>();
   for (const node of graph.nodes) {
     const op = ops[node.op];
@@ -38,7 +42,7 @@ export function verify(graph: Graph, ops: OpSignatures): void {
     names.add(node.name);
     checkOperands(graph, node, op.inputs, node.inputs);
     checkOperands(graph, node, op.outputs, node.outputs);
-    checkReads(graph, node, defined, overwritten);
+    checkReads(graph, node, defined, (id) => overwritten.get(memory(id)));
     checkTypes(graph, node, op);
     for (const id of Object.values(node.outputs)) {
       if (defined.has(id)) fail(graph, node, 'each value produced once', valueName(graph, id));
@@ -46,8 +50,9 @@ export function verify(graph: Graph, ops: OpSignatures): void {
     }
     for (const [, input] of op.updates ?? []) {
       const id = node.inputs[input];
-      if (id !== undefined) overwritten.set(id, node.name);
+      if (id !== undefined) overwritten.set(memory(id), node.name);
     }
+    if (op.view) viewed.set(node.outputs[op.view[0]], memory(node.inputs[op.view[1]]));
   }
   for (const [name, id] of Object.entries(graph.outputs)) {
     if (defined.has(id)) continue;
@@ -67,8 +72,11 @@ function checkValues(graph: Graph): void {
       throw new GraphError({
         where: `value ${value.name}`,
         expected: 'ids that index the table and unique names',
-        got: `id ${String(value.id)} at ${String(index)}`,
-        todo: 'Build graphs through Builder',
+        got:
+          value.id === index
+            ? 'a second value of that name'
+            : `id ${String(value.id)} at ${String(index)}`,
+        todo: 'Build graphs through GraphBuilder',
       });
     }
     names.add(value.name);
@@ -94,13 +102,13 @@ function checkReads(
   graph: Graph,
   node: Node,
   defined: ReadonlySet<ValueId>,
-  overwritten: ReadonlyMap<ValueId, string>,
+  writerOf: (id: ValueId) => string | undefined,
 ): void {
   for (const [key, id] of Object.entries(node.inputs)) {
     if (!defined.has(id)) {
       fail(graph, node, `"${key}" to be produced earlier`, valueName(graph, id));
     }
-    const writer = overwritten.get(id);
+    const writer = writerOf(id);
     if (writer !== undefined) {
       fail(
         graph,
