@@ -1,16 +1,19 @@
 /**
- * The random numbers of Thimble: a counter-based generator, so that a run is a function of its seed.
+ * The random numbers of Thimble: a counter-based generator, so that a run is a function of its
+ * seed.
  *
- * Philox4x32-10 turns (key, counter) into four 32-bit words. A stream is named by a seed and a list of
- * keys, `Random.of(seed, 'augment', epoch, index)`: the names are hashed to 128 bits, of which 64 become
- * the Philox key and 64 the upper half of the counter; the lower half counts blocks. So a stream needs no
- * other stream to have been drawn first, and the order in which threads ask changes nothing.
+ * Philox4x32-10 turns (key, counter) into four 32-bit words. A stream is named by a seed and a
+ * list of keys, `Random.of(seed, 'augment', epoch, index)`: the names are hashed to 128 bits, of
+ * which 64 become the Philox key and 64 the upper half of the counter; the lower half counts
+ * blocks. So a stream needs no other stream to have been drawn first, and the order in which
+ * threads ask changes nothing.
  *
- * Everything below uses only integer arithmetic, + - * / and Math.sqrt, which ECMAScript fixes to the last
- * bit; Math.log, Math.sin and Math.cos are left to the engine, hence `logarithm` and `sineCosine` here.
+ * Everything below uses only integer arithmetic, + - * / and Math.sqrt, which ECMAScript fixes to
+ * the last bit; Math.log, Math.sin and Math.cos are left to the engine, hence `logarithm` and
+ * `sineCosine` here.
  *
- * Reference: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011 (Philox;
- * the test holds the known answers of the authors' Random123 library). Not for secrets.
+ * Reference: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011
+ * (Philox; the test holds the known answers of the authors' Random123 library). Not for secrets.
  */
 import { ConfigError } from './errors.js';
 
@@ -71,7 +74,9 @@ export class Random {
     return low + (high - low) * this.uniform();
   }
 
-  /** Uniform integer in [0, n), without bias: words above the last multiple of n are drawn again. */
+  /**
+   * Uniform integer in [0, n), without bias: words above the last multiple of n are drawn again.
+   */
   below(n: number): number {
     if (!(Number.isInteger(n) && n >= 1 && n <= 4294967296)) {
       throw new ConfigError({
@@ -101,9 +106,9 @@ export class Random {
   }
 
   /**
-   * Normal with mean 0 and this standard deviation, drawn again until it lies in [low, high] (bounds in
-   * the unit of the value, as in timm's trunc_normal_). Throws ConfigError when the interval is so far out
-   * that a thousand draws miss it.
+   * Normal with mean 0 and this standard deviation, drawn again until it lies in [low, high]
+   * (bounds in the unit of the value, as in timm's trunc_normal_). Throws ConfigError when the
+   * interval is so far out that a thousand draws miss it.
    */
   truncatedNormal(std: number, low: number, high: number): number {
     for (let tries = 0; tries < 1000; tries++) {
@@ -151,7 +156,8 @@ export class Random {
 /**
  * One block of Philox4x32-10: out = bijection_key(counter).
  *
- * @param counter four words; @param key two words; @param out four words, may be the counter itself.
+ * @param counter four words; @param key two words; @param out four words, may be the counter
+ * itself.
  */
 export function philox4x32(counter: Uint32Array, key: Uint32Array, out: Uint32Array): void {
   let [c0, c1, c2, c3] = counter;
@@ -186,8 +192,8 @@ function multiplyHigh(a: number, b: number): number {
 }
 
 /**
- * 128 bits for a seed and its keys: CBC-MAC with Philox under the seed, over words in which each key is
- * preceded by its type and length, so that no two lists of keys give the same words.
+ * 128 bits for a seed and its keys: CBC-MAC with Philox under the seed, over words in which each
+ * key is preceded by its type and length, so that no two lists of keys give the same words.
  */
 function streamName(seed: number, keys: readonly RandomKey[]): Uint32Array {
   if (!(Number.isSafeInteger(seed) && seed >= 0)) {
@@ -229,8 +235,9 @@ const float64Words = new Uint32Array(float64.buffer);
 const highWord = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1 ? 1 : 0; // little endian: second
 
 /**
- * Natural logarithm of a normal, positive x, to 1 ulp: x = 2^e·m with m in [sqrt(1/2), sqrt(2)), and with
- * s = (m - 1) / (m + 1), ln m = 2 (s + s^3/3 + s^5/5 + …); |s| < 0.172, so eleven terms reach 2^-53.
+ * Natural logarithm of a normal, positive x, to 1 ulp: x = 2^e·m with m in [sqrt(1/2), sqrt(2)),
+ * and with s = (m - 1) / (m + 1), ln m = 2 (s + s^3/3 + s^5/5 + …); |s| < 0.172, so eleven terms
+ * reach 2^-53.
  */
 export function logarithm(x: number): number {
   float64[0] = x;
@@ -249,8 +256,8 @@ export function logarithm(x: number): number {
 }
 
 /**
- * sin 2πu and cos 2πu into out[0] and out[1], for u in [0, 1). The eighth of the circle is taken off
- * exactly, the rest is a Taylor series on |x| <= π/4.
+ * sin 2πu and cos 2πu into out[0] and out[1], for u in [0, 1). The eighth of the circle is taken
+ * off exactly, the rest is a Taylor series on |x| <= π/4.
  */
 export function sineCosine(u: number, out: Float64Array): void {
   const quarter = Math.floor(u * 4 + 0.5); // 0..4

@@ -32,8 +32,8 @@ describe('centreCrop', () => {
     expect(centreCrop(image, small)).toEqual(expected);
   });
 
-  // edge = floor(8 / 0.8) = 10; 10·19/30 = 6.33 is the short edge's other side: 30/19·10 = 15.78 → 15.
-  // Offsets: round((10 - 8) / 2) = 1 across; (15 - 8) / 2 = 3.5 rounds to the even 4 down.
+  // edge = floor(8 / 0.8) = 10; 10·19/30 = 6.33 is the short edge's other side: 30/19·10 = 15.78 →
+  // 15. Offsets: round((10 - 8) / 2) = 1 across; (15 - 8) / 2 = 3.5 rounds to the even 4 down.
   it('rounds a half offset to the even neighbour', () => {
     const image = picture(19, 30);
     const expected = cropped(resize(image, 10, 15, 'bicubic'), { x: 1, y: 4, width: 8, height: 8 });
@@ -77,7 +77,8 @@ describe('normalizeInto', () => {
     normalizeInto(centreCrop(image, small), small, steps);
     expect(whole).toEqual(steps);
     expect(() => normalizeInto(image, small, steps)).toThrow(
-      'normalizeInto: expected a picture of 8 × 8 and 192 numbers to write, got 21 × 13 and 192 numbers.',
+      'normalizeInto: expected a picture of 8 × 8 and 192 numbers to write, ' +
+        'got 21 × 13 and 192 numbers.',
     );
   });
 });
@@ -89,7 +90,7 @@ it('checkPreprocess names the field that is wrong', () => {
     ['cropPercentage', 1.5],
     ['std', [1, 0, 1]],
   ] as const) {
-    const bad = { ...small, [field]: value } as Preprocess;
+    const bad: Preprocess = { ...small, [field]: value };
     expect(() => checkPreprocess(bad)).toThrow(ConfigError);
     expect(() => checkPreprocess(bad)).toThrow(`preprocess.${field}`);
   }

@@ -37,15 +37,14 @@ const rectangle = ([left, top, right, bottom]: [number, number, number, number])
 });
 
 describe('resize', () => {
-  it.each(cases.map((c) => [`${c.filter} ${c.source} to ${c.target} box ${c.box}`, c] as const))(
-    'gives the same levels as Pillow: %s',
-    (_, { filter, source, target, box, rgb }) => {
-      const options = box === null ? {} : { box: rectangle(box) };
-      const out = resize(picture(...source), ...target, filter, options);
-      expect([out.width, out.height]).toEqual(target);
-      expect(Array.from(out.data)).toEqual(Array.from(Buffer.from(rgb, 'base64')));
-    },
-  );
+  it.each(
+    cases.map((c) => [`${c.filter} ${JSON.stringify([c.source, c.target, c.box])}`, c] as const),
+  )('gives the same levels as Pillow: %s', (_, { filter, source, target, box, rgb }) => {
+    const options = box === null ? {} : { box: rectangle(box) };
+    const out = resize(picture(...source), ...target, filter, options);
+    expect([out.width, out.height]).toEqual(target);
+    expect(Array.from(out.data)).toEqual(Array.from(Buffer.from(rgb, 'base64')));
+  });
 
   it.each(filters)('computes a window equal to the crop of the whole (%s)', (filter) => {
     const image = picture(45, 33);

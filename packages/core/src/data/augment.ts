@@ -1,12 +1,12 @@
 /**
  * Random changes of training pictures: crop and resize, mirror, colour.
  *
- * All draws of a picture come from one stream, named by (seed, epoch, index of the picture), so the result
- * does not depend on the executor, the number of threads or the order of loading.
+ * All draws of a picture come from one stream, named by (seed, epoch, index of the picture), so
+ * the result does not depend on the executor, the number of threads or the order of loading.
  *
- * The rules are torchvision's: RandomResizedCrop (ten tries for an area and an aspect ratio, then the
- * largest centred crop of an allowed ratio), ColorJitter on 8-bit levels (brightness, contrast, saturation
- * in random order; a blend is cut down to whole levels). Hue is not offered.
+ * The rules are torchvision's: RandomResizedCrop (ten tries for an area and an aspect ratio, then
+ * the largest centred crop of an allowed ratio), ColorJitter on 8-bit levels (brightness,
+ * contrast, saturation in random order; a blend is cut down to whole levels). Hue is not offered.
  */
 import { UnknownNameError } from '../errors.js';
 import { Random } from '../random.js';

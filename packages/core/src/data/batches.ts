@@ -1,7 +1,7 @@
 /**
- * The order of an epoch and its cutting into batches of one fixed size, because a program is compiled for
- * one batch size: training drops the last partial batch (methods with state per batch row need every row
- * real), evaluation fills it with repeats and says how many rows count.
+ * The order of an epoch and its cutting into batches of one fixed size, because a program is
+ * compiled for one batch size: training drops the last partial batch (methods with state per batch
+ * row need every row real), evaluation fills it with repeats and says how many rows count.
  */
 import { ConfigError, DataError } from '../errors.js';
 import { Random } from '../random.js';

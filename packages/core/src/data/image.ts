@@ -1,6 +1,6 @@
 /**
- * The picture that every source delivers and every transform takes: 8-bit sRGB, three channels interleaved,
- * rows from the top, no padding. Pixel (x, y) starts at data[3 · (y · width + x)].
+ * The picture that every source delivers and every transform takes: 8-bit sRGB, three channels
+ * interleaved, rows from the top, no padding. Pixel (x, y) starts at data[3 · (y · width + x)].
  */
 import { DataError } from '../errors.js';
 

@@ -1,4 +1,7 @@
-/** Data on raw pixels: pictures, resizing, normalisation, augmentation, splits, batches, drawn shapes. */
+/**
+ * Data on raw pixels: pictures, resizing, normalisation, augmentation, splits, batches, drawn
+ * shapes.
+ */
 export { cropped, rawImage, type RawImage } from './image.js';
 export { resize, type Rectangle, type ResampleFilter, type ResizeOptions } from './resample.js';
 export {

@@ -1,10 +1,11 @@
 /**
- * The way from a picture to the numbers a model reads, without randomness: what evaluation and prediction
- * use, and the frame (size, filter, mean, std) that augmentation shares.
+ * The way from a picture to the numbers a model reads, without randomness: what evaluation and
+ * prediction use, and the frame (size, filter, mean, std) that augmentation shares.
  *
- * As timm and the image processors of Hugging Face do it: shortest edge to floor(size / cropPercentage),
- * the longer one in proportion (rounded down), the size × size in the middle, levels / 255, minus mean,
- * divided by standard deviation. `resize: 'squash'` is the ViTImageProcessor's way: both edges to `size`.
+ * As timm and the image processors of Hugging Face do it: shortest edge to floor(size /
+ * cropPercentage), the longer one in proportion (rounded down), the size × size in the middle,
+ * levels / 255, minus mean, divided by standard deviation. `resize: 'squash'` is the
+ * ViTImageProcessor's way: both edges to `size`.
  */
 import { ConfigError } from '../errors.js';
 import type { RawImage } from './image.js';
@@ -38,7 +39,10 @@ export const defaultPreprocess: Preprocess = {
 export const imagenetMean: Triple = [0.485, 0.456, 0.406];
 export const imagenetStd: Triple = [0.229, 0.224, 0.225];
 
-/** Throws ConfigError, naming the field, when a setting is outside its domain; returns its argument. */
+/**
+ * Throws ConfigError, naming the field, when a setting is outside its domain; returns its
+ * argument.
+ */
 export function checkPreprocess(preprocess: Preprocess): Preprocess {
   const { size, cropPercentage, std } = preprocess;
   const fail = (field: string, expected: string, got: string): never => {

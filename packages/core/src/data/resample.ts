@@ -1,16 +1,17 @@
 /**
  * Antialiased resizing of 8-bit pictures, the same numbers as Pillow's `Image.resize`.
  *
- * Pre-trained models were trained and evaluated on pictures resized by Pillow, and a resampler with other
- * rules (sharp's, the canvas's) moves their features. So this is Pillow's algorithm step by step: the
- * filter is widened by the reduction factor; weights are normalised, then rounded to 22-bit fixed point;
- * rows first, result rounded and clipped to 8 bits, then columns, rounded and clipped again.
+ * Pre-trained models were trained and evaluated on pictures resized by Pillow, and a resampler
+ * with other rules (sharp's, the canvas's) moves their features. So this is Pillow's algorithm
+ * step by step: the filter is widened by the reduction factor; weights are normalised, then
+ * rounded to 22-bit fixed point; rows first, result rounded and clipped to 8 bits, then columns,
+ * rounded and clipped again.
  *
- * Terms: output pixel x covers the input around centre = left + (x + 1/2) · scale; its taps are the input
- * pixels within support · max(scale, 1) of the centre, cut at the edges of the picture.
+ * Terms: output pixel x covers the input around centre = left + (x + 1/2) · scale; its taps are
+ * the input pixels within support · max(scale, 1) of the centre, cut at the edges of the picture.
  *
- * Source: Pillow, src/libImaging/Resample.c (and Geometry.c for nearest); reference/resample.py writes the
- * fixture that the test compares with.
+ * Source: Pillow, src/libImaging/Resample.c (and Geometry.c for nearest); reference/resample.py
+ * writes the fixture that the test compares with.
  */
 import { ConfigError } from '../errors.js';
 import type { RawImage } from './image.js';
@@ -28,14 +29,18 @@ export interface Rectangle {
 export interface ResizeOptions {
   /** The part of the input that becomes the output; the whole picture by default. */
   readonly box?: Rectangle;
-  /** The part of the output to compute; all of it by default. Equal to cropping afterwards, but cheaper. */
+  /**
+   * The part of the output to compute; all of it by default. Equal to cropping afterwards, but
+   * cheaper.
+   */
   readonly window?: Rectangle;
 }
 
 /**
  * Resizes a picture to width × height, or to `options.window` of that.
  *
- * @param image 8-bit RGB of any size. Throws ConfigError for sizes and rectangles that make no sense.
+ * @param image 8-bit RGB of any size. Throws ConfigError for sizes and rectangles that make no
+ * sense.
  * Reference: Pillow `Image.resize(size, resample, box)`.
  */
 export function resize(
@@ -58,7 +63,9 @@ export function resize(
 }
 
 interface Filter {
-  /** Half the width of the filter, in output pixels when reducing and input pixels when enlarging. */
+  /**
+   * Half the width of the filter, in output pixels when reducing and input pixels when enlarging.
+   */
   readonly support: number;
   readonly weight: (x: number) => number;
 }

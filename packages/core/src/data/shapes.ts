@@ -1,18 +1,19 @@
 /**
  * The demo's own data set: twelve classes of figures and textures, drawn on demand, no download.
  *
- * Every picture is 32 × 32 RGB: a dark background that shades from one colour to another, a light subject
- * in a random pose (place, size, turn, stretch), distractors in front and behind, noise. Hues are random
- * and the pose moves every edge, so no pixel says much by itself: a linear classifier on the pixels stays
- * near one half (the test measures it), while the pattern of the patches decides.
+ * Every picture is 32 × 32 RGB: a dark background that shades from one colour to another, a light
+ * subject in a random pose (place, size, turn, stretch), distractors in front and behind, noise.
+ * Hues are random and the pose moves every edge, so no pixel says much by itself: a linear
+ * classifier on the pixels stays near one half (the test measures it), while the pattern of the
+ * patches decides.
  *
  * Picture `index` of a seed depends on (seed, index) only and has label index mod 12, so any run of
  * indices is balanced, and another seed is another set: validation takes a seed of its own.
  *
- * Terms: a mask says for a point in the subject's own coordinates whether the subject covers it. Figures
- * are drawn around their centre with the unit circle as their size; textures have period 1. Edges are
- * antialiased by SAMPLES × SAMPLES points per pixel. Turns use Math.sin, Math.cos and Math.atan2, so
- * an engine with other roundings may differ in a pixel that an edge just touches.
+ * Terms: a mask says for a point in the subject's own coordinates whether the subject covers it.
+ * Figures are drawn around their centre with the unit circle as their size; textures have period
+ * 1. Edges are antialiased by SAMPLES × SAMPLES points per pixel. Turns use Math.sin, Math.cos and
+ * Math.atan2, so an engine with other roundings may differ in a pixel that an edge just touches.
  */
 import { Random } from '../random.js';
 import type { RawImage } from './image.js';

@@ -1,6 +1,7 @@
 /**
- * Where pictures come from: anything that can be counted, labelled and read one by one. Folders (in the
- * command line), drawn shapes (here), a browser's file list are all sources; loaders know only this.
+ * Where pictures come from: anything that can be counted, labelled and read one by one. Folders
+ * (in the command line), drawn shapes (here), a browser's file list are all sources; loaders know
+ * only this.
  */
 import type { RawImage } from './image.js';
 import { shapesClasses, shapesImage } from './shapes.js';

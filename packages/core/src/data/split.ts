@@ -1,10 +1,10 @@
 /**
  * Which images train and which validate, decided by (seed, name) alone.
  *
- * Within each class the images are put in the order of a hash of (seed, name) and the first share of them
- * validates. So the split is the same on every machine, does not depend on the order of listing, and
- * adding images moves few of the others. A class of two or more has at least one image on each side; a
- * single image trains.
+ * Within each class the images are put in the order of a hash of (seed, name) and the first share
+ * of them validates. So the split is the same on every machine, does not depend on the order of
+ * listing, and adding images moves few of the others. A class of two or more has at least one
+ * image on each side; a single image trains.
  */
 import { ConfigError } from '../errors.js';
 import { Random } from '../random.js';
@@ -16,7 +16,8 @@ export interface Split {
 }
 
 /**
- * @param names of the images, for instance paths relative to the data folder with '/' between folders
+ * @param names of the images, for instance paths relative to the data folder with '/' between
+ * folders
  * @param labels of the images
  * @param share of each class that validates, in (0, 1). Throws ConfigError otherwise.
  */
