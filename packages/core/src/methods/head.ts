@@ -1,9 +1,8 @@
 /**
  * head: a linear probe; only the classifier trains.
  *
- * Closed form: gradients and optimiser state for (D+1)·C parameters; saved for the backward pass: the
- * classifier's input B·D and the logits B·C, 4 bytes each. Everything below the classifier runs forward
- * only.
+ * Closed form: B·D, the classifier's input. Gradients and optimiser state for (D + 1)·C parameters.
+ * Everything below the classifier runs forward only.
  */
 import { noConfig } from './options.js';
 import { trainOnly, type Method } from './method.js';

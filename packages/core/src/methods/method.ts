@@ -5,6 +5,10 @@
  *   backward  train graph → train graph      form of saved tensors, form of the gradients
  *   neutral   the configuration at which the method must equal plain training, or null
  *
+ * Each method's header states the elements that it saves for the backward pass, 4 bytes each, as a closed
+ * form that the contract test checks. Legend: B batch, N tokens, M patches of P values, D width, H heads,
+ * R MLP ratio, L depth, C classes. The logits are outputs of the step and count as such.
+ *
  * Work outside of the step (scores, ranks, decompositions) is a host function or a program of its own that
  * returns the configuration; it never hides in the training loop.
  */
@@ -26,7 +30,7 @@ export interface Method<C> {
   forward?(model: ModelGraph, config: C): ModelGraph;
   backward?(train: TrainGraph, config: C): TrainGraph;
   /** The configuration for `model` at which training equals `full`; null when there is none. */
-  neutral(model: ModelGraph): C | null;
+  neutral(model: ModelGraph): { readonly config: C } | null;
 }
 
 /** A method with its configuration, ready for `compile`. */

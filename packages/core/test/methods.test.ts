@@ -1,0 +1,297 @@
+/**
+ * The contract of a training method. To be listed in METHODS is to be tested: frozen tensors keep their
+ * bits, trainable ones move, the plan is no larger than that of full training, the saved bytes are the
+ * closed form of the method's header, the loss falls, and the text reads back.
+ *
+ * Legend of the closed forms: see tiny-vit.ts; 4 bytes per element.
+ */
+import { describe, expect, it } from 'vitest';
+import { compile } from '../src/compile.js';
+import { ConfigError, UnknownNameError } from '../src/errors.js';
+import type { ExecutorKind, HostData } from '../src/executors/executor.js';
+import { referenceExecutor } from '../src/executors/reference/index.js';
+import { parameters, type ModelGraph } from '../src/ir/graph.js';
+import { METHODS, parseMethod, type MethodName } from '../src/methods/index.js';
+import { bind, type BoundMethod, type Method } from '../src/methods/method.js';
+import { tokenCount, type VitConfig } from '../src/models/vit.js';
+import { adamw } from '../src/optim/adamw.js';
+import { memoryReport } from '../src/plan/report.js';
+import { plannedBytes, type Program } from '../src/program.js';
+import { FAST_EXECUTORS } from './executors.js';
+import { fixedBatch, modelOf, SMALL, started, step, TINY, weightsOf } from './tiny-vit.js';
+
+/** One entry per method: a configuration as text, and what the contract expects of it. */
+interface Expected {
+  readonly text: string;
+  /** True for the parameters that train, in a model of depth 3. */
+  readonly trains: (name: string) => boolean;
+  /** Elements that are saved for the backward pass. */
+  readonly saved: (sizes: Sizes) => number;
+}
+
+interface Sizes {
+  readonly B: number;
+  readonly N: number;
+  readonly D: number;
+  readonly H: number;
+  readonly L: number;
+  readonly R: number;
+  readonly P: number;
+  /** Patches of an image. */
+  readonly M: number;
+}
+
+/** A block in full training; the final norm with the classifier. */
+const block = ({ B, N, D, H, R }: Sizes) => B * N * ((8 + 2 * R) * D + H + 4);
+const tail = ({ B, D }: Sizes) => B * (2 * D + 2);
+
+const EXPECTED: { readonly [K in MethodName]: Expected } = {
+  full: {
+    text: 'full',
+    trains: () => true,
+    saved: (s) => s.L * block(s) + tail(s) + s.B * s.M * s.P,
+  },
+  head: {
+    text: 'head',
+    trains: (name) => name.startsWith('head.'),
+    saved: ({ B, D }) => B * D,
+  },
+  'last-k': {
+    text: 'last-k=2',
+    trains: (name) => /^(blocks\.[12]|norm|fc_norm|head)\./.test(name),
+    saved: (s) => 2 * block(s) + tail(s),
+  },
+  'bias-only': {
+    text: 'bias-only',
+    trains: (name) => name.endsWith('.bias') || name.startsWith('head.'),
+    saved: (s) => s.L * s.B * s.N * ((6 + s.R) * s.D + s.H + 4) + tail(s),
+  },
+};
+
+const NAMES = Object.keys(METHODS).filter((name): name is MethodName => name in EXPECTED);
+const MEAN: VitConfig = { ...SMALL, classToken: false, pooling: 'mean', width: 18, heads: 2 };
+const CONFIGS = [
+  { title: 'depth 3', config: SMALL, batch: 2 },
+  { title: 'MLP ratio 2', config: { ...SMALL, mlpRatio: 2, width: 6 }, batch: 5 },
+  { title: 'mean pooling', config: MEAN, batch: 3 },
+];
+
+it('covers every method', () => {
+  expect(NAMES).toEqual(Object.keys(METHODS));
+});
+
+describe.each(NAMES)('%s', (name) => {
+  const { text, trains, saved } = EXPECTED[name];
+
+  it.each([referenceExecutor, ...FAST_EXECUTORS.slice(-1)])(
+    'trains what it says and nothing else, on $name',
+    async (kind) => {
+      const model = modelOf(SMALL)(3);
+      const before = await weightsOf(await started(kind, program(text), model), model);
+      const { after, losses } = await trained(kind, program(text), 5);
+      for (const parameter of parameters(model.graph)) {
+        const same = after[parameter.name].every((x, i) => x === before[parameter.name][i]);
+        expect(same, parameter.name).toBe(!trains(parameter.name));
+      }
+      expect(losses.every(Number.isFinite)).toBe(true);
+    },
+  );
+
+  it('makes the loss fall on a fixed batch', async () => {
+    const { losses } = await trained(referenceExecutor, program(text), 10);
+    losses.slice(1).forEach((loss, index) => expect(loss).toBeLessThan(losses[index]));
+  });
+
+  it.each(CONFIGS)('saves the closed form: $title', ({ config, batch }) => {
+    const report = memoryReport(program(text, config, batch), 1);
+    expect(report.savedBytes).toBe(4 * saved(sizesOf(config, batch)));
+  });
+
+  it.each(CONFIGS)('needs no more memory than full training: $title', ({ config, batch }) => {
+    const bytes = plannedBytes(program(text, config, batch), 1);
+    const full = plannedBytes(program('full', config, batch), 1);
+    if (name === 'full') expect(bytes).toBe(full);
+    else expect(bytes).toBeLessThan(full);
+  });
+
+  it('keeps optimiser state for what trains only', () => {
+    const all = parameters(modelOf(SMALL)(3).graph).filter((parameter) => trains(parameter.name));
+    const states = program(text).slots.filter((slot) => slot.role === 'state');
+    expect(states.map((slot) => slot.name).sort()).toEqual(
+      all.flatMap((parameter) => [`${parameter.name}.m`, `${parameter.name}.v`]).sort(),
+    );
+  });
+
+  it('is full training, bit by bit, at its neutral point', async () => {
+    const neutral = neutralMethod(METHODS[name], modelOf(SMALL)(3));
+    if (neutral === null) {
+      // No configuration trains everything, so there is nothing to compare.
+      expect(['head', 'last-k', 'bias-only']).toContain(name);
+      return;
+    }
+    const want = await trained(referenceExecutor, program('full'), 5);
+    const got = await trained(referenceExecutor, compiled(neutral, SMALL, 3), 5);
+    expect(got).toEqual(want);
+  });
+
+  it('reads its own text back', () => {
+    expect(parseMethod(text)).toMatchObject({ name, text });
+    expect(parseMethod(parseMethod(name).text).text).toBe(parseMethod(name).text);
+    expect(METHODS[name].usage.startsWith(name)).toBe(true);
+  });
+});
+
+describe('options', () => {
+  it.each([
+    ['last-k', 'last-k=2'],
+    ['last-4', 'last-k=4'],
+    ['last-k=12', 'last-k=12'],
+  ])('%s means %s', (text, canonical) => {
+    expect(parseMethod(text).text).toBe(canonical);
+  });
+
+  const blocks = 'expected a whole number of blocks ≥ 1, as in last-k=4, got';
+  it.each([
+    [
+      'last-k=0',
+      `method last-k: ${blocks} "0". Change the number; --method head trains no block at all.`,
+    ],
+    [
+      'last-k=',
+      `method last-k: ${blocks} "". Change the number; --method head trains no block at all.`,
+    ],
+    [
+      'last-k=two',
+      `method last-k: ${blocks} "two". Change the number; --method head trains no block at all.`,
+    ],
+    [
+      'last-k=1.5',
+      `method last-k: ${blocks} "1.5". Change the number; --method head trains no block at all.`,
+    ],
+    ['full=1', 'method full: expected no option, got "=1". Write --method full.'],
+    ['head=', 'method head: expected no option, got "=". Write --method head.'],
+    ['bias-only=x', 'method bias-only: expected no option, got "=x". Write --method bias-only.'],
+  ])('refuses %s', (text, message) => {
+    expect(() => parseMethod(text)).toThrow(ConfigError);
+    expect(messageOf(() => parseMethod(text))).toBe(message);
+  });
+
+  it('refuses more blocks than the model has', () => {
+    expect(messageOf(() => program('last-k=4'))).toBe(
+      'method last-k: expected at most 3 blocks, the depth of the model, got 4. ' +
+        'Lower K, or use --method full.',
+    );
+  });
+
+  it.each([
+    ['bias', 'Choose one of them'],
+    ['bias_only', 'The nearest is "bias-only"'],
+    ['ful', 'The nearest is "full"'],
+    ['heads=3', 'The nearest is "head"'],
+  ])('names what is near to %s', (text, todo) => {
+    expect(() => parseMethod(text)).toThrow(UnknownNameError);
+    const [name] = text.split('=');
+    expect(messageOf(() => parseMethod(text))).toBe(
+      `method: expected one of full, head, last-k, bias-only, got "${name}". ${todo}.`,
+    );
+  });
+});
+
+it('last-k has no neutral point: with all blocks the embeddings stay as they are', async () => {
+  const { after } = await trained(referenceExecutor, program('last-k=3'), 2);
+  const { after: full } = await trained(referenceExecutor, program('full'), 2);
+  expect(after['pos_embed']).not.toEqual(full['pos_embed']);
+  expect(after['blocks.0.norm1.weight']).not.toEqual(full['blocks.0.norm1.weight']);
+});
+
+it('saves what the gradients read, by name', () => {
+  const saved = (text: string) =>
+    program(text, TINY, 2)
+      .slots.filter((slot) => slot.role === 'saved')
+      .map((slot) => slot.name);
+  expect(saved('head')).toEqual(['norm.y']);
+  expect(saved('last-k=1')).toEqual([
+    'blocks.0.mlp.fc2.y',
+    'blocks.1.norm1.y',
+    'blocks.1.norm1.mean',
+    'blocks.1.norm1.rstd',
+    'blocks.1.attn.qkv.y',
+    'blocks.1.attn.mix.y',
+    'blocks.1.attn.mix.lse',
+    'blocks.1.attn.proj.y',
+    'blocks.1.norm2.y',
+    'blocks.1.norm2.mean',
+    'blocks.1.norm2.rstd',
+    'blocks.1.mlp.act.fused',
+    'blocks.1.mlp.fc1.y',
+    'reshape.y',
+    'norm.y',
+    'norm.mean',
+    'norm.rstd',
+  ]);
+  // Without norm1.y, norm2.y and act.fused, which only the gradients of weights read.
+  expect(saved('bias-only').filter((name) => name.startsWith('blocks.1.'))).toEqual([
+    'blocks.1.norm1.mean',
+    'blocks.1.norm1.rstd',
+    'blocks.1.attn.qkv.y',
+    'blocks.1.attn.mix.y',
+    'blocks.1.attn.mix.lse',
+    'blocks.1.attn.proj.y',
+    'blocks.1.norm2.mean',
+    'blocks.1.norm2.rstd',
+    'blocks.1.mlp.fc1.y',
+  ]);
+});
+
+function sizesOf(config: VitConfig, batch: number): Sizes {
+  const { width, heads, depth, mlpRatio, patch, channels, imageSize } = config;
+  return {
+    B: batch,
+    N: tokenCount(config),
+    D: width,
+    H: heads,
+    L: depth,
+    R: mlpRatio,
+    P: channels * patch * patch,
+    M: (imageSize / patch) ** 2,
+  };
+}
+
+function program(text: string, config: VitConfig = SMALL, batch = 3): Program {
+  return compiled(parseMethod(text), config, batch);
+}
+
+function compiled(method: BoundMethod, config: VitConfig, batch: number): Program {
+  return compile({ model: modelOf(config), method, optimizer: adamw(), batch, evalBatch: 0 });
+}
+
+function neutralMethod<C>(method: Method<C>, model: ModelGraph): BoundMethod | null {
+  const neutral = method.neutral(model);
+  return neutral && bind(method, neutral.config);
+}
+
+/** Losses and parameters of AdamW steps on a fixed batch. */
+async function trained(
+  kind: ExecutorKind,
+  program: Program,
+  steps: number,
+): Promise<{ losses: readonly number[]; after: Readonly<Record<string, HostData>> }> {
+  const model = modelOf(SMALL)(3);
+  const executor = await started(kind, program, model);
+  const losses: number[] = [];
+  for (let number = 1; number <= steps; number++) {
+    losses.push(await step(executor, adamw(), number, 1e-2, fixedBatch(SMALL, 3)));
+  }
+  const after = await weightsOf(executor, model);
+  await executor.dispose();
+  return { losses, after };
+}
+
+function messageOf(body: () => unknown): string {
+  try {
+    body();
+  } catch (error) {
+    if (error instanceof Error) return error.message;
+  }
+  return 'no error';
+}
