@@ -1,0 +1,28 @@
+/** What the step benchmark trains. */
+import { VIT_PRESETS, type ModelName, type VitConfig } from '@thimble/core';
+
+export interface StepCase {
+  readonly name: string;
+  readonly model: VitConfig;
+  readonly batch: number;
+  readonly learningRate: number;
+  /** Steps of one turn: enough that a turn takes about a second. */
+  readonly stepsPerTurn: number;
+  /** Left out unless asked for. */
+  readonly large?: boolean;
+}
+
+/** The first one is the case that the README quotes. */
+export const STEP_CASES: readonly StepCase[] = [
+  stepCase('vit-tiny-16', 8, { learningRate: 0.01, stepsPerTurn: 2 }),
+  stepCase('vit-micro', 64, { learningRate: 0.05, stepsPerTurn: 4 }),
+  stepCase('vit-base-32', 16, { learningRate: 0.01, stepsPerTurn: 1, large: true }),
+];
+
+function stepCase(
+  name: ModelName,
+  batch: number,
+  rest: Pick<StepCase, 'learningRate' | 'stepsPerTurn' | 'large'>,
+): StepCase {
+  return { name, model: VIT_PRESETS[name], batch, ...rest };
+}

@@ -1,0 +1,67 @@
+/**
+ * Whole training steps: Thimble's executors beside the peers.
+ *
+ *   npm run bench:step -- [--case NAME] [--rounds N] [--threads N] [--dry-run]
+ *   npm run bench:step -- --profile [--case NAME] [--executor native|wasm] [--rounds N]
+ *
+ * The environment variable THIMBLE_PEER_PYTHON names a Python with PyTorch; without it, its row says so.
+ * `--profile` prints the time by op of one executor instead.
+ */
+import { lookUp } from '@thimble/core';
+import { availableParallelism } from 'node:os';
+import { parseArgs } from 'node:util';
+import { machineRecord } from '../harness/machine.js';
+import { document, save } from '../harness/results.js';
+import { STEP_CASES, type StepCase } from './cases.js';
+import { measureCase, type CaseResult } from './measure.js';
+import { profileStep } from './profile.js';
+import { stepTable } from './table.js';
+import { STEP_EXECUTORS, type StepExecutorName } from './trainer.js';
+import { writeWorkload } from './workload.js';
+
+const { values: options } = parseArgs({
+  options: {
+    case: { type: 'string' },
+    rounds: { type: 'string' },
+    threads: { type: 'string' },
+    executor: { type: 'string', default: 'native' },
+    profile: { type: 'boolean', default: false },
+    'dry-run': { type: 'boolean', default: false },
+  },
+});
+const cases = chosenCases(options.case);
+const threads = Number(options.threads ?? availableParallelism());
+await (options.profile ? printProfile() : benchmark());
+
+async function benchmark(): Promise<void> {
+  const machine = await machineRecord();
+  const results: CaseResult[] = [];
+  for (const step of cases) {
+    results.push(await measureCase(step, { threads, rounds: Number(options.rounds ?? 15) }));
+  }
+  const body = results.map(stepTable).join('\n');
+  const text = document('Training steps', machine, body);
+  console.log(text);
+  if (!options['dry-run']) await save('step', { machine, results }, text);
+}
+
+async function printProfile(): Promise<void> {
+  const executor = options.executor;
+  lookUp('executor', executor, STEP_EXECUTORS);
+  for (const step of cases) {
+    const workload = await writeWorkload(step, threads);
+    try {
+      const repeats = Number(options.rounds ?? 5);
+      console.log(`# ${step.name}, batch ${step.batch}, ${executor}, ${threads} threads\n`);
+      console.log(await profileStep(executor as StepExecutorName, workload.config, repeats));
+    } finally {
+      await workload.dispose();
+    }
+  }
+}
+
+/** The case called `name`; by default all but the large ones. Throws UnknownNameError. */
+function chosenCases(name: string | undefined): readonly StepCase[] {
+  if (name === undefined) return STEP_CASES.filter(({ large }) => large !== true);
+  return [lookUp('case', name, Object.fromEntries(STEP_CASES.map((step) => [step.name, step])))];
+}

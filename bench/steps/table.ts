@@ -1,0 +1,44 @@
+/** The Markdown of one case of the step benchmark. */
+import { markdownTable, megabytes, number } from '../harness/table.js';
+import type { CaseResult, StepRow } from './measure.js';
+
+export function stepTable(result: CaseResult): string {
+  const { name, batch, threads, rounds, stepsPerTurn, rows, losses } = result;
+  const measured = rows.filter((row) => 'ratioTo' in row);
+  const yardstick = measured[0]?.ratioTo ?? '';
+  const head = [
+    'contestant',
+    '>ms/step',
+    '>quartiles',
+    `>time / ${yardstick}`,
+    '>GFLOP/s',
+    '>peak memory',
+    '>planned',
+    '>arena',
+  ];
+  return [
+    `## ${name}, batch ${batch}, full training, SGD, ${threads} threads\n`,
+    markdownTable(head, rows.map(rowCells)),
+    `Medians of ${rounds} interleaved rounds of ${stepsPerTurn} steps; the ratio is the median of the`,
+    'ratios within each round, with its quartiles. GFLOP/s counts the operations of our program for',
+    'everybody. Peak memory is that of the whole process (VmHWM), weights and batch included. The',
+    `losses of the first steps agree within 0.1 %: ${losses.map(number).join(', ')}.\n`,
+  ].join('\n');
+
+  function rowCells(row: StepRow): readonly string[] {
+    if ('missing' in row) return [row.name, `not available: ${row.missing}`];
+    const { ms, ratio, ready, rssPeakBytes } = row;
+    const flops = measured.find((one) => one.ready.flopsPerStep !== undefined)?.ready.flopsPerStep;
+    const bytes = (count: number | undefined) => (count === undefined ? '' : megabytes(count));
+    return [
+      `${row.name} (${ready.version})`,
+      number(ms.median),
+      `${number(ms.low)} – ${number(ms.high)}`,
+      `${number(ratio.median)} (${number(ratio.low)} – ${number(ratio.high)})`,
+      flops === undefined ? '' : number(flops / ms.median / 1e6),
+      megabytes(rssPeakBytes),
+      bytes(ready.plannedBytes),
+      bytes(ready.arenaBytes),
+    ];
+  }
+}
