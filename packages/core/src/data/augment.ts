@@ -159,7 +159,7 @@ function colourJitter(image: RawImage, augment: Augment, random: Random): RawIma
 
 /** Levels times the factor; in place, as the two below. */
 export function adjustBrightness(data: Uint8ClampedArray, factor: number): void {
-  for (let i = 0; i < data.length; i++) data[i] = Math.trunc(data[i] * factor);
+  mapLevels(data, (level) => level * factor);
 }
 
 /** Away from (factor > 1) or towards the mean grey of the picture. */
@@ -167,7 +167,7 @@ export function adjustContrast(data: Uint8ClampedArray, factor: number): void {
   let sum = 0;
   for (let i = 0; i < data.length; i += 3) sum += grey(data, i);
   const base = (1 - factor) * ((3 * sum) / data.length);
-  for (let i = 0; i < data.length; i++) data[i] = Math.trunc(data[i] * factor + base);
+  mapLevels(data, (level) => level * factor + base);
 }
 
 /** Away from (factor > 1) or towards the grey of each pixel. */
@@ -176,6 +176,12 @@ export function adjustSaturation(data: Uint8ClampedArray, factor: number): void 
     const base = (1 - factor) * grey(data, i);
     for (let c = i; c < i + 3; c++) data[c] = Math.trunc(data[c] * factor + base);
   }
+}
+
+/** Replaces every level by a function of it, cut to whole levels and clipped. */
+function mapLevels(data: Uint8ClampedArray, map: (level: number) => number): void {
+  const table = Uint8ClampedArray.from({ length: 256 }, (_, level) => Math.trunc(map(level)));
+  for (let i = 0; i < data.length; i++) data[i] = table[data[i]];
 }
 
 /** torchvision's grey level of the pixel at i. */
