@@ -30,7 +30,7 @@ describe('shapesImage', () => {
     for (let index = 0; index < CLASSES; index++) {
       for (const level of shapesImage(0, index).image.data) sum = (sum * 31 + level) % 1000003;
     }
-    expect(sum).toMatchInlineSnapshot(`999333`);
+    expect(sum).toMatchInlineSnapshot(`653921`);
   });
 
   it('is a source with names', async () => {
@@ -46,7 +46,7 @@ describe('shapesImage', () => {
 
 describe('a linear probe on the pixels', () => {
   // Multinomial logistic regression by plain SGD. L-BFGS in PyTorch with 6000 training pictures
-  // and the best weight decay of six reaches 53.8 %; vit-micro passes 95 % within 16,000
+  // and the best weight decay of six reaches 55.3 %; vit-micro passes 95 % within 16,000
   // presentations.
   it('stays below 60 %', () => {
     const train = pixels(0, 3_000);

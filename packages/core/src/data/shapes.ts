@@ -178,7 +178,7 @@ function cross(random: Random): Mask {
   const arm = random.between(0.16, 0.22);
   return (u, v) => {
     const [a, b] = [Math.abs(u), Math.abs(v)];
-    return Math.min(a, b) < arm && Math.max(a, b) < 1.1;
+    return Math.min(a, b) < arm && Math.max(a, b) < 1.5;
   };
 }
 
@@ -205,7 +205,7 @@ function dots(random: Random): Mask {
 function blobs(random: Random): Mask {
   const waves = Array.from({ length: 6 }, () => {
     const angle = random.uniform() * TAU;
-    const frequency = random.between(0.25, 0.5) * TAU;
+    const frequency = random.between(0.3, 0.55) * TAU;
     const phase = random.uniform() * TAU;
     return [frequency * Math.cos(angle), frequency * Math.sin(angle), phase] as const;
   });
