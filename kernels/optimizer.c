@@ -52,6 +52,7 @@ typedef struct {
   const float *grad;
   vf scale, keep;    /* keep: 1 - lr weight_decay */
   vf beta1, beta2;
+  vf gain1, gain2;   /* 1 - beta */
   vf step_size;      /* lr / (1 - beta1^t) */
   vf root_scale;     /* 1 / sqrt(1 - beta2^t) */
   vf eps;
@@ -59,8 +60,8 @@ typedef struct {
 
 ALWAYS_INLINE void adam_vector(const Adam *step, i64 i, i64 count) {
   const vf grad = vf_take(step->grad + i, count) * step->scale;
-  const vf m = vf_fma(step->beta1, vf_take(step->m + i, count), (1 - step->beta1) * grad);
-  const vf v = vf_fma(step->beta2, vf_take(step->v + i, count), (1 - step->beta2) * grad * grad);
+  const vf m = vf_fma(step->beta1, vf_take(step->m + i, count), step->gain1 * grad);
+  const vf v = vf_fma(step->beta2, vf_take(step->v + i, count), step->gain2 * grad * grad);
   const vf update = m / vf_fma(vf_sqrt(v), step->root_scale, step->eps);
   vf_put(step->m + i, m, count);
   vf_put(step->v + i, v, count);
@@ -76,8 +77,9 @@ KERNEL(adamw) {
   const Adam step = {
       F32(ctx, args->param), F32(ctx, args->m), F32(ctx, args->v), F32(ctx, args->grad),
       vf_splat(scale ? scale[0] : 1), vf_splat(1 - lr * args->weight_decay),
-      vf_splat(args->beta1), vf_splat(args->beta2), vf_splat(lr * correction[0]),
-      vf_splat(correction[1]), vf_splat(args->eps)};
+      vf_splat(args->beta1), vf_splat(args->beta2),
+      vf_splat(args->gain1), vf_splat(args->gain2),
+      vf_splat(lr * correction[0]), vf_splat(correction[1]), vf_splat(args->eps)};
   i64 begin, end;
   share(ctx, args->count, GRAIN, &begin, &end);
   FOR_VECTORS(begin, end, adam_vector, &step);

@@ -41,7 +41,7 @@ struct accumulate_args {
 /* p ← (1 − lr · weightDecay) · p − lr · correction[0] · m / (√v · correction[1] + eps) */
 struct adamw_args {
   int param, grad, m, v, lr, correction, scale, param_out, m_out, v_out, count;
-  float beta1, beta2, eps, weight_decay;
+  float beta1, beta2, gain1, gain2, eps, weight_decay;
 };
 
 /* y[i] = a[i] + b[i mod period] */

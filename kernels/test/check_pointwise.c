@@ -193,7 +193,8 @@ static void check_adamw(int count) {
   for (int i = 0; i < count; i++) at(v)[i] = fabsf(at(v)[i]);
   at(correction)[0] = (float)(1 / (1 - pow(beta1, 3)));
   at(correction)[1] = (float)(1 / sqrt(1 - pow(beta2, 3)));
-  RUN(adamw, param, grad, m, v, lr, correction, -1, param, m, v, count, 0.9f, 0.99f, 1e-8f, 0.05f);
+  RUN(adamw, param, grad, m, v, lr, correction, -1, param, m, v, count, 0.9f, 0.99f, 0.1f, 0.01f,
+      1e-8f, 0.05f);
   for (int i = 0; i < count; i++) {
     const double g = was(grad)[i], rate = was(lr)[0];
     const double first = beta1 * was(m)[i] + (1 - beta1) * g;

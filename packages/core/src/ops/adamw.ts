@@ -61,11 +61,22 @@ export const adamw: Op<
     ['mOut', 'm'],
     ['vOut', 'v'],
   ],
-  scalars: { count: 'int', beta1: 'float', beta2: 'float', eps: 'float', weightDecay: 'float' },
+  // 1 − β travels beside β: formed from a float32 β it would be off by 1e-5.
+  scalars: {
+    count: 'int',
+    beta1: 'float',
+    beta2: 'float',
+    gain1: 'float',
+    gain2: 'float',
+    eps: 'float',
+    weightDecay: 'float',
+  },
   encode: ({ param }, { beta1, beta2, eps, weightDecay }) => ({
     count: elements(param.shape),
     beta1,
     beta2,
+    gain1: 1 - beta1,
+    gain2: 1 - beta2,
     eps,
     weightDecay,
   }),

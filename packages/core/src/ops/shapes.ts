@@ -12,7 +12,7 @@ import {
 import { expectShape } from './op.js';
 
 /** The params of an op that has none. */
-export type NoParams = Readonly<Record<never, never>>;
+export type NoParams = Readonly<Record<string, never>>;
 
 /** Extent of the last axis. */
 export function lastOf(shape: Shape): number {
