@@ -6,15 +6,15 @@ import {
   FormatError,
   parameters,
   readSafetensorsHeader,
+  safetensorsData,
   safetensorsHeaderEnd,
+  safetensorsPrefix,
   ThimbleError,
   TensorView,
   TrainingError,
-  writeSafetensors,
   type Executor,
   type ModelGraph,
   type SafetensorsHeader,
-  type TensorSource,
   type WeightSource,
 } from '@thimble/core';
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
@@ -53,15 +53,19 @@ export async function saveCheckpoint(
   model: ModelGraph,
   metadata: ReadonlyMap<string, string>,
 ): Promise<void> {
-  const tensors: TensorSource[] = [];
-  for (const { name, type } of parameters(model.graph)) {
-    const data = await executor.read(name);
-    checkFinite(path, name, data);
-    tensors.push({ name, dtype: 'F32', shape: type.shape, data });
-  }
-  const bytes = writeSafetensors(tensors, metadata);
-  await replaceFile(path, (descriptor) => {
-    writeAll(descriptor, bytes);
+  const shapes = parameters(model.graph).map(({ name, type }) => ({
+    name,
+    dtype: 'F32' as const,
+    shape: type.shape,
+  }));
+  const { prefix, ordered } = safetensorsPrefix(shapes, metadata);
+  await replaceFile(path, async (descriptor) => {
+    writeAll(descriptor, prefix);
+    for (const tensor of ordered) {
+      const data = await executor.read(tensor.name);
+      checkFinite(path, tensor.name, data);
+      writeAll(descriptor, safetensorsData({ ...tensor, data }));
+    }
   });
 }
 

@@ -2,5 +2,11 @@
 
 export { readSafetensorsHeader, safetensorsHeaderEnd } from './safetensors-header.js';
 export type { SafetensorsDtype, SafetensorsHeader, TensorInfo } from './safetensors-header.js';
-export { TensorView, readSafetensors, writeSafetensors } from './safetensors.js';
-export type { SafetensorsFile, TensorSource } from './safetensors.js';
+export {
+  TensorView,
+  readSafetensors,
+  safetensorsData,
+  safetensorsPrefix,
+  writeSafetensors,
+} from './safetensors.js';
+export type { SafetensorsFile, TensorShape, TensorSource } from './safetensors.js';

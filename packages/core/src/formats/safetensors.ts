@@ -10,7 +10,7 @@
  *     for (const info of header.tensors.values())
  *       use(new TensorView(info, readBytes(info.begin, info.end)).toFloat32());
  *
- * Writing is a function of its arguments alone, and byte-identical to the official writer: widest
+ * Writing, whole or in parts (`safetensorsPrefix`), is a function of its arguments alone, and byte-identical to the official writer: widest
  * dtype first, then by name, so that every tensor is aligned to its element size.
  */
 
@@ -34,12 +34,16 @@ export interface SafetensorsFile {
   readonly tensors: ReadonlyMap<string, TensorView>;
 }
 
-/** What the writer takes: numbers to encode, or bytes that are encoded already (a `TensorView`). */
-export type TensorSource = {
+/** What a header says of a tensor. */
+export interface TensorShape {
   readonly name: string;
   readonly dtype: SafetensorsDtype;
   readonly shape: readonly number[];
-} & ({ readonly data: ArrayLike<number> } | { readonly bytes: Uint8Array });
+}
+
+/** What the writer takes: numbers to encode, or bytes that are encoded already (a `TensorView`). */
+export type TensorSource = TensorShape &
+  ({ readonly data: ArrayLike<number> } | { readonly bytes: Uint8Array });
 
 /**
  * Reads a whole file; the tensors are views on `bytes`.
@@ -146,19 +150,44 @@ export function writeSafetensors(
   tensors: Iterable<TensorSource>,
   metadata: ReadonlyMap<string, string> = new Map(),
 ): Uint8Array {
-  const ordered = [...tensors].sort(compareTensors);
-  const header = encodeHeader(ordered, metadata);
+  const { prefix, ordered } = safetensorsPrefix(tensors, metadata);
+  for (const tensor of ordered) checkLength(tensor);
   const dataBytes = ordered.reduce((sum, tensor) => sum + byteLength(tensor), 0);
-  const file = new Uint8Array(LENGTH_BYTES + header.byteLength + dataBytes);
-  new DataView(file.buffer).setUint32(0, header.byteLength, true); // below 2^32: the limit is 10^8
-  file.set(header, LENGTH_BYTES);
-  let begin = LENGTH_BYTES + header.byteLength;
+  const file = new Uint8Array(prefix.byteLength + dataBytes);
+  file.set(prefix);
+  let begin = prefix.byteLength;
   for (const tensor of ordered) {
     const end = begin + byteLength(tensor);
     encodeTensor(tensor, file.subarray(begin, end));
     begin = end;
   }
   return file;
+}
+
+/**
+ * What comes before the data, and the order in which the data follow; each tensor's are then
+ * `safetensorsData`. Writes a file in parts that is too large to hold.
+ *
+ * @throws FormatError as `writeSafetensors`
+ */
+export function safetensorsPrefix<T extends TensorShape>(
+  tensors: Iterable<T>,
+  metadata: ReadonlyMap<string, string> = new Map(),
+): { readonly prefix: Uint8Array; readonly ordered: readonly T[] } {
+  const ordered = [...tensors].sort(compareTensors);
+  const header = encodeHeader(ordered, metadata);
+  const prefix = new Uint8Array(LENGTH_BYTES + header.byteLength);
+  new DataView(prefix.buffer).setUint32(0, header.byteLength, true); // below 2^32: the limit is 10^8
+  prefix.set(header, LENGTH_BYTES);
+  return { prefix, ordered };
+}
+
+/** The bytes of one tensor's data. Throws FormatError as `writeSafetensors`. */
+export function safetensorsData(tensor: TensorSource): Uint8Array {
+  checkLength(tensor);
+  const bytes = new Uint8Array(byteLength(tensor));
+  encodeTensor(tensor, bytes);
+  return bytes;
 }
 
 type Decode = (view: DataView, offset: number) => number;
@@ -219,7 +248,7 @@ function byteLength(tensor: TensorSource): number {
   return tensor.data.length * DTYPE_BYTES[tensor.dtype];
 }
 
-function compareTensors(left: TensorSource, right: TensorSource): number {
+function compareTensors(left: TensorShape, right: TensorShape): number {
   const byDtype = WRITE_ORDER.indexOf(left.dtype) - WRITE_ORDER.indexOf(right.dtype);
   return byDtype || compareCodePoints(left.name, right.name);
 }
@@ -242,7 +271,7 @@ function codePoint(characters: readonly string[], index: number): number {
 
 /** The JSON, padded with spaces so that the data starts at a multiple of 8 bytes. */
 function encodeHeader(
-  ordered: readonly TensorSource[],
+  ordered: readonly TensorShape[],
   metadata: ReadonlyMap<string, string>,
 ): Uint8Array {
   const entries: string[] = [];
@@ -254,9 +283,9 @@ function encodeHeader(
   const names = new Set<string>([METADATA_KEY]);
   let begin = 0;
   for (const tensor of ordered) {
-    checkSource(tensor, names);
+    const count = checkShape(tensor, names);
     const { name, dtype, shape } = tensor;
-    const end = begin + byteLength(tensor);
+    const end = begin + count * DTYPE_BYTES[dtype];
     const entry = JSON.stringify({ dtype, shape, data_offsets: [begin, end] });
     entries.push(`${quote(name)}:${entry}`);
     begin = end;
@@ -275,26 +304,32 @@ function encodeHeader(
   return padded;
 }
 
-function checkSource(tensor: TensorSource, names: Set<string>): void {
-  const fail = (expected: string, got: string, todo: string): FormatError =>
-    new FormatError({ where: tensorLabel(tensor.name), expected, got, todo });
+/** Number of elements of a tensor whose name is new. */
+function checkShape(tensor: TensorShape, names: Set<string>): number {
   if (names.has(tensor.name)) {
-    throw fail('a name of its own', 'a name that is taken', 'Rename one of the two');
+    throw badSource(tensor, 'a name of its own', 'a name that is taken', 'Rename one of the two');
   }
   names.add(tensor.name);
-  const expected = elementCount(tensor.shape);
+  const count = elementCount(tensor.shape);
+  if (count !== null) return count;
   const shape = `[${tensor.shape.join(', ')}]`;
-  if (expected === null) {
-    throw fail('a shape of integers from 0', shape, 'Correct the shape');
-  }
+  throw badSource(tensor, 'a shape of integers from 0', shape, 'Correct the shape');
+}
+
+function checkLength(tensor: TensorSource): void {
+  const expected = elementCount(tensor.shape);
   const count = byteLength(tensor) / DTYPE_BYTES[tensor.dtype];
-  if (count !== expected) {
-    throw fail(
-      `${expected} elements for ${shape}`,
-      `${count}`,
-      'Pass as many values as the shape has',
-    );
-  }
+  if (count === expected) return;
+  throw badSource(
+    tensor,
+    `${expected ?? 0} elements for [${tensor.shape.join(', ')}]`,
+    `${count}`,
+    'Pass as many values as the shape has',
+  );
+}
+
+function badSource(tensor: TensorShape, expected: string, got: string, todo: string): FormatError {
+  return new FormatError({ where: tensorLabel(tensor.name), expected, got, todo });
 }
 
 function encodeTensor(tensor: TensorSource, target: Uint8Array): void {
