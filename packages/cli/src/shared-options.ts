@@ -29,7 +29,7 @@ export function addJson(command: Command): Command {
 
 export function addExecutor(command: Command): Command {
   return command
-    .option('--executor <name>', `${EXECUTOR_NAMES.join(', ')}`, 'auto')
+    .option('--executor <name>', EXECUTOR_NAMES.join(', '), 'auto')
     .option('--threads <n>', 'worker threads', wholeNumber(1), defaultThreads());
 }
 

@@ -211,7 +211,7 @@ describe('writing', () => {
 describe('a corrupt file', () => {
   const F32 = (shape: string, begin: number | string, end: number | string) =>
     entry('F32', shape, begin, end);
-  const deep = `${'['.repeat(1_000_000)}`;
+  const deep = '['.repeat(1_000_000);
 
   it.each<[string, Uint8Array, string]>([
     [

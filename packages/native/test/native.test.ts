@@ -180,7 +180,9 @@ describe.skipIf(absent)('the addon checks every argument', () => {
     bad(64, 0, 1, 'sse').toThrow("variant: expected one of this machine's variants");
     bad(64, 0, 1, null).toThrow('variant');
     bad().toThrow('arenaBytes');
-    expect(() => Reflect.apply(make, undefined, [64, 0, 1, 'base'])).toThrow('a call with new');
+    expect(() => {
+      Reflect.apply(make, undefined, [64, 0, 1, 'base']);
+    }).toThrow('a call with new');
   });
 
   it('of write and read', () => {
@@ -214,7 +216,9 @@ describe.skipIf(absent)('the addon checks every argument', () => {
     words(ADD_OPCODE, 4, 0, 0, 0, 0, 0).toThrow("steps as long as their op's arguments");
     words(9999, 0, 0).toThrow('opcodes that these kernels know');
     words(-1, 0, 0).toThrow('opcodes that these kernels know');
-    expect(() => Reflect.apply(one.addEntry, one, [new Float32Array(1)])).toThrow('an Int32Array');
+    expect(() => {
+      Reflect.apply(one.addEntry, one, [new Float32Array(1)]);
+    }).toThrow('an Int32Array');
     expect(() => one.run(1)).toThrow('entry: expected a multiple of 1 from 0 to 0');
     expect(() => one.run(-1)).toThrow('entry');
   });
