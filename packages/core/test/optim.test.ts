@@ -1,0 +1,187 @@
+/**
+ * The optimisers: updates by hand in float64, state, the scalars that the host computes, weight decay by
+ * scope, and the errors. Agreement with PyTorch over whole models is in vit-golden.test.ts.
+ */
+import { describe, expect, it } from 'vitest';
+import { ConfigError } from '../src/errors.js';
+import type { Executor } from '../src/executors/executor.js';
+import { referenceExecutor } from '../src/executors/reference/index.js';
+import { f32 } from '../src/ir/types.js';
+import { GraphBuilder } from '../src/ops/builder.js';
+import { adamw, type AdamWSettings } from '../src/optim/adamw.js';
+import { OPTIMIZERS } from '../src/optim/index.js';
+import type { Optimizer } from '../src/optim/optimizer.js';
+import { sgd, type SgdSettings } from '../src/optim/sgd.js';
+import { plan } from '../src/plan/plan.js';
+import { expectClose, type Tolerance } from './golden.js';
+import { writeScalars } from './tiny-vit.js';
+
+const EXACT: Tolerance = { relative: 1e-14, absolute: 1e-16 };
+const START = [1, -2];
+/** Gradients of three steps. */
+const GRADIENTS = [
+  [0.5, -1],
+  [-0.25, 3],
+  [2, 0],
+];
+const RATES = [0.1, 0.05, 0.2];
+
+/** An executor for one parameter `p` (that decays) and one `b` (that does not), with gradient inputs. */
+async function load(optimizer: Optimizer): Promise<Executor> {
+  const builder = new GraphBuilder();
+  const inputs = optimizer.inputs(builder);
+  for (const name of ['p', 'b']) {
+    const initial = { kind: 'zeros' } as const;
+    const parameter = builder.parameter(name, f32(2), { initial, decay: name === 'p' });
+    optimizer.update(builder, parameter, builder.input(`d${name}`, f32(2)), inputs, null);
+  }
+  const executor = await referenceExecutor.load(plan([{ name: 'run', graph: builder.build({}) }]));
+  for (const name of ['p', 'b']) executor.write(name, Float64Array.from(START));
+  return executor;
+}
+
+/** `p` and `b` after the three steps. */
+async function updated(optimizer: Optimizer): Promise<readonly (readonly number[])[]> {
+  const executor = await load(optimizer);
+  for (const [index, gradient] of GRADIENTS.entries()) {
+    for (const name of ['dp', 'db']) executor.write(`run.${name}`, Float64Array.from(gradient));
+    writeScalars(executor, 'run', optimizer, index + 1, RATES[index]);
+    await executor.run('run');
+  }
+  return [[...(await executor.read('p'))], [...(await executor.read('b'))]];
+}
+
+/** One element of `torch.optim.SGD` as its documentation writes it, dampening 0. */
+function sgdByHand(element: number, settings: SgdSettings, decays: boolean): number {
+  const { momentum = 0, nesterov = false, weightDecay = 0 } = settings;
+  let p = START[element];
+  let v = 0;
+  GRADIENTS.forEach((gradient, index) => {
+    const g = gradient[element] + (decays ? weightDecay * p : 0);
+    v = momentum * v + g;
+    p -= RATES[index] * (nesterov ? g + momentum * v : v);
+  });
+  return p;
+}
+
+/** One element of `torch.optim.AdamW` as its documentation writes it. */
+function adamwByHand(element: number, settings: AdamWSettings, decays: boolean): number {
+  const { beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0.01 } = settings;
+  let p = START[element];
+  let m = 0;
+  let v = 0;
+  GRADIENTS.forEach((gradient, index) => {
+    const t = index + 1;
+    const g = gradient[element];
+    p -= decays ? RATES[index] * weightDecay * p : 0;
+    m = beta1 * m + (1 - beta1) * g;
+    v = beta2 * v + (1 - beta2) * g * g;
+    const mHat = m / (1 - beta1 ** t);
+    const vHat = v / (1 - beta2 ** t);
+    p -= (RATES[index] * mHat) / (Math.sqrt(vHat) + eps);
+  });
+  return p;
+}
+
+describe('sgd', () => {
+  it.each<SgdSettings>([
+    {},
+    { momentum: 0.9 },
+    { momentum: 0.9, nesterov: true },
+    { weightDecay: 0.1 },
+    { momentum: 0.5, nesterov: true, weightDecay: 0.1 },
+    { momentum: 0.5, weightDecay: 0.1, decay: 'all' },
+  ])('%o', async (settings) => {
+    const [p, b] = await updated(sgd(settings));
+    const all = settings.decay === 'all';
+    expectClose(
+      p,
+      [0, 1].map((i) => sgdByHand(i, settings, true)),
+      EXACT,
+      'p',
+    );
+    expectClose(
+      b,
+      [0, 1].map((i) => sgdByHand(i, settings, all)),
+      EXACT,
+      'b',
+    );
+  });
+
+  it('keeps a velocity with momentum and nothing without', async () => {
+    expect(sgd().stateTensors).toBe(0);
+    expect(sgd({ momentum: 0.9 }).stateTensors).toBe(1);
+    expect(states(await load(sgd()))).toEqual([]);
+    expect(states(await load(sgd({ momentum: 0.9 })))).toEqual(['p.velocity', 'b.velocity']);
+  });
+});
+
+describe('adamw', () => {
+  it.each<AdamWSettings>([
+    {},
+    { beta1: 0, beta2: 0.5 },
+    { weightDecay: 0.2, eps: 0.1 },
+    { weightDecay: 0.2, decay: 'all' },
+  ])('%o', async (settings) => {
+    const [p, b] = await updated(adamw(settings));
+    const all = settings.decay === 'all';
+    expectClose(
+      p,
+      [0, 1].map((i) => adamwByHand(i, settings, true)),
+      EXACT,
+      'p',
+    );
+    expectClose(
+      b,
+      [0, 1].map((i) => adamwByHand(i, settings, all)),
+      EXACT,
+      'b',
+    );
+  });
+
+  it('keeps m and v', async () => {
+    expect(adamw().stateTensors).toBe(2);
+    expect(states(await load(adamw()))).toEqual(['p.m', 'p.v', 'b.m', 'b.v']);
+  });
+
+  it('corrects the bias by the step number, from 1', () => {
+    const { correction, lr } = adamw({ beta1: 0.5, beta2: 0.75 }).scalars(2, 0.3);
+    expectClose(correction, [1 / 0.75, 1 / Math.sqrt(1 - 0.5625)], EXACT, 'correction');
+    expect([...lr]).toEqual([0.3]);
+  });
+});
+
+it('saves its settings in full', () => {
+  expect(OPTIMIZERS.sgd().settings).toEqual({
+    momentum: 0,
+    nesterov: false,
+    weightDecay: 0,
+    decay: 'matrices',
+  });
+  expect(OPTIMIZERS.adamw({ weightDecay: 0.05 }).settings).toEqual({
+    beta1: 0.9,
+    beta2: 0.999,
+    eps: 1e-8,
+    weightDecay: 0.05,
+    decay: 'matrices',
+  });
+  for (const [name, optimizer] of Object.entries(OPTIMIZERS)) expect(optimizer().name).toBe(name);
+});
+
+it.each<readonly [() => unknown, string]>([
+  [() => sgd({ momentum: 1 }), 'momentum: expected a number in [0, 1), got 1'],
+  [() => sgd({ momentum: -0.1 }), 'momentum: expected a number in [0, 1), got -0.1'],
+  [() => sgd({ weightDecay: -1 }), 'weightDecay: expected a number ≥ 0, got -1'],
+  [() => sgd({ nesterov: true }), 'nesterov: expected momentum > 0 with Nesterov, got 0'],
+  [() => adamw({ beta1: 1 }), 'beta1: expected a number in [0, 1), got 1'],
+  [() => adamw({ beta2: NaN }), 'beta2: expected a number in [0, 1), got NaN'],
+  [() => adamw({ eps: 0 }), 'eps: expected a number > 0, got 0'],
+  [() => adamw({ weightDecay: NaN }), 'weightDecay: expected a number ≥ 0, got NaN'],
+])('refuses bad settings: %s', (build, message) => {
+  expect(build).toThrow(ConfigError);
+  expect(build).toThrow(`optimizer ${message}. Change the option.`);
+});
+
+function states(executor: Executor): readonly string[] {
+  return executor.program.slots.filter((slot) => slot.role === 'state').map((slot) => slot.name);
+}
