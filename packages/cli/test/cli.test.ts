@@ -174,7 +174,7 @@ describe('eval and predict', () => {
   });
 });
 
-describe('plan', () => {
+describe.concurrent('plan', () => {
   it('prints bytes, work and parameters', async () => {
     const ended = await run('plan', 'vit-tiny-16', '--method', 'head', '--batch', '8', '--json');
     const plan = lastLine(ended);
@@ -217,7 +217,7 @@ describe('plan', () => {
   });
 });
 
-describe('bad input', () => {
+describe.concurrent('bad input', () => {
   const train = (...args: string[]) => run('train', ...args, ...TRAIN, '--json');
 
   it.each([
@@ -353,7 +353,7 @@ describe('bad input', () => {
   });
 });
 
-describe('help', () => {
+describe.concurrent('help', () => {
   it.each(['train', 'eval', 'predict', 'plan', 'demo'])('shows examples for %s', async (name) => {
     const ended = await run(name, '--help');
     expect(ended.code).toBe(0);

@@ -1,0 +1,265 @@
+/** The pure parts of the command: option texts, numbers for people, charts, tallies, run folders. */
+import {
+  BudgetError,
+  compile,
+  ConfigError,
+  evaluate,
+  nullExecutor,
+  plannedBytes,
+  readSafetensors,
+  referenceExecutor,
+  sgd,
+  TrainingError,
+  vit,
+  type Executor,
+  type VitConfig,
+} from '@thimble/core';
+import { CommanderError } from 'commander';
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import sharp from 'sharp';
+import { afterAll, describe, expect, it } from 'vitest';
+import { openCheckpoint, saveCheckpoint } from '../src/checkpoint.js';
+import { topClasses } from '../src/commands/predict.js';
+import { EXIT, exitCodeOf, failureRecord } from '../src/failure.js';
+import { duration, metric, milliseconds, percent } from '../src/format.js';
+import { memoryChart } from '../src/memory-chart.js';
+import { trainingTenants } from '../src/memory-map.js';
+import { byteCount, fraction, positiveNumber, wholeNumber } from '../src/options.js';
+import { predictionsPicture } from '../src/picture.js';
+import { checkFree } from '../src/run-folder.js';
+import { parameterCounts, setUp } from '../src/setup.js';
+import { element, ticks } from '../src/svg.js';
+import { Tally } from '../src/tally.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'thimble-parts-'));
+afterAll(() => {
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const TINY: VitConfig = {
+  imageSize: 8,
+  patch: 4,
+  channels: 3,
+  width: 8,
+  depth: 1,
+  heads: 2,
+  mlpRatio: 2,
+  classes: 3,
+  pooling: 'token',
+  classToken: true,
+  layerNormEps: 1e-6,
+};
+
+describe('option texts', () => {
+  it.each([
+    ['512MB', 512e6],
+    ['1.5 GiB', 1.5 * 2 ** 30],
+    ['300kb', 300e3],
+    ['2KiB', 2048],
+    ['4000', 4000],
+    ['7B', 7],
+  ])('reads the size %s', (text, bytes) => {
+    expect(byteCount(text)).toBe(bytes);
+  });
+
+  it.each(['', 'MB', '12 PB', '-1MB', '1e3MB'])('refuses the size "%s"', (text) => {
+    expect(() => byteCount(text)).toThrow('Expected a size as in 512MB');
+  });
+
+  it('checks ranges', () => {
+    expect(wholeNumber(1)('3')).toBe(3);
+    expect(() => wholeNumber(1)('0')).toThrow('Expected a whole number ≥ 1.');
+    expect(() => wholeNumber(0)('1.5')).toThrow(CommanderError);
+    expect(positiveNumber('1e-3')).toBe(0.001);
+    expect(() => positiveNumber('0')).toThrow('Expected a number > 0.');
+    expect(() => positiveNumber('NaN')).toThrow('Expected a number > 0.');
+    expect(() => fraction('1')).toThrow('Expected a number from 0 to below 1.');
+  });
+});
+
+describe('numbers for people', () => {
+  it('keeps three digits', () => {
+    expect(percent(0.93124)).toBe('93.1 %');
+    expect(percent(NaN)).toBe('–');
+    expect([950, 5_717_416, 62.4e9].map(metric)).toEqual(['950', '5.72 M', '62.4 G']);
+    expect([0.1234, 12.345, 436.2].map(milliseconds)).toEqual(['0.123 ms', '12.3 ms', '436 ms']);
+    expect([4.25, 42, 75.2].map(duration)).toEqual(['4.3 s', '42 s', '1 min 15 s']);
+  });
+
+  it('finds round ticks', () => {
+    expect(ticks(291, 6)).toEqual([0, 50, 100, 150, 200, 250]);
+    expect(ticks(0.9, 4)).toHaveLength(2);
+    expect(ticks(0, 4)).toEqual([0]);
+  });
+});
+
+describe('failures', () => {
+  it('carries the parts of an error and the exit code', () => {
+    const parts = { where: '--out x', expected: 'a', got: 'b', todo: 'Do c' };
+    const error = new ConfigError(parts);
+    expect(exitCodeOf(error)).toBe(EXIT.usage);
+    expect(exitCodeOf(new BudgetError(parts))).toBe(EXIT.failed);
+    expect(failureRecord(error, EXIT.usage)).toEqual({
+      event: 'error',
+      name: 'ConfigError',
+      message: '--out x: expected a, got b. Do c.',
+      ...parts,
+      exitCode: 2,
+    });
+  });
+});
+
+describe('run folder', () => {
+  it('takes new and empty folders only', () => {
+    const path = join(folder, 'out');
+    checkFree(path, false);
+    mkdirSync(path);
+    checkFree(path, false);
+    writeFileSync(join(path, 'notes'), '');
+    expect(() => {
+      checkFree(path, false);
+    }).toThrow('expected a new or empty folder, got 1 files');
+    checkFree(path, true);
+  });
+});
+
+describe('checkpoints', () => {
+  const path = join(folder, 'model.safetensors');
+  const model = vit(TINY, { batch: 1 });
+  const loaded = (): Promise<Executor> =>
+    referenceExecutor.load(compile({ model: (batch) => vit(TINY, { batch }), batch: 1 }));
+
+  it('come back tensor by tensor', async () => {
+    const executor = await loaded();
+    executor.write('head.bias', Float32Array.of(1, -2, 0.5));
+    await saveCheckpoint(path, executor, model, new Map([['model', 'tiny']]));
+    const checkpoint = openCheckpoint(path);
+    expect([...checkpoint.read('head.bias')]).toEqual([1, -2, 0.5]);
+    expect(checkpoint.shapes.get('pos_embed')).toEqual([1, 5, 8]);
+    checkpoint.close();
+    expect(readSafetensors(readFileSync(path)).metadata.get('model')).toBe('tiny');
+  });
+
+  it('are left alone when a value is not finite, and leave nothing else behind', async () => {
+    const before = readFileSync(path);
+    const executor = await loaded();
+    executor.write('head.bias', Float32Array.of(1, NaN, 0));
+    const saving = saveCheckpoint(path, executor, model, new Map());
+    await expect(saving).rejects.toThrow(TrainingError);
+    await expect(saving).rejects.toThrow('tensor head.bias: expected finite values, got NaN');
+    expect(readFileSync(path).equals(before)).toBe(true);
+    expect(readdirSync(folder).filter((name) => name.endsWith('.tmp'))).toEqual([]);
+  });
+
+  it('say which file and what is wrong with it', () => {
+    writeFileSync(join(folder, 'text'), 'not a checkpoint at all');
+    expect(() => openCheckpoint(join(folder, 'text'))).toThrow(join(folder, 'text'));
+    expect(() => openCheckpoint(folder)).toThrow('expected a safetensors file, got a folder');
+    expect(() => openCheckpoint(join(folder, 'none'))).toThrow('ENOENT');
+  });
+});
+
+describe('memory of a step', () => {
+  const step = { model: 'vit-micro', method: 'last-k=2', batch: 4, optimizer: 'sgd', smoothing: 0 };
+  const whole = setUp({ ...step, microBatches: 1 }, 10);
+  const passes = setUp({ ...step, microBatches: 2 }, 10);
+
+  it('gives every byte to one tensor at a time', () => {
+    for (const { program } of [whole, passes]) {
+      const { tenants, steps } = trainingTenants(program);
+      for (let now = 0; now < steps; now++) {
+        const live = tenants
+          .filter(({ first, last, bytes }) => first <= now && now <= last && bytes > 0)
+          .sort((a, b) => a.offset - b.offset);
+        live.forEach(({ offset, bytes }, index) => {
+          const end = live[index + 1]?.offset ?? program.arenaBytes;
+          expect(offset + bytes).toBeLessThanOrEqual(end);
+        });
+      }
+    }
+  });
+
+  it('names the phases', () => {
+    const names = (setup: typeof whole) => trainingTenants(setup.program).phases.map((p) => p.name);
+    expect(names(whole)).toEqual(['forward', 'backward']);
+    expect(names(passes)).toEqual(['forward', 'backward', 'apply']);
+  });
+
+  it('is drawn with a rectangle for every tensor and the planned peak', async () => {
+    const svg = memoryChart(whole.program, { title: 'a < b', threads: 2 });
+    const owners = trainingTenants(whole.program).tenants.filter(({ bytes }) => bytes > 0);
+    expect(svg.match(/<title>/g)).toHaveLength(owners.length + 1); // and the threads' scratch
+    expect(svg).toContain('a &lt; b');
+    const peak = (plannedBytes(whole.program, 2) / 1e6).toFixed(1);
+    expect(svg).toContain(`peak ${peak} MB`);
+    const { info } = await sharp(Buffer.from(svg)).raw().toBuffer({ resolveWithObject: true });
+    expect([info.width, info.height]).toEqual([1080, 640]);
+  });
+
+  it('counts what trains', () => {
+    const { parameters, trainable } = parameterCounts(whole.model);
+    const block = 12 * 128 * 128 + 13 * 128; // qkv, proj, fc1, fc2 with biases, two norms
+    expect(trainable).toBe(2 * block + 2 * 128 + 128 * 10 + 10);
+    expect(parameters).toBeGreaterThan(6 * block);
+  });
+});
+
+describe('pictures and texts', () => {
+  it('escapes what it puts into markup', () => {
+    expect(element('a', { b: '"<', c: 1.234 }, 'x')).toBe('<a b="&quot;&lt;" c="1.23">x</a>');
+  });
+
+  it('draws a grid with green and red frames', async () => {
+    const data = new Uint8Array(3 * 4 * 4).fill(200);
+    const image = { width: 4, height: 4, channels: 3, data } as const;
+    const one = { image, truth: 'ring', probability: 0.9 };
+    const predictions = [
+      { ...one, predicted: 'ring' },
+      { ...one, predicted: 'star & cross' },
+    ];
+    const png = await predictionsPicture(predictions, 2, 'Title');
+    const picture = sharp(png).removeAlpha().raw();
+    const { data: pixels, info } = await picture.toBuffer({ resolveWithObject: true });
+    const colourAt = (x: number, y: number) => [
+      ...pixels.subarray(3 * (y * info.width + x)).subarray(0, 3),
+    ];
+    expect(colourAt(20, 56)).toEqual([0x2e, 0x7d, 0x32]);
+    expect(colourAt(20 + 138 + 18, 56)).toEqual([0xc6, 0x28, 0x28]);
+    expect(colourAt(80, 120)).toEqual([200, 200, 200]);
+    const captions = pixels.subarray(3 * info.width * (54 + 138));
+    expect(captions.some((level) => level < 100)).toBe(true); // text was drawn
+  });
+
+  it('orders classes by probability', () => {
+    const [first, second] = topClasses(Float32Array.of(0, 2, 1), ['a', 'b', 'c'], 2);
+    expect([first.name, second.name]).toEqual(['b', 'c']);
+    expect(first.probability).toBeCloseTo(Math.E ** 2 / (1 + Math.E + Math.E ** 2), 6);
+  });
+});
+
+describe('tally', () => {
+  it('agrees with evaluate on accuracy and loss', async () => {
+    const program = compile({ model: (batch) => vit(TINY, { batch }), batch: 4, optimizer: sgd() });
+    const executor = await nullExecutor.load(program);
+    const logits = Float32Array.of(3, 1, 0, -200, 90, 0, 0.5, 0.4, 0.3, 1, 1, 1);
+    const labels = Int32Array.of(0, 0, 2, 0);
+    const fixed: Executor = {
+      ...executor,
+      write: () => undefined,
+      run: () => Promise.resolve(),
+      read: () => Promise.resolve(logits),
+    };
+    const expected = await evaluate(fixed, [{ images: new Float32Array(0), labels, real: 3 }]);
+    const tally = new Tally(['a', 'b', 'c']);
+    for (let row = 0; row < 3; row++) tally.add(logits.subarray(3 * row, 3 * row + 3), labels[row]);
+    expect(tally.accuracy).toBe(expected.accuracy);
+    expect(tally.loss).toBeCloseTo(expected.loss, 10);
+    expect(tally.perClass).toEqual([
+      { name: 'a', images: 2, correct: 1 },
+      { name: 'b', images: 0, correct: 0 },
+      { name: 'c', images: 1, correct: 0 },
+    ]);
+  });
+});
