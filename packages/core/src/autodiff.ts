@@ -60,7 +60,7 @@ class Adjoints {
     const sum = this.sums.get(of.id);
     this.sums.set(
       of.id,
-      sum ? this.builder.emit(add, { a: sum, b: gradient }, {}, 'sum').y : gradient,
+      sum ? this.builder.emit(add, { a: sum, b: gradient }, {}, `grad.${of.name}.sum`).y : gradient,
     );
   }
 }

@@ -41,12 +41,11 @@ export {
   entryFlops,
   entryNamed,
   hostSlots,
-  parseProgram,
   plannedBytes,
   printProgram,
-  serializeProgram,
   stepTypes,
 } from './program.js';
+export { parseProgram, serializeProgram } from './program-file.js';
 export type { Entry, Program, Slot, SlotRole, Step } from './program.js';
 export { METHODS, parseMethod, type MethodName } from './methods/index.js';
 export { bind, type BoundMethod, type Method } from './methods/method.js';

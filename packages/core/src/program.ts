@@ -14,7 +14,7 @@
  * Host names: a persistent slot by its own name (`head.weight`), an entry's inputs and outputs as
  * `<entry>.<name>` (`step.images`, `eval.logits`).
  */
-import { ExecutorError, FormatError } from './errors.js';
+import { ExecutorError } from './errors.js';
 import type { Operands, Params } from './ir/graph.js';
 import { printParams } from './ir/print.js';
 import { typeText, type TensorType } from './ir/types.js';
@@ -23,9 +23,6 @@ import { operandName } from './ops/op.js';
 
 /** Bytes to which every slot is aligned; offsets travel to the kernels in this unit. */
 export const ALIGNMENT = 64;
-
-const FORMAT_VERSION = 1;
-const MAGIC = 'thimble-program';
 
 export type SlotRole =
   | 'parameter'
@@ -200,63 +197,4 @@ export function printProgram(program: Program): string {
     });
   }
   return lines.join('\n') + '\n';
-}
-
-/** A program as bytes (UTF-8 JSON with a version); `parseProgram` reads it back. */
-export function serializeProgram(program: Program): Uint8Array {
-  return new TextEncoder().encode(
-    JSON.stringify({ format: MAGIC, version: FORMAT_VERSION, ...program }),
-  );
-}
-
-/** Reads `serializeProgram`'s bytes. Throws FormatError. */
-export function parseProgram(bytes: Uint8Array): Program {
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-  } catch (error) {
-    throw notAProgram(error instanceof Error ? error.message : 'unreadable bytes');
-  }
-  if (!isProgramFile(parsed)) throw notAProgram('JSON without the program header');
-  if (parsed.version !== FORMAT_VERSION) throw notAProgram(`version ${String(parsed.version)}`);
-  const { slots, entries, persistentBytes, arenaBytes, scratchBytes } = parsed;
-  const program = { slots, entries, persistentBytes, arenaBytes, scratchBytes };
-  checkPlaces(program);
-  return program;
-}
-
-type ProgramFile = Program & { readonly format: string; readonly version: number };
-
-function isProgramFile(value: unknown): value is ProgramFile {
-  if (typeof value !== 'object' || value === null) return false;
-  const file: Partial<Record<keyof ProgramFile, unknown>> = value;
-  return (
-    file.format === MAGIC &&
-    typeof file.version === 'number' &&
-    Array.isArray(file.slots) &&
-    Array.isArray(file.entries) &&
-    [file.persistentBytes, file.arenaBytes, file.scratchBytes].every(
-      (count) => Number.isSafeInteger(count) && Number(count) >= 0,
-    )
-  );
-}
-
-/** A program from outside must not make a kernel reach beyond the arena. */
-function checkPlaces(program: Program): void {
-  const legal = (slot: Slot) =>
-    Number.isSafeInteger(slot.offset) &&
-    slot.offset >= 0 &&
-    slot.offset % ALIGNMENT === 0 &&
-    slot.offset + slot.bytes <= program.arenaBytes;
-  const bad = program.slots.find((slot) => !legal(slot));
-  if (bad) throw notAProgram(`slot ${bad.name} outside of the arena`);
-}
-
-function notAProgram(got: string): FormatError {
-  return new FormatError({
-    where: 'program file',
-    expected: `a ${MAGIC} of version ${String(FORMAT_VERSION)}`,
-    got,
-    todo: 'Compile the program again with this version of Thimble',
-  });
 }

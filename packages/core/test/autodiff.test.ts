@@ -57,12 +57,12 @@ describe('differentiate', () => {
       grad.loss.broadcast_tokens: y f32[1,3,1] = broadcast_tokens(x: grad.loss.reshape.y) {tokens: 3, scale: 1}
       grad.loss.reshape~2: y f32[3] = reshape(x: grad.loss.broadcast_tokens.y) {shape: 3}
       grad.act.gelu_grad: dx f32[3] = gelu_grad(x: p, dy: grad.loss.reshape~2.y)
-      sum~2: y f32[3] = add(a: grad.loss.reshape~2.y, b: grad.act.gelu_grad.dx)
+      grad.p.sum: y f32[3] = add(a: grad.loss.reshape~2.y, b: grad.act.gelu_grad.dx)
       output loss = loss.y
       "
     `);
     const names = [...gradients].map(([name, id]) => [name, graph.values[id].name]);
-    expect(names).toEqual([['p', 'sum~2.y']]);
+    expect(names).toEqual([['p', 'grad.p.sum.y']]);
   });
 
   it('appends nothing when all is frozen', () => {

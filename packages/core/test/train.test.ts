@@ -1,0 +1,349 @@
+/**
+ * Training: the loop's events, its stops and its micro-batches, schedules, evaluation, and weights in and
+ * out of an executor.
+ */
+import { describe, expect, it } from 'vitest';
+import { compile, type CompileOptions } from '../src/compile.js';
+import { CheckpointError, ConfigError, TrainingError } from '../src/errors.js';
+import type { Executor } from '../src/executors/executor.js';
+import { NullExecutor } from '../src/executors/null/index.js';
+import { referenceExecutor } from '../src/executors/reference/index.js';
+import { adamw } from '../src/optim/adamw.js';
+import { sgd } from '../src/optim/sgd.js';
+import { argmax, evaluate, softmax, type Batch } from '../src/train/evaluate.js';
+import { median, train, type TrainEvent } from '../src/train/loop.js';
+import { cosine } from '../src/train/schedule.js';
+import { initialise, loadWeights, readWeights, type WeightSource } from '../src/train/weights.js';
+import { fixedBatch, modelOf, randomWeights, started, TINY, weightsOf } from './tiny-vit.js';
+
+const model = modelOf(TINY);
+const optimizer = sgd({ momentum: 0.9 });
+const constant = () => 0.05;
+
+function load(options: Partial<CompileOptions> = {}): Promise<Executor> {
+  return started(referenceExecutor, compile({ model, optimizer, batch: 3, ...options }), model(3));
+}
+
+/** `count` different batches. */
+function batches(count: number, first = 0): readonly Batch[] {
+  return Array.from({ length: count }, (_, index) => fixedBatch(TINY, 3, first + index));
+}
+
+/** Events without their times. */
+function recorder() {
+  const events: unknown[] = [];
+  return {
+    events,
+    onEvent: (event: TrainEvent) => {
+      const { event: kind, epoch, step } = event;
+      events.push(`${kind} ${String(epoch)} ${String(step)}`);
+    },
+  };
+}
+
+describe('train', () => {
+  it('lowers the loss, and reports steps, epochs and validation in order', async () => {
+    const executor = await load();
+    const { events, onEvent } = recorder();
+    const losses: number[] = [];
+    const rates: number[] = [];
+    const result = await train({
+      executor,
+      optimizer,
+      schedule: cosine({ peak: 0.1, steps: 6, warmupSteps: 2 }),
+      epochs: 3,
+      batches: () => batches(2),
+      validation: () => batches(2),
+      onEvent: (event) => {
+        onEvent(event);
+        if (event.event === 'step') rates.push(event.learningRate);
+        else losses.push(event.loss, event.validation?.loss ?? NaN);
+      },
+    });
+    expect(events).toEqual([
+      'step 1 1',
+      'step 1 2',
+      'epoch 1 2',
+      'step 2 3',
+      'step 2 4',
+      'epoch 2 4',
+      'step 3 5',
+      'step 3 6',
+      'epoch 3 6',
+    ]);
+    expect(rates).toEqual([0, 1, 2, 3, 4, 5].map(cosine({ peak: 0.1, steps: 6, warmupSteps: 2 })));
+    expect(losses[4]).toBeLessThan(losses[2]);
+    expect(losses[2]).toBeLessThan(losses[0]);
+    expect(result).toMatchObject({ steps: 6, loss: losses[4], aborted: false });
+    expect(result.validation).toEqual(await evaluate(executor, batches(2)));
+    expect(result.validation?.loss).toBe(losses[5]);
+    expect(result.msPerStep).toBeGreaterThan(0);
+  });
+
+  it('counts epochs from 0 for the batches', async () => {
+    const asked: number[] = [];
+    const schedule = constant;
+    const ask = (epoch: number) => {
+      asked.push(epoch);
+      return [];
+    };
+    const executor = await load();
+    const result = await train({ executor, optimizer, schedule, epochs: 2, batches: ask });
+    expect(asked).toEqual([0, 1]);
+    expect(result).toMatchObject({ steps: 0, loss: NaN, validation: null, msPerStep: NaN });
+  });
+
+  it('stops at a loss that is not finite and names the step', async () => {
+    const executor = await load();
+    const poisoned = batches(3);
+    poisoned[2].images[0] = NaN;
+    const { events, onEvent } = recorder();
+    const run = train({
+      executor,
+      optimizer,
+      schedule: constant,
+      epochs: 2,
+      batches: () => poisoned,
+      onEvent,
+    });
+    await expect(run).rejects.toThrow(TrainingError);
+    await expect(run).rejects.toThrow(
+      'step 3, epoch 1: expected a finite loss, got NaN. ' +
+        'Lower --lr, or clip gradients with --clip 1; the last saved checkpoint is untouched.',
+    );
+    expect(events).toEqual(['step 1 1', 'step 1 2']);
+  });
+
+  it('ends after the current step when the signal says so', async () => {
+    const controller = new AbortController();
+    const { events, onEvent } = recorder();
+    const options = { executor: await load(), optimizer, schedule: constant, epochs: 9 };
+    const result = await train({
+      ...options,
+      batches: () => batches(3),
+      validation: () => batches(1),
+      onEvent: (event) => {
+        onEvent(event);
+        if (event.step === 4) controller.abort();
+      },
+      signal: controller.signal,
+    });
+    expect(events).toEqual(['step 1 1', 'step 1 2', 'step 1 3', 'epoch 1 3', 'step 2 4']);
+    expect(result).toMatchObject({ steps: 4, aborted: true });
+    const { signal } = controller;
+    const again = await train({ ...options, batches: () => batches(3), signal });
+    expect(again).toMatchObject({ steps: 0, aborted: true });
+  });
+
+  it('carries incomplete micro-batches over to the next epoch', async () => {
+    const executor = await load({ microBatches: 2 });
+    const { events, onEvent } = recorder();
+    // Epochs of three batches: steps of (0, 1), (2, 3), (4, 5).
+    await train({
+      executor,
+      optimizer,
+      schedule: constant,
+      epochs: 2,
+      microBatches: 2,
+      batches: (epoch) => batches(3, 3 * epoch),
+      onEvent,
+    });
+    expect(events).toEqual(['step 1 1', 'epoch 1 1', 'step 2 2', 'step 2 3', 'epoch 2 3']);
+    const other = await load({ microBatches: 2 });
+    const all = { executor: other, optimizer, schedule: constant, epochs: 1, microBatches: 2 };
+    await train({ ...all, batches: () => batches(6) });
+    expect(await weightsOf(executor, model(3))).toEqual(await weightsOf(other, model(3)));
+  });
+
+  it('runs what the program was compiled for: calls of each entry', async () => {
+    const program = compile({ model, optimizer: adamw(), batch: 3, microBatches: 2 });
+    const executor = new NullExecutor(program);
+    const options = { executor, optimizer: adamw(), schedule: constant, epochs: 1 };
+    await train({ ...options, microBatches: 2, batches: () => batches(5) });
+    // Five of micro and two of apply.
+    expect(executor.counts.runs).toBe(7);
+  });
+
+  it('awaits a slow listener', async () => {
+    const order: string[] = [];
+    await train({
+      executor: await load(),
+      optimizer,
+      schedule: (step) => {
+        order.push(`schedule ${String(step)}`);
+        return 0.1;
+      },
+      epochs: 1,
+      batches: () => batches(2),
+      onEvent: async ({ event, step }) => {
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        order.push(`${event} ${String(step)}`);
+      },
+    });
+    expect(order).toEqual(['schedule 0', 'step 1', 'schedule 1', 'step 2', 'epoch 2']);
+  });
+});
+
+describe('cosine', () => {
+  it('rises linearly and falls along half a cosine', () => {
+    const rates = Array.from({ length: 8 }, (_, t) =>
+      cosine({ peak: 2, steps: 6, warmupSteps: 2, final: 0.1 })(t),
+    );
+    // f + (1 − f)·½(1 + cos πt) with t = 0, ¼, ½, ¾, 1, 1; times 2.
+    const fall = [1, (1 + Math.SQRT1_2) / 2, 0.5, (1 - Math.SQRT1_2) / 2, 0, 0];
+    const want = [1, 2, ...fall.map((height) => 2 * (0.1 + 0.9 * height))];
+    rates.forEach((rate, t) => expect(rate).toBeCloseTo(want[t], 14));
+  });
+
+  it('falls to zero without warm-up unless told otherwise', () => {
+    const schedule = cosine({ peak: 1, steps: 2 });
+    [1, 0.5, 0].forEach((rate, t) => expect(schedule(t)).toBeCloseTo(rate, 15));
+    expect(cosine({ peak: 1, steps: 1, warmupSteps: 1 })(0)).toBe(1);
+  });
+
+  it.each<readonly [{ peak: number; steps: number }, string]>([
+    [{ peak: 0, steps: 1 }, 'schedule, learning rate: expected a number > 0, got 0.'],
+    [{ peak: NaN, steps: 1 }, 'schedule, learning rate: expected a number > 0, got NaN.'],
+    [{ peak: 1, steps: 0 }, 'schedule, steps: expected at least 1, got 0.'],
+  ])('refuses %o', (options, message) => {
+    expect(() => cosine(options)).toThrow(ConfigError);
+    expect(() => cosine(options)).toThrow(`${message} Change the option.`);
+  });
+});
+
+describe('evaluate', () => {
+  it('counts the real rows of a padded batch and no others', async () => {
+    const executor = await load({ evalBatch: 3 });
+    const [first, second] = batches(2);
+    const all = await evaluate(executor, [first, second]);
+    expect(all.images).toBe(6);
+    const padded = { ...second, real: 1 };
+    padded.labels.fill(-1, 1);
+    padded.images.fill(NaN, second.images.length / 3);
+    const part = await evaluate(executor, [first, padded]);
+    const one = await evaluate(executor, [first]);
+    const alone = await evaluate(executor, [padded]);
+    expect(part.images).toBe(4);
+    expect(part.loss).toBeCloseTo((3 * one.loss + alone.loss) / 4, 14);
+    expect(part.accuracy).toBeCloseTo((3 * one.accuracy + alone.accuracy) / 4, 14);
+  });
+
+  it('takes accuracy and cross-entropy from the logits', async () => {
+    const program = compile({ model, batch: 3 });
+    const executor = new NullExecutor(program);
+    const logits = Float32Array.of(1, 2, 0, 5, 5, -1, 0, 0, 3);
+    executor.read = () => Promise.resolve(logits);
+    const images = new Float32Array(3 * 16);
+    const labels = Int32Array.of(1, 1, 2);
+    const { accuracy, loss } = await evaluate(executor, [{ images, labels, real: 3 }]);
+    // The first of two equal scores is the prediction, so row 1 counts as wrong.
+    expect(accuracy).toBeCloseTo(2 / 3, 15);
+    const want = [
+      Math.log(Math.E + Math.E ** 2 + 1) - 2,
+      Math.log(2 * Math.E ** 5 + 1 / Math.E) - 5,
+      Math.log(2 + Math.E ** 3) - 3,
+    ];
+    expect(loss).toBeCloseTo((want[0] + want[1] + want[2]) / 3, 12);
+  });
+
+  it('gives NaN for nothing', async () => {
+    expect(await evaluate(await load(), [])).toEqual({ accuracy: NaN, loss: NaN, images: 0 });
+  });
+
+  it('has a softmax that does not overflow', () => {
+    const [a, b, c] = softmax(Float64Array.of(1000, 1000, -1000));
+    expect(a).toBeCloseTo(0.5, 12);
+    expect([b, c]).toEqual([a, 0]);
+    expect(argmax(Float64Array.of(-3, 7, 7))).toBe(1);
+  });
+});
+
+describe('loadWeights', () => {
+  const weights = randomWeights(model(1), 9);
+  const shapes = new Map(
+    model(1).graph.values.map((value) => [value.name, value.type.shape] as const),
+  );
+  const source = (changes: Readonly<Record<string, readonly number[] | null>>): WeightSource => {
+    const entries = [...weights.keys()].map((name) => [name, shapes.get(name) ?? []] as const);
+    const found = new Map<string, readonly number[]>(entries);
+    for (const [name, shape] of Object.entries(changes)) {
+      if (shape) found.set(name, shape);
+      else found.delete(name);
+    }
+    return {
+      name: 'a.safetensors',
+      shapes: found,
+      read: (name) => weights.get(name) ?? new Float32Array(),
+    };
+  };
+
+  it('loads every tensor', async () => {
+    const executor = await load();
+    const report = loadWeights(executor, model(3), source({}), 1);
+    expect(report).toEqual({ loaded: weights.size, replaced: [], unused: [] });
+    for (const { name, shape, data } of await readWeights(executor, model(3))) {
+      expect(shape).toEqual(shapes.get(name));
+      expect(Float32Array.from(data), name).toEqual(weights.get(name));
+    }
+  });
+
+  it('starts a classifier of another size at zero and lists what it did not use', async () => {
+    const executor = await load();
+    const file = source({ 'head.weight': [1000, 4], 'head.bias': [1000], 'head_dist.bias': [3] });
+    expect(loadWeights(executor, model(3), file, 1)).toEqual({
+      loaded: weights.size - 2,
+      replaced: ['head.weight', 'head.bias'],
+      unused: ['head_dist.bias'],
+    });
+    expect([...(await executor.read('head.weight'))]).toEqual(new Array(12).fill(0));
+    expect(Float32Array.from(await executor.read('norm.bias'))).toEqual(weights.get('norm.bias'));
+  });
+
+  it('starts a classifier that the file lacks at zero', async () => {
+    const file = source({ 'head.weight': null, 'head.bias': null });
+    const { replaced } = loadWeights(await load(), model(3), file, 1);
+    expect(replaced).toEqual(['head.weight', 'head.bias']);
+  });
+
+  it.each([
+    [
+      { 'norm.bias': null, 'blocks.0.norm1.weight': null },
+      'a.safetensors: expected all 32 tensors of the model, got 2 missing: ' +
+        'blocks.0.norm1.weight, norm.bias. Choose the --model that the checkpoint was made for.',
+    ],
+    [
+      { pos_embed: [1, 197, 4] },
+      'a.safetensors, tensor pos_embed: expected shape [1, 5, 4], got [1, 197, 4]. ' +
+        'Choose the --model and --image-size that the checkpoint was made for.',
+    ],
+    [
+      { 'head.weight': [3, 8] },
+      'a.safetensors, tensor head.weight: expected shape [3, 4], got [3, 8]. ' +
+        'Choose the --model and --image-size that the checkpoint was made for.',
+    ],
+  ])('writes nothing when the file does not fit: %o', async (changes, message) => {
+    const executor = await load();
+    const before = await weightsOf(executor, model(3));
+    const run = () => loadWeights(executor, model(3), source(changes), 1);
+    expect(run).toThrow(CheckpointError);
+    expect(run).toThrow(message);
+    expect(await weightsOf(executor, model(3))).toEqual(before);
+  });
+
+  it('initialises by seed and name', async () => {
+    const [one, same, other] = await Promise.all([load(), load(), load()]);
+    initialise(one, model(3), 1);
+    initialise(same, model(3), 1);
+    initialise(other, model(3), 2);
+    expect(await weightsOf(one, model(3))).toEqual(await weightsOf(same, model(3)));
+    expect(await one.read('pos_embed')).not.toEqual(await other.read('pos_embed'));
+    expect([...(await one.read('norm.weight'))]).toEqual([1, 1, 1, 1]);
+  });
+});
+
+it('median', () => {
+  expect(median([3, 1, 2])).toBe(2);
+  expect(median([4, 1, 2, 3])).toBe(2.5);
+  expect(median([10, 9])).toBe(9.5);
+  expect(median([])).toBeNaN();
+});
