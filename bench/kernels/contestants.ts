@@ -1,0 +1,108 @@
+/** The executors that run the kernels, in their variants and thread counts, with their limits. */
+import {
+  hostSlots,
+  elements,
+  Random,
+  referenceExecutor,
+  wasmExecutor,
+  type Executor,
+  type HostData,
+  type Program,
+} from '@thimble/core';
+import { native, nativeVariants } from '@thimble/native';
+import { kernelProgram, type KernelCase } from './cases.js';
+import { nativePeak, wasmPeak, type PeakMeter } from './peak.js';
+
+/** One column of the table. */
+export interface KernelContestant {
+  /** `native avx512` or `wasm simd128`. */
+  readonly name: string;
+  readonly threads: number;
+  readonly peak: PeakMeter;
+  readonly load: (program: Program) => Promise<Executor>;
+}
+
+/** One thread of every variant, and `threads` threads of the fastest native one and of wasm. */
+export async function kernelContestants(threads: number): Promise<readonly KernelContestant[]> {
+  const result: KernelContestant[] = [];
+  for (const variant of nativeVariants()) {
+    const peak = await nativePeak(variant);
+    const counts = result.length === 0 && threads > 1 ? [1, threads] : [1];
+    for (const count of counts) {
+      const load = (program: Program) => native.load(program, { threads: count, variant });
+      result.push({ name: `native ${variant}`, threads: count, peak, load });
+    }
+  }
+  const detail = await wasmVariant();
+  const peak = await wasmPeak(detail.startsWith('relaxed'), threads);
+  for (const count of threads > 1 ? [1, threads] : [1]) {
+    const load = (program: Program) => wasmExecutor.load(program, { threads: count });
+    result.push({ name: `wasm ${detail}`, threads: count, peak, load });
+  }
+  return result;
+}
+
+/** Writes the case's inputs, the same for every executor. */
+export function writeInputs(executor: Executor, { inputs, name }: KernelCase): void {
+  for (const [key, { type, low = -1, high = 1 }] of Object.entries(inputs)) {
+    const values = new Float32Array(elements(type.shape));
+    executor.write(`run.${key}`, Random.of(1, name, key).fillUniform(values, low, high));
+  }
+}
+
+/** The case's outputs by the float64 reference. */
+export async function expectedOutputs(item: KernelCase): Promise<ReadonlyMap<string, HostData>> {
+  const executor = await referenceExecutor.load(kernelProgram(item, 1));
+  writeInputs(executor, item);
+  await executor.run('run');
+  const outputs = await readOutputs(executor, item);
+  await executor.dispose();
+  return outputs;
+}
+
+/**
+ * Throws Error unless every output is within 1e-4 of the expected one, relative to the element or to the
+ * root mean square of the tensor, whichever is larger.
+ */
+export async function checkOutputs(
+  executor: Executor,
+  item: KernelCase,
+  expected: ReadonlyMap<string, HostData>,
+): Promise<void> {
+  for (const [name, got] of await readOutputs(executor, item)) {
+    const want = expected.get(name) ?? [];
+    let squares = 0;
+    for (const value of want) squares += value * value;
+    const scale = Math.sqrt(squares / want.length);
+    const bad = got.findIndex((value, i) => {
+      return !(Math.abs(value - want[i]) <= 1e-4 * Math.max(scale, Math.abs(want[i])));
+    });
+    if (bad < 0) continue;
+    throw new Error(
+      `${item.name} on ${executor.name} ${executor.detail}, output ${name}, element ${bad}: ` +
+        `expected ${want[bad]} within 1e-4, got ${got[bad]}`,
+    );
+  }
+}
+
+async function readOutputs(executor: Executor, item: KernelCase): Promise<Map<string, HostData>> {
+  const outputs = new Map<string, HostData>();
+  for (const name of hostSlots(executor.program).keys()) {
+    const key = name.replace(/^run\./, '');
+    if (!Object.hasOwn(item.inputs, key)) outputs.set(key, await executor.read(name));
+  }
+  return outputs;
+}
+
+/** Which WebAssembly module runs here: it is known once a program is loaded. */
+async function wasmVariant(): Promise<string> {
+  const executor = await wasmExecutor.load({
+    slots: [],
+    entries: [],
+    persistentBytes: 0,
+    arenaBytes: 0,
+    scratchBytes: 0,
+  });
+  await executor.dispose();
+  return executor.detail;
+}
