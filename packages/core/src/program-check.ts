@@ -1,6 +1,7 @@
 /**
- * Is this a program that executors can run without reaching beyond its memory? For programs from outside:
- * kernels trust every offset and extent, so all of them are recomputed from the types and compared.
+ * Is this a program that executors can run without reaching beyond its memory? For programs from
+ * outside: kernels trust every offset and extent, so all of them are recomputed from the types and
+ * compared.
  */
 import type { Operands } from './ir/graph.js';
 import { bytesOf, sameType, typeText, type TensorType } from './ir/types.js';

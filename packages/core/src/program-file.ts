@@ -15,7 +15,9 @@ export function serializeProgram(program: Program): Uint8Array {
   );
 }
 
-/** Reads `serializeProgram`'s bytes. Throws FormatError, also for a program that is unsafe to run. */
+/**
+ * Reads `serializeProgram`'s bytes. Throws FormatError, also for a program that is unsafe to run.
+ */
 export function parseProgram(bytes: Uint8Array): Program {
   let parsed: unknown;
   try {

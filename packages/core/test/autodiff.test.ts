@@ -1,6 +1,6 @@
 /**
- * Automatic differentiation of whole graphs: against central differences in float64, what frozen tensors
- * cost, and the errors. Each op's own gradient is tested in ops-gradient.test.ts.
+ * Automatic differentiation of whole graphs: against central differences in float64, what frozen
+ * tensors cost, and the errors. Each op's own gradient is tested in ops-gradient.test.ts.
  */
 import { describe, expect, it } from 'vitest';
 import { differentiate } from '../src/autodiff.js';

@@ -1,6 +1,7 @@
 /**
- * The compiler as a whole: printed graphs and programs of the smallest ViT, micro-batches against one
- * large batch, clipping and label smoothing against their definitions, the memory report and the errors.
+ * The compiler as a whole: printed graphs and programs of the smallest ViT, micro-batches against
+ * one large batch, clipping and label smoothing against their definitions, the memory report and
+ * the errors.
  */
 import { describe, expect, it } from 'vitest';
 import { compile, compileGraphs, type CompileOptions } from '../src/compile.js';

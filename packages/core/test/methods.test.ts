@@ -1,7 +1,7 @@
 /**
- * The contract of a training method. To be listed in METHODS is to be tested: frozen tensors keep their
- * bits, trainable ones move, the plan is no larger than that of full training, the saved bytes are the
- * closed form of the method's header, the loss falls, and the text reads back.
+ * The contract of a training method. To be listed in METHODS is to be tested: frozen tensors keep
+ * their bits, trainable ones move, the plan is no larger than that of full training, the saved
+ * bytes are the closed form of the method's header, the loss falls, and the text reads back.
  *
  * Legend of the closed forms: see tiny-vit.ts; 4 bytes per element.
  */

@@ -1,6 +1,7 @@
 /**
- * The optimisers: updates by hand in float64, state, the scalars that the host computes, weight decay by
- * scope, and the errors. Agreement with PyTorch over whole models is in vit-golden.test.ts.
+ * The optimisers: updates by hand in float64, state, the scalars that the host computes, weight
+ * decay by scope, and the errors. Agreement with PyTorch over whole models is in
+ * vit-golden.test.ts.
  */
 import { describe, expect, it } from 'vitest';
 import { ConfigError } from '../src/errors.js';
@@ -26,7 +27,10 @@ const GRADIENTS = [
 ];
 const RATES = [0.1, 0.05, 0.2];
 
-/** An executor for one parameter `p` (that decays) and one `b` (that does not), with gradient inputs. */
+/**
+ * An executor for one parameter `p` (that decays) and one `b` (that does not), with gradient
+ * inputs.
+ */
 async function load(optimizer: Optimizer): Promise<Executor> {
   const builder = new GraphBuilder();
   const inputs = optimizer.inputs(builder);

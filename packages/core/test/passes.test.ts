@@ -1,6 +1,6 @@
 /**
- * The passes fold, fuse and prune: the whole graph before and after in text, the cases in which they
- * must leave a graph alone, and the numbers on the reference executor.
+ * The passes fold, fuse and prune: the whole graph before and after in text, the cases in which
+ * they must leave a graph alone, and the numbers on the reference executor.
  */
 import { describe, expect, it } from 'vitest';
 import { differentiate } from '../src/autodiff.js';

@@ -1,6 +1,6 @@
 /**
- * The planner: properties of every plan on random graphs, placement against the lower bound and brute
- * force, the order of updates, and the exact bytes of gradients with and without clipping.
+ * The planner: properties of every plan on random graphs, placement against the lower bound and
+ * brute force, the order of updates, and the exact bytes of gradients with and without clipping.
  */
 import { describe, expect, it } from 'vitest';
 import { compile } from '../src/compile.js';
@@ -245,8 +245,8 @@ describe('plans executed', () => {
 });
 
 /**
- * A random graph over [6, 4] tensors: elementwise ops that may run in place, views, reductions with a
- * workspace, updates of parameters and states that come last in the list.
+ * A random graph over [6, 4] tensors: elementwise ops that may run in place, views, reductions with
+ * a workspace, updates of parameters and states that come last in the list.
  */
 function randomGraph(seed: number): Graph {
   const random = Random.of(seed, 'graph');

@@ -1,5 +1,6 @@
 /**
- * Programs as data: bytes out and in, refusal of damaged ones, the words that kernels read, host names.
+ * Programs as data: bytes out and in, refusal of damaged ones, the words that kernels read, host
+ * names.
  */
 import { describe, expect, it } from 'vitest';
 import { compile } from '../src/compile.js';

@@ -59,7 +59,9 @@ export function fixedBatch(config: VitConfig, batch: number, seed = 3): Batch {
   };
 }
 
-/** Every parameter by name, normal with standard deviation 0.3 about 0, or about 1 for norm weights. */
+/**
+ * Every parameter by name, normal with standard deviation 0.3 about 0, or about 1 for norm weights.
+ */
 export function randomWeights(model: ModelGraph, seed = 5): ReadonlyMap<string, Float32Array> {
   const weights = new Map<string, Float32Array>();
   for (const { name, type, source } of parameters(model.graph)) {

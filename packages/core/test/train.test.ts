@@ -1,6 +1,6 @@
 /**
- * Training: the loop's events, its stops and its micro-batches, schedules, evaluation, and weights in and
- * out of an executor.
+ * Training: the loop's events, its stops and its micro-batches, schedules, evaluation, and weights
+ * in and out of an executor.
  */
 import { describe, expect, it } from 'vitest';
 import { compile, type CompileOptions } from '../src/compile.js';

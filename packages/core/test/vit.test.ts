@@ -1,6 +1,6 @@
 /**
- * The vision transformer: names, order and number of parameters as timm has them, starting values, and
- * configurations that cannot be built. Its numbers are tested in vit-golden.test.ts.
+ * The vision transformer: names, order and number of parameters as timm has them, starting values,
+ * and configurations that cannot be built. Its numbers are tested in vit-golden.test.ts.
  */
 import { describe, expect, it } from 'vitest';
 import { ConfigError, UnknownNameError } from '../src/errors.js';

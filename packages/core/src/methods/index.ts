@@ -1,5 +1,6 @@
 /**
- * The training methods. To be listed is to be tested: every method here goes through the contract tests.
+ * The training methods. To be listed is to be tested: every method here goes through the contract
+ * tests.
  */
 import { lookUp } from '../names.js';
 import { biasOnly } from './bias-only.js';
@@ -18,8 +19,8 @@ export const METHODS = {
 export type MethodName = keyof typeof METHODS;
 
 /**
- * Reads `name` or `name=option` (`last-k=4`). Throws UnknownNameError with the nearest name, or ConfigError
- * for a bad option.
+ * Reads `name` or `name=option` (`last-k=4`). Throws UnknownNameError with the nearest name, or
+ * ConfigError for a bad option.
  */
 export function parseMethod(text: string): BoundMethod {
   const at = text.indexOf('=');

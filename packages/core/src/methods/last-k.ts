@@ -1,9 +1,10 @@
 /**
- * last-k: the last K blocks, the final norm and the classifier train; what is below them runs forward only
- * and saves nothing.
+ * last-k: the last K blocks, the final norm and the classifier train; what is below them runs
+ * forward only and saves nothing.
  *
- * Closed form: K·BN((8 + 2R)D + H + 4) + B(2D + 2), that is full training's with K blocks for L and without
- * the patches. Neutral point: none, since the embedding below block 0 stays frozen even at K = depth.
+ * Closed form: K·BN((8 + 2R)D + H + 4) + B(2D + 2), that is full training's with K blocks for L and
+ * without the patches. Neutral point: none, since the embedding below block 0 stays frozen even at
+ * K = depth.
  */
 import { ConfigError } from '../errors.js';
 import { trainOnly, type Method } from './method.js';

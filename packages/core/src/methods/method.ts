@@ -5,12 +5,13 @@
  *   backward  train graph → train graph      form of saved tensors, form of the gradients
  *   neutral   the configuration at which the method must equal plain training, or null
  *
- * Each method's header states the elements that it saves for the backward pass, 4 bytes each, as a closed
- * form that the contract test checks. Legend: B batch, N tokens, M patches of P values, D width, H heads,
- * R MLP ratio, L depth, C classes. The logits are outputs of the step and count as such.
+ * Each method's header states the elements that it saves for the backward pass, 4 bytes each, as a
+ * closed form that the contract test checks. Legend: B batch, N tokens, M patches of P values, D
+ * width, H heads, R MLP ratio, L depth, C classes. The logits are outputs of the step and count as
+ * such.
  *
- * Work outside of the step (scores, ranks, decompositions) is a host function or a program of its own that
- * returns the configuration; it never hides in the training loop.
+ * Work outside of the step (scores, ranks, decompositions) is a host function or a program of its
+ * own that returns the configuration; it never hides in the training loop.
  */
 import { isParameter, type ModelGraph, type TrainGraph, type Value } from '../ir/graph.js';
 import { mapLeaves } from '../ir/rewrite.js';

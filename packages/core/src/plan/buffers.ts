@@ -1,10 +1,10 @@
 /**
  * buffers: which values share memory, and when each piece of memory is live.
  *
- * A *buffer* is the memory of one or more values: a view shares its operand's buffer; an update's output is
- * its operand's buffer; an elementwise output may take over the buffer of an operand that dies there.
- * Invariant: at any step, two values whose lives overlap are in one buffer only if one is a view or the new
- * value of the other.
+ * A *buffer* is the memory of one or more values: a view shares its operand's buffer; an update's
+ * output is its operand's buffer; an elementwise output may take over the buffer of an operand that
+ * dies there. Invariant: at any step, two values whose lives overlap are in one buffer only if one
+ * is a view or the new value of the other.
  */
 import { ancestors, type Graph, type Node, type Operands } from '../ir/graph.js';
 import type { Value, ValueId } from '../ir/graph.js';

@@ -1,11 +1,12 @@
 /**
  * schedule: the order in which the nodes of a graph run.
  *
- * The given order is kept, except that every update runs as early as it may: when its gradient exists and
- * every other reader of the old value has run. So a gradient dies right after it is born, and the peak holds
- * one of them instead of all.
+ * The given order is kept, except that every update runs as early as it may: when its gradient
+ * exists and every other reader of the old value has run. So a gradient dies right after it is
+ * born, and the peak holds one of them instead of all.
  *
- * Invariant: the result is a topological order in which nothing reads a value after its memory was updated.
+ * Invariant: the result is a topological order in which nothing reads a value after its memory was
+ * updated.
  */
 import { consumers, producers, type Graph, type Node, type ValueId } from '../ir/graph.js';
 import { opNamed } from '../ops/index.js';
