@@ -1,6 +1,6 @@
 /**
- * Checkpoints on disk: safetensors files read and written one tensor at a time, so that a model is never
- * held a second time in memory.
+ * Checkpoints on disk: safetensors files read and written one tensor at a time, so that a model
+ * is never held a second time in memory.
  */
 import {
   FormatError,
@@ -44,8 +44,8 @@ export function openCheckpoint(path: string): OpenCheckpoint {
 }
 
 /**
- * Writes every parameter of the model. Throws TrainingError, and leaves the file at `path` as it was, when
- * a value is not finite.
+ * Writes every parameter of the model. Throws TrainingError, and leaves the file at `path` as it
+ * was, when a value is not finite.
  */
 export async function saveCheckpoint(
   path: string,

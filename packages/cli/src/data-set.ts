@@ -1,4 +1,6 @@
-/** Which images train and which validate: a ready split, an explicit folder, or a share held out. */
+/**
+ * Which images train and which validate: a ready split, an explicit folder, or a share held out.
+ */
 import { stratifiedSplit } from '@thimble/core';
 import { findSplit, scanFolder, scanFolderAs, type ImageFile } from './data/folder.js';
 
@@ -21,7 +23,10 @@ export interface DataSet {
   readonly ignored: number;
 }
 
-/** Scans the folders. Throws DataError for empty ones, one class only, or classes unknown to training. */
+/**
+ * Scans the folders. Throws DataError for empty ones, one class only, or classes unknown to
+ * training.
+ */
 export async function readDataSet(options: DataSetOptions): Promise<DataSet> {
   const { folder, validation, share, seed } = options;
   const split = validation === undefined ? await findSplit(folder) : null;

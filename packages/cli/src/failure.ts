@@ -1,7 +1,7 @@
 /**
  * How a command ends: exit codes, and what an error says to people and to programs.
  *
- *   0  done      1  failed      2  the command line cannot be carried out as written      130  Ctrl-C
+ *   0  done      1  failed      2  cannot be carried out as written      130  Ctrl-C
  */
 import { ConfigError, ThimbleError, UnknownNameError } from '@thimble/core';
 import { CommanderError } from 'commander';

@@ -1,6 +1,7 @@
 /**
- * A picture of the memory over a training step: x is the step of the program, y the address in the arena.
- * Every tensor is a rectangle, as wide as it lives and as high as it is large; hovering names it.
+ * A picture of the memory over a training step: x is the step of the program, y the address in
+ * the arena. Every tensor is a rectangle, as wide as it lives and as high as it is large;
+ * hovering names it.
  */
 import { megabytes, plannedBytes, type Program, type SlotRole } from '@thimble/core';
 import { trainingTenants, type MemoryMap, type Tenant } from './memory-map.js';
@@ -141,8 +142,8 @@ interface Band {
 }
 
 /**
- * One area behind each run of neighbouring tensors that are always there and of one group: hundreds of
- * thin rectangles alone would let the paper shine through.
+ * One area behind each run of neighbouring tensors that are always there and of one group:
+ * hundreds of thin rectangles alone would let the paper shine through.
  */
 function bands(map: MemoryMap, { x, y }: Scales): readonly Band[] {
   const runs: { group: Group; begin: number; end: number }[] = [];

@@ -1,9 +1,9 @@
 /**
  * The memory map of a training step: which tensor occupies which bytes between which steps.
  *
- * Terms. A *tenant* is a tensor that owns memory, with its place (bytes from the start of the arena) and
- * its stay (steps, inclusive). The entries of training follow each other on one axis of steps: `step`, or
- * `micro` and then `apply`. No two tenants share a byte at the same step.
+ * Terms. A *tenant* is a tensor that owns memory, with its place (bytes from the start of the
+ * arena) and its stay (steps, inclusive). The entries of training follow each other on one axis
+ * of steps: `step`, or `micro` and then `apply`. No two tenants share a byte at the same step.
  */
 import { residents, type Program, type SlotRole } from '@thimble/core';
 

@@ -1,6 +1,7 @@
 /**
- * What a command says, in one of two forms: lines for people, or with --json one JSON object per line on
- * stdout and nothing else there. Notes (an absent addon, a replaced classifier) go to stderr in both.
+ * What a command says, in one of two forms: lines for people, or with --json one JSON object per
+ * line on stdout and nothing else there. Notes (an absent addon, a replaced classifier) go to
+ * stderr in both.
  */
 import { Bar } from './progress.js';
 

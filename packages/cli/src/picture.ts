@@ -1,8 +1,9 @@
 /**
- * A picture of a few predictions: a grid of enlarged images, framed green where the model is right and red
- * where it is not, with the prediction and, where it differs, the truth underneath.
+ * A picture of a few predictions: a grid of enlarged images, framed green where the model is
+ * right and red where it is not, with the prediction and, where it differs, the truth underneath.
  *
- * Text is drawn with the DejaVu font that comes as a package: machines without fonts draw it as well.
+ * Text is drawn with the DejaVu font that comes as a package: machines without fonts draw it as
+ * well.
  */
 import { cropped, type RawImage } from '@thimble/core';
 import { existsSync } from 'node:fs';
@@ -112,7 +113,9 @@ function textImage(text: string, colour: string, size: number, bold: boolean): P
     .toBuffer();
 }
 
-/** Where the system has no fontconfig, its library complains on stderr unless it is given a file. */
+/**
+ * Where the system has no fontconfig, its library complains on stderr unless it is given a file.
+ */
 function useOwnFonts(): void {
   if (process.env['FONTCONFIG_FILE'] !== undefined || existsSync('/etc/fonts/fonts.conf')) return;
   process.env['FONTCONFIG_FILE'] = fileURLToPath(new URL('../assets/fonts.conf', import.meta.url));

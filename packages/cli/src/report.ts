@@ -32,7 +32,8 @@ function doneLines(summary: RunSummary, interrupted: boolean): readonly string[]
     '',
     head,
     `${milliseconds(msPerStep ?? NaN)} per step, ${duration(summary.seconds)} in all; memory: ` +
-      `${megabytes(summary.plannedBytes)} planned, ${megabytes(summary.rssPeakBytes)} process at most`,
+      `${megabytes(summary.plannedBytes)} planned, ` +
+      `${megabytes(summary.rssPeakBytes)} process at most`,
     `Saved in ${summary.run}; try: thimble predict ${summary.run} IMAGE`,
   ];
 }

@@ -1,12 +1,13 @@
 /**
  * The run folder: what training leaves behind, and what `eval` and `predict` read.
  *
- *   run.json            configuration, classes, preprocessing, versions, one record per finished epoch
+ *   run.json            configuration, classes, preprocessing, versions, a record of each epoch
  *   model.safetensors   weights after the last good epoch
  *   best.safetensors    weights of the epoch with the highest validation accuracy
  *   labels.txt          names of the classes, one per line, in the order of the model's outputs
  *
- * Every file is replaced as a whole. A folder that holds a run is never overwritten unless asked for.
+ * Every file is replaced as a whole. A folder that holds a run is never overwritten unless asked
+ * for.
  */
 import { ConfigError, FormatError, type Preprocess, type VitConfig } from '@thimble/core';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -62,7 +63,10 @@ export interface RunRecord {
   readonly history: readonly EpochRecord[];
 }
 
-/** The first of `runs/<name>-1`, `runs/<name>-2`, … that does not exist; name from the data's folder. */
+/**
+ * The first of `runs/<name>-1`, `runs/<name>-2`, … that does not exist; name from the data's
+ * folder.
+ */
 export function defaultRunFolder(dataFolder: string): string {
   const full = resolve(dataFolder);
   const own = basename(full);
@@ -126,7 +130,9 @@ export function readRunRecord(path: string): RunRecord {
   return parsed;
 }
 
-/** The checkpoint of a run: the last one, or the best. Throws FormatError when there is none yet. */
+/**
+ * The checkpoint of a run: the last one, or the best. Throws FormatError when there is none yet.
+ */
 export function checkpointPath(path: string, best: boolean): string {
   const file = join(path, best ? RUN_FILES.best : RUN_FILES.model);
   if (existsSync(file)) return file;

@@ -1,6 +1,6 @@
 /**
- * From options to a compiled program: what `train`, `plan` and `demo` share, so that the memory that
- * `plan` shows is what `train` allocates.
+ * From options to a compiled program: what `train`, `plan` and `demo` share, so that the memory
+ * that `plan` shows is what `train` allocates.
  */
 import {
   compile,
@@ -55,7 +55,10 @@ export interface Setup {
 /** Momentum of SGD when none is asked for. */
 const DEFAULT_MOMENTUM = 0.9;
 
-/** Compiles the program of the options. Throws ConfigError or UnknownNameError for impossible ones. */
+/**
+ * Compiles the program of the options. Throws ConfigError or UnknownNameError for impossible
+ * ones.
+ */
 export function setUp(options: StepOptions, classes: number): Setup {
   const { model: modelName, batch, microBatches, smoothing, clip } = options;
   const config = configOf(modelName, options.imageSize, classes);

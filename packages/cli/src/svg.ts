@@ -19,7 +19,10 @@ export function escapeText(text: string): string {
     .replaceAll('"', '&quot;');
 }
 
-/** Round numbers from 0 to `largest`, about `count` of them: steps of 1, 2 or 5 times a power of ten. */
+/**
+ * Round numbers from 0 to `largest`, about `count` of them: steps of 1, 2 or 5 times a power of
+ * ten.
+ */
 export function ticks(largest: number, count: number): readonly number[] {
   if (!(largest > 0)) return [0];
   const rough = largest / count;

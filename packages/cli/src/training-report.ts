@@ -93,11 +93,12 @@ function startLines(fields: StartFields): readonly string[] {
   const { parameters, trainable, classes, threads } = fields;
   const share = trainable === parameters ? 'all' : metric(trainable);
   return [
-    `Model      ${fields.model}, ${metric(parameters)} parameters, ${share} of them training (${fields.method})`,
-    `Images     ${String(fields.trainImages)} for training, ${String(fields.validationImages)} for ` +
-      `validation, ${String(classes.length)} classes`,
-    `Updates    ${String(fields.steps)} of ${counted(fields.batch, 'image')}, ${fields.optimizer}, ` +
-      `learning rate ${String(fields.learningRate)}`,
+    `Model      ${fields.model}, ${metric(parameters)} parameters, ${share} of them training ` +
+      `(${fields.method})`,
+    `Images     ${String(fields.trainImages)} for training, ` +
+      `${String(fields.validationImages)} for validation, ${String(classes.length)} classes`,
+    `Updates    ${String(fields.steps)} of ${counted(fields.batch, 'image')}, ` +
+      `${fields.optimizer}, learning rate ${String(fields.learningRate)}`,
     `Memory     ${megabytes(fields.plannedBytes)} planned for model, optimiser and training step`,
     `Executor   ${fields.executor} (${fields.executorDetail}), ${counted(threads, 'thread')}`,
     `Run        ${fields.run}`,

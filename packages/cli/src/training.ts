@@ -1,69 +1,29 @@
 /**
  * One training run from compiled program to saved model: what `train` and `demo` share.
  *
- * Order: everything that can be refused is refused before the run folder is made; the folder proves that
- * it can be written to before the first step; every good epoch is saved whole.
+ * Order: everything that can be refused is refused before the run folder is made; the folder
+ * proves that it can be written to before the first step; every good epoch is saved whole.
  */
 import {
   cosine,
-  DataError,
-  TrainingError,
   initialise,
   loadWeights,
   plannedBytes,
   train,
   trainingBatchCount,
-  type Augment,
-  type EpochEvent,
   type Executor,
-  type ExecutorKind,
   type LoadReport,
-  type Preprocess,
   type TrainResult,
 } from '@thimble/core';
-import { join } from 'node:path';
-import { openCheckpoint, saveCheckpoint } from './checkpoint.js';
-import { Loader, type LoaderOptions, type SkippedImage } from './data/loader.js';
-import type { SourceDescription } from './data/source.js';
-import { replaceWithCopy } from './files.js';
+import { openCheckpoint } from './checkpoint.js';
+import { Loader, type SkippedImage } from './data/loader.js';
 import { onInterrupt } from './interrupt.js';
 import type { Output } from './output.js';
-import {
-  createRunFolder,
-  RUN_FILES,
-  writeRunRecord,
-  type EpochRecord,
-  type RunRecord,
-} from './run-folder.js';
-import { parameterCounts, type Setup } from './setup.js';
+import { Recorder } from './recorder.js';
+import { createRunFolder } from './run-folder.js';
+import type { RunPlan } from './run-plan.js';
+import { parameterCounts } from './setup.js';
 import { TrainingReport } from './training-report.js';
-
-/** All that a run needs to know. */
-export interface RunPlan {
-  readonly setup: Setup;
-  readonly classes: readonly string[];
-  readonly preprocess: Preprocess;
-  readonly augment: Augment;
-  readonly augmentName: string;
-  readonly train: SourceDescription;
-  readonly validation: SourceDescription;
-  readonly data: RunRecord['data'];
-  readonly epochs: number;
-  readonly learningRate: number;
-  /** Epochs; below 1 a share of the run. */
-  readonly warmup: number;
-  readonly smoothing: number;
-  readonly clip: number | null;
-  readonly seed: number;
-  readonly init: string | null;
-  readonly strict: boolean;
-  readonly loading: LoaderOptions;
-  readonly kind: ExecutorKind;
-  readonly threads: number;
-  readonly folder: string;
-  /** Called with the trained weights still loaded, before the executor goes. */
-  readonly afterwards?: (executor: Executor) => Promise<void>;
-}
 
 export interface RunOutcome {
   readonly interrupted: boolean;
@@ -171,7 +131,7 @@ function openLoader(plan: RunPlan, purpose: 'train' | 'evaluate'): Loader {
   const source = purpose === 'train' ? plan.train : plan.validation;
   const batch = plan.setup.pass;
   const settings = { source, purpose, batch, seed, preprocess, augment, strict };
-  // A thread costs 30 MB; validation does without one of its own, since this one only waits meanwhile.
+  // A thread costs 30 MB; validation does without one, since this one only waits meanwhile.
   return new Loader(settings, purpose === 'train' ? loading : { workers: 0 });
 }
 
@@ -191,10 +151,11 @@ function fillWeights(plan: RunPlan, executor: Executor): LoadReport | null {
 
 function sayLoaded(report: LoadReport | null, plan: RunPlan, output: Output): void {
   if (!report) return;
+  const classes = String(plan.classes.length);
   const replaced =
     report.replaced.length === 0
       ? ''
-      : `; ${report.replaced.join(' and ')} start at zero for ${String(plan.classes.length)} classes`;
+      : `; ${report.replaced.join(' and ')} start at zero for ${classes} classes`;
   const unused = report.unused.length === 0 ? '' : `; unused: ${report.unused.join(', ')}`;
   output.line(`Loaded ${String(report.loaded)} tensors of ${plan.init ?? ''}${replaced}${unused}`);
 }
@@ -248,113 +209,5 @@ function summarise(
     seconds,
     skipped,
     run: plan.folder,
-  };
-}
-
-/** Keeps the run folder up to date: weights, best weights, record. */
-class Recorder {
-  record: RunRecord;
-  best: EpochRecord | null = null;
-  /** Updates of one epoch, on average: micro-batches left over at its end count in the next. */
-  readonly stepsPerEpoch: number;
-  readonly totalSteps: number;
-  private readonly plan: RunPlan;
-  private readonly executor: Executor;
-
-  constructor(plan: RunPlan, executor: Executor, passesPerEpoch: number) {
-    const { microBatches } = plan.setup;
-    this.plan = plan;
-    this.executor = executor;
-    this.stepsPerEpoch = passesPerEpoch / microBatches;
-    this.totalSteps = Math.floor((passesPerEpoch * plan.epochs) / microBatches);
-    const share = plan.warmup < 1 ? plan.warmup : plan.warmup / plan.epochs;
-    const warmupSteps = Math.min(this.totalSteps, Math.round(share * this.totalSteps));
-    this.record = initialRecord(plan, executor, warmupSteps);
-  }
-
-  /** Saves a finished epoch. Throws DataError when no validation image could be read. */
-  async epoch(event: EpochEvent, validation: Loader): Promise<void> {
-    const { epoch, step, loss: trainLoss, seconds } = event;
-    const evaluation = event.validation;
-    if (!evaluation || evaluation.images === 0) {
-      throw new DataError({
-        where: 'validation set',
-        expected: 'at least one readable image',
-        got: `${String(validation.skipped.length)} unreadable ones`,
-        todo: 'Check that the files are images',
-      });
-    }
-    const { accuracy, loss } = evaluation;
-    if (!Number.isFinite(loss)) throw diverged(epoch, step, loss);
-    const record = { epoch, step, trainLoss, accuracy, loss, seconds };
-    await this.save();
-    if (this.best === null || accuracy > this.best.accuracy) {
-      this.best = record;
-      replaceWithCopy(this.path(RUN_FILES.model), this.path(RUN_FILES.best));
-    }
-    this.record = { ...this.record, history: [...this.record.history, record] };
-    await writeRunRecord(this.plan.folder, this.record);
-  }
-
-  async finish(status: 'done' | 'interrupted'): Promise<void> {
-    if (status === 'interrupted') await this.save();
-    this.record = { ...this.record, status };
-    await writeRunRecord(this.plan.folder, this.record);
-  }
-
-  /** Marks the run as failed; the reason of the failure is more useful than a second one here. */
-  async fail(): Promise<void> {
-    this.record = { ...this.record, status: 'failed' };
-    await writeRunRecord(this.plan.folder, this.record).catch(() => undefined);
-  }
-
-  private save(): Promise<void> {
-    const { setup, classes } = this.plan;
-    const metadata = new Map([
-      ['format', 'pt'],
-      ['model', setup.modelName],
-      ['classes', JSON.stringify(classes)],
-    ]);
-    return saveCheckpoint(this.path(RUN_FILES.model), this.executor, setup.model, metadata);
-  }
-
-  private path(file: string): string {
-    return join(this.plan.folder, file);
-  }
-}
-
-/** The step before was the one that broke the weights: its own loss was still finite. */
-function diverged(epoch: number, step: number, loss: number): TrainingError {
-  return new TrainingError({
-    where: `validation after step ${String(step)}, epoch ${String(epoch)}`,
-    expected: 'a finite loss',
-    got: String(loss),
-    todo: 'Lower --lr, or clip gradients with --clip 1; the last saved checkpoint is untouched',
-  });
-}
-
-function initialRecord(plan: RunPlan, executor: Executor, warmupSteps: number): RunRecord {
-  const { setup, classes, preprocess, learningRate, smoothing, clip, epochs, seed, init } = plan;
-  const { modelName, config, method, optimizer, pass, microBatches } = setup;
-  return {
-    model: { name: modelName, config },
-    method: method.text,
-    classes,
-    preprocess,
-    augment: plan.augmentName,
-    optimizer: { name: optimizer.name, settings: optimizer.settings },
-    learningRate,
-    warmupSteps,
-    smoothing,
-    clip,
-    batch: pass * microBatches,
-    microBatches,
-    epochs,
-    seed,
-    init,
-    data: plan.data,
-    executor: { name: executor.name, detail: executor.detail, threads: executor.threads },
-    status: 'running',
-    history: [],
   };
 }

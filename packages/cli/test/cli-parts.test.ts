@@ -1,4 +1,6 @@
-/** The pure parts of the command: option texts, numbers for people, charts, tallies, run folders. */
+/**
+ * The pure parts of the command: option texts, numbers for people, charts, tallies, run folders.
+ */
 import {
   BudgetError,
   compile,

@@ -1,8 +1,8 @@
 /**
  * thimble demo: trains vit-micro on pictures that the project draws itself; nothing is downloaded.
  *
- * The recipe is fixed so that the result can be compared between machines: images, order and weights follow
- * from the seed alone.
+ * The recipe is fixed so that the result can be compared between machines: images, order and
+ * weights follow from the seed alone.
  */
 import {
   augmentNamed,
@@ -37,7 +37,8 @@ import {
   type ExecutorOptions,
 } from '../shared-options.js';
 import { tableText } from '../table.js';
-import { runTraining, type RunPlan, type RunSummary } from '../training.js';
+import type { RunPlan } from '../run-plan.js';
+import { runTraining, type RunSummary } from '../training.js';
 
 interface DemoOptions extends CommonOptions, ExecutorOptions {
   readonly epochs: number;

@@ -26,7 +26,8 @@ import {
   type ExecutorOptions,
 } from '../shared-options.js';
 import { sayDone, saySkipped } from '../report.js';
-import { runTraining, type RunPlan } from '../training.js';
+import type { RunPlan } from '../run-plan.js';
+import { runTraining } from '../training.js';
 
 interface TrainOptions extends CommonOptions, ExecutorOptions, StepOptions {
   readonly epochs: number;
@@ -45,8 +46,9 @@ interface TrainOptions extends CommonOptions, ExecutorOptions, StepOptions {
 }
 
 const HELP = `
-DIR has one sub-folder of JPEG, PNG or WebP images per class. Where it has train/ and val/ (or test/)
-with class folders inside, these are used; otherwise --val-fraction of each class is held out.
+DIR has one sub-folder of JPEG, PNG or WebP images per class. Where it has train/ and val/ (or
+test/) with class folders inside, these are used; otherwise --val-fraction of each class is held
+out.
 
 Examples:
   thimble train photos                                     a model from scratch in runs/photos-1

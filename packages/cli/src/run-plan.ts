@@ -1,0 +1,33 @@
+/** A training run before it starts: everything decided, nothing loaded. */
+import type { Augment, Executor, ExecutorKind, Preprocess } from '@thimble/core';
+import type { LoaderOptions } from './data/loader.js';
+import type { SourceDescription } from './data/source.js';
+import type { RunRecord } from './run-folder.js';
+import type { Setup } from './setup.js';
+
+/** All that a run needs to know. */
+export interface RunPlan {
+  readonly setup: Setup;
+  readonly classes: readonly string[];
+  readonly preprocess: Preprocess;
+  readonly augment: Augment;
+  readonly augmentName: string;
+  readonly train: SourceDescription;
+  readonly validation: SourceDescription;
+  readonly data: RunRecord['data'];
+  readonly epochs: number;
+  readonly learningRate: number;
+  /** Epochs; below 1 a share of the run. */
+  readonly warmup: number;
+  readonly smoothing: number;
+  readonly clip: number | null;
+  readonly seed: number;
+  readonly init: string | null;
+  readonly strict: boolean;
+  readonly loading: LoaderOptions;
+  readonly kind: ExecutorKind;
+  readonly threads: number;
+  readonly folder: string;
+  /** Called with the trained weights still loaded, before the executor goes. */
+  readonly afterwards?: (executor: Executor) => Promise<void>;
+}
