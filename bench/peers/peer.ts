@@ -5,5 +5,5 @@ import type { Command } from '../harness/json-process.js';
 export interface Peer {
   readonly name: string;
   /** How to start it here, or why it cannot run, in a few words. */
-  command(): Command | string;
+  command(): Promise<Command | string>;
 }

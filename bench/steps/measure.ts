@@ -2,6 +2,7 @@
  * One case of the step benchmark: start every contestant, check that all compute the same, then time
  * them in rounds.
  */
+import type { ExecutorKind } from '@thimble/core';
 import { fileURLToPath } from 'node:url';
 import { JsonProcess, numberIn, numbersIn } from '../harness/json-process.js';
 import { interleave } from '../harness/rounds.js';
@@ -67,7 +68,7 @@ export async function measureCase(
   const missing: StepRow[] = [];
   try {
     for (const contestant of contestants()) {
-      const command = contestant.command();
+      const command = await contestant.command();
       if (typeof command === 'string') missing.push({ name: contestant.name, missing: command });
       else live.push(await start(contestant.name, command, workload.config));
     }
@@ -88,9 +89,10 @@ export async function measureCase(
 
 function contestants(): readonly Peer[] {
   const script = fileURLToPath(new URL('./contestant.js', import.meta.url));
-  const own = Object.keys(STEP_EXECUTORS).map((name) => ({
+  const own = Object.entries<ExecutorKind>(STEP_EXECUTORS).map(([name, kind]) => ({
     name: `thimble ${name}`,
-    command: () => ({ file: process.execPath, args: [script, name] }),
+    command: async () =>
+      (await kind.unavailable()) ?? { file: process.execPath, args: [script, name] },
   }));
   return [...own, ...PEERS];
 }
