@@ -21,6 +21,8 @@ const CORE_LAYERS: Readonly<Record<string, readonly string[]>> = {
   autodiff: ['errors', 'ir', 'ops'],
   passes: ['errors', 'ir', 'ops'],
   program: ['errors', 'ir', 'ops'],
+  'program-check': ['errors', 'ir', 'ops', 'program'],
+  'program-file': ['errors', 'ir', 'ops', 'program', 'program-check'],
   plan: ['errors', 'ir', 'ops', 'program'],
   methods: ['errors', 'names', 'ir', 'ops', 'passes', 'plan'],
   optim: ['errors', 'ir', 'ops'],

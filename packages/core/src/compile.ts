@@ -119,7 +119,8 @@ function finish(options: CompileOptions, name: string, graph: Graph): EntryGraph
   verify(graph, OPS);
   const folded = fold(graph);
   trace('fold', name, folded);
-  const fused = fuse(folded);
+  // What fold left dead must not count as a reader when fuse looks for the only one.
+  const fused = fuse(prune(folded));
   trace('fuse', name, fused);
   const pruned = prune(fused);
   trace('prune', name, pruned);

@@ -109,17 +109,17 @@ describe('starting values', () => {
     expect(start(other)).not.toEqual(start(weight));
     expect(Array.from(start(weight).slice(0, 3))).toMatchInlineSnapshot(`
       [
-        0.007325531914830208,
-        -0.038590602576732635,
-        -0.007574865128844976,
+        0.07678434997797012,
+        0.06059074029326439,
+        0.07427125424146652,
       ]
     `);
   });
 
-  // A normal of deviation σ, cut at ±2σ, has the deviation 0.8796σ.
+  // A normal of deviation σ, cut at ±2σ, has the deviation 0.8796σ; a uniform in ±b has b/√3.
   it.each([
-    ['blocks.0.attn.qkv.weight', 0.02 * 0.8796, 0.04],
-    ['head.weight', 0.02 * 0.8796, 0.04],
+    ['blocks.0.attn.qkv.weight', Math.sqrt(2 / (128 + 384)), Math.sqrt(6 / (128 + 384))],
+    ['head.weight', Math.sqrt(2 / (128 + 1000)), Math.sqrt(6 / (128 + 1000))],
     ['pos_embed', 0.02 * 0.8796, 0.04],
     ['patch_embed.proj.weight', 0.8796 / Math.sqrt(48), 2 / Math.sqrt(48)],
     ['cls_token', 1e-6, 5e-6],
