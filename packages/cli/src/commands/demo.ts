@@ -51,7 +51,7 @@ interface DemoOptions extends CommonOptions, ExecutorOptions {
 const RECIPE = {
   images: 4000,
   validationImages: 1200,
-  epochs: 4,
+  epochs: 3,
   batch: 16,
   learningRate: 1e-3,
   weightDecay: 0.05,
@@ -61,7 +61,10 @@ const RECIPE = {
 
 /** Validation pictures come from a set of their own. */
 const VALIDATION_SEED = 1_000_000;
-const PICTURES = 24;
+/** Predictions of which the picture shows the first ones and the first mistakes. */
+const PREDICTED = 480;
+const SHOWN = 16;
+const SHOWN_MISTAKES = 8;
 const PICTURE_COLUMNS = 8;
 
 const HELP = `
@@ -143,15 +146,15 @@ function demoPlan(options: DemoOptions, setup: Setup): Omit<RunPlan, 'kind'> {
   };
 }
 
-/** Predictions for the first validation pictures. */
+/** Predictions for the first PREDICTED validation pictures. */
 async function predictions(
   executor: Executor,
   preprocess: Preprocess,
   seed: number,
   batch: number,
 ): Promise<readonly Prediction[]> {
-  const source = shapesSource(seed, PICTURES);
-  const description = { kind: 'shapes', seed, count: PICTURES } as const;
+  const source = shapesSource(seed, PREDICTED);
+  const description = { kind: 'shapes', seed, count: PREDICTED } as const;
   const settings = { source: description, purpose: 'evaluate', batch, seed, preprocess } as const;
   const augment = augmentNamed('none');
   const loader = new Loader({ ...settings, augment, strict: true }, { workers: 0 });
@@ -177,8 +180,13 @@ async function predictions(
   return result;
 }
 
-function picture(pictures: readonly Prediction[]): Promise<Buffer> {
-  return predictionsPicture(pictures, PICTURE_COLUMNS, 'Predictions on images not trained on');
+/** The first predictions as they come, then a row of mistakes if there are any. */
+function picture(all: readonly Prediction[]): Promise<Buffer> {
+  const wrong = all.slice(SHOWN).filter(({ truth, predicted }) => truth !== predicted);
+  const title =
+    'Predictions on images not trained on' + (wrong.length > 0 ? '; below, mistakes' : '');
+  const shown = [...all.slice(0, SHOWN), ...wrong.slice(0, SHOWN_MISTAKES)];
+  return predictionsPicture(shown, PICTURE_COLUMNS, title);
 }
 
 async function writeMemory(plan: RunPlan, output: Output): Promise<void> {
