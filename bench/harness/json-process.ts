@@ -1,6 +1,6 @@
 /**
- * A child process that is asked by one line of JSON and answers by one line of JSON. Between requests it
- * waits for input and uses no core.
+ * A child process that is asked by one line of JSON and answers by one line of JSON. Between
+ * requests it waits for input and uses no core.
  */
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { createInterface } from 'node:readline';
@@ -35,7 +35,9 @@ export class JsonProcess {
     this.lines = createInterface({ input: this.child.stdout })[Symbol.asyncIterator]();
   }
 
-  /** The answer to `request`. Throws Error when the process ends, or answers `{error}` or no object. */
+  /**
+   * The answer to `request`. Throws Error when the process ends, or answers `{error}` or no object.
+   */
   async ask(request: object): Promise<Readonly<Record<string, unknown>>> {
     this.child.stdin.write(`${JSON.stringify(request)}\n`);
     const line = await this.lines.next();

@@ -1,6 +1,6 @@
 /**
- * What a result depends on besides the code: the machine, its software, and whether anybody else was
- * using it. A result from a busy machine is kept, but says so in its first line.
+ * What a result depends on besides the code: the machine, its software, and whether anybody else
+ * was using it. A result from a busy machine is kept, but says so in its first line.
  */
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -36,7 +36,9 @@ export interface IdleRecord {
 const QUIET_SHARE = 0.05;
 const SAMPLE_MS = 1000;
 
-/** Describes this machine; call it right before measuring. Waits up to `patienceSeconds` for quiet. */
+/**
+ * Describes this machine; call it right before measuring. Waits up to `patienceSeconds` for quiet.
+ */
 export async function machineRecord(patienceSeconds = 30): Promise<MachineRecord> {
   const processors = cpus();
   return {

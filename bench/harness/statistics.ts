@@ -1,10 +1,10 @@
 /**
  * The numbers that a benchmark reports, from samples taken in rounds.
  *
- * A *round* measures every contestant once, one after the other, so that a machine whose speed drifts
- * (shared hosts drift by more than 2× within minutes) drifts for all of them. Therefore absolute times
- * are medians with their quartiles, and a comparison is the median of the ratios taken within each
- * round, never the ratio of two medians.
+ * A *round* measures every contestant once, one after the other, so that a machine whose speed
+ * drifts (shared hosts drift by more than 2× within minutes) drifts for all of them. Therefore
+ * absolute times are medians with their quartiles, and a comparison is the median of the ratios
+ * taken within each round, never the ratio of two medians.
  */
 
 /** Median, quartiles and extremes of a set of samples. */
@@ -40,8 +40,8 @@ export function median(values: readonly number[]): number {
 }
 
 /**
- * Spread over rounds of median(of) / median(base), each taken within its round. Throws RangeError when
- * the two have not the same number of rounds.
+ * Spread over rounds of median(of) / median(base), each taken within its round. Throws RangeError
+ * when the two have not the same number of rounds.
  */
 export function pairedRatio(of: Rounds, base: Rounds): Spread {
   if (of.length !== base.length) {

@@ -3,7 +3,9 @@
 /** A column title; one that starts with `>` has its cells to the right. */
 export type ColumnTitle = string;
 
-/** The table as lines, each ending in a newline. A missing cell is empty; `|` in a cell is escaped. */
+/**
+ * The table as lines, each ending in a newline. A missing cell is empty; `|` in a cell is escaped.
+ */
 export function markdownTable(
   head: readonly ColumnTitle[],
   rows: readonly (readonly string[])[],

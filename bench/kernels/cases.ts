@@ -1,9 +1,10 @@
 /**
  * The kernels that are timed, at the shapes at which training uses them.
  *
- * Legend: ViT-Ti is vit-tiny-16 at 224 px and batch 8 (1576 tokens, width 192, hidden 768, 3 heads),
- * micro is vit-micro at batch 64 (4160 tokens, width 128), ViT-B is vit-base-32 at batch 16 (800 tokens,
- * width 768, 12 heads). NT is the forward pass of a linear layer, NN its input's gradient, TN its weight's.
+ * Legend: ViT-Ti is vit-tiny-16 at 224 px and batch 8 (1576 tokens, width 192, hidden 768, 3
+ * heads), micro is vit-micro at batch 64 (4160 tokens, width 128), ViT-B is vit-base-32 at batch 16
+ * (800 tokens, width 768, 12 heads). NT is the forward pass of a linear layer, NN its input's
+ * gradient, TN its weight's.
  */
 import {
   bytesOf,
@@ -69,9 +70,9 @@ export const KERNEL_CASES: readonly KernelCase[] = [
 ];
 
 /**
- * A program whose entry `run` applies the case's op `repeats` times to the same inputs (`run.x`, …): one
- * call then takes long enough that calling costs nothing. The outputs of the last time can be read
- * (`run.y`, …).
+ * A program whose entry `run` applies the case's op `repeats` times to the same inputs (`run.x`,
+ * …): one call then takes long enough that calling costs nothing. The outputs of the last time can
+ * be read (`run.y`, …).
  */
 export function kernelProgram({ op, inputs, params }: KernelCase, repeats: number): Program {
   const builder = new GraphBuilder();
@@ -95,7 +96,9 @@ export function workOf({ op, inputs, params }: KernelCase): {
   return { flops: record.flops(all, params), bytes };
 }
 
-/** op(a) · op(b) = [m, n] with inner extent k; letters N and T tell which of a and b is transposed. */
+/**
+ * op(a) · op(b) = [m, n] with inner extent k; letters N and T tell which of a and b is transposed.
+ */
 function matmul(
   title: string,
   form: 'NN' | 'NT' | 'TN',

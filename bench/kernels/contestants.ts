@@ -61,8 +61,8 @@ export async function expectedOutputs(item: KernelCase): Promise<ReadonlyMap<str
 }
 
 /**
- * Throws Error unless every output is within 1e-4 of the expected one, relative to the element or to the
- * root mean square of the tensor, whichever is larger.
+ * Throws Error unless every output is within 1e-4 of the expected one, relative to the element or
+ * to the root mean square of the tensor, whichever is larger.
  */
 export async function checkOutputs(
   executor: Executor,

@@ -1,9 +1,9 @@
 /**
  * One kernel on every contestant: checked, then timed in rounds together with the limits of each.
  *
- * A turn is one `run` of a program that applies the op many times (some tens of milliseconds), divided by
- * their number: so calling costs nothing, barriers between steps are included as in training, and inputs
- * come from the cache as far as they fit, as they often do in training.
+ * A turn is one `run` of a program that applies the op many times (some tens of milliseconds),
+ * divided by their number: so calling costs nothing, barriers between steps are included as in
+ * training, and inputs come from the cache as far as they fit, as they often do in training.
  */
 import { interleave, type Contestant } from '../harness/rounds.js';
 import { pairedRatio, spread, type Rounds, type Spread } from '../harness/statistics.js';

@@ -1,10 +1,11 @@
 /**
- * The machine's own limits, measured in the same run as the kernels: multiply-adds and copied bytes per
- * second, for each native instruction set (a small program, compiled here) and for WebAssembly (the same
- * C in worker threads). peak.c has the loops.
+ * The machine's own limits, measured in the same run as the kernels: multiply-adds and copied bytes
+ * per second, for each native instruction set (a small program, compiled here) and for WebAssembly
+ * (the same C in worker threads). peak.c has the loops.
  *
- * A WebAssembly peak of 128 bits counts multiply and add as two operations: without relaxed SIMD (Node 20
- * has none) they are two instructions, so this peak is about a quarter of AVX2's with its fused ones.
+ * A WebAssembly peak of 128 bits counts multiply and add as two operations: without relaxed SIMD
+ * (Node 20 has none) they are two instructions, so this peak is about a quarter of AVX2's with its
+ * fused ones.
  */
 import { commands } from '@yowasp/clang';
 import type { NativeVariant } from '@thimble/native';

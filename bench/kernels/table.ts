@@ -41,12 +41,13 @@ function peakOf(results: readonly KernelResult[], column: number): number {
 
 function notes(rounds: number): string {
   return [
-    `Medians of ${rounds} interleaved rounds; every kernel was checked against the float64 reference`,
-    'before it was timed. In brackets: share of the peak with as many threads, × one thread, both the',
-    'median of the ratios within each round. The peaks are loops of independent multiply-adds and of',
-    'copies over as many bytes as the kernel moves, with the instructions of each variant, measured in',
-    'turn with the kernels. A multiply-add counts two operations; base (SSE2) and WebAssembly without',
-    'relaxed SIMD need two instructions for it. GB/s counts every operand once. Programs apply the op',
-    'many times per call; waiting at the barrier after each is included.\n',
+    `Medians of ${rounds} interleaved rounds; every kernel was checked against the float64`,
+    'reference before it was timed. In brackets: share of the peak with as many threads, × one',
+    'thread, both the median of the ratios within each round. The peaks are loops of',
+    'independent multiply-adds and of copies over as many bytes as the kernel moves, with the',
+    'instructions of each variant, measured in turn with the kernels. A multiply-add counts two',
+    'operations; base (SSE2) and WebAssembly without relaxed SIMD need two instructions for it.',
+    'GB/s counts every operand once. Programs apply the op many times per call; waiting at the',
+    'barrier after each is included.\n',
   ].join('\n');
 }

@@ -1,4 +1,6 @@
-/** The part of the WebAssembly API that peak.ts uses: Node has it, but its types do not declare it. */
+/**
+ * The part of the WebAssembly API that peak.ts uses: Node has it, but its types do not declare it.
+ */
 
 /** A compiled module; only its identity matters. */
 export type WasmModule = object;

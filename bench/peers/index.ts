@@ -1,4 +1,6 @@
-/** The peers of the step benchmark. To be listed is to be measured; the first one is the yardstick. */
+/**
+ * The peers of the step benchmark. To be listed is to be measured; the first one is the yardstick.
+ */
 import type { Peer } from './peer.js';
 import { pytorch } from './pytorch.js';
 

@@ -1,4 +1,7 @@
-/** PyTorch on the CPU, where the environment variable THIMBLE_PEER_PYTHON names a Python that has it. */
+/**
+ * PyTorch on the CPU, where the environment variable THIMBLE_PEER_PYTHON names a Python that has
+ * it.
+ */
 import { fileURLToPath } from 'node:url';
 import type { Peer } from './peer.js';
 

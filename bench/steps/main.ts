@@ -4,8 +4,8 @@
  *   npm run bench:step -- [--case NAME] [--rounds N] [--threads N] [--dry-run]
  *   npm run bench:step -- --profile [--case NAME] [--executor native|wasm] [--rounds N]
  *
- * The environment variable THIMBLE_PEER_PYTHON names a Python with PyTorch; without it, its row says so.
- * `--profile` prints the time by op of one executor instead.
+ * The environment variable THIMBLE_PEER_PYTHON names a Python with PyTorch; without it, its row
+ * says so. `--profile` prints the time by op of one executor instead.
  */
 import { lookUp } from '@thimble/core';
 import { availableParallelism } from 'node:os';

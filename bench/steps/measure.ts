@@ -1,6 +1,6 @@
 /**
- * One case of the step benchmark: start every contestant, check that all compute the same, then time
- * them in rounds.
+ * One case of the step benchmark: start every contestant, check that all compute the same, then
+ * time them in rounds.
  */
 import type { ExecutorKind } from '@thimble/core';
 import { fileURLToPath } from 'node:url';
@@ -16,7 +16,9 @@ import { writeWorkload } from './workload.js';
 
 /** Steps whose losses are compared before anything is timed. */
 const CHECKED_STEPS = 5;
-/** Losses of two implementations may differ by this share: fp32 sums in another order, five steps. */
+/**
+ * Losses of two implementations may differ by this share: fp32 sums in another order, five steps.
+ */
 const LOSS_TOLERANCE = 1e-3;
 /** OpenMP's threads spin for up to 200 ms after their last work. */
 const SETTLE_MS = 250;

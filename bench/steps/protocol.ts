@@ -1,12 +1,13 @@
 /**
- * What the step benchmark says to a contestant: JSON lines over standard input and output, the same for
- * Thimble's executors (contestant.ts) and for peers (peers/pytorch.py, whose header is the full text).
+ * What the step benchmark says to a contestant: JSON lines over standard input and output, the same
+ * for Thimble's executors (contestant.ts) and for peers (peers/pytorch.py, whose header is the full
+ * text).
  *
  *   configuration   →  {"ready": true, "version", "threads", "parameters", …}
  *   {"run": n}      →  {"ms": [n], "loss": [n], "rssPeakBytes"}
  *
- * A step is forward, mean cross entropy, backward and optimiser on one batch, the same each time; `loss`
- * is taken before the update. Memory is the process's own, so every contestant is a process.
+ * A step is forward, mean cross entropy, backward and optimiser on one batch, the same each time;
+ * `loss` is taken before the update. Memory is the process's own, so every contestant is a process.
  */
 
 /** A vision transformer with 4 hidden units per unit of width and eps 1e-6 in its layer norms. */

@@ -19,10 +19,11 @@ export function stepTable(result: CaseResult): string {
   return [
     `## ${name}, batch ${batch}, full training, SGD, ${threads} threads\n`,
     markdownTable(head, rows.map(rowCells)),
-    `Medians of ${rounds} interleaved rounds of ${stepsPerTurn} steps; the ratio is the median of the`,
-    'ratios within each round, with its quartiles. GFLOP/s counts the operations of our program for',
-    'everybody. Peak memory is that of the whole process (VmHWM), weights and batch included. The',
-    `losses of the first steps agree within 0.1 %: ${losses.map(number).join(', ')}.\n`,
+    `Medians of ${rounds} interleaved rounds of ${stepsPerTurn} steps; the ratio is the median`,
+    'of the ratios within each round, with its quartiles. GFLOP/s counts the operations of our',
+    'program for everybody. Peak memory is that of the whole process (VmHWM), weights and batch',
+    `included. The losses of the first steps agree within 0.1 %: ${losses.map(number).join(',`,
+    '')}.\n',
   ].join('\n');
 
   function rowCells(row: StepRow): readonly string[] {

@@ -1,4 +1,6 @@
-/** A training step of Thimble as the benchmark runs it: program, weights and batch in one executor. */
+/**
+ * A training step of Thimble as the benchmark runs it: program, weights and batch in one executor.
+ */
 import {
   compile,
   entryFlops,

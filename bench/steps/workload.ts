@@ -1,6 +1,6 @@
 /**
- * The work that all contestants get: a configuration, weights and one batch, seeded, in files that every
- * language reads.
+ * The work that all contestants get: a configuration, weights and one batch, seeded, in files that
+ * every language reads.
  */
 import {
   i32,

@@ -106,9 +106,11 @@ describe('stepTable', () => {
       .filter((line) => line.startsWith('| '))
       .map((line) => line.replaceAll(/ +/g, ' '));
     expect(rows).toEqual([
-      '| contestant | ms/step | quartiles | time / PyTorch | GFLOP/s | peak memory | planned | arena |',
+      '| contestant | ms/step | quartiles | time / PyTorch | GFLOP/s | ' +
+        'peak memory | planned | arena |',
       expect.stringContaining('---'),
-      '| thimble native (avx512) | 20.0 | 19.0 – 21.0 | 0.500 (0.450 – 0.550) | 200 | 80.0 MB | 2.0 MB | 2.0 MB |',
+      '| thimble native (avx512) | 20.0 | 19.0 – 21.0 | 0.500 (0.450 – 0.550) | 200 | ' +
+        '80.0 MB | 2.0 MB | 2.0 MB |',
       '| PyTorch | not available: THIMBLE_PEER_PYTHON is not set | | | | | | |',
     ]);
   });
