@@ -6,6 +6,7 @@ export function stepTable(result: CaseResult): string {
   const { name, batch, threads, rounds, stepsPerTurn, rows, losses } = result;
   const measured = rows.filter((row) => 'ratioTo' in row);
   const yardstick = measured[0]?.ratioTo ?? '';
+  const firstLosses = losses.map(number).join(', ');
   const head = [
     'contestant',
     '>ms/step',
@@ -22,8 +23,7 @@ export function stepTable(result: CaseResult): string {
     `Medians of ${rounds} interleaved rounds of ${stepsPerTurn} steps; the ratio is the median`,
     'of the ratios within each round, with its quartiles. GFLOP/s counts the operations of our',
     'program for everybody. Peak memory is that of the whole process (VmHWM), weights and batch',
-    `included. The losses of the first steps agree within 0.1 %: ${losses.map(number).join(',`,
-    '')}.\n',
+    `included. The losses of the first steps agree within 0.1 %: ${firstLosses}.\n`,
   ].join('\n');
 
   function rowCells(row: StepRow): readonly string[] {
