@@ -6,11 +6,12 @@
  */
 #include "kernels.h"
 
-/* Spins before sleeping; partners are rarely late. A spin is a load under WebAssembly, where
- * sleeping is dear, and a pause of some 30 ns natively, where ctx->wait yields the core a while
- * before it sleeps. */
+/* Spins before sleeping; partners are rarely late. Under WebAssembly a spin is a load (some 2 ns) and
+ * nothing can yield: a thread that sleeps may be woken on its waker's core and wait there for the
+ * next tick of the system, milliseconds, so it spins for some hundred microseconds first. Natively a
+ * spin is a pause of some 30 ns, and ctx->wait yields the core a while before it sleeps. */
 #ifdef __wasm__
-#define SPINS 1024
+#define SPINS 131072
 #else
 #define SPINS 32
 #endif
