@@ -81,7 +81,9 @@ function layerProblems(): readonly string[] {
     if (source === 'index' || source === target) return [];
     const allowed = CORE_LAYERS[source];
     if (!allowed) return [`${from}: no layer for "${source}"; add it to scripts/layers.ts`];
-    return allowed.includes(target) ? [] : [`${from} imports ${to}: ${source} may not use ${target}`];
+    return allowed.includes(target)
+      ? []
+      : [`${from} imports ${to}: ${source} may not use ${target}`];
   });
 }
 

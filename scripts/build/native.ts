@@ -157,6 +157,7 @@ async function link(compiler: string, units: readonly Unit[]): Promise<void> {
   const kind =
     process.platform === 'darwin' ? ['-bundle', '-undefined', 'dynamic_lookup'] : ['-shared'];
   const objects = units.map((unit) => unit.object);
+  await mkdir(dirname(output), { recursive: true });
   await runTool(compiler, [...kind, '-pthread', '-o', temporary, ...objects]);
   await rename(temporary, output);
 }
