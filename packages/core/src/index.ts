@@ -56,8 +56,14 @@ export type { Optimizer } from './optim/optimizer.js';
 export { vit, tokenCount, type VitBuildOptions, type VitConfig } from './models/vit.js';
 export { modelConfig, VIT_PRESETS, type ModelName } from './models/index.js';
 export { initialValues } from './nn/initialise.js';
-export { HostTable } from './executors/executor.js';
-export type { Executor, ExecutorKind, HostData, LoadOptions } from './executors/executor.js';
+export { checkedThreads, expectIdle, HostTable } from './executors/executor.js';
+export type {
+  Executor,
+  ExecutorKind,
+  ExecutorState,
+  HostData,
+  LoadOptions,
+} from './executors/executor.js';
 export { NullExecutor, nullExecutor } from './executors/null/index.js';
 export { referenceExecutor } from './executors/reference/index.js';
 export { wasmExecutor } from './executors/wasm/index.js';

@@ -1,7 +1,7 @@
 /**
  * The compiler as a whole: printed graphs and programs of the smallest ViT, micro-batches against
  * one large batch, clipping and label smoothing against their definitions, the memory report and
- * the errors.
+ * the errors. Longer than other files because printed graphs are only readable whole.
  */
 import { describe, expect, it } from 'vitest';
 import { compile, compileGraphs, type CompileOptions } from '../src/compile.js';

@@ -1,6 +1,7 @@
 /**
  * The planner: properties of every plan on random graphs, placement against the lower bound and
  * brute force, the order of updates, and the exact bytes of gradients with and without clipping.
+ * A little over the usual length: the random graphs and their checks belong together.
  */
 import { describe, expect, it } from 'vitest';
 import { compile } from '../src/compile.js';

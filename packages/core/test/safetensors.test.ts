@@ -1,6 +1,7 @@
 /**
  * safetensors: the official writer's files, round trips, and every way in which a header can lie.
- * The real weight files of a sibling folder `shared` are read where they exist.
+ * The real weight files of a sibling folder `shared` are read where they exist. Longer than
+ * other files because every corrupt file is spelled out.
  */
 
 import { existsSync, readFileSync } from 'node:fs';

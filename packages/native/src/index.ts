@@ -7,15 +7,18 @@
  * differ in width.
  */
 import {
+  checkedThreads,
   elements,
   encodeEntry,
   entryNamed,
   ExecutorError,
+  expectIdle,
   HostTable,
   opNamed,
   plannedBytes,
   type Executor,
   type ExecutorKind,
+  type ExecutorState,
   type HostData,
   type LoadOptions,
   type Program,
@@ -46,7 +49,12 @@ export const native: NativeExecutorKind = {
   load: async (program, options = {}) => {
     const addon = requireAddon();
     const variant = checkedVariant(options.variant ?? addon.variants[0], addon);
-    return new NativeExecutor(addon, program, checkedThreads(options.threads ?? 1), variant);
+    return new NativeExecutor(
+      addon,
+      program,
+      checkedThreads('native', options.threads ?? 1, MAX_THREADS),
+      variant,
+    );
   },
 };
 
@@ -89,7 +97,7 @@ class NativeExecutor implements Executor {
   }
 
   write(name: string, data: HostData): void {
-    this.expectIdle(`write of ${name}`);
+    expectIdle(`write of ${name}`, this.state);
     const slot = this.table.slotFor(name, data);
     this.engine.write(slot.offset, data instanceof Float64Array ? Float32Array.from(data) : data);
   }
@@ -100,7 +108,7 @@ class NativeExecutor implements Executor {
   }
 
   async read(name: string): Promise<HostData> {
-    this.expectIdle(`read of ${name}`);
+    expectIdle(`read of ${name}`, this.state);
     const slot = this.table.slot(name);
     const data = emptyFor(slot);
     this.engine.read(slot.offset, data);
@@ -126,7 +134,7 @@ class NativeExecutor implements Executor {
   }
 
   private async exclusively<T>(what: string, work: () => Promise<T>): Promise<T> {
-    this.expectIdle(what);
+    expectIdle(what, this.state);
     const working = work();
     const settled = () => {
       this.current = null;
@@ -139,14 +147,9 @@ class NativeExecutor implements Executor {
     return this.entries.get(entryNamed(this.program, name).name) ?? -1;
   }
 
-  private expectIdle(what: string): void {
-    if (!this.disposed && this.current === null) return;
-    throw new ExecutorError({
-      where: what,
-      expected: 'an idle executor',
-      got: this.disposed ? 'an executor that was disposed' : 'another run under way',
-      todo: this.disposed ? 'Load the program again' : 'Await the run first',
-    });
+  private get state(): ExecutorState {
+    if (this.disposed) return 'disposed';
+    return this.current === null ? 'idle' : 'running';
   }
 }
 
@@ -176,16 +179,6 @@ function checkedVariant(variant: NativeVariant, addon: Addon): NativeVariant {
     expected: `one of ${addon.variants.join(', ')}`,
     got: variant,
     todo: 'Leave the option out: the fastest variant of this machine is the default',
-  });
-}
-
-function checkedThreads(threads: number): number {
-  if (Number.isInteger(threads) && threads >= 1 && threads <= MAX_THREADS) return threads;
-  throw new ExecutorError({
-    where: 'executor native, option threads',
-    expected: `a whole number from 1 to ${String(MAX_THREADS)}`,
-    got: String(threads),
-    todo: 'Use the number of cores',
   });
 }
 

@@ -85,13 +85,28 @@ export class HostTable {
   }
 }
 
-/** The error of an executor that is used after `dispose`, or in the middle of a run. */
-export function notReady(executor: string, state: 'running' | 'disposed'): ExecutorError {
+/** What an executor is doing: calls are taken only when it is idle. */
+export type ExecutorState = 'idle' | 'running' | 'disposed';
+
+/** Throws ExecutorError unless `state` is idle; `what` is the call, as in `run of step`. */
+export function expectIdle(what: string, state: ExecutorState): void {
+  if (state === 'idle') return;
   const running = state === 'running';
-  return new ExecutorError({
-    where: `executor ${executor}`,
-    expected: running ? 'no run under way' : 'a live executor',
-    got: running ? 'a call during a run' : 'one that was disposed',
-    todo: running ? 'Await the promise of run first' : 'Load the program again',
+  throw new ExecutorError({
+    where: what,
+    expected: 'an idle executor',
+    got: running ? 'another run under way' : 'an executor that was disposed',
+    todo: running ? 'Await the run first' : 'Load the program again',
+  });
+}
+
+/** `threads` if it is a whole number from 1 to `most`. Throws ExecutorError. */
+export function checkedThreads(executor: string, threads: number, most: number): number {
+  if (Number.isInteger(threads) && threads >= 1 && threads <= most) return threads;
+  throw new ExecutorError({
+    where: `executor ${executor}, option threads`,
+    expected: `a whole number from 1 to ${String(most)}`,
+    got: String(threads),
+    todo: 'Use the number of cores',
   });
 }

@@ -7,7 +7,7 @@ import { encodeEntry, entryFlops, entryNamed, plannedBytes, type Program } from 
 import { elements } from '../../ir/types.js';
 import {
   HostTable,
-  notReady,
+  expectIdle,
   type Executor,
   type ExecutorKind,
   type HostData,
@@ -45,7 +45,7 @@ export class NullExecutor implements Executor {
   }
 
   async run(entry: string): Promise<void> {
-    if (this.disposed) throw notReady(this.name, 'disposed');
+    expectIdle(`run of ${entry}`, this.disposed ? 'disposed' : 'idle');
     const found = entryNamed(this.program, entry);
     this.counts.runs++;
     this.counts.steps += found.steps.length;

@@ -11,9 +11,10 @@ import type { Data } from '../../ops/op.js';
 import { entryNamed, plannedBytes, stepTypes, type Program, type Step } from '../../program.js';
 import {
   HostTable,
-  notReady,
+  expectIdle,
   type Executor,
   type ExecutorKind,
+  type ExecutorState,
   type HostData,
 } from '../executor.js';
 
@@ -29,7 +30,7 @@ class ReferenceExecutor implements Executor {
   private readonly table: HostTable;
   /** Contents of every slot; slots of one root share an array. */
   private readonly data: Data[];
-  private state: 'idle' | 'running' | 'disposed' = 'idle';
+  private state: ExecutorState = 'idle';
 
   constructor(program: Program) {
     this.program = program;
@@ -48,13 +49,13 @@ class ReferenceExecutor implements Executor {
   }
 
   write(name: string, data: HostData): void {
-    this.refuseUnlessIdle();
+    expectIdle(`write of ${name}`, this.state);
     this.table.slotFor(name, data);
     this.data[this.table.index(name)].set(data);
   }
 
   async run(entry: string): Promise<void> {
-    this.refuseUnlessIdle();
+    expectIdle(`run of ${entry}`, this.state);
     const { steps } = entryNamed(this.program, entry);
     this.state = 'running';
     try {
@@ -71,7 +72,7 @@ class ReferenceExecutor implements Executor {
   }
 
   async read(name: string): Promise<HostData> {
-    this.refuseUnlessIdle();
+    expectIdle(`read of ${name}`, this.state);
     return Promise.resolve(this.data[this.table.index(name)].slice());
   }
 
@@ -86,10 +87,6 @@ class ReferenceExecutor implements Executor {
       Object.fromEntries(Object.entries(slots).map(([key, slot]) => [key, this.data[slot]]));
     const types = stepTypes(this.program, step);
     opNamed(step.op).reference(operands(step.inputs), operands(step.outputs), types, step.params);
-  }
-
-  private refuseUnlessIdle(): void {
-    if (this.state !== 'idle') throw notReady(this.name, this.state);
   }
 }
 

@@ -10,9 +10,12 @@ import { ExecutorError } from '../../errors.js';
 import { opNamed } from '../../ops/index.js';
 import { entryNamed, plannedBytes, type Program, type Slot } from '../../program.js';
 import {
+  checkedThreads,
+  expectIdle,
   HostTable,
   type Executor,
   type ExecutorKind,
+  type ExecutorState,
   type HostData,
   type LoadOptions,
 } from '../executor.js';
@@ -29,7 +32,7 @@ export const wasmExecutor: ExecutorKind = {
   load: async (program: Program, options: LoadOptions = {}): Promise<Executor> => {
     const { module, detail } = await compileKernels();
     const shared = canShareMemory();
-    const threads = shared ? checkedThreads(options.threads ?? 1) : 1;
+    const threads = shared ? checkedThreads('wasm', options.threads ?? 1, MAX_THREADS) : 1;
     const layout = layOut(program, threads);
     const memory = shared ? allocate(layout.pages) : null;
     const crew = Array.from({ length: threads }, () => new Thread());
@@ -54,7 +57,7 @@ class WasmExecutor implements Executor {
   private readonly crew: readonly Thread[];
   private readonly store: Store;
   private readonly table: HostTable;
-  private state: 'idle' | 'running' | 'disposed' = 'idle';
+  private state: ExecutorState = 'idle';
 
   constructor(
     program: Program,
@@ -78,7 +81,7 @@ class WasmExecutor implements Executor {
   }
 
   write(name: string, data: HostData): void {
-    this.expectIdle(`write of ${name}`);
+    expectIdle(`write of ${name}`, this.state);
     const slot = this.table.slotFor(name, data);
     this.writeSlot(slot, data instanceof Float64Array ? Float32Array.from(data) : data);
   }
@@ -89,7 +92,7 @@ class WasmExecutor implements Executor {
   }
 
   async read(name: string): Promise<HostData> {
-    this.expectIdle(`read of ${name}`);
+    expectIdle(`read of ${name}`, this.state);
     const slot = this.table.slot(name);
     const bytes = await this.store.read(this.layout.arena + slot.offset, slot.bytes);
     return slot.type.dtype === 'i32' ? new Int32Array(bytes) : new Float32Array(bytes);
@@ -133,7 +136,7 @@ class WasmExecutor implements Executor {
   }
 
   private async exclusively<T>(what: string, work: () => Promise<T>): Promise<T> {
-    this.expectIdle(what);
+    expectIdle(what, this.state);
     this.state = 'running';
     try {
       return await work();
@@ -148,16 +151,6 @@ class WasmExecutor implements Executor {
 
   private encoded(name: string): EncodedEntry {
     return this.layout.entries[this.program.entries.indexOf(entryNamed(this.program, name))];
-  }
-
-  private expectIdle(what: string): void {
-    if (this.state === 'idle') return;
-    throw new ExecutorError({
-      where: what,
-      expected: 'an idle executor',
-      got: this.state === 'running' ? 'another run under way' : 'an executor that was disposed',
-      todo: this.state === 'running' ? 'Await the run first' : 'Load the program again',
-    });
   }
 }
 
@@ -202,16 +195,6 @@ function allocate(pages: number): WebAssembly.Memory {
       todo: 'Use a smaller batch or model, or close other programs',
     });
   }
-}
-
-function checkedThreads(threads: number): number {
-  if (Number.isInteger(threads) && threads >= 1 && threads <= MAX_THREADS) return threads;
-  throw new ExecutorError({
-    where: 'executor wasm, option threads',
-    expected: `a whole number from 1 to ${String(MAX_THREADS)}`,
-    got: String(threads),
-    todo: 'Use the number of cores',
-  });
 }
 
 function filled(slot: Slot, value: number): HostWords {
