@@ -43,6 +43,7 @@ interface Outcome {
   readonly executorDetail: string;
   readonly threads: number;
   readonly seconds: number;
+  readonly run?: string | undefined;
 }
 
 const [photos] = positionals;
@@ -106,7 +107,8 @@ async function fineTune(
   let last = '';
   for await (const line of createInterface({ input: child.stdout })) last = line;
   const parsed: unknown = JSON.parse(last);
-  if (isOutcome(parsed)) return parsed;
+  // The run folder is gone when the results are read.
+  if (isOutcome(parsed)) return { ...parsed, run: undefined };
   throw new Error(`${method}: expected a last line with event "done", got ${last}`);
 }
 
