@@ -204,7 +204,7 @@ async function trained(
  * qkv.bias, whose gradient is zero in exact arithmetic (softmax ignores a constant added to a row of
  * scores), and in float32 the odd element that passes through zero: PyTorch's own float32 misses element
  * 1428 of blocks.1.mlp.fc1.weight in the shared fixture, whose first gradient is 4.5e-9. The key part is
- * compared with 3 × learning rate, and so is at most one element of each other tensor in float32.
+ * compared with 3 × learning rate, and so is that one element in float32.
  */
 function expectParameter(
   name: string,
@@ -227,6 +227,6 @@ function expectParameter(
     return !isKey(i) && !(Math.abs(got[i] - value) <= bound);
   });
   expect(outliers.length, `${name}: elements outside of the tolerance`).toBeLessThanOrEqual(
-    tolerance === FLOAT32 ? 1 : 0,
+    tolerance === FLOAT32 && name === 'blocks.1.mlp.fc1.weight' && want.length === 9216 ? 1 : 0,
   );
 }

@@ -21,7 +21,7 @@ export const lastK: Method<LastKConfig> = {
   summary: `train the last K blocks, the final norm and the classifier (default K = ${String(DEFAULT_BLOCKS)})`,
   usage: 'last-k=K',
   parse: (text) => {
-    const blocks = text === undefined ? DEFAULT_BLOCKS : Number(text);
+    const blocks = text === undefined ? DEFAULT_BLOCKS : /^\d+$/.test(text) ? Number(text) : NaN;
     if (Number.isSafeInteger(blocks) && blocks >= 1) return { blocks };
     throw new ConfigError({
       where: 'method last-k',

@@ -17,9 +17,8 @@ const LINEAR = { transA: false, transB: true, gelu: false, batched: false } as c
 /**
  * y = x Wᵀ + b; x [..., D], W [O, D], y [..., O].
  *
- * W starts uniform within ±√(6 / (D + O)), as in the original ViT; the normal of width 0.02 that is also in
- * use leaves a narrow network almost linear (vit-micro from scratch: 47 % against 85 % accuracy after 6,000
- * drawn images). The bias starts at zero.
+ * W starts uniform within ±√(6 / (D + O)), as in the original ViT: a normal of width 0.02, also in use,
+ * leaves a narrow network almost linear. The bias starts at zero.
  *
  * Reference: Glorot & Bengio, Understanding the difficulty of training deep feedforward neural networks,
  * AISTATS 2010, eq. 16.

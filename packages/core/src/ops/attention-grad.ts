@@ -1,6 +1,6 @@
 /** Gradient of attention, from the saved log-sum-exp instead of the N×N weights. */
 import { f32, type TensorType } from '../ir/types.js';
-import { expectShape, type Op } from './op.js';
+import { expectShape, type Op, type ScalarKind } from './op.js';
 import { expectForm, expectInteger, expectType } from './shapes.js';
 
 export type AttentionParams = {
@@ -19,6 +19,16 @@ export interface AttentionSizes {
   /** 1/√headDim. */
   readonly scale: number;
 }
+
+/** Kernel arguments of attention and its gradient: the names of AttentionSizes. */
+export const ATTENTION_SCALARS = {
+  batch: 'int',
+  tokens: 'int',
+  heads: 'int',
+  headDim: 'int',
+  tile: 'int',
+  scale: 'float',
+} as const satisfies Record<keyof AttentionSizes, ScalarKind>;
 
 /** Few enough that a tile of scores stays in the second-level cache. */
 const TILE_ROWS = 64;
@@ -112,14 +122,7 @@ export const attentionGrad: Op<AttentionParams, 'qkv' | 'y' | 'lse' | 'dy', neve
         }
       }
     },
-    scalars: {
-      batch: 'int',
-      tokens: 'int',
-      heads: 'int',
-      headDim: 'int',
-      tile: 'int',
-      scale: 'float',
-    },
+    scalars: ATTENTION_SCALARS,
     encode: ({ qkv }, { heads }) => ({ ...attentionSizes(qkv, heads) }),
     scratch: ({ qkv }, { heads }) => attentionGradScratch(attentionSizes(qkv, heads)),
     // lse is above any possible log-sum-exp of the scores, so that every weight is below one.

@@ -7,6 +7,7 @@
  */
 import { f32 } from '../ir/types.js';
 import {
+  ATTENTION_SCALARS,
   attentionGrad,
   attentionSizes,
   attentionTypes,
@@ -64,14 +65,7 @@ export const attention: Op<AttentionParams, 'qkv', never, 'y' | 'lse', never> = 
       }
     }
   },
-  scalars: {
-    batch: 'int',
-    tokens: 'int',
-    heads: 'int',
-    headDim: 'int',
-    tile: 'int',
-    scale: 'float',
-  },
+  scalars: ATTENTION_SCALARS,
   encode: ({ qkv }, { heads }) => ({ ...attentionSizes(qkv, heads) }),
   scratch: ({ qkv }, { heads }) => attentionScratch(attentionSizes(qkv, heads)),
   samples: [
