@@ -40,7 +40,7 @@ export function differentiate(graph: Graph, loss: string, scale = 1): TrainGraph
     const gradient = adjoints.get(value.id);
     if (isParameter(value) && gradient) gradients.set(value.name, gradient.id);
   }
-  return { graph: builder.build(outputValues(graph)), gradients };
+  return { graph: builder.build(outputValues(graph)), gradients, products: new Map() };
 }
 
 /** dL/dvalue so far; several consumers of a value add up. */

@@ -3,8 +3,9 @@
  *
  *   model(batch) → method.forward → differentiate → method.backward → optimiser → fold, fuse, prune → plan
  *
- * Entries of the result: `step` (one optimiser step), or `micro` and `apply` when `microBatches` > 1, and
- * `eval` (logits only, its own batch size) unless `evalBatch` is 0.
+ * Entries of the result: `step` (one optimiser step), or `micro` and `apply` when `microBatches` > 1;
+ * `start` (forward only; run once on the first batch) where the method has states to set; and `eval`
+ * (logits only, its own batch size) unless `evalBatch` is 0.
  */
 import { differentiate } from './autodiff.js';
 import { ConfigError, GraphError } from './errors.js';
@@ -92,13 +93,18 @@ function trainingGraphs(
       todo: 'Leave the option out for no clipping',
     });
   }
-  const { graph } = forward(options, batch, entry);
-  const differentiated = differentiate(graph, 'loss', 1 / microBatches);
-  const train: TrainGraph = method?.backward(differentiated) ?? differentiated;
+  const model = forward(options, batch, entry);
+  const differentiated = differentiate(model.graph, 'loss', 1 / microBatches);
+  const train: TrainGraph = method?.backward(differentiated, model) ?? differentiated;
   trace('gradient', entry, train.graph);
   checkTrainable(train);
-  if (microBatches === 1) return [finish(options, entry, applyUpdates(train, optimizer, clipNorm))];
+  const start = method?.start(model) ?? null;
+  const before = start ? [finish(options, 'start', start)] : [];
+  if (microBatches === 1) {
+    return [...before, finish(options, entry, applyUpdates(train, optimizer, clipNorm))];
+  }
   return [
+    ...before,
     finish(options, entry, accumulateGradients(train)),
     finish(options, 'apply', applyAccumulated(train, optimizer, clipNorm)),
   ];
@@ -140,8 +146,11 @@ function checkCount(option: string, value: number, least: number): void {
 
 function checkTrainable(train: TrainGraph): void {
   const marked = parameters(train.graph).filter((parameter) => parameter.source.trainable);
-  const missing = marked.find((parameter) => !train.gradients.has(parameter.name));
-  if (train.gradients.size > 0 && !missing) return;
+  const missing = marked.find(
+    ({ name, source }) =>
+      !train.gradients.has(name) && !train.products.has(source.factor?.weight ?? ''),
+  );
+  if (marked.length > 0 && !missing) return;
   throw new GraphError({
     where: missing ? `parameter ${missing.name}` : 'training graph',
     expected: missing ? 'a path to the loss' : 'at least one trainable parameter',

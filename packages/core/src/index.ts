@@ -5,9 +5,11 @@ export type {
   Initial,
   ModelGraph,
   Node,
+  Factor,
   Operands,
   Parameter,
   Params,
+  ProductGradient,
   Source,
   TrainGraph,
   Value,
@@ -48,7 +50,17 @@ export {
 export { parseProgram, serializeProgram } from './program-file.js';
 export type { Entry, Program, Slot, SlotRole, Step } from './program.js';
 export { METHODS, parseMethod, type MethodName } from './methods/index.js';
-export { bind, type BoundMethod, type Method } from './methods/method.js';
+export { bind, compose, type BoundMethod, type Method } from './methods/method.js';
+export { isTrained, linears, type Linear, type LinearForm } from './methods/linears.js';
+export { NO_RANKS } from './methods/ranks.js';
+export type {
+  ActivationNeed,
+  Layers,
+  RankNeeds,
+  Ranks,
+  Truncation,
+  WeightNeed,
+} from './methods/ranks.js';
 export { sgd, type SgdSettings } from './optim/sgd.js';
 export { adamw, type AdamWSettings } from './optim/adamw.js';
 export { OPTIMIZERS, type OptimizerName, type OptimizerOptions } from './optim/index.js';

@@ -24,6 +24,19 @@ export type Initial =
   | { readonly kind: 'normal'; readonly std: number }
   | { readonly kind: 'uniform'; readonly bound: number };
 
+/**
+ * One side of a product of two matrices, left [O, K] times right [K, I].
+ *
+ *   low-rank   left · right is the weight; left has orthonormal columns, the optimiser updates the pair
+ *   adapter    left · right is added to the frozen weight (LoRA); two ordinary parameters
+ */
+export interface Factor {
+  /** The weight's name in the dense model: `blocks.0.mlp.fc1.weight`. */
+  readonly weight: string;
+  readonly side: 'left' | 'right';
+  readonly form: 'low-rank' | 'adapter';
+}
+
 /** Where a value comes from. */
 export type Source =
   /** Written by the host before each run. */
@@ -34,6 +47,8 @@ export type Source =
       readonly trainable: boolean;
       readonly decay: boolean;
       readonly initial: Initial;
+      /** Set where the tensor is one side of a product that stands for, or adds to, a weight. */
+      readonly factor?: Factor;
     }
   /** Anything else that lives across steps (momentum, accumulators, Tucker factors); starts at zero. */
   | { readonly kind: 'state' }
@@ -140,6 +155,17 @@ export interface TrainGraph {
   readonly graph: Graph;
   /** Value of dL/dparameter for every trainable parameter that the loss depends on, by name. */
   readonly gradients: ReadonlyMap<string, ValueId>;
+  /**
+   * Gradients of low-rank weights that are known as a product, by the weight's name in the dense
+   * model; such a pair's sides are not in `gradients`.
+   */
+  readonly products: ReadonlyMap<string, ProductGradient>;
+}
+
+/** dL/dW = pᵀ q with p [r, O] and q [r, I]; the rows of q are orthonormal. */
+export interface ProductGradient {
+  readonly p: ValueId;
+  readonly q: ValueId;
 }
 
 /** All values that `roots` are computed from, roots included. */

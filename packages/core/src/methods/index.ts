@@ -7,7 +7,7 @@ import { biasOnly } from './bias-only.js';
 import { full } from './full.js';
 import { head } from './head.js';
 import { lastK } from './last-k.js';
-import { bind, type BoundMethod, type Method } from './method.js';
+import { bind, compose, type BoundMethod, type Method } from './method.js';
 
 export const METHODS = {
   full,
@@ -19,10 +19,14 @@ export const METHODS = {
 export type MethodName = keyof typeof METHODS;
 
 /**
- * Reads `name` or `name=option` (`last-k=4`). Throws UnknownNameError with the nearest name, or
- * ConfigError for a bad option.
+ * Reads `name` or `name=option` (`last-k=4`), or several of them joined by `+`. Throws
+ * UnknownNameError with the nearest name, or ConfigError for a bad option.
  */
 export function parseMethod(text: string): BoundMethod {
+  return compose(text.split('+').map(parseOne));
+}
+
+function parseOne(text: string): BoundMethod {
   const at = text.indexOf('=');
   const name = at < 0 ? text : text.slice(0, at);
   const option = at < 0 ? undefined : text.slice(at + 1);

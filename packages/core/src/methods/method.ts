@@ -13,8 +13,11 @@
  * Work outside of the step (scores, ranks, decompositions) is a host function or a program of its
  * own that returns the configuration; it never hides in the training loop.
  */
-import { isParameter, type ModelGraph, type TrainGraph, type Value } from '../ir/graph.js';
+import { ConfigError } from '../errors.js';
+import { isParameter } from '../ir/graph.js';
+import type { Graph, ModelGraph, TrainGraph, Value } from '../ir/graph.js';
 import { mapLeaves } from '../ir/rewrite.js';
+import type { RankNeeds, Ranks } from './ranks.js';
 
 export interface Method<C> {
   readonly name: string;
@@ -29,7 +32,17 @@ export interface Method<C> {
   /** The option text that `parse` reads back to the same configuration. */
   print(config: C): string;
   forward?(model: ModelGraph, config: C): ModelGraph;
-  backward?(train: TrainGraph, config: C): TrainGraph;
+  /** `model` is what `forward` of all methods returned. */
+  backward?(train: TrainGraph, model: ModelGraph, config: C): TrainGraph;
+  /**
+   * Forward graph that sets the method's states from a first batch, run once before training; null
+   * when there is nothing to set.
+   */
+  start?(model: ModelGraph, config: C): Graph | null;
+  /** The ranks that should be found before training; absent: none. */
+  needs?(config: C): RankNeeds;
+  /** The configuration with the ranks found. */
+  withRanks?(config: C, ranks: Ranks): C;
   /** The configuration for `model` at which training equals `full`; null when there is none. */
   neutral(model: ModelGraph): { readonly config: C } | null;
 }
@@ -40,7 +53,11 @@ export interface BoundMethod {
   /** `last-k=2`: what reproduces it through `parseMethod`. */
   readonly text: string;
   forward(model: ModelGraph): ModelGraph;
-  backward(train: TrainGraph): TrainGraph;
+  /** `model` is what `forward` returned. */
+  backward(train: TrainGraph, model: ModelGraph): TrainGraph;
+  start(model: ModelGraph): Graph | null;
+  readonly needs: RankNeeds;
+  withRanks(ranks: Ranks): BoundMethod;
 }
 
 export function bind<C>(method: Method<C>, config: C): BoundMethod {
@@ -48,7 +65,44 @@ export function bind<C>(method: Method<C>, config: C): BoundMethod {
     name: method.name,
     text: method.print(config),
     forward: (model) => method.forward?.(model, config) ?? model,
-    backward: (train) => method.backward?.(train, config) ?? train,
+    backward: (train, model) => method.backward?.(train, model, config) ?? train,
+    start: (model) => method.start?.(model, config) ?? null,
+    needs: method.needs?.(config) ?? { weights: null, activations: null },
+    withRanks: (ranks) => bind(method, method.withRanks?.(config, ranks) ?? config),
+  };
+}
+
+/**
+ * Methods one after the other: `last-k=4+wasi=0.8` trains four blocks and factors what trains.
+ * `forward` and `backward` run in the given order. Throws ConfigError when two of them factor the
+ * same axis or set states.
+ */
+export function compose(methods: readonly BoundMethod[]): BoundMethod {
+  if (methods.length === 1) return methods[0];
+  const text = methods.map((method) => method.text).join('+');
+  const only = <T>(what: string, pick: (method: BoundMethod) => T | null): T | null => {
+    const found = methods.map(pick).filter((need) => need !== null);
+    if (found.length <= 1) return found[0] ?? null;
+    throw new ConfigError({
+      where: `method ${text}`,
+      expected: `at most one method that factors ${what}`,
+      got: String(found.length),
+      todo: 'Leave one out',
+    });
+  };
+  const needs = {
+    weights: only('weights', (method) => method.needs.weights),
+    activations: only('activations', (method) => method.needs.activations),
+  };
+  return {
+    name: methods.map((method) => method.name).join('+'),
+    text,
+    forward: (model) => methods.reduce((graph, method) => method.forward(graph), model),
+    backward: (train, model) =>
+      methods.reduce((graph, method) => method.backward(graph, model), train),
+    start: (model) => methods.map((method) => method.start(model)).find((graph) => graph) ?? null,
+    needs,
+    withRanks: (ranks) => compose(methods.map((method) => method.withRanks(ranks))),
   };
 }
 

@@ -11,3 +11,43 @@ export function noConfig(method: string, text: string | undefined): null {
     todo: `Write --method ${method}`,
   });
 }
+
+/**
+ * Reads `VALUE,key=value,…`: the leading value without a key is called `first`. Throws ConfigError
+ * for a key that is not in `known` or comes twice.
+ */
+export function keyValues(
+  method: string,
+  text: string | undefined,
+  first: string,
+  known: readonly string[],
+): Readonly<Record<string, string | undefined>> {
+  const result: Record<string, string> = {};
+  const parts = text === undefined ? [] : text.split(',');
+  parts.forEach((part, index) => {
+    const at = part.indexOf('=');
+    const key = at < 0 && index === 0 ? first : part.slice(0, Math.max(at, 0));
+    if ((key !== first && !known.includes(key)) || key in result) {
+      throw new ConfigError({
+        where: `method ${method}`,
+        expected: `${method}=${first.toUpperCase()} and each of ${known.join(', ')} once, as key=value`,
+        got: `"${part}"`,
+        todo: `Write, for example, ${method}=0.8,${known[0] ?? first}=…`,
+      });
+    }
+    result[key] = part.slice(at + 1);
+  });
+  return result;
+}
+
+/** A number in (0, 1], such as an explained variance. Throws ConfigError. */
+export function shareOf(method: string, what: string, text: string): number {
+  const value = text.trim() === '' ? NaN : Number(text);
+  if (value > 0 && value <= 1) return value;
+  throw new ConfigError({
+    where: `method ${method}`,
+    expected: `${what} in (0, 1]`,
+    got: `"${text}"`,
+    todo: 'Lower it for less memory, raise it for more accuracy; 1 keeps everything',
+  });
+}

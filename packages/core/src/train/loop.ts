@@ -1,7 +1,8 @@
 /**
  * The training loop: batches in, events out. The only part that knows about epochs.
  *
- * A step is one call of `step`, or `microBatches` calls of `micro` and one of `apply`. A loss that is not a
+ * A step is one call of `step`, or `microBatches` calls of `micro` and one of `apply`; a program with the
+ * entry `start` runs that first, on the first batch. A loss that is not a
  * number stops the run before anything is saved from it. The loop keeps no state of its own beyond counters;
  * weights and optimiser state live in the executor.
  */
@@ -108,6 +109,7 @@ function aborted(signal: AbortSignal | undefined): boolean {
 class Stepper {
   /** Updates done. */
   step = 0;
+  private started = false;
   readonly times: number[] = [];
   private readonly options: TrainOptions;
   private readonly microBatches: number;
@@ -126,6 +128,7 @@ class Stepper {
     const learningRate = schedule(this.step);
     const scalars = optimizer.scalars(this.step + 1, learningRate);
     const entry = this.microBatches > 1 ? 'micro' : 'step';
+    if (!this.started) await this.start(batch);
     executor.write(`${entry}.images`, batch.images);
     executor.write(`${entry}.labels`, batch.labels);
     if (entry === 'step') writeScalars(executor, entry, scalars);
@@ -140,6 +143,15 @@ class Stepper {
     }
     this.pending.ms += performance.now() - started;
     return last ? this.complete(epoch, learningRate) : null;
+  }
+
+  /** Sets the method's states from the first batch, where it has any. */
+  private async start(batch: Batch): Promise<void> {
+    const { executor } = this.options;
+    this.started = true;
+    if (!executor.program.entries.some((entry) => entry.name === 'start')) return;
+    executor.write('start.images', batch.images);
+    await executor.run('start');
   }
 
   private complete(epoch: number, learningRate: number): StepEvent {

@@ -1,0 +1,72 @@
+/**
+ * Order of nodes: moves nodes that a pass has appended at the end of a graph to where they belong.
+ *
+ * `hoist` puts a node right behind the last of its producers, so that an operand that only it reads
+ * dies at once; `sink` puts it right before its first reader, so that its result is born late. Both
+ * keep the order of all other nodes. Neither moves a node across an update of what it reads: nodes
+ * that read a parameter's old value must stand before the update in the given graph, and do.
+ */
+import { consumers, producers, type Graph, type Node } from './graph.js';
+
+/** Moves every node from index `first` on to just behind its producers. */
+export function hoist(graph: Graph, first: number): Graph {
+  const producer = producers(graph);
+  /** Nodes to place behind each node; −1: before all. */
+  const behind = new Map<number, number[]>();
+  /** The old node behind which each appended node ends up. */
+  const anchor = new Map<number, number>();
+  for (let index = first; index < graph.nodes.length; index++) {
+    const at = Math.max(
+      -1,
+      ...Object.values(graph.nodes[index].inputs).map((id) => {
+        const by = producer.get(id) ?? -1;
+        return anchor.get(by) ?? by;
+      }),
+    );
+    anchor.set(index, at);
+    const list = behind.get(at);
+    if (list) list.push(index);
+    else behind.set(at, [index]);
+  }
+  return reordered(graph, first, behind, new Map());
+}
+
+/** Moves every node from index `first` on to just before its first reader; unread ones stay last. */
+export function sink(graph: Graph, first: number): Graph {
+  const readers = consumers(graph);
+  const before = new Map<number, number[]>();
+  const anchor = new Map<number, number>();
+  for (let index = graph.nodes.length - 1; index >= first; index--) {
+    const at = Math.min(
+      first,
+      ...Object.values(graph.nodes[index].outputs).flatMap((id) =>
+        (readers.get(id) ?? []).map((by) => anchor.get(by) ?? by),
+      ),
+    );
+    anchor.set(index, at);
+    const list = before.get(at);
+    if (list) list.unshift(index);
+    else before.set(at, [index]);
+  }
+  return reordered(graph, first, new Map(), before);
+}
+
+function reordered(
+  graph: Graph,
+  first: number,
+  behind: ReadonlyMap<number, readonly number[]>,
+  before: ReadonlyMap<number, readonly number[]>,
+): Graph {
+  const nodes: Node[] = [];
+  const place = (indices: readonly number[] | undefined) => {
+    for (const index of indices ?? []) nodes.push(graph.nodes[index]);
+  };
+  place(behind.get(-1));
+  for (let index = 0; index <= first; index++) {
+    place(before.get(index));
+    if (index === first) break;
+    nodes.push(graph.nodes[index]);
+    place(behind.get(index));
+  }
+  return { ...graph, nodes };
+}

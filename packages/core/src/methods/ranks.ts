@@ -1,0 +1,47 @@
+/**
+ * Ranks: the sizes that a factored form is compiled with. Plain data, saved with a run.
+ *
+ * A method that factors weights or activations has static shapes like everything else, so its ranks
+ * are chosen before it is compiled: by `prepare` from the user's weights and images, or, for a plan
+ * without weights, by the method from a typical spectrum.
+ */
+export interface Ranks {
+  /** K of each factored weight, by its name in the dense model; an absent weight stays dense. */
+  readonly weights: Readonly<Record<string, number>>;
+  /**
+   * Tucker ranks of a linear's input, one for each axis, by the name of the linear's weight; an
+   * absent input is kept as it is.
+   */
+  readonly activations: Readonly<Record<string, readonly number[]>>;
+}
+
+/** Nothing is factored. */
+export const NO_RANKS: Ranks = { weights: {}, activations: {} };
+
+/** Which linears a method acts on: those of the MLPs, or those of attention as well. */
+export type Layers = 'mlp' | 'all';
+
+/** How a weight is truncated: by its own singular values, or by the energy of its outputs. */
+export type Truncation = 'plain' | 'data';
+
+/** What has to be known before a method can be compiled for training. */
+export interface RankNeeds {
+  readonly weights: WeightNeed | null;
+  readonly activations: ActivationNeed | null;
+}
+
+export interface WeightNeed {
+  /**
+   * Explained variance ε in (0, 1]: the bytes that all factored weights may take are those of the
+   * smallest ranks with Σ_{j≤K} σ_j² ≥ ε Σ σ_j², layer by layer.
+   */
+  readonly epsilon: number;
+  readonly layers: Layers;
+  readonly truncation: Truncation;
+}
+
+export interface ActivationNeed {
+  /** Explained variance in (0, 1] of each mode: sets the byte budget of all cores and factors. */
+  readonly epsilon: number;
+  readonly layers: Layers;
+}
