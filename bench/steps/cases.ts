@@ -1,5 +1,5 @@
 /** What the step benchmark trains. */
-import { VIT_PRESETS, type ModelName, type VitConfig } from '@thimble/core';
+import { VIT_PRESETS, type VitConfig } from '@thimble/core';
 
 export interface StepCase {
   readonly name: string;
@@ -20,7 +20,7 @@ export const STEP_CASES: readonly StepCase[] = [
 ];
 
 function stepCase(
-  name: ModelName,
+  name: keyof typeof VIT_PRESETS,
   batch: number,
   rest: Pick<StepCase, 'learningRate' | 'stepsPerTurn' | 'large'>,
 ): StepCase {

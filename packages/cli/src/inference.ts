@@ -1,10 +1,10 @@
 /** A trained run made ready to classify: its evaluation program, loaded with its weights. */
 import {
   augments,
+  buildModel,
   compile,
   loadWeights,
   parseMethod,
-  vit,
   type Executor,
   type ExecutorKind,
 } from '@thimble/core';
@@ -37,7 +37,7 @@ export class Classifier {
     const { run, best, batch, threads } = options;
     const record = readRunRecord(run);
     const path = checkpointPath(run, best);
-    const build = (images: number) => vit(record.model.config, { batch: images });
+    const build = (images: number) => buildModel(record.model.config, { batch: images });
     const method = parseMethod(record.method);
     const program = compile({ model: build, method, batch, evalBatch: batch });
     const executor = await kind.load(program, { threads });

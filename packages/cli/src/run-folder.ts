@@ -9,7 +9,7 @@
  * Every file is replaced as a whole. A folder that holds a run is never overwritten unless asked
  * for.
  */
-import { ConfigError, FormatError, type Preprocess, type VitConfig } from '@thimble/core';
+import { ConfigError, FormatError, type ModelConfig, type Preprocess } from '@thimble/core';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { replaceWithText } from './files.js';
@@ -36,7 +36,7 @@ export interface EpochRecord {
 }
 
 export interface RunRecord {
-  readonly model: { readonly name: string; readonly config: VitConfig };
+  readonly model: { readonly name: string; readonly config: ModelConfig };
   /** Reproduces the method through `parseMethod`. */
   readonly method: string;
   readonly classes: readonly string[];

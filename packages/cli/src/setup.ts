@@ -3,21 +3,22 @@
  * that `plan` shows is what `train` allocates.
  */
 import {
+  buildModel,
   compile,
   ConfigError,
+  imageSizeRule,
   lookUp,
   modelConfig,
   OPTIMIZERS,
   parameters,
   parseMethod,
-  vit,
   type BoundMethod,
   type CompileOptions,
+  type ModelConfig,
   type ModelGraph,
   type Optimizer,
   type OptimizerOptions,
   type Program,
-  type VitConfig,
 } from '@thimble/core';
 
 /** The options that decide the program of a training step. */
@@ -40,7 +41,7 @@ export interface StepOptions {
 
 export interface Setup {
   readonly modelName: string;
-  readonly config: VitConfig;
+  readonly config: ModelConfig;
   readonly method: BoundMethod;
   readonly optimizer: Optimizer;
   /** Images of one pass: the batch of the entries `step` or `micro`, and of `eval`. */
@@ -74,27 +75,32 @@ export function setUp(options: StepOptions, classes: number): Setup {
   }
   const pass = batch / microBatches;
   const compileOptions = {
-    model: (images: number) => vit(config, { batch: images, smoothing }),
+    model: (images: number) => buildModel(config, { batch: images, smoothing }),
     method,
     optimizer,
     batch: pass,
     microBatches,
     ...(clip === undefined ? {} : { clipNorm: clip }),
   };
-  const model = method.forward(vit(config, { batch: 1 }));
+  const model = method.forward(buildModel(config, { batch: 1 }));
   const program = compile(compileOptions);
   const parts = { modelName, config, method, optimizer, pass, microBatches };
   return { ...parts, model, compileOptions, program };
 }
 
 /** The preset with these classes and, where given, this image size. */
-export function configOf(name: string, imageSize: number | undefined, classes: number): VitConfig {
+export function configOf(
+  name: string,
+  imageSize: number | undefined,
+  classes: number,
+): ModelConfig {
   const preset = modelConfig(name);
   const config = { ...preset, classes, imageSize: imageSize ?? preset.imageSize };
-  if (config.imageSize % config.patch === 0) return config;
+  const rule = imageSizeRule(config);
+  if (rule === null) return config;
   throw new ConfigError({
     where: '--image-size',
-    expected: `a multiple of ${name}'s patch of ${String(config.patch)} pixels`,
+    expected: `for ${name} ${rule}`,
     got: String(config.imageSize),
     todo: 'Change the size',
   });

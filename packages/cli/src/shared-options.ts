@@ -1,5 +1,5 @@
 /** Options that several commands take, each defined once. */
-import { METHODS, OPTIMIZERS, VIT_PRESETS } from '@thimble/core';
+import { METHODS, MODELS, OPTIMIZERS } from '@thimble/core';
 import { Option, type Command } from 'commander';
 import { defaultThreads, EXECUTOR_NAMES } from './executors.js';
 import { fraction, nonNegativeNumber, positiveNumber, wholeNumber } from './options.js';
@@ -57,7 +57,7 @@ export function addStep(command: Command): Command {
 }
 
 export function modelHelp(): string {
-  return Object.keys(VIT_PRESETS).join(', ');
+  return Object.keys(MODELS).join(', ');
 }
 
 /** One line for each method, for the end of a help text. */

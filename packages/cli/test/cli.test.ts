@@ -246,7 +246,7 @@ describe.concurrent('bad input', () => {
     [['--micro-batches', '3'], '--micro-batches: expected a divisor of --batch 8, got 3'],
     [
       ['--image-size', '18'],
-      "--image-size: expected a multiple of vit-micro's patch of 4 pixels, got 18",
+      '--image-size: expected for vit-micro a multiple of the patch 4, got 18',
     ],
     [['--momentum', '0.9'], '--momentum: expected --optimizer sgd, got --optimizer adamw'],
     [['--memory', 'much'], 'Expected a size as in 512MB'],

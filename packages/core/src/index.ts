@@ -65,8 +65,17 @@ export { sgd, type SgdSettings } from './optim/sgd.js';
 export { adamw, type AdamWSettings } from './optim/adamw.js';
 export { OPTIMIZERS, type OptimizerName, type OptimizerOptions } from './optim/index.js';
 export type { Optimizer } from './optim/optimizer.js';
-export { vit, tokenCount, type VitBuildOptions, type VitConfig } from './models/vit.js';
-export { modelConfig, VIT_PRESETS, type ModelName } from './models/index.js';
+export {
+  buildModel,
+  imageSizeRule,
+  modelConfig,
+  MODELS,
+  VIT_PRESETS,
+  type ModelConfig,
+  type ModelName,
+} from './models/index.js';
+export type { BuildOptions } from './models/options.js';
+export { vit, tokenCount, type VitConfig } from './models/vit.js';
 export { initialValues } from './nn/initialise.js';
 export { checkedThreads, expectIdle, HostTable } from './executors/executor.js';
 export type {

@@ -1,8 +1,17 @@
-/** The models by name. */
+/**
+ * The models by name, and the builder of each family. A new family is a builder here, a member of
+ * ModelConfig and its presets in MODELS; whoever builds a model goes through `buildModel`.
+ */
+import type { ModelGraph } from '../ir/graph.js';
 import { lookUp } from '../names.js';
-import type { VitConfig } from './vit.js';
+import type { BuildOptions } from './options.js';
+import { vit, vitImageSizeRule, type VitConfig } from './vit.js';
+
+/** The configuration of any model; `family` tells which. */
+export type ModelConfig = VitConfig;
 
 const BASE = {
+  family: 'vit',
   channels: 3,
   mlpRatio: 4,
   classes: 1000,
@@ -20,9 +29,25 @@ export const VIT_PRESETS = {
   'vit-base-16': { ...BASE, imageSize: 224, patch: 16, width: 768, depth: 12, heads: 12 },
 } as const satisfies Record<string, VitConfig>;
 
-export type ModelName = keyof typeof VIT_PRESETS;
+/** Every preset. */
+export const MODELS = { ...VIT_PRESETS } as const satisfies Record<string, ModelConfig>;
+
+export type ModelName = keyof typeof MODELS;
 
 /** The preset called `name`. Throws UnknownNameError with the nearest name. */
-export function modelConfig(name: string): VitConfig {
-  return lookUp<VitConfig>('model', name, VIT_PRESETS);
+export function modelConfig(name: string): ModelConfig {
+  return lookUp<ModelConfig>('model', name, MODELS);
+}
+
+/**
+ * The forward graph of `config`: inputs `images` [B, C, S, S] and `labels` [B], outputs `logits` and
+ * `loss`. Throws ConfigError for a configuration that cannot be built.
+ */
+export function buildModel(config: ModelConfig, options: BuildOptions): ModelGraph {
+  return vit(config, options);
+}
+
+/** What the side of `config`'s images has to be where it is not; null when it fits. */
+export function imageSizeRule(config: ModelConfig): string | null {
+  return vitImageSizeRule(config);
 }
