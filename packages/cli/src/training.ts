@@ -156,8 +156,14 @@ function sayLoaded(report: LoadReport | null, plan: RunPlan, output: Output): vo
     report.replaced.length === 0
       ? ''
       : `; ${report.replaced.join(' and ')} start at zero for ${classes} classes`;
+  const resized =
+    report.resized.length === 0
+      ? ''
+      : `; ${report.resized.join(' and ')} resized to ${String(plan.setup.config.imageSize)} px`;
   const unused = report.unused.length === 0 ? '' : `; unused: ${report.unused.join(', ')}`;
-  output.line(`Loaded ${String(report.loaded)} tensors of ${plan.init ?? ''}${replaced}${unused}`);
+  output.line(
+    `Loaded ${String(report.loaded)} tensors of ${plan.init ?? ''}${replaced}${resized}${unused}`,
+  );
 }
 
 function startFields(plan: RunPlan, executor: Executor, recorder: Recorder) {

@@ -280,7 +280,7 @@ describe('loadWeights', () => {
   it('loads every tensor', async () => {
     const executor = await load();
     const report = loadWeights(executor, model(3), source({}), 1);
-    expect(report).toEqual({ loaded: weights.size, replaced: [], unused: [] });
+    expect(report).toEqual({ loaded: weights.size, replaced: [], resized: [], unused: [] });
     for (const { name, shape, data } of await readWeights(executor, model(3))) {
       expect(shape).toEqual(shapes.get(name));
       expect(Float32Array.from(data), name).toEqual(weights.get(name));
@@ -293,6 +293,7 @@ describe('loadWeights', () => {
     expect(loadWeights(executor, model(3), file, 1)).toEqual({
       loaded: weights.size - 2,
       replaced: ['head.weight', 'head.bias'],
+      resized: [],
       unused: ['head_dist.bias'],
     });
     expect([...(await executor.read('head.weight'))]).toEqual(new Array(12).fill(0));
@@ -312,8 +313,8 @@ describe('loadWeights', () => {
         'blocks.0.norm1.weight, norm.bias. Choose the --model that the checkpoint was made for.',
     ],
     [
-      { pos_embed: [1, 197, 4] },
-      'a.safetensors, tensor pos_embed: expected shape [1, 5, 4], got [1, 197, 4]. ' +
+      { pos_embed: [1, 190, 4] },
+      'a.safetensors, tensor pos_embed: expected shape [1, 5, 4], got [1, 190, 4]. ' +
         'Choose the --model and --image-size that the checkpoint was made for.',
     ],
     [

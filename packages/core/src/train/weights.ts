@@ -6,6 +6,7 @@ import type { Executor, HostData } from '../executors/executor.js';
 import { parameters, type ModelGraph, type Parameter } from '../ir/graph.js';
 import { sameShape, type Shape } from '../ir/types.js';
 import { initialValues } from '../nn/initialise.js';
+import { canResizePositions, resizePositions } from './positions.js';
 
 /** Tensors of a checkpoint, read one at a time so that a large file is never held whole. */
 export interface WeightSource {
@@ -20,6 +21,8 @@ export interface LoadReport {
   readonly loaded: number;
   /** Parameters of the classifier that start fresh, since the number of classes differs. */
   readonly replaced: readonly string[];
+  /** Position embeddings that were resized to the model's image size. */
+  readonly resized: readonly string[];
   /** Tensors of the file that the model has no place for. */
   readonly unused: readonly string[];
 }
@@ -31,15 +34,16 @@ export function initialise(executor: Executor, model: ModelGraph, seed: number):
 
 /**
  * Starts every parameter from `source`; a classifier of another size starts fresh (zero), as usual when a
- * pretrained model meets new classes. Throws CheckpointError, before anything is written, when a tensor is
+ * pretrained model meets new classes; a position embedding of another image size is resized. Throws CheckpointError, before anything is written, when a tensor is
  * missing or has another shape.
  */
 export function loadWeights(
   executor: Executor,
   model: ModelGraph,
-  source: WeightSource,
+  given: WeightSource,
   seed: number,
 ): LoadReport {
+  const { source, resized } = fitPositions(model, given);
   const all = parameters(model.graph);
   const replaced = all.filter((parameter) => isReplacedHead(parameter, model, source));
   const loaded = all.filter((parameter) => !replaced.includes(parameter));
@@ -55,8 +59,37 @@ export function loadWeights(
   return {
     loaded: loaded.length,
     replaced: replaced.map((parameter) => parameter.name),
+    resized,
     unused: [...source.shapes.keys()].filter((name) => !known.has(name)),
   };
+}
+
+/**
+ * `source` with position embeddings of another image size resized to the model's, as read; and the
+ * names of those.
+ */
+export function fitPositions(
+  model: ModelGraph,
+  source: WeightSource,
+): { readonly source: WeightSource; readonly resized: readonly string[] } {
+  const all = parameters(model.graph);
+  const prefix = all.filter(({ name }) => name === 'cls_token').length;
+  const rowsOf = new Map<string, number>();
+  for (const { name, type } of all) {
+    const found = source.shapes.get(name);
+    if (!found || sameShape(found, type.shape)) continue;
+    if (canResizePositions(name, found, type.shape, prefix)) rowsOf.set(name, type.shape[1]);
+  }
+  if (rowsOf.size === 0) return { source, resized: [] };
+  const shapes = new Map(source.shapes);
+  for (const [name, rows] of rowsOf) shapes.set(name, [1, rows, shapes.get(name)?.[2] ?? 0]);
+  const read = (name: string) => {
+    const data = source.read(name);
+    const rows = rowsOf.get(name);
+    const shape = source.shapes.get(name);
+    return rows === undefined || !shape ? data : resizePositions(data, shape, rows, prefix);
+  };
+  return { source: { name: source.name, shapes, read }, resized: [...rowsOf.keys()] };
 }
 
 /** The current value of every parameter, in the model's order. */
