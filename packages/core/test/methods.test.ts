@@ -183,6 +183,12 @@ describe('options', () => {
     );
   });
 
+  it('refuses an option beside the text that no method of it has', () => {
+    expect(messageOf(() => parseMethod('last-k=2+bias-only', { layers: 'all' }))).toMatch(
+      /^method last-k=2\+bias-only: expected no layers.*, got layers all\. Leave it out, or choose/,
+    );
+  });
+
   it.each([
     ['bias', 'Choose one of them'],
     ['bias_only', 'The nearest is "bias-only"'],

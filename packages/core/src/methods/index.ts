@@ -2,6 +2,7 @@
  * The training methods. To be listed is to be tested: every method here goes through the contract
  * tests.
  */
+import { ConfigError } from '../errors.js';
 import { lookUp } from '../names.js';
 import { biasOnly } from './bias-only.js';
 import { full } from './full.js';
@@ -21,19 +22,81 @@ export type MethodName = keyof typeof METHODS;
 /**
  * Reads `name` or `name=option` (`last-k=4`), or several of them joined by `+`. Throws
  * UnknownNameError with the nearest name, or ConfigError for a bad option.
+ *
+ * @param given options that came beside the text, by key (`{layers: 'all'}`): each goes to every
+ *   method that has the key and leaves it out. Throws ConfigError when one says something else, or
+ *   when none has the key.
  */
-export function parseMethod(text: string): BoundMethod {
-  return compose(text.split('+').map(parseOne));
+export function parseMethod(
+  text: string,
+  given: Readonly<Record<string, string>> = {},
+): BoundMethod {
+  const parts = text.split('+').map(partOf);
+  for (const key of Object.keys(given)) {
+    if (!parts.some(({ method }) => method.keys?.includes(key))) throw misplaced(key, text, given);
+  }
+  return compose(
+    parts.map(({ method, option }) => bindParsed(method, filled(method, option, given))),
+  );
 }
 
-function parseOne(text: string): BoundMethod {
+interface Part {
+  readonly method: Method<unknown>;
+  readonly option: string | undefined;
+}
+
+function partOf(text: string): Part {
   const at = text.indexOf('=');
   const name = at < 0 ? text : text.slice(0, at);
   const option = at < 0 ? undefined : text.slice(at + 1);
   const shorthand = /^last-(\d+)$/.exec(name);
-  if (shorthand && option === undefined) return bindParsed(lastK, shorthand[1]);
-  const method = lookUp<Method<unknown>>('method', name, METHODS);
-  return bindParsed(method, option);
+  if (shorthand && option === undefined) return { method: lastK, option: shorthand[1] };
+  return { method: lookUp<Method<unknown>>('method', name, METHODS), option };
+}
+
+/** The option text with the given keys that it leaves out. */
+function filled(
+  method: Method<unknown>,
+  option: string | undefined,
+  given: Readonly<Record<string, string>>,
+): string | undefined {
+  const parts = option === undefined ? [] : option.split(',');
+  for (const [key, value] of Object.entries(given)) {
+    if (!method.keys?.includes(key)) continue;
+    const own = parts.find((part) => part.startsWith(`${key}=`))?.slice(key.length + 1);
+    if (own === undefined) parts.push(`${key}=${value}`);
+    else if (own !== value) throw contradiction(method, key, own, value);
+  }
+  return parts.length === 0 ? undefined : parts.join(',');
+}
+
+function contradiction(
+  method: Method<unknown>,
+  key: string,
+  own: string,
+  value: string,
+): ConfigError {
+  return new ConfigError({
+    where: `method ${method.name}`,
+    expected: `one value of ${key}`,
+    got: `${own} in its text and ${value} beside it`,
+    todo: 'Say it once',
+  });
+}
+
+function misplaced(
+  key: string,
+  text: string,
+  given: Readonly<Record<string, string>>,
+): ConfigError {
+  const all: readonly Method<unknown>[] = Object.values(METHODS);
+  const names = all.filter((method) => method.keys?.includes(key)).map(({ name }) => name);
+  return new ConfigError({
+    where: `method ${text}`,
+    expected: names.length === 0 ? `no ${key}` : `no ${key}, which belongs to ${names.join(', ')}`,
+    got: `${key} ${given[key]}`,
+    todo: 'Leave it out, or choose another method',
+  });
 }
 
 function bindParsed<C>(method: Method<C>, option: string | undefined): BoundMethod {

@@ -25,6 +25,8 @@ export interface Method<C> {
   readonly summary: string;
   /** How the option is written: `last-k=K`. */
   readonly usage: string;
+  /** Keys of the option text behind its leading value (`layers` in `wasi=0.8,layers=all`). */
+  readonly keys?: readonly string[];
   /**
    * Reads the text behind `=` in `name=text`; undefined when there is none. Throws ConfigError.
    */
