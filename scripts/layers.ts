@@ -46,6 +46,21 @@ const CORE_LAYERS: Readonly<Record<string, readonly string[]>> = {
     'optim',
     'random',
   ],
+  prepare: [
+    'errors',
+    'ir',
+    'ops',
+    'autodiff',
+    'passes',
+    'plan',
+    'program',
+    'methods',
+    'compile',
+    'executors/executor',
+    'nn',
+    'random',
+    'train',
+  ],
 };
 
 /** Package → packages whose public API it may import. */

@@ -99,3 +99,4 @@ export { fitPositions, initialise, loadWeights, readWeights } from './train/weig
 export type { LoadReport, WeightSource } from './train/weights.js';
 export { median, train } from './train/loop.js';
 export type { EpochEvent, StepEvent, TrainEvent, TrainOptions, TrainResult } from './train/loop.js';
+export * from './prepare/index.js';

@@ -1,0 +1,139 @@
+/**
+ * What `prepare` takes and returns: everything that happens once before a factored model is trained.
+ *
+ *   prepare(options: PrepareOptions): Promise<Prepared>
+ *
+ * Terms. A *linear* is y = x Wᵀ + b with W [O, I]; its *rank* K is the inner extent of W ≈ L R; a linear
+ * without a rank stays dense. *Calibration* images are those on which layers are measured. The *table* of
+ * a choice is the plain data that it was made from, kept with a run.
+ */
+import type { ModelBuilder } from '../compile.js';
+import type { Executor, ExecutorKind } from '../executors/executor.js';
+import type { Shape } from '../ir/types.js';
+import type { BoundMethod } from '../methods/method.js';
+import type { RankNeeds, Ranks, Truncation } from '../methods/ranks.js';
+import type { Batches } from '../train/evaluate.js';
+import type { LoadReport, WeightSource } from '../train/weights.js';
+
+export interface PrepareOptions {
+  /** The dense model with the classes of the user's data. */
+  readonly model: ModelBuilder;
+  /** `method.needs` says what is to be found; what it trains is what may be factored. */
+  readonly method: BoundMethod;
+  /** Dense weights, or those of a run that was factored already. */
+  readonly source: WeightSource;
+  /**
+   * Training batches of `batch` images, iterated once and left early. Read only where `needsImages`
+   * says so.
+   */
+  readonly batches: () => Batches;
+  readonly kind: ExecutorKind;
+  readonly threads: number;
+  /** Images of one pass, as the training program has them: Tucker ranks belong to it. */
+  readonly batch: number;
+  readonly seed: number;
+  /** Bytes of all factored weights; default: those of the paper's rule at the method's ε. */
+  readonly weightBytes?: number;
+  /** Bytes of all Tucker cores and factors; default: those of the method's ε in every layer. */
+  readonly activationBytes?: number;
+  readonly onProgress?: (event: PrepareEvent) => void;
+  /** Aborting rejects with the signal's reason after the call under way. */
+  readonly signal?: AbortSignal;
+}
+
+export interface PrepareEvent {
+  readonly event: 'prepare';
+  /**
+   * forward    dense blocks run over the calibration images
+   * measure    gradients, spectra and Tucker ranks of a block
+   * factor     a block's weights are decomposed and written
+   */
+  readonly stage: 'forward' | 'measure' | 'factor';
+  /** Parts done of this stage, from 1 to `total`. */
+  readonly done: number;
+  readonly total: number;
+  /** What was done: `blocks.3`. */
+  readonly what: string;
+}
+
+export interface Prepared {
+  readonly ranks: Ranks;
+  /** `method.withRanks(ranks)`: what to compile. */
+  readonly method: BoundMethod;
+  readonly tables: PrepareTables;
+  /**
+   * Writes every parameter into an executor that holds a program of `method`: the factored counterpart
+   * of `loadWeights`, one block of dense weights in memory at a time. Throws CheckpointError before
+   * anything is written. Call it once.
+   */
+  emitWeights(executor: Executor): Promise<LoadReport>;
+}
+
+/** Plain data; null where the method does not ask for it or the weights came factored. */
+export interface PrepareTables {
+  readonly weights: WeightTable | null;
+  readonly activations: ActivationTable | null;
+}
+
+export interface WeightTable {
+  readonly epsilon: number;
+  readonly truncation: Truncation;
+  /** Images on which outputs were measured; 0 for plain truncation. */
+  readonly images: number;
+  readonly budgetBytes: number;
+  /** What the layers take at the ranks chosen, at their smallest ranks, and dense. */
+  readonly bytes: number;
+  readonly minimumBytes: number;
+  readonly denseBytes: number;
+  readonly layers: readonly WeightRow[];
+}
+
+export interface WeightRow {
+  readonly weight: string;
+  readonly outputs: number;
+  readonly inputs: number;
+  /** null: stays dense. */
+  readonly rank: number | null;
+  /** What the paper's rule gives at ε; null: dense. */
+  readonly plainRank: number | null;
+  readonly bytes: number;
+  /** What truncation loses, as a share of the layer's energy in the metric of the choice. */
+  readonly lost: number;
+}
+
+export interface ActivationTable {
+  /** ε of the method, which sets the default budget. */
+  readonly epsilon: number;
+  /** The explained variances that were tried in every layer. */
+  readonly epsilons: readonly number[];
+  readonly budgetBytes: number;
+  readonly bytes: number;
+  readonly minimumBytes: number;
+  /** What the inputs take as they are. */
+  readonly fullBytes: number;
+  readonly layers: readonly ActivationRow[];
+}
+
+export interface ActivationRow {
+  readonly weight: string;
+  /** Of the linear's input, batch first. */
+  readonly shape: Shape;
+  /** ‖dW‖_F of the batch that was measured. */
+  readonly gradientNorm: number;
+  /** One for each of `epsilons`. */
+  readonly options: readonly ActivationOption[];
+  /** Index into `options`. */
+  readonly chosen: number;
+}
+
+export interface ActivationOption {
+  readonly ranks: readonly number[];
+  readonly bytes: number;
+  /** ‖dW̃ − dW‖_F, dW̃ from the truncated input. */
+  readonly perplexity: number;
+}
+
+/** True when `prepare` reads images: to truncate in the metric of the data, or for Tucker ranks. */
+export function needsImages({ weights, activations }: RankNeeds): boolean {
+  return weights?.truncation === 'data' || activations !== null;
+}
