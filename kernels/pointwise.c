@@ -1,5 +1,6 @@
-/* pointwise.c - add, accumulate, fill, GELU and its gradient. Every output element depends on one
- * element of each input, read before it is written: outputs may be the same memory as inputs.
+/* pointwise.c - add, accumulate, assign, fill, GELU and its gradient. Every output element depends
+ * on one element of each input, read before it is written: outputs may be the same memory as
+ * inputs.
  */
 #include "kernels.h"
 #include "loop.h"
@@ -36,6 +37,13 @@ KERNEL(accumulate) {
   i64 begin, end;
   share(ctx, args->count, GRAIN, &begin, &end);
   FOR_VECTORS(begin, end, add_vector, &on);
+}
+
+/* y = value; y is the memory of target */
+KERNEL(assign) {
+  i64 begin, end;
+  share(ctx, args->count, GRAIN, &begin, &end);
+  copy_floats(F32(ctx, args->y) + begin, F32(ctx, args->value) + begin, end - begin);
 }
 
 KERNEL(fill) {

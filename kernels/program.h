@@ -10,27 +10,28 @@ enum {
   OP_ACCUMULATE = 1,
   OP_ADAMW = 2,
   OP_ADD = 3,
-  OP_ATTENTION = 4,
-  OP_ATTENTION_GRAD = 5,
-  OP_BROADCAST_TOKENS = 6,
-  OP_CLIP_SCALE = 7,
-  OP_CONCAT_TOKENS = 8,
-  OP_FILL = 9,
-  OP_GELU = 10,
-  OP_GELU_GRAD = 11,
-  OP_LAYERNORM = 12,
-  OP_LAYERNORM_GRAD_INPUT = 13,
-  OP_LAYERNORM_GRAD_PARAMS = 14,
-  OP_MATMUL = 15,
-  OP_MEAN_TOKENS = 16,
-  OP_PAD_TOKENS = 17,
-  OP_PATCHIFY = 18,
-  OP_SGD = 19,
-  OP_SLICE_TOKENS = 20,
-  OP_SOFTMAX_CROSS_ENTROPY = 21,
-  OP_SOFTMAX_CROSS_ENTROPY_GRAD = 22,
-  OP_SUM_ROWS = 23,
-  OP_SUM_SQUARES = 24
+  OP_ASSIGN = 4,
+  OP_ATTENTION = 5,
+  OP_ATTENTION_GRAD = 6,
+  OP_BROADCAST_TOKENS = 7,
+  OP_CLIP_SCALE = 8,
+  OP_CONCAT_TOKENS = 9,
+  OP_FILL = 10,
+  OP_GELU = 11,
+  OP_GELU_GRAD = 12,
+  OP_LAYERNORM = 13,
+  OP_LAYERNORM_GRAD_INPUT = 14,
+  OP_LAYERNORM_GRAD_PARAMS = 15,
+  OP_MATMUL = 16,
+  OP_MEAN_TOKENS = 17,
+  OP_PAD_TOKENS = 18,
+  OP_PATCHIFY = 19,
+  OP_SGD = 20,
+  OP_SLICE_TOKENS = 21,
+  OP_SOFTMAX_CROSS_ENTROPY = 22,
+  OP_SOFTMAX_CROSS_ENTROPY_GRAD = 23,
+  OP_SUM_ROWS = 24,
+  OP_SUM_SQUARES = 25
 };
 
 /* acc ← acc + x */
@@ -47,6 +48,11 @@ struct adamw_args {
 /* y[i] = a[i] + b[i mod period] */
 struct add_args {
   int a, b, y, count, period;
+};
+
+/* y[i] = value[i], written over target */
+struct assign_args {
+  int target, value, y, count;
 };
 
 /* y = softmax(q kᵀ/√headDim) v per head; lse = log Σ exp of each row of scores */
@@ -170,6 +176,7 @@ struct sum_squares_args {
   DO(OP_ACCUMULATE, accumulate) \
   DO(OP_ADAMW, adamw) \
   DO(OP_ADD, add) \
+  DO(OP_ASSIGN, assign) \
   DO(OP_ATTENTION, attention) \
   DO(OP_ATTENTION_GRAD, attention_grad) \
   DO(OP_BROADCAST_TOKENS, broadcast_tokens) \

@@ -32,6 +32,7 @@ it.each([
     'b to match the last axes of a f32[4,2,3]',
     'f32[4,3]',
   ),
+  check('assign', { target: f32(2), value: f32(3) }, {}, 'value of type f32[2]', 'f32[3]'),
   check(
     'attention',
     { qkv: f32(2, 5, 30) },

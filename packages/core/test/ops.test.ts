@@ -10,6 +10,7 @@ import { ALL_OPS, blank, CASES, dataOf, mapRecord, runReference, typesOf } from 
 const WITHOUT_GRADIENT = new Set([
   'accumulate',
   'adamw',
+  'assign',
   'attention_grad',
   'broadcast_tokens',
   'clip_scale',

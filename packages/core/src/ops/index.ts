@@ -6,6 +6,7 @@ import { GraphError, UnknownNameError } from '../errors.js';
 import { accumulate } from './accumulate.js';
 import { adamw } from './adamw.js';
 import { add } from './add.js';
+import { assign } from './assign.js';
 import { attention } from './attention.js';
 import { attentionGrad } from './attention-grad.js';
 import { broadcastTokens } from './broadcast-tokens.js';
@@ -35,6 +36,7 @@ export const OPS = {
   accumulate,
   adamw,
   add,
+  assign,
   attention,
   attention_grad: attentionGrad,
   broadcast_tokens: broadcastTokens,
