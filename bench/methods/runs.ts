@@ -1,0 +1,45 @@
+/** One run of `thimble train` as a process, and what its last JSON line says. */
+import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+/** The fields of the last line of `thimble train --json` that the comparison needs. */
+export interface Outcome {
+  readonly accuracy: number;
+  readonly steps: number;
+  readonly msPerStep: number;
+  readonly plannedBytes: number;
+  readonly arenaBytes: number;
+  readonly rssPeakBytes: number;
+  readonly executor: string;
+  readonly executorDetail: string;
+  readonly threads: number;
+  readonly seconds: number;
+}
+
+/** This file runs as bench/dist/methods/runs.js. */
+const command = fileURLToPath(new URL('../../../packages/cli/dist/main.js', import.meta.url));
+
+/** Trains and resolves to the outcome. Throws Error when the command fails. */
+export async function trainOnce(name: string, settings: readonly string[]): Promise<Outcome> {
+  const child = spawn(process.execPath, [command, 'train', ...settings, '--json'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let last = '';
+  for await (const line of createInterface({ input: child.stdout })) last = line;
+  const parsed: unknown = last === '' ? null : JSON.parse(last);
+  if (isOutcome(parsed)) return picked(parsed);
+  throw new Error(`${name}: expected a last line with event "done", got ${last}`);
+}
+
+function isOutcome(value: unknown): value is Outcome {
+  return typeof value === 'object' && value !== null && 'event' in value && value.event === 'done';
+}
+
+/** Without the rest of the line, such as the run folder, which is gone when results are read. */
+function picked(outcome: Outcome): Outcome {
+  const { accuracy, steps, msPerStep, plannedBytes, arenaBytes, rssPeakBytes } = outcome;
+  const { executor, executorDetail, threads, seconds } = outcome;
+  const memory = { plannedBytes, arenaBytes, rssPeakBytes };
+  return { accuracy, steps, msPerStep, ...memory, executor, executorDetail, threads, seconds };
+}
