@@ -229,6 +229,25 @@ describe('gradients', () => {
   });
 });
 
+it('saves what the forward pass makes for the backward pass only', () => {
+  const builder = new GraphBuilder();
+  const x = builder.input('x', f32(2));
+  const weight = builder.parameter('weight', f32(2), { initial: { kind: 'zeros' } });
+  const early = builder.emit(gelu, { x }, {}, 'early').y;
+  const result = builder.emit(add, { a: x, b: weight }, {}, 'result').y;
+  const late = builder.emit(gelu, { x }, {}, 'late').y;
+  const grad = builder.emit(add, { a: early, b: late }, {}, 'grad').y;
+  builder.emit(accumulate, { acc: weight, x: grad }, {}, 'update');
+  const { slots } = plan([{ name: 'step', graph: builder.build({ result }) }]);
+  const roles = Object.fromEntries(slots.map(({ name, role }) => [name, role]));
+  expect(roles).toMatchObject({
+    'early.y': 'saved',
+    'late.y': 'temporary',
+    'grad.y': 'gradient',
+    'result.y': 'output',
+  });
+});
+
 describe('plans executed', () => {
   it('give the same numbers in one arena as with an array for each tensor', async () => {
     for (const kind of [wasmExecutor, ...FAST_EXECUTORS.slice(-1)]) {

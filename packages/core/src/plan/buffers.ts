@@ -132,16 +132,13 @@ function rolesOf(graph: Graph, nodes: readonly Node[]): (value: Value) => SlotRo
   const results = [...outputs].filter(
     (id) => ![...ancestors(graph, [id])].some((ancestor) => gradients.has(ancestor)),
   );
-  const forward = new Set(ancestors(graph, results));
-  for (const node of nodes) {
-    // Statistics that only the backward pass reads (mean, log-sum-exp) are forward values too.
-    const produced = Object.values(node.outputs);
-    if (produced.some((id) => forward.has(id))) for (const id of produced) forward.add(id);
-  }
+  const needed = ancestors(graph, results);
+  // The forward pass ends with the last node that a result needs. What else runs before it
+  // (statistics, compressed copies) is there for the backward pass only.
+  const end = 1 + nodes.findLastIndex((node) => producesAny(node, needed));
+  const forward = new Set(nodes.slice(0, end).flatMap((node) => Object.values(node.outputs)));
   const saved = new Set<ValueId>();
-  for (const node of nodes) {
-    const isForward = Object.values(node.outputs).some((id) => forward.has(id));
-    if (isForward) continue;
+  for (const node of nodes.slice(end)) {
     for (const id of Object.values(node.inputs)) if (forward.has(id)) saved.add(id);
   }
   return (value) => {
@@ -151,6 +148,10 @@ function rolesOf(graph: Graph, nodes: readonly Node[]): (value: Value) => SlotRo
     if (gradients.has(value.id)) return 'gradient';
     return saved.has(value.id) ? 'saved' : 'temporary';
   };
+}
+
+function producesAny(node: Node, values: ReadonlySet<ValueId>): boolean {
+  return Object.values(node.outputs).some((id) => values.has(id));
 }
 
 /** What updates read as a parameter's gradient. */
