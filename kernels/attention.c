@@ -2,13 +2,19 @@
  *
  * Legend: N tokens, H heads, d head_dim; a row of qkv is [3, H, d]; per head Q, K, V, Y are [N, d]
  * and S, P are [N, N].
- *   S = scale Q K'   lse = log(rowsum(exp(S)))   P = exp(S - lse)   Y = P V
+ *   S = scale Q K' + bias + mask   lse = log(rowsum(exp(S)))   P = exp(S - lse)   Y = P V
  * Backward, with delta = rowsum(dY * Y):
  *   dV = P' dY   dP = dY V'   dS = scale P (dP - delta)   dQ = dS K   dK = dS' Q
  * P is never kept: the backward pass recomputes it from Q, K and lse (Dao et al., FlashAttention,
  * 2022) for `tile` query rows at a time, so a thread holds at most two arrays of tile x N scores.
  * All of a row's scores are there at once, so the softmax is the plain one, without rescaling.
  * dK and dV add up over the query tiles in ascending order, by the one thread that has the head.
+ *
+ * The bias [H, N, N] is optional; its gradient sums dS / scale over the images. The images are cut
+ * into `chunks` parts; each part of each head adds up its own in the workspace, image after image,
+ * and after a barrier the parts are added in order. With a shift the images are windows, and the
+ * mask keeps apart the tokens that the shift has brought together
+ * (packages/core/src/ops/attention-sizes.ts).
  *
  * Measured as in gemm.c, 4 N^2 d flops a head forward and 10 N^2 d backward, GFLOP/s:
  *   batch x N x H x d (tile)    AVX-512      AVX2         SSE2         wasm
@@ -19,6 +25,7 @@
 #include "attention.h"
 #include "gemm.h"
 #include "kernels.h"
+#include "loop.h"
 #include "math.h"
 
 /* One head of one image: views into qkv, y and their gradients. */
@@ -50,6 +57,53 @@ static float *take(float **scratch, i64 count) {
   float *taken = *scratch;
   *scratch += count;
   return taken;
+}
+
+/* ---- bias and mask --------------------------------------------------------------------------- */
+
+/* Added to the score of two tokens that the shift has brought together. */
+#define MASK -100.0f
+
+/* Windows of window x window tokens, rows down and columns across an image that was shifted. */
+typedef struct {
+  i64 window, rows, columns, shift;
+} Windows;
+#define WINDOWS(args) ((Windows){(args)->window, (args)->rows, (args)->columns, (args)->shift})
+
+/* Fills region [N] of window `index`: tokens of different regions are masked. Returns it, or null
+ * for a window that has one region only. */
+static const i32 *window_regions(Windows of, i64 index, i32 *region) {
+  if (of.shift == 0) return 0;
+  const i64 cut = of.window - of.shift;
+  const i32 last_column = index % of.columns == of.columns - 1;
+  const i32 last_row = index / of.columns % of.rows == of.rows - 1;
+  if (!last_row && !last_column) return 0;
+  for (i64 i = 0; i < of.window; i++) {
+    for (i64 j = 0; j < of.window; j++) {
+      region[i * of.window + j] = (last_row && i >= cut) + 2 * (last_column && j >= cut);
+    }
+  }
+  return region;
+}
+
+/* scores [rows, width] += bias [rows, n], and the mask of the query tokens from `first` on; either
+ * may be null. */
+static void add_to_scores(float *scores, i64 rows, i64 width, const float *bias, i64 n,
+                          const i32 *region, i64 first) {
+  for (i64 i = 0; bias && i < rows; i++) {
+    float *row = scores + i * width;
+    for (i64 j = 0; j < n; j += LANES) {
+      vf_put(row + j, vf_take(row + j, n - j) + vf_take(bias + i * n + j, n - j), n - j);
+    }
+  }
+  for (i64 i = 0; region && i < rows; i++) {
+    const vi own = vi_splat(region[first + i]);
+    float *row = scores + i * width;
+    for (i64 j = 0; j < width; j += LANES) {
+      const vi apart = vi_load(region + j) != own;
+      vf_store(row + j, vf_load(row + j) + vf_select(apart, vf_splat(MASK), vf_zero()));
+    }
+  }
 }
 
 /* ---- forward ------------------------------------------------------------------------------- */
@@ -85,12 +139,14 @@ static void scale_row(float *y, i64 n, float factor) {
 KERNEL(attention) {
   const i64 n = args->tokens, dim = args->head_dim, heads = args->heads;
   const i64 tiles = (n + args->tile - 1) / args->tile, width = round_up(n, LANES);
-  const float *qkv = F32(ctx, args->qkv);
+  const float *qkv = F32(ctx, args->qkv), *bias = F32(ctx, args->bias);
   float *y = F32(ctx, args->y), *lse = F32(ctx, args->lse), *scratch = (float *)ctx->scratch;
   float *keys = take(&scratch, gemm_packed_floats(dim, n));
   float *values = take(&scratch, gemm_packed_floats(n, dim));
   float *scores = take(&scratch, args->tile * width);
   float *sums = take(&scratch, round_up(args->tile, 16));
+  i32 *regions = (i32 *)take(&scratch, round_up(n, 16));
+  const i32 *region = 0;
   i64 item, end, packed = -1;
   share(ctx, args->batch * heads * tiles, 1, &item, &end);
   for (; item < end; item++) {
@@ -100,10 +156,13 @@ KERNEL(attention) {
     if (index != packed) {
       SUFFIX(gemm_pack)(keys, transposed(head.k), dim, n);
       SUFFIX(gemm_pack)(values, head.v, n, dim);
+      region = window_regions(WINDOWS(args), index / heads, regions);
       packed = index;
     }
     SUFFIX(gemm_panels)(rows, width, dim, rows_from(head.q, first), keys, scores, width,
                         args->scale, 0, scratch);
+    const float *head_bias = bias ? bias + (index % heads * n + first) * n : 0;
+    add_to_scores(scores, rows, width, head_bias, n, region, first);
     float *out = y + head.y_at + first * head.y_row, *out_lse = lse + head.lse_at + first;
     for (i64 i = 0; i < rows; i++) {
       float highest;
@@ -139,45 +198,112 @@ static float dot(const float *a, const float *b, i64 n) {
   return vf_sum(sum);
 }
 
-KERNEL(attention_grad) {
+/* to [rows, n] += from [rows, width], or to = from */
+static void add_rows(float *to, const float *from, i64 rows, i64 width, i64 n, i32 accumulate) {
+  for (i64 i = 0; i < rows; i++) {
+    for (i64 j = 0; j < n; j += LANES) {
+      vf x = vf_take(from + i * width + j, n - j);
+      if (accumulate) x += vf_take(to + i * n + j, n - j);
+      vf_put(to + i * n + j, x, n - j);
+    }
+  }
+}
+
+/* y[count] = scale * sum of partial [chunks, count] over the chunks, in order */
+static void add_parts(const Context *ctx, const float *partial, i64 chunks, i64 count, float scale,
+                      float *y) {
+  i64 begin, end;
+  share(ctx, count, GRAIN, &begin, &end);
+  for (i64 at = begin; at < end; at += LANES) {
+    vf sum = vf_take(partial + at, end - at);
+    for (i64 chunk = 1; chunk < chunks; chunk++) {
+      sum += vf_take(partial + chunk * count + at, end - at);
+    }
+    vf_put(y + at, sum * scale, end - at);
+  }
+}
+
+/* What a thread has for one head at a time. */
+typedef struct {
+  float *key_columns, *value_columns; /* packed K' and V' */
+  float *keys, *queries, *outputs;    /* packed K, and of a tile Q and dY */
+  float *scores, *products, *delta;
+  i32 *regions;
+  float *row; /* of gemm_panels */
+} Room;
+
+static Room room_in(float *scratch, i64 n, i64 dim, i64 tile) {
+  const i64 width = round_up(n, LANES);
+  Room room;
+  room.key_columns = take(&scratch, gemm_packed_floats(dim, n));
+  room.value_columns = take(&scratch, gemm_packed_floats(dim, n));
+  room.keys = take(&scratch, gemm_packed_floats(n, dim));
+  room.queries = take(&scratch, gemm_packed_floats(tile, dim));
+  room.outputs = take(&scratch, gemm_packed_floats(tile, dim));
+  room.scores = take(&scratch, tile * width);
+  room.products = take(&scratch, tile * width);
+  room.delta = take(&scratch, round_up(tile, 16));
+  room.regions = (i32 *)take(&scratch, round_up(n, 16));
+  room.row = scratch;
+  return room;
+}
+
+/* Gradients of one head of one image; bias_sum [N, N] takes up scale * dbias unless it is null. */
+static void head_gradient(const Context *ctx, const struct attention_grad_args *args, Room room,
+                          i64 image, i64 which, float *bias_sum, i32 accumulate) {
   const i64 n = args->tokens, dim = args->head_dim, heads = args->heads;
   const i64 tiles = (n + args->tile - 1) / args->tile, width = round_up(n, LANES);
   const float *y = F32(ctx, args->y), *dy = F32(ctx, args->dy), *lse = F32(ctx, args->lse);
-  float *dqkv = F32(ctx, args->dqkv), *scratch = (float *)ctx->scratch;
-  float *key_columns = take(&scratch, gemm_packed_floats(dim, n));   /* K' */
-  float *value_columns = take(&scratch, gemm_packed_floats(dim, n)); /* V' */
-  float *keys = take(&scratch, gemm_packed_floats(n, dim));
-  float *queries = take(&scratch, gemm_packed_floats(args->tile, dim));
-  float *outputs = take(&scratch, gemm_packed_floats(args->tile, dim)); /* dY */
-  float *scores = take(&scratch, args->tile * width);
-  float *products = take(&scratch, args->tile * width);
-  float *delta = take(&scratch, round_up(args->tile, 16));
-  i64 index, end;
-  share(ctx, args->batch * heads, 1, &index, &end);
-  for (; index < end; index++) {
-    Head head = head_at(F32(ctx, args->qkv), index, n, heads, dim);
-    float *dq = dqkv + head.qkv_at, *dk = dq + heads * dim, *dv = dk + heads * dim;
-    SUFFIX(gemm_pack)(key_columns, transposed(head.k), dim, n);
-    SUFFIX(gemm_pack)(value_columns, transposed(head.v), dim, n);
-    SUFFIX(gemm_pack)(keys, head.k, n, dim);
-    for (i64 t = 0; t < tiles; t++) {
-      i64 first = n * t / tiles, rows = n * (t + 1) / tiles - first;
-      i64 y_at = head.y_at + first * head.y_row;
-      Matrix q = rows_from(head.q, first), d = {dy + y_at, head.y_row, 1};
-      Matrix p = {scores, width, 1}, ds = {products, width, 1};
-      for (i64 i = 0; i < rows; i++) {
-        delta[i] = dot(d.data + i * d.row, y + y_at + i * d.row, dim);
-      }
-      SUFFIX(gemm_panels)(rows, width, dim, q, key_columns, scores, width, args->scale, 0, scratch);
-      SUFFIX(gemm_panels)(rows, width, dim, d, value_columns, products, width, 1.0f, 0, scratch);
-      score_gradients(scores, products, rows, width, lse + head.lse_at + first, delta, args->scale);
-      SUFFIX(gemm_pack)(queries, q, rows, dim);
-      SUFFIX(gemm_pack)(outputs, d, rows, dim);
-      SUFFIX(gemm_panels)(rows, dim, n, ds, keys, dq + first * head.row, head.row, 1.0f, 0,
-                          scratch);
-      SUFFIX(gemm_panels)(n, dim, rows, transposed(ds), queries, dk, head.row, 1.0f, t > 0,
-                          scratch);
-      SUFFIX(gemm_panels)(n, dim, rows, transposed(p), outputs, dv, head.row, 1.0f, t > 0, scratch);
+  const float *bias = F32(ctx, args->bias);
+  const i32 *region = window_regions(WINDOWS(args), image, room.regions);
+  Head head = head_at(F32(ctx, args->qkv), image * heads + which, n, heads, dim);
+  float *dq = F32(ctx, args->dqkv) + head.qkv_at, *dk = dq + heads * dim, *dv = dk + heads * dim;
+  SUFFIX(gemm_pack)(room.key_columns, transposed(head.k), dim, n);
+  SUFFIX(gemm_pack)(room.value_columns, transposed(head.v), dim, n);
+  SUFFIX(gemm_pack)(room.keys, head.k, n, dim);
+  for (i64 t = 0; t < tiles; t++) {
+    i64 first = n * t / tiles, rows = n * (t + 1) / tiles - first;
+    i64 y_at = head.y_at + first * head.y_row;
+    Matrix q = rows_from(head.q, first), d = {dy + y_at, head.y_row, 1};
+    Matrix p = {room.scores, width, 1}, ds = {room.products, width, 1};
+    for (i64 i = 0; i < rows; i++) {
+      room.delta[i] = dot(d.data + i * d.row, y + y_at + i * d.row, dim);
+    }
+    SUFFIX(gemm_panels)(rows, width, dim, q, room.key_columns, room.scores, width, args->scale, 0,
+                        room.row);
+    add_to_scores(room.scores, rows, width, bias ? bias + (which * n + first) * n : 0, n, region,
+                  first);
+    SUFFIX(gemm_panels)(rows, width, dim, d, room.value_columns, room.products, width, 1.0f, 0,
+                        room.row);
+    score_gradients(room.scores, room.products, rows, width, lse + head.lse_at + first, room.delta,
+                    args->scale);
+    if (bias_sum) add_rows(bias_sum + first * n, room.products, rows, width, n, accumulate);
+    SUFFIX(gemm_pack)(room.queries, q, rows, dim);
+    SUFFIX(gemm_pack)(room.outputs, d, rows, dim);
+    SUFFIX(gemm_panels)(rows, dim, n, ds, room.keys, dq + first * head.row, head.row, 1.0f, 0,
+                        room.row);
+    SUFFIX(gemm_panels)(n, dim, rows, transposed(ds), room.queries, dk, head.row, 1.0f, t > 0,
+                        room.row);
+    SUFFIX(gemm_panels)(n, dim, rows, transposed(p), room.outputs, dv, head.row, 1.0f, t > 0,
+                        room.row);
+  }
+}
+
+KERNEL(attention_grad) {
+  const i64 batch = args->batch, heads = args->heads, chunks = args->chunks;
+  const i64 pairs = (i64)args->tokens * args->tokens;
+  float *dbias = F32(ctx, args->dbias), *partial = dbias ? F32(ctx, args->workspace) : 0;
+  Room room = room_in((float *)ctx->scratch, args->tokens, args->head_dim, args->tile);
+  i64 item, end;
+  share(ctx, chunks * heads, 1, &item, &end);
+  for (; item < end; item++) {
+    const i64 chunk = item / heads, first = batch * chunk / chunks;
+    for (i64 image = first; image < batch * (chunk + 1) / chunks; image++) {
+      head_gradient(ctx, args, room, image, item % heads, partial ? partial + item * pairs : 0,
+                    image > first);
     }
   }
+  if (!dbias) return;
+  SUFFIX(thimble_barrier)(ctx);
+  add_parts(ctx, partial, chunks, heads * pairs, 1.0f / args->scale, dbias);
 }

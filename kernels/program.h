@@ -26,12 +26,15 @@ enum {
   OP_MEAN_TOKENS = 17,
   OP_PAD_TOKENS = 18,
   OP_PATCHIFY = 19,
-  OP_SGD = 20,
-  OP_SLICE_TOKENS = 21,
-  OP_SOFTMAX_CROSS_ENTROPY = 22,
-  OP_SOFTMAX_CROSS_ENTROPY_GRAD = 23,
-  OP_SUM_ROWS = 24,
-  OP_SUM_SQUARES = 25
+  OP_RELATIVE_POSITION_BIAS = 20,
+  OP_RELATIVE_POSITION_BIAS_GRAD = 21,
+  OP_SGD = 22,
+  OP_SLICE_TOKENS = 23,
+  OP_SOFTMAX_CROSS_ENTROPY = 24,
+  OP_SOFTMAX_CROSS_ENTROPY_GRAD = 25,
+  OP_SUM_ROWS = 26,
+  OP_SUM_SQUARES = 27,
+  OP_WINDOWS = 28
 };
 
 /* acc ← acc + x */
@@ -55,16 +58,18 @@ struct assign_args {
   int target, value, y, count;
 };
 
-/* y = softmax(q kᵀ/√headDim) v per head; lse = log Σ exp of each row of scores */
+/* y = softmax(q kᵀ/√headDim + bias) v per head; lse = log Σ exp of each row of scores */
 struct attention_args {
-  int qkv, y, lse, batch, tokens, heads, head_dim, tile;
+  int qkv, bias, y, lse, batch, tokens, heads, head_dim, tile, window, rows, columns, shift;
   float scale;
 };
 
-/* ds = p ∘ (dy vᵀ − Δ), dq = scale · ds k, dk = scale · dsᵀ q, dv = pᵀ dy per head */
+/* ds = p ∘ (dy vᵀ − Δ), dq = scale · ds k, dk = scale · dsᵀ q, dv = pᵀ dy, dbias = Σ ds */
 struct attention_grad_args {
-  int qkv, y, lse, dy, dqkv, batch, tokens, heads, head_dim, tile;
+  int qkv, y, lse, dy, bias, dqkv, dbias, workspace, batch, tokens, heads, head_dim, tile, window,
+      rows, columns, shift;
   float scale;
+  int chunks;
 };
 
 /* y[b,n,d] = scale · x[b,d] */
@@ -136,6 +141,16 @@ struct patchify_args {
   int x, y, batch, channels, height, width, patch, inverse;
 };
 
+/* y[h, i, j] = table[displacement of tokens i and j, h] */
+struct relative_position_bias_args {
+  int table, y, heads, window;
+};
+
+/* dtable[r, h] = Σ dy[h, i, j] over the tokens i, j of displacement r */
+struct relative_position_bias_grad_args {
+  int dy, dtable, heads, window;
+};
+
 /* g = scale · grad + weightDecay · p; v ← momentum · v + g; p ← p − lr · v */
 struct sgd_args {
   int param, grad, lr, velocity, scale, param_out, velocity_out, count;
@@ -171,6 +186,11 @@ struct sum_squares_args {
   int x, total, y, workspace, count;
 };
 
+/* y = x [B, H, W, C], shifted, in windows [B·HW/w², w², C], or its inverse, + residual */
+struct windows_args {
+  int x, residual, y, batch, height, width, channels, window, shift, column_major, inverse;
+};
+
 /* DO(opcode, name) for every op. */
 #define THIMBLE_OPS(DO) \
   DO(OP_ACCUMULATE, accumulate) \
@@ -192,11 +212,14 @@ struct sum_squares_args {
   DO(OP_MEAN_TOKENS, mean_tokens) \
   DO(OP_PAD_TOKENS, pad_tokens) \
   DO(OP_PATCHIFY, patchify) \
+  DO(OP_RELATIVE_POSITION_BIAS, relative_position_bias) \
+  DO(OP_RELATIVE_POSITION_BIAS_GRAD, relative_position_bias_grad) \
   DO(OP_SGD, sgd) \
   DO(OP_SLICE_TOKENS, slice_tokens) \
   DO(OP_SOFTMAX_CROSS_ENTROPY, softmax_cross_entropy) \
   DO(OP_SOFTMAX_CROSS_ENTROPY_GRAD, softmax_cross_entropy_grad) \
   DO(OP_SUM_ROWS, sum_rows) \
-  DO(OP_SUM_SQUARES, sum_squares)
+  DO(OP_SUM_SQUARES, sum_squares) \
+  DO(OP_WINDOWS, windows)
 
 #endif

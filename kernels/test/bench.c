@@ -104,9 +104,13 @@ static void bench_attention(int batch, int tokens, int heads, int head_dim, int 
   int lse = arena_random(&arena, (size_t)batch * heads * tokens), dy = arena_random(&arena, count);
   int dqkv = arena_random(&arena, 3 * count);
   float scale = 1.0f / sqrtf((float)head_dim);
-  struct attention_args forward = {qkv, y, lse, batch, tokens, heads, head_dim, tile, scale};
-  struct attention_grad_args grad = {qkv, y, lse, dy, dqkv, batch, tokens, heads, head_dim, tile,
-                                     scale};
+  struct attention_args forward = {.qkv = qkv, .bias = -1, .y = y, .lse = lse, .batch = batch,
+                                   .tokens = tokens, .heads = heads, .head_dim = head_dim,
+                                   .tile = tile, .scale = scale};
+  struct attention_grad_args grad = {.qkv = qkv, .y = y, .lse = lse, .dy = dy, .bias = -1,
+                                     .dqkv = dqkv, .dbias = -1, .batch = batch, .tokens = tokens,
+                                     .heads = heads, .head_dim = head_dim, .tile = tile,
+                                     .scale = scale, .chunks = batch};
   double flops = 4.0 * tokens * (double)count;
   char name[80];
   snprintf(name, sizeof name, "attention %dx%dx%dx%d/%d", batch, tokens, heads, head_dim, tile);

@@ -169,13 +169,24 @@ static void check_matmul_nan(void) {
 
 /* ---- attention ------------------------------------------------------------------------------- */
 
-/* y, lse and dqkv of one head by the definition; s, p are [n, n] work arrays. */
+/* Whether tokens i and j of a window have come from different sides of a shifted image. */
+static int masked(const struct attention_grad_args *args, int image, int i, int j) {
+  if (args->shift == 0) return 0;
+  int w = args->window, cut = w - args->shift, column = image % args->columns;
+  int row = image / args->columns % args->rows;
+  return (row == args->rows - 1 && (i / w >= cut) != (j / w >= cut)) ||
+         (column == args->columns - 1 && (i % w >= cut) != (j % w >= cut));
+}
+
+/* y, lse, dqkv and dbias of one head by the definition; s, p are [n, n] work arrays. */
 static void attention64(const struct attention_grad_args *args, const Arena *arena, int image,
-                        int head, double *y, double *lse, double *dqkv, double *p, double *dp) {
+                        int head, double *y, double *lse, double *dqkv, double *dbias, double *p,
+                        double *dp) {
   int n = args->tokens, d = args->head_dim, width = args->heads * d, row = 3 * width;
   const float *q = at(arena, args->qkv) + (size_t)image * n * row + head * d;
   const float *k = q + width, *v = k + width;
   const float *dy = at(arena, args->dy) + (size_t)image * n * width + head * d;
+  const float *bias = args->bias < 0 ? 0 : at(arena, args->bias) + (size_t)head * n * n;
   double *dq = dqkv + (size_t)image * n * row + head * d, *dk = dq + width, *dv = dk + width;
   y += (size_t)image * n * width + head * d;
   lse += ((size_t)image * args->heads + head) * n;
@@ -185,7 +196,8 @@ static void attention64(const struct attention_grad_args *args, const Arena *are
       double s = 0, t = 0;
       for (int c = 0; c < d; c++) s += (double)q[i * row + c] * k[j * row + c];
       for (int c = 0; c < d; c++) t += (double)dy[i * width + c] * v[j * row + c];
-      p[i * n + j] = exp(s * args->scale);
+      s = s * args->scale + (bias ? bias[i * n + j] : 0);
+      p[i * n + j] = masked(args, image, i, j) ? 0 : exp(s);
       dp[i * n + j] = t;
       sum += p[i * n + j];
     }
@@ -198,6 +210,7 @@ static void attention64(const struct attention_grad_args *args, const Arena *are
     }
     for (int j = 0; j < n; j++) {
       double ds = args->scale * p[i * n + j] * (dp[i * n + j] - delta);
+      if (bias) dbias[((size_t)head * n + i) * n + j] += ds / args->scale;
       for (int c = 0; c < d; c++) {
         dq[i * row + c] += ds * k[j * row + c];
         dk[j * row + c] += ds * q[i * row + c];
@@ -216,11 +229,20 @@ static double worst_error(const float *got, const double *expected, size_t count
   return worst;
 }
 
-static void check_attention(int batch, int n, int heads, int d, int tile) {
+/* window > 0: a bias, its gradient from `chunks` parts, and a mask for windows of two images. */
+static void check_attention(int batch, int n, int heads, int d, int tile, int window, int chunks) {
   Arena arena = arena_new();
   size_t count = (size_t)batch * n * heads * d, statistics = (size_t)batch * heads * n;
+  size_t pairs = (size_t)heads * n * n;
   struct attention_grad_args grad = {.batch = batch, .tokens = n, .heads = heads, .head_dim = d,
-                                     .tile = tile, .scale = 1.0f / sqrtf((float)d)};
+                                     .tile = tile, .scale = 1.0f / sqrtf((float)d), .bias = -1,
+                                     .dbias = -1, .workspace = -1, .chunks = chunks};
+  if (window > 0) {
+    grad.window = window, grad.shift = window / 2, grad.rows = 1, grad.columns = batch / 2;
+    grad.bias = arena_random(&arena, pairs);
+    grad.dbias = arena_random(&arena, pairs);
+    grad.workspace = arena_random(&arena, chunks * pairs);
+  }
   grad.qkv = arena_random(&arena, 3 * count);
   grad.dy = arena_random(&arena, count);
   grad.y = arena_random(&arena, count);
@@ -228,17 +250,21 @@ static void check_attention(int batch, int n, int heads, int d, int tile) {
   grad.dqkv = arena_random(&arena, 3 * count);
   int guard = arena_random(&arena, 16);
   for (size_t i = 0; i < 3 * count; i++) at(&arena, grad.qkv)[i] *= 3;
-  struct attention_args forward = {grad.qkv, grad.y, grad.lse, batch, n,
-                                   heads,    d,      tile,     grad.scale};
+  struct attention_args forward = {.qkv = grad.qkv, .bias = grad.bias, .y = grad.y,
+                                   .lse = grad.lse, .batch = batch, .tokens = n, .heads = heads,
+                                   .head_dim = d, .tile = tile, .window = grad.window,
+                                   .rows = grad.rows, .columns = grad.columns,
+                                   .shift = grad.shift, .scale = grad.scale};
   double *y = calloc(count, 8), *lse = calloc(statistics, 8), *dqkv = calloc(3 * count, 8);
+  double *dbias = calloc(pairs, 8);
   double *p = malloc((size_t)n * n * 8), *dp = malloc((size_t)n * n * 8);
   for (int i = 0; i < batch * heads; i++) {
-    attention64(&grad, &arena, i / heads, i % heads, y, lse, dqkv, p, dp);
+    attention64(&grad, &arena, i / heads, i % heads, y, lse, dqkv, dbias, p, dp);
   }
   char name[120], *start = malloc(arena.used), *first = malloc(arena.used);
   memcpy(start, arena.base, arena.used);
-  snprintf(name, sizeof name, "attention batch %d n %d heads %d dim %d tile %d", batch, n, heads, d,
-           tile);
+  snprintf(name, sizeof name, "attention batch %d n %d heads %d dim %d tile %d window %d chunks %d",
+           batch, n, heads, d, tile, window, chunks);
   for (int threads = 1; threads <= 4; threads *= 2) {
     memcpy(arena.base, start, arena.used);
     scratch_limit = (size_t)attention_scratch(n, d, tile);
@@ -246,25 +272,33 @@ static void check_attention(int batch, int n, int heads, int d, int tile) {
     scratch_limit = (size_t)attention_grad_scratch(n, d, tile);
     run_threads(&arena, threads, (Kernel)SUFFIX(kernel_attention_grad), &grad);
     scratch_limit = GEMM_SCRATCH_BYTES;
-    double errors[3] = {worst_error(at(&arena, grad.y), y, count),
+    double errors[4] = {worst_error(at(&arena, grad.y), y, count),
                         worst_error(at(&arena, grad.lse), lse, statistics),
-                        worst_error(at(&arena, grad.dqkv), dqkv, 3 * count)};
-    for (int i = 0; i < 3; i++) expect(errors[i] <= 1, name, errors[i]);
+                        worst_error(at(&arena, grad.dqkv), dqkv, 3 * count),
+                        window ? worst_error(at(&arena, grad.dbias), dbias, pairs) : 0};
+    for (int i = 0; i < 4; i++) expect(errors[i] <= 1, name, errors[i]);
     expect(memcmp(at(&arena, guard), start + (size_t)guard * 64, 64) == 0, name, -1);
     if (threads == 1) memcpy(first, arena.base, arena.used);
     expect(memcmp(first, arena.base, arena.used) == 0, name, -threads);
   }
-  free(first), free(start), free(y), free(lse), free(dqkv), free(p), free(dp);
+  free(first), free(start), free(y), free(lse), free(dqkv), free(dbias), free(p), free(dp);
   arena_free(&arena);
 }
 
 static void check_attentions(void) {
-  check_attention(2, 197, 3, 64, 64);
-  check_attention(2, 50, 12, 64, 50);
-  check_attention(3, 65, 4, 32, 33);
+  check_attention(2, 197, 3, 64, 64, 0, 2);
+  check_attention(2, 50, 12, 64, 50, 0, 2);
+  check_attention(3, 65, 4, 32, 33, 0, 3);
   for (int i = 0; i < 40; i++) {
     int n = random_size(70), tile = random_size(n);
-    check_attention(random_size(2), n, random_size(3), random_size(40), tile);
+    int batch = random_size(2);
+    check_attention(batch, n, random_size(3), random_size(40), tile, 0, batch);
+  }
+  check_attention(6, 49, 3, 32, 49, 7, 4);
+  for (int i = 0; i < 20; i++) {
+    int window = 1 + random_size(8), n = window * window, batch = 2 * random_size(4);
+    check_attention(batch, n, random_size(3), random_size(40), random_size(n), window,
+                    random_size(batch));
   }
 }
 

@@ -7,6 +7,7 @@ import { opNamed } from '../src/ops/index.js';
 
 const matmul = { transA: false, transB: false, gelu: false, batched: false };
 const image = { patch: 4, inverse: false, channels: 3, height: 8, width: 6 };
+const windows = { shift: 0, columnMajor: false, inverse: false };
 const sgd = { momentum: 0, nesterov: false, weightDecay: 0 };
 const check = (
   name: string,
@@ -39,6 +40,27 @@ it.each([
     { heads: 4 },
     'qkv of width 3 · 4 heads · head width',
     'f32[2,5,30]',
+  ),
+  check(
+    'attention',
+    { qkv: f32(2, 4, 24), bias: f32(1, 4, 4) },
+    { heads: 2 },
+    'bias of type f32[2,4,4]',
+    'f32[1,4,4]',
+  ),
+  check(
+    'attention',
+    { qkv: f32(9, 4, 24) },
+    { heads: 2, shift: 1, height: 4, width: 4 },
+    'qkv of the windows of images of 4 × 4 tokens, larger than their shift 1',
+    'f32[9,4,24]',
+  ),
+  check(
+    'attention_grad',
+    { qkv: f32(2, 4, 24), y: f32(2, 4, 8), lse: f32(2, 2, 4), dy: f32(2, 4, 8) },
+    { heads: 2, biasGradient: true },
+    'a bias, whose gradient is wanted',
+    'none',
   ),
   check(
     'broadcast_tokens',
@@ -128,6 +150,20 @@ it.each([
     'f32[2,3,8,6]',
   ),
   check(
+    'relative_position_bias',
+    { table: f32(9, 3) },
+    { window: 3 },
+    'table of type f32[25,3]',
+    'f32[9,3]',
+  ),
+  check(
+    'relative_position_bias_grad',
+    { dy: f32(3, 4, 4) },
+    { window: 3 },
+    'dy for windows of 9 tokens',
+    'f32[3,4,4]',
+  ),
+  check(
     'reshape',
     { x: f32(2, 3) },
     { shape: '4,2' },
@@ -164,6 +200,20 @@ it.each([
   ),
   check('sum_rows', { x: f32(2, 3) }, { axes: 3 }, 'x of rank 3 or more', 'f32[2,3]'),
   check('sum_squares', { x: f32(2), total: f32(1) }, {}, 'total of type f32[]', 'f32[1]'),
+  check(
+    'windows',
+    { x: f32(1, 4, 6, 5) },
+    { ...windows, height: 4, width: 6, window: 4 },
+    'an image that windows of side 4 tile exactly, shifted by less',
+    'height 4, width 6, shift 0',
+  ),
+  check(
+    'windows',
+    { x: f32(5, 4, 3) },
+    { ...windows, height: 4, width: 4, window: 2, inverse: true },
+    'x of type f32[4,4,3]',
+    'f32[5,4,3]',
+  ),
 ])('$name: expected $expected, got $got', ({ name, types, params, expected, got }) => {
   const infer = () => opNamed(name).infer(types, params, 'blocks.0');
   expect(infer).toThrow(ShapeError);

@@ -4,7 +4,7 @@ import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import { programHeader } from '../../../scripts/program-header.js';
 import { f32 } from '../src/ir/types.js';
-import { attentionSizes, roundUp } from '../src/ops/attention-grad.js';
+import { attentionSizes, roundUp } from '../src/ops/attention-sizes.js';
 import { OPS } from '../src/ops/index.js';
 
 function source(name: string): string {
@@ -84,7 +84,7 @@ describe('memory formulas', () => {
     'attention of %d tokens, %d per head, has the scratch of attention.h',
     (n, d) => {
       const types = { qkv: f32(1, n, 3 * d), y: f32(1, n, d), lse: f32(1, 1, n) };
-      const { tile } = attentionSizes(types.qkv, 1);
+      const { tile } = attentionSizes(types.qkv, { heads: 1 });
       const forward = OPS.attention.scratch?.(types, { heads: 1 });
       expect(forward).toBe(scratchFormula('attention_scratch')(n, d, tile));
       const all = { ...types, dy: types.y, dqkv: types.qkv };

@@ -19,6 +19,7 @@ const WITHOUT_GRADIENT = new Set([
   'layernorm_grad_input',
   'layernorm_grad_params',
   'pad_tokens',
+  'relative_position_bias_grad',
   'sgd',
   'softmax_cross_entropy_grad',
   'sum_squares',

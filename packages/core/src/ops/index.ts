@@ -23,6 +23,8 @@ import { meanTokens } from './mean-tokens.js';
 import type { Op } from './op.js';
 import { padTokens } from './pad-tokens.js';
 import { patchify } from './patchify.js';
+import { relativePositionBias } from './relative-position-bias.js';
+import { relativePositionBiasGrad } from './relative-position-bias-grad.js';
 import { reshape } from './reshape.js';
 import { sgd } from './sgd.js';
 import { sliceTokens } from './slice-tokens.js';
@@ -30,6 +32,7 @@ import { softmaxCrossEntropy } from './softmax-cross-entropy.js';
 import { softmaxCrossEntropyGrad } from './softmax-cross-entropy-grad.js';
 import { sumRows } from './sum-rows.js';
 import { sumSquares } from './sum-squares.js';
+import { windows } from './windows.js';
 
 /** All ops, sorted by name; the position (from 1) among those that are not views is the opcode. */
 export const OPS = {
@@ -52,6 +55,8 @@ export const OPS = {
   mean_tokens: meanTokens,
   pad_tokens: padTokens,
   patchify,
+  relative_position_bias: relativePositionBias,
+  relative_position_bias_grad: relativePositionBiasGrad,
   reshape,
   sgd,
   slice_tokens: sliceTokens,
@@ -59,6 +64,7 @@ export const OPS = {
   softmax_cross_entropy_grad: softmaxCrossEntropyGrad,
   sum_rows: sumRows,
   sum_squares: sumSquares,
+  windows,
 } as const;
 
 export type OpName = keyof typeof OPS;
