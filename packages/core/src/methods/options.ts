@@ -1,5 +1,6 @@
 /** Parsing of method options: shared error texts. */
 import { ConfigError } from '../errors.js';
+import type { Layers } from './ranks.js';
 
 /** For methods without options: throws ConfigError when some are given. */
 export function noConfig(method: string, text: string | undefined): null {
@@ -49,5 +50,16 @@ export function shareOf(method: string, what: string, text: string): number {
     expected: `${what} in (0, 1]`,
     got: `"${text}"`,
     todo: 'Lower it for less memory, raise it for more accuracy; 1 keeps everything',
+  });
+}
+
+/** `mlp` or `all`. Throws ConfigError. */
+export function layersOf(method: string, text: string): Layers {
+  if (text === 'mlp' || text === 'all') return text;
+  throw new ConfigError({
+    where: `method ${method}`,
+    expected: 'layers=mlp or layers=all',
+    got: `"${text}"`,
+    todo: 'mlp acts on the linears of the MLPs, all on those of attention as well',
   });
 }
