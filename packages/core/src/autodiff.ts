@@ -27,20 +27,67 @@ import { isOptional, operandName } from './ops/op.js';
  */
 export function differentiate(graph: Graph, loss: string, scale = 1): TrainGraph {
   const lossValue = scalarOutput(graph, loss);
-  const active = activeValues(graph, lossValue.id);
   const builder = new GraphBuilder(graph);
-  const adjoints = new Adjoints(builder);
-  adjoints.add(lossValue, builder.constant(lossValue.type, scale));
-  for (const node of [...graph.nodes].reverse()) {
-    if (!Object.values(node.outputs).some((id) => active.has(id))) continue;
-    differentiateNode(graph, node, active, builder, adjoints);
-  }
+  const seed = builder.constant(lossValue.type, scale);
+  const wanted = graph.values.filter((value) => isParameter(value) && value.source.trainable);
+  const adjoints = propagate(graph, builder, [{ of: lossValue, seed }], wanted);
   const gradients = new Map<string, ValueId>();
   for (const value of graph.values) {
     const gradient = adjoints.get(value.id);
     if (isParameter(value) && gradient) gradients.set(value.name, gradient.id);
   }
   return { graph: builder.build(outputValues(graph)), gradients, products: new Map() };
+}
+
+/** dL/d(of) where it is known: an input of the graph, or a constant. */
+export interface Seed {
+  readonly of: Value;
+  readonly seed: Value;
+}
+
+/**
+ * Appends dL/dv for every value of `wanted`, leaves or results of nodes, given dL/dvalue for those of
+ * `seeds`: vector times Jacobian, for a part of a model whose loss lies outside of it.
+ *
+ * @returns the graph with the same outputs, and each gradient's value; a value of `wanted` that reaches no
+ *   seed has none.
+ *
+ * @example
+ * const { graph, gradients } = backpropagate(block, [{ of: y, seed: dy }], [x]);
+ */
+export function backpropagate(
+  graph: Graph,
+  seeds: readonly Seed[],
+  wanted: readonly Value[],
+): { readonly graph: Graph; readonly gradients: ReadonlyMap<ValueId, ValueId> } {
+  const builder = new GraphBuilder(graph);
+  const adjoints = propagate(graph, builder, seeds, wanted);
+  const gradients = new Map<ValueId, ValueId>();
+  for (const { id } of wanted) {
+    const gradient = adjoints.get(id);
+    if (gradient) gradients.set(id, gradient.id);
+  }
+  return { graph: builder.build(outputValues(graph)), gradients };
+}
+
+function propagate(
+  graph: Graph,
+  builder: GraphBuilder,
+  seeds: readonly Seed[],
+  wanted: readonly Value[],
+): Adjoints {
+  const active = activeValues(
+    graph,
+    wanted,
+    seeds.map(({ of }) => of.id),
+  );
+  const adjoints = new Adjoints(builder);
+  for (const { of, seed } of seeds) adjoints.add(of, seed);
+  for (const node of [...graph.nodes].reverse()) {
+    if (!Object.values(node.outputs).some((id) => active.has(id))) continue;
+    differentiateNode(graph, node, active, builder, adjoints);
+  }
+  return adjoints;
 }
 
 /** dL/dvalue so far; several consumers of a value add up. */
@@ -65,18 +112,19 @@ class Adjoints {
   }
 }
 
-/** Values through which a trainable parameter reaches the loss. */
-function activeValues(graph: Graph, loss: ValueId): ReadonlySet<ValueId> {
-  const fromParameters = new Set<ValueId>();
-  for (const value of graph.values) {
-    if (isParameter(value) && value.source.trainable) fromParameters.add(value.id);
-  }
+/** Values that `wanted` flow through on their way to `seeds`, both included. */
+function activeValues(
+  graph: Graph,
+  wanted: readonly Value[],
+  seeds: readonly ValueId[],
+): ReadonlySet<ValueId> {
+  const fromWanted = new Set<ValueId>(wanted.map(({ id }) => id));
   for (const node of graph.nodes) {
-    if (!Object.values(node.inputs).some((id) => fromParameters.has(id))) continue;
-    for (const id of Object.values(node.outputs)) fromParameters.add(id);
+    if (!Object.values(node.inputs).some((id) => fromWanted.has(id))) continue;
+    for (const id of Object.values(node.outputs)) fromWanted.add(id);
   }
-  const toLoss = ancestors(graph, [loss]);
-  return new Set([...fromParameters].filter((id) => toLoss.has(id)));
+  const toSeeds = ancestors(graph, seeds);
+  return new Set([...fromWanted].filter((id) => toSeeds.has(id)));
 }
 
 function differentiateNode(

@@ -12,6 +12,7 @@ import { outputValues, type ModelGraph } from '../src/ir/graph.js';
 import { printGraph } from '../src/ir/print.js';
 import { f32 } from '../src/ir/types.js';
 import { verify } from '../src/ir/verify.js';
+import { parseMethod } from '../src/methods/index.js';
 import { trainOnly } from '../src/methods/method.js';
 import type { VitConfig } from '../src/models/vit.js';
 import { accumulate } from '../src/ops/accumulate.js';
@@ -113,7 +114,7 @@ describe('frozen tensors', () => {
     };
   };
   const saved = (pattern: RegExp) => {
-    const method = { name: '', text: '', forward: only(pattern), backward: <T>(train: T) => train };
+    const method = { ...parseMethod('full'), forward: only(pattern) };
     const program = compile({ model: modelOf(TINY), method, optimizer: sgd(), batch: 2 });
     return savedSlots(program, program.entries[0]).map((slot) => slot.name);
   };
