@@ -282,6 +282,25 @@ static void check_tokens(int batch, int na, int nb, int dim, int shared) {
   }
 }
 
+/* There and back: at most half a step away; a NaN leaves no finite element in its row. */
+static void check_quantise(int rows, int cols) {
+  const int x = tensor(rows * cols), q = tensor((rows * cols + 3) / 4), scale = tensor(rows);
+  const int y = tensor(rows * cols);
+  at(x)[0] = NAN;
+  RUN(quantise, x, q, scale, rows, cols);
+  RUN(dequantise, q, scale, y, rows, cols);
+  for (int i = 0; i < cols; i++) {
+    if (isfinite(at(y)[i])) expect("quantise.nan", i, at(y)[i], NAN);
+  }
+  for (int i = cols; i < rows * cols; i++) {
+    const double most = 127.0 * at(scale)[i / cols], step = at(scale)[i / cols];
+    const double error = fabs((double)at(y)[i] - at(x)[i]);
+    if (error > 0.50001 * step || fabs(at(x)[i]) > 1.000001 * most) {
+      expect("quantise", i, at(y)[i], at(x)[i]);
+    }
+  }
+}
+
 int main(void) {
   const int counts[] = {3, 16, 1000, 4099};
   for (int i = 0; i < 4; i++) {
@@ -292,6 +311,8 @@ int main(void) {
   check_layernorm(5, 7);
   check_layernorm(77, 192);
   check_layernorm(40, 203);
+  check_quantise(5, 7);
+  check_quantise(37, 203);
   check_reduce(3, 5);
   check_reduce(100, 333);
   check_loss(5, 3, 0);

@@ -16,7 +16,7 @@ export type {
   ValueId,
 } from './ir/graph.js';
 export { isParameter, leaves, parameters } from './ir/graph.js';
-export { bytesOf, elements, f32, i32, typeText } from './ir/types.js';
+export { bytesOf, elements, f32, i32, i8, typeText } from './ir/types.js';
 export type { DType, Shape, TensorType } from './ir/types.js';
 export { printGraph } from './ir/print.js';
 export { verify } from './ir/verify.js';
@@ -77,11 +77,18 @@ export {
 export type { BuildOptions } from './models/options.js';
 export { vit, tokenCount, type VitConfig } from './models/vit.js';
 export { initialValues } from './nn/initialise.js';
-export { checkedThreads, expectIdle, HostTable } from './executors/executor.js';
+export {
+  checkedThreads,
+  expectIdle,
+  hostArray,
+  HostTable,
+  hostWords,
+} from './executors/executor.js';
 export type {
   Executor,
   ExecutorKind,
   ExecutorState,
+  HostArray,
   HostData,
   LoadOptions,
 } from './executors/executor.js';

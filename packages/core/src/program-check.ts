@@ -4,7 +4,7 @@
  * compared.
  */
 import type { Operands } from './ir/graph.js';
-import { bytesOf, sameType, typeText, type TensorType } from './ir/types.js';
+import { bytesOf, DTYPE_BYTES, sameType, typeText, type TensorType } from './ir/types.js';
 import { opNamed, type AnyOp } from './ops/index.js';
 import { isOptional, operandName } from './ops/op.js';
 import {
@@ -109,7 +109,8 @@ function isCount(value: unknown): boolean {
 }
 
 function isType(type: TensorType): boolean {
-  const known: readonly string[] = ['f32', 'i32'];
   const { dtype, shape } = type;
-  return known.includes(dtype) && shape.every((extent) => isCount(extent) && extent >= 1);
+  return (
+    Object.hasOwn(DTYPE_BYTES, dtype) && shape.every((extent) => isCount(extent) && extent >= 1)
+  );
 }

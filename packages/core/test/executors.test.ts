@@ -103,7 +103,7 @@ describe.each([nullExecutor, ...EXECUTORS])('$name', (kind) => {
 
 /** Float64 contents rounded to what float32 can hold, so that every executor gets the same numbers. */
 function rounded(data: HostData): HostData {
-  return data instanceof Int32Array ? data : Float64Array.from(data, Math.fround);
+  return data instanceof Float64Array ? Float64Array.from(data, Math.fround) : data;
 }
 
 function opProgram(op: (typeof CASES)[number]['op'], sample: (typeof CASES)[number]['sample']) {

@@ -2,7 +2,7 @@
 import { expect, it } from 'vitest';
 import { ShapeError } from '../src/errors.js';
 import type { Params } from '../src/ir/graph.js';
-import { f32, i32, type TensorType } from '../src/ir/types.js';
+import { f32, i32, i8, type TensorType } from '../src/ir/types.js';
 import { opNamed } from '../src/ops/index.js';
 
 const matmul = { transA: false, transB: false, gelu: false, batched: false };
@@ -77,6 +77,15 @@ it.each([
     'a of batch 3 or 1 and width 4, as b',
     'f32[2,1,4]',
   ),
+  check('dequantise', { q: i8(2, 3), scale: f32(3) }, {}, 'scale of type f32[2]', 'f32[3]'),
+  check(
+    'dequantise',
+    { q: f32(2, 3), scale: f32(2) },
+    {},
+    'q of form i8[...,D], extents at least 1',
+    'f32[2,3]',
+  ),
+  check('quantise', { x: f32() }, {}, 'x of form f32[...,D], extents at least 1', 'f32[]'),
   check('fill', { x: i32(2) }, { value: 0 }, 'x of form f32[...], extents at least 1', 'i32[2]'),
   check('gelu', { x: f32(0) }, {}, 'x of form f32[...], extents at least 1', 'f32[0]'),
   check(

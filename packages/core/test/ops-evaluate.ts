@@ -4,7 +4,7 @@ import { elements, sameType, type TensorType } from '../src/ir/types.js';
 import { verify } from '../src/ir/verify.js';
 import { GraphBuilder } from '../src/ops/builder.js';
 import { opNamed, OPS, type AnyOp } from '../src/ops/index.js';
-import type { Data, Sample, SampleTensor } from '../src/ops/op.js';
+import { dataFor, type Data, type Sample, type SampleTensor } from '../src/ops/op.js';
 import { Random } from '../src/random.js';
 
 export type DataOf = Readonly<Record<string, Data>>;
@@ -37,15 +37,15 @@ export function contents(tensor: SampleTensor, random: Random): Data {
   }
   for (let i = 0; i < data.length; i++) {
     const x = low + (high - low) * random.uniform();
-    data[i] = type.dtype === 'i32' ? Math.floor(x) : x;
+    data[i] = type.dtype === 'f32' ? x : Math.floor(x);
   }
   return data;
 }
 
 /** Storage whose every real is NaN, so that an element nobody writes is noticed. */
 export function blank(type: TensorType): Data {
-  const size = elements(type.shape);
-  return type.dtype === 'i32' ? new Int32Array(size) : new Float64Array(size).fill(NaN);
+  const data = dataFor(type);
+  return type.dtype === 'f32' ? data.fill(NaN) : data;
 }
 
 export function mapRecord<A, B>(

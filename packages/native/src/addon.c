@@ -96,20 +96,34 @@ static bool number_of(const Call *call, i32 index, const char *name, Range range
   return false;
 }
 
-/* A Float32Array or Int32Array argument; throws otherwise. */
-static bool words_of(const Call *call, i32 index, const char *name, bool integers, void **data,
-                     usize *count) {
-  napi_typedarray_type type = napi_uint8_array;
+/* A typed array argument and the bytes of its elements, 0 for a kind that no tensor has. */
+static usize array_of(const Call *call, i32 index, void **data, usize *count,
+                      napi_typedarray_type *type) {
   bool is_array = false;
   napi_is_typedarray(call->env, call->arguments[index], &is_array);
-  if (is_array &&
-      napi_get_typedarray_info(call->env, call->arguments[index], &type, count, data, NULL, NULL) ==
-          napi_ok &&
-      (type == napi_int32_array || (type == napi_float32_array && !integers))) {
-    return true;
+  if (!is_array || napi_get_typedarray_info(call->env, call->arguments[index], type, count, data,
+                                            NULL, NULL) != napi_ok) {
+    return 0;
   }
-  fail_argument(call->env, name, integers ? "an Int32Array" : "a Float32Array or an Int32Array");
+  return *type == napi_int32_array || *type == napi_float32_array ? 4 : *type == napi_int8_array;
+}
+
+/* An Int32Array argument; throws otherwise. */
+static bool words_of(const Call *call, i32 index, const char *name, void **data, usize *count) {
+  napi_typedarray_type type = napi_uint8_array;
+  if (array_of(call, index, data, count, &type) != 0 && type == napi_int32_array) return true;
+  fail_argument(call->env, name, "an Int32Array");
   return false;
+}
+
+/* The contents of a tensor; throws otherwise. */
+static bool contents_of(const Call *call, i32 index, const char *name, void **data, usize *bytes) {
+  napi_typedarray_type type = napi_uint8_array;
+  usize count = 0;
+  const usize size = array_of(call, index, data, &count, &type);
+  *bytes = count * size;
+  if (size == 0) fail_argument(call->env, name, "a Float32Array, an Int32Array or an Int8Array");
+  return size != 0;
 }
 
 static bool entry_of(const Call *call, const Entry **entry) {
@@ -190,7 +204,7 @@ static napi_value add_entry(napi_env env, napi_callback_info info) {
   Call call;
   void *words = NULL;
   usize count = 0;
-  if (!begin(env, info, &call) || !words_of(&call, 0, "words", true, &words, &count)) return NULL;
+  if (!begin(env, info, &call) || !words_of(&call, 0, "words", &words, &count)) return NULL;
   Engine *engine = &call.handle->engine;
   const char *expected = engine_add(engine, words, count);
   if (expected) return fail_argument(env, "words", expected);
@@ -202,16 +216,15 @@ static napi_value add_entry(napi_env env, napi_callback_info info) {
 /* The part of the arena that (offset, typed array) name; throws when it is not all inside. */
 static bool span_of(const Call *call, char **place, void **data, usize *bytes) {
   const Engine *engine = &call->handle->engine;
-  usize offset = 0, count = 0;
+  usize offset = 0;
   const Range range = {4, 0, (double)engine->arenaBytes};
   if (!number_of(call, 0, "offset", range, &offset)) return false;
-  if (!words_of(call, 1, "data", false, data, &count)) return false;
-  if (count > (engine->arenaBytes - offset) / 4) {
+  if (!contents_of(call, 1, "data", data, bytes)) return false;
+  if (*bytes > engine->arenaBytes - offset) {
     fail_argument(call->env, "data", "no more elements than fit between offset and arena's end");
     return false;
   }
   *place = engine->memory + offset;
-  *bytes = count * 4;
   return true;
 }
 

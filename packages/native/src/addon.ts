@@ -16,9 +16,9 @@ export interface Engine {
   /** Copies an entry's words (`encodeEntry`); returns the index by which it is run. */
   addEntry(words: Int32Array): number;
   /** Copies to the arena, `offset` bytes from its start. */
-  write(offset: number, data: Float32Array | Int32Array): void;
+  write(offset: number, data: Float32Array | Int32Array | Int8Array): void;
   /** Fills `into` from the arena. */
-  read(offset: number, into: Float32Array | Int32Array): void;
+  read(offset: number, into: Float32Array | Int32Array | Int8Array): void;
   run(entry: number): Promise<undefined>;
   /** Runs the entry; resolves to the milliseconds of each of its kernels. */
   profile(entry: number): Promise<number[]>;

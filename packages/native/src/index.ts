@@ -8,12 +8,13 @@
  */
 import {
   checkedThreads,
-  elements,
   encodeEntry,
   entryNamed,
   ExecutorError,
   expectIdle,
+  hostArray,
   HostTable,
+  hostWords,
   opNamed,
   plannedBytes,
   type Executor,
@@ -22,7 +23,6 @@ import {
   type HostData,
   type LoadOptions,
   type Program,
-  type Slot,
 } from '@thimble/core';
 import { requireAddon, tryAddon, type Addon, type Engine, type NativeVariant } from './addon.js';
 
@@ -91,7 +91,7 @@ class NativeExecutor implements Executor {
     );
     for (const slot of program.slots) {
       if (slot.fill !== undefined && slot.fill !== 0) {
-        this.engine.write(slot.offset, emptyFor(slot).fill(slot.fill));
+        this.engine.write(slot.offset, hostArray(slot.type).fill(slot.fill));
       }
     }
   }
@@ -99,7 +99,7 @@ class NativeExecutor implements Executor {
   write(name: string, data: HostData): void {
     expectIdle(`write of ${name}`, this.state);
     const slot = this.table.slotFor(name, data);
-    this.engine.write(slot.offset, data instanceof Float64Array ? Float32Array.from(data) : data);
+    this.engine.write(slot.offset, hostWords(data));
   }
 
   async run(entry: string): Promise<void> {
@@ -110,7 +110,7 @@ class NativeExecutor implements Executor {
   async read(name: string): Promise<HostData> {
     expectIdle(`read of ${name}`, this.state);
     const slot = this.table.slot(name);
-    const data = emptyFor(slot);
+    const data = hostArray(slot.type);
     this.engine.read(slot.offset, data);
     return data;
   }
@@ -180,10 +180,4 @@ function checkedVariant(variant: NativeVariant, addon: Addon): NativeVariant {
     got: variant,
     todo: 'Leave the option out: the fastest variant of this machine is the default',
   });
-}
-
-/** Zeros of the slot's type and size. */
-function emptyFor(slot: Slot): Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer> {
-  const length = elements(slot.type.shape);
-  return slot.type.dtype === 'i32' ? new Int32Array(length) : new Float32Array(length);
 }

@@ -197,7 +197,11 @@ describe.skipIf(absent)('the addon checks every argument', () => {
       );
       call(method, 2, new Float32Array(1)).toThrow('offset');
       call(method, NaN, new Float32Array(1)).toThrow('offset');
-      call(method, 0, new Uint8Array(4)).toThrow('data: expected a Float32Array or an Int32Array');
+      call(method, 0, new Uint8Array(4)).toThrow(
+        'data: expected a Float32Array, an Int32Array or an Int8Array',
+      );
+      call(method, 0, new Int8Array(128)).not.toThrow();
+      call(method, 0, new Int8Array(129)).toThrow('data: expected no more elements than fit');
       call(method, 0, [1, 2]).toThrow('data');
       call(method, 0).toThrow('data');
     }

@@ -6,11 +6,11 @@
  * event loop; one run at a time. Results are bit-identical for any number of threads.
  */
 import { ExecutorError } from '../errors.js';
-import { elements, typeText, type DType } from '../ir/types.js';
+import { bytesOf, elements, typeText, type DType, type TensorType } from '../ir/types.js';
 import { hostSlots, type Program, type Slot } from '../program.js';
 
 /** Host-side contents of a tensor; reals come back as float64 from the reference executor only. */
-export type HostData = Float32Array | Float64Array | Int32Array;
+export type HostData = Float32Array | Float64Array | Int32Array | Int8Array;
 
 export interface LoadOptions {
   /** Worker threads; default 1. Executors without threads ignore it. */
@@ -74,7 +74,7 @@ export class HostTable {
   /** The slot, after checking that `data` fits it. */
   slotFor(name: string, data: HostData): Slot {
     const slot = this.slot(name);
-    const dtype: DType = data instanceof Int32Array ? 'i32' : 'f32';
+    const dtype = dtypeOf(data);
     if (data.length === elements(slot.type.shape) && dtype === slot.type.dtype) return slot;
     throw new ExecutorError({
       where: `tensor ${name}`,
@@ -83,6 +83,31 @@ export class HostTable {
       todo: 'Pass the whole tensor, row-major',
     });
   }
+}
+
+/** A tensor's contents on the host as an arena holds them. */
+export type HostArray =
+  Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer> | Int8Array<ArrayBuffer>;
+
+const HOST_ARRAYS: { readonly [K in DType]: (bytes: ArrayBuffer) => HostArray } = {
+  f32: (bytes) => new Float32Array(bytes),
+  i32: (bytes) => new Int32Array(bytes),
+  i8: (bytes) => new Int8Array(bytes),
+};
+
+/** Host storage of a tensor: over `bytes`, or zeros. */
+export function hostArray(type: TensorType, bytes?: ArrayBuffer): HostArray {
+  return HOST_ARRAYS[type.dtype](bytes ?? new ArrayBuffer(bytesOf(type)));
+}
+
+/** `data` as an arena holds it: reals rounded to float32. */
+export function hostWords(data: HostData): Exclude<HostData, Float64Array> {
+  return data instanceof Float64Array ? Float32Array.from(data) : data;
+}
+
+function dtypeOf(data: HostData): DType {
+  if (data instanceof Int32Array) return 'i32';
+  return data instanceof Int8Array ? 'i8' : 'f32';
 }
 
 /** What an executor is doing: calls are taken only when it is idle. */

@@ -3,8 +3,11 @@
  * every byte can be placed before the first step runs.
  */
 
-/** Element types. f32 also stands for "real number": the reference executor holds it in float64. */
-export type DType = 'f32' | 'i32';
+/**
+ * Element types. f32 also stands for "real number": the reference executor holds it in float64. i8 is
+ * what saved tensors are stored in, never computed with (ops/quantise.ts).
+ */
+export type DType = 'f32' | 'i32' | 'i8';
 
 /** Dimensions, outermost first; `[]` is a scalar. */
 export type Shape = readonly number[];
@@ -16,7 +19,7 @@ export interface TensorType {
 }
 
 /** Bytes of one element on every executor that has an arena. */
-export const DTYPE_BYTES = { f32: 4, i32: 4 } as const satisfies Record<DType, number>;
+export const DTYPE_BYTES = { f32: 4, i32: 4, i8: 1 } as const satisfies Record<DType, number>;
 
 export function f32(...shape: readonly number[]): TensorType {
   return { dtype: 'f32', shape };
@@ -24,6 +27,10 @@ export function f32(...shape: readonly number[]): TensorType {
 
 export function i32(...shape: readonly number[]): TensorType {
   return { dtype: 'i32', shape };
+}
+
+export function i8(...shape: readonly number[]): TensorType {
+  return { dtype: 'i8', shape };
 }
 
 /** Number of elements; 1 for a scalar. */

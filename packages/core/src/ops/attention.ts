@@ -48,6 +48,7 @@ export const attention: Op<AttentionParams, 'qkv', 'bias', 'y' | 'lse', never> =
     return batch * heads * tokens * tokens * (4 * headDim + 10 + (bias ? 1 : 0));
   },
   recompute: 'costly',
+  keepExact: ['lse'],
   reference: (inputs, { y, lse }, types, params) => {
     const sizes = attentionSizes(types.qkv, params);
     const { batch, tokens, heads, headDim } = sizes;

@@ -12,6 +12,7 @@ import { attentionGrad } from './attention-grad.js';
 import { broadcastTokens } from './broadcast-tokens.js';
 import { clipScale } from './clip-scale.js';
 import { concatTokens } from './concat-tokens.js';
+import { dequantise } from './dequantise.js';
 import { fill } from './fill.js';
 import { gelu } from './gelu.js';
 import { geluGrad } from './gelu-grad.js';
@@ -23,6 +24,7 @@ import { meanTokens } from './mean-tokens.js';
 import type { Op } from './op.js';
 import { padTokens } from './pad-tokens.js';
 import { patchify } from './patchify.js';
+import { quantise } from './quantise.js';
 import { relativePositionBias } from './relative-position-bias.js';
 import { relativePositionBiasGrad } from './relative-position-bias-grad.js';
 import { reshape } from './reshape.js';
@@ -45,6 +47,7 @@ export const OPS = {
   broadcast_tokens: broadcastTokens,
   clip_scale: clipScale,
   concat_tokens: concatTokens,
+  dequantise,
   fill,
   gelu,
   gelu_grad: geluGrad,
@@ -55,6 +58,7 @@ export const OPS = {
   mean_tokens: meanTokens,
   pad_tokens: padTokens,
   patchify,
+  quantise,
   relative_position_bias: relativePositionBias,
   relative_position_bias_grad: relativePositionBiasGrad,
   reshape,

@@ -7,15 +7,26 @@
  */
 import { ShapeError } from '../errors.js';
 import type { Params, Value } from '../ir/graph.js';
-import { typeText, type TensorType } from '../ir/types.js';
+import { elements, typeText, type DType, type TensorType } from '../ir/types.js';
 
 /** Named things, some of which may be absent. */
 export type Bag<Required extends string, Optional extends string, T> = Readonly<
   Record<Required, T> & Partial<Record<Optional, T>>
 >;
 
-/** Element storage of the reference: float64 for f32 tensors, int32 for i32. */
-export type Data = Float64Array | Int32Array;
+/** Element storage of the reference: float64 for f32 tensors, int32 for i32, int8 for i8. */
+export type Data = Float64Array | Int32Array | Int8Array;
+
+const DATA: { readonly [K in DType]: (count: number) => Data } = {
+  f32: (count) => new Float64Array(count),
+  i32: (count) => new Int32Array(count),
+  i8: (count) => new Int8Array(count),
+};
+
+/** Zeros for a tensor of the reference. */
+export function dataFor(type: TensorType): Data {
+  return DATA[type.dtype](elements(type.shape));
+}
 
 /** What a scalar argument of the kernel is; float bits travel in an int32 word. */
 export type ScalarKind = 'int' | 'float';
@@ -103,6 +114,11 @@ export interface Op<
   readonly inPlace?: readonly (readonly [output: O | OO, input: I | OI])[];
   /** Outputs that are the new value of an input, in the input's memory: parameters and states. */
   readonly updates?: readonly (readonly [output: O | OO, input: I | OI])[];
+  /**
+   * Outputs that are never stored in fewer bits while they wait for the backward pass: sums that a
+   * gradient takes exponentials or differences of, and what is compressed already.
+   */
+  readonly keepExact?: readonly (O | OO)[];
   /** The output is the input's memory under another shape; no kernel. */
   readonly view?: readonly [output: O, input: I];
   /** Kernel arguments after the operands, in order; empty for a view. */

@@ -4,10 +4,10 @@
  * bookkeeping matters.
  */
 import { encodeEntry, entryFlops, entryNamed, plannedBytes, type Program } from '../../program.js';
-import { elements } from '../../ir/types.js';
 import {
   HostTable,
   expectIdle,
+  hostArray,
   type Executor,
   type ExecutorKind,
   type HostData,
@@ -54,9 +54,7 @@ export class NullExecutor implements Executor {
   }
 
   read(name: string): Promise<HostData> {
-    const { type } = this.table.slot(name);
-    const count = elements(type.shape);
-    return Promise.resolve(type.dtype === 'i32' ? new Int32Array(count) : new Float32Array(count));
+    return Promise.resolve(hostArray(this.table.slot(name).type));
   }
 
   dispose(): Promise<void> {

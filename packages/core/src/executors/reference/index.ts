@@ -5,9 +5,8 @@
  * array, so a wrong in-place decision shows up here too; only the packing of roots into one arena is the
  * business of the fast executors. Reals are float64 throughout and come back as Float64Array.
  */
-import { elements } from '../../ir/types.js';
 import { opNamed } from '../../ops/index.js';
-import type { Data } from '../../ops/op.js';
+import { dataFor, type Data } from '../../ops/op.js';
 import { entryNamed, plannedBytes, stepTypes, type Program, type Step } from '../../program.js';
 import {
   HostTable,
@@ -41,8 +40,7 @@ class ReferenceExecutor implements Executor {
       const known = roots.get(slot.root);
       if (known) return known;
       const { type, fill = 0 } = program.slots[slot.root];
-      const count = elements(type.shape);
-      const array = type.dtype === 'i32' ? new Int32Array(count) : new Float64Array(count);
+      const array = dataFor(type);
       roots.set(slot.root, array.fill(fill));
       return array;
     });

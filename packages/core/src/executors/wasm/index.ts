@@ -12,7 +12,9 @@ import { entryNamed, plannedBytes, type Program, type Slot } from '../../program
 import {
   checkedThreads,
   expectIdle,
+  hostArray,
   HostTable,
+  hostWords,
   type Executor,
   type ExecutorKind,
   type ExecutorState,
@@ -76,14 +78,15 @@ class WasmExecutor implements Executor {
     this.table = new HostTable(program);
     for (const entry of layout.entries) store.write(entry.address, entry.words);
     for (const slot of program.slots) {
-      if (slot.fill !== undefined && slot.fill !== 0) this.writeSlot(slot, filled(slot, slot.fill));
+      if (slot.fill !== undefined && slot.fill !== 0)
+        this.writeSlot(slot, hostArray(slot.type).fill(slot.fill));
     }
   }
 
   write(name: string, data: HostData): void {
     expectIdle(`write of ${name}`, this.state);
     const slot = this.table.slotFor(name, data);
-    this.writeSlot(slot, data instanceof Float64Array ? Float32Array.from(data) : data);
+    this.writeSlot(slot, hostWords(data));
   }
 
   async run(entry: string): Promise<void> {
@@ -95,7 +98,7 @@ class WasmExecutor implements Executor {
     expectIdle(`read of ${name}`, this.state);
     const slot = this.table.slot(name);
     const bytes = await this.store.read(this.layout.arena + slot.offset, slot.bytes);
-    return slot.type.dtype === 'i32' ? new Int32Array(bytes) : new Float32Array(bytes);
+    return hostArray(slot.type, bytes);
   }
 
   async profile(entry: string): Promise<readonly number[]> {
@@ -195,11 +198,4 @@ function allocate(pages: number): WebAssembly.Memory {
       todo: 'Use a smaller batch or model, or close other programs',
     });
   }
-}
-
-function filled(slot: Slot, value: number): HostWords {
-  const length = slot.bytes / 4;
-  return slot.type.dtype === 'i32'
-    ? new Int32Array(length).fill(value)
-    : new Float32Array(length).fill(value);
 }

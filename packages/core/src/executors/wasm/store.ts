@@ -13,8 +13,8 @@ export interface Store {
   read(address: number, length: number): Promise<ArrayBuffer>;
 }
 
-/** Elements of four bytes. */
-export type HostWords = Float32Array | Int32Array;
+/** What lies in an arena, and the words of an entry. */
+export type HostWords = Float32Array | Int32Array | Int8Array;
 
 /** Whether this environment lets threads share memory. */
 export function canShareMemory(): boolean {
