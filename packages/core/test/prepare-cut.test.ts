@@ -84,20 +84,20 @@ describe('cutModel', () => {
     const { images, labels } = fixedBatch(SMALL, 3);
     const named = (name: string) => found(graph, name);
     const features = graph.values[graph.nodes.find(({ name }) => name === 'head')?.inputs.a ?? -1];
-    const biases = ['patch_embed.proj.bias', 'blocks.0.norm1.bias', 'blocks.2.mlp.fc1.bias'];
+    const watched = ['patch_embed.proj.weight', 'blocks.0.norm1.bias', 'blocks.2.mlp.fc1.bias'];
     const builder = new GraphBuilder(graph);
     const seed = builder.constant(f32(), 1);
     const whole = backpropagate(
       builder.build(outputValues(graph)),
       [{ of: outputValues(graph).loss, seed }],
-      [features, ...biases.map(named)],
+      [features, ...watched.map(named)],
     );
     const gradient = (name: string) =>
       whole.graph.values[whole.gradients.get(named(name).id) ?? -1];
     const executor = await load(whole.graph, {
       features,
       'd features': whole.graph.values[whole.gradients.get(features.id) ?? -1],
-      ...Object.fromEntries(biases.map((name) => [name, gradient(name)])),
+      ...Object.fromEntries(watched.map((name) => [name, gradient(name)])),
     });
     for (const [name, data] of randomWeights(model)) executor.write(name, data);
     executor.write('run.images', images);
@@ -119,7 +119,7 @@ describe('cutModel', () => {
     for (const [index, part] of [...parts.entries()].reverse()) {
       const behind = new GraphBuilder(part.graph);
       const seed = behind.input('dy', part.y.type);
-      const inside = biases.filter((name) => part.parameters.has(name));
+      const inside = watched.filter((name) => part.parameters.has(name));
       const local = inside.map((name) => found(part.graph, part.parameters.get(name) ?? ''));
       const { graph, gradients } = backpropagate(
         behind.build({}),
