@@ -48,6 +48,32 @@ KERNEL(sgd) {
 }
 
 typedef struct {
+  float *velocity, *step;
+  const float *grad, *param;
+  vf scale, momentum, decay;
+} Velocity;
+
+ALWAYS_INLINE void velocity_vector(const Velocity *on, i64 i, i64 count) {
+  vf grad = vf_take(on->grad + i, count) * on->scale;
+  if (on->param) grad = vf_fma(on->decay, vf_take(on->param + i, count), grad);
+  const vf velocity = vf_fma(on->momentum, vf_take(on->velocity + i, count), grad);
+  vf_put(on->velocity + i, velocity, count);
+  if (on->step) vf_put(on->step + i, vf_fma(on->momentum, velocity, grad), count);
+}
+
+/* g = scale grad + weight_decay param;  v = momentum v + g;  step = g + momentum v; step may be the
+ * memory of grad */
+KERNEL(velocity) {
+  const float *scale = F32(ctx, args->scale);
+  const Velocity on = {
+      F32(ctx, args->velocity), F32(ctx, args->step), F32(ctx, args->grad), F32(ctx, args->param),
+      vf_splat(scale ? scale[0] : 1), vf_splat(args->momentum), vf_splat(args->weight_decay)};
+  i64 begin, end;
+  share(ctx, args->count, GRAIN, &begin, &end);
+  FOR_VECTORS(begin, end, velocity_vector, &on);
+}
+
+typedef struct {
   float *param, *m, *v;
   const float *grad;
   vf scale, keep;    /* keep: 1 - lr weight_decay */

@@ -1,6 +1,6 @@
-/* pointwise.c - add, accumulate, assign, fill, GELU and its gradient. Every output element depends
- * on one element of each input, read before it is written: outputs may be the same memory as
- * inputs.
+/* pointwise.c - add, accumulate, assign, fill, scale, GELU and its gradient. Every output element
+ * depends on one element of each input, read before it is written: outputs may be the same memory
+ * as inputs.
  */
 #include "kernels.h"
 #include "loop.h"
@@ -50,6 +50,24 @@ KERNEL(fill) {
   i64 begin, end;
   share(ctx, args->count, GRAIN, &begin, &end);
   fill_floats(F32(ctx, args->y) + begin, args->value, end - begin);
+}
+
+typedef struct {
+  const float *x;
+  float *y;
+  vf factor;
+} Scaling;
+
+ALWAYS_INLINE void scale_vector(const Scaling *on, i64 i, i64 count) {
+  vf_put(on->y + i, vf_take(on->x + i, count) * on->factor, count);
+}
+
+/* y = factor x */
+KERNEL(scale) {
+  const Scaling on = {F32(ctx, args->x), F32(ctx, args->y), vf_splat(args->factor)};
+  i64 begin, end;
+  share(ctx, args->count, GRAIN, &begin, &end);
+  FOR_VECTORS(begin, end, scale_vector, &on);
 }
 
 ALWAYS_INLINE void gelu_vector(const Arrays *on, i64 i, i64 count) {

@@ -16,25 +16,29 @@ enum {
   OP_BROADCAST_TOKENS = 7,
   OP_CLIP_SCALE = 8,
   OP_CONCAT_TOKENS = 9,
-  OP_FILL = 10,
-  OP_GELU = 11,
-  OP_GELU_GRAD = 12,
-  OP_LAYERNORM = 13,
-  OP_LAYERNORM_GRAD_INPUT = 14,
-  OP_LAYERNORM_GRAD_PARAMS = 15,
-  OP_MATMUL = 16,
-  OP_MEAN_TOKENS = 17,
-  OP_PAD_TOKENS = 18,
-  OP_PATCHIFY = 19,
-  OP_RELATIVE_POSITION_BIAS = 20,
-  OP_RELATIVE_POSITION_BIAS_GRAD = 21,
-  OP_SGD = 22,
-  OP_SLICE_TOKENS = 23,
-  OP_SOFTMAX_CROSS_ENTROPY = 24,
-  OP_SOFTMAX_CROSS_ENTROPY_GRAD = 25,
-  OP_SUM_ROWS = 26,
-  OP_SUM_SQUARES = 27,
-  OP_WINDOWS = 28
+  OP_DEQUANTISE = 10,
+  OP_FILL = 11,
+  OP_GELU = 12,
+  OP_GELU_GRAD = 13,
+  OP_LAYERNORM = 14,
+  OP_LAYERNORM_GRAD_INPUT = 15,
+  OP_LAYERNORM_GRAD_PARAMS = 16,
+  OP_MATMUL = 17,
+  OP_MEAN_TOKENS = 18,
+  OP_PAD_TOKENS = 19,
+  OP_PATCHIFY = 20,
+  OP_QUANTISE = 21,
+  OP_RELATIVE_POSITION_BIAS = 22,
+  OP_RELATIVE_POSITION_BIAS_GRAD = 23,
+  OP_SCALE = 24,
+  OP_SGD = 25,
+  OP_SLICE_TOKENS = 26,
+  OP_SOFTMAX_CROSS_ENTROPY = 27,
+  OP_SOFTMAX_CROSS_ENTROPY_GRAD = 28,
+  OP_SUM_ROWS = 29,
+  OP_SUM_SQUARES = 30,
+  OP_VELOCITY = 31,
+  OP_WINDOWS = 32
 };
 
 /* acc ← acc + x */
@@ -89,6 +93,11 @@ struct concat_tokens_args {
   int a, b, y, batch, tokens_a, tokens_b, dim, shared_a;
 };
 
+/* x = q · scale per row */
+struct dequantise_args {
+  int q, scale, x, rows, cols;
+};
+
 /* y[i] = value, written over x */
 struct fill_args {
   int x, y, count;
@@ -141,6 +150,11 @@ struct patchify_args {
   int x, y, batch, channels, height, width, patch, inverse;
 };
 
+/* q = round(x · 127 / max|x|) per row, ties to even; scale = max|x| / 127 */
+struct quantise_args {
+  int x, q, scale, rows, cols;
+};
+
 /* y[h, i, j] = table[displacement of tokens i and j, h] */
 struct relative_position_bias_args {
   int table, y, heads, window;
@@ -149,6 +163,12 @@ struct relative_position_bias_args {
 /* dtable[r, h] = Σ dy[h, i, j] over the tokens i, j of displacement r */
 struct relative_position_bias_grad_args {
   int dy, dtable, heads, window;
+};
+
+/* y[i] = factor · x[i] */
+struct scale_args {
+  int x, y, count;
+  float factor;
 };
 
 /* g = scale · grad + weightDecay · p; v ← momentum · v + g; p ← p − lr · v */
@@ -186,6 +206,12 @@ struct sum_squares_args {
   int x, total, y, workspace, count;
 };
 
+/* g = scale · grad + weightDecay · param; v ← momentum · v + g; step = g + momentum · v */
+struct velocity_args {
+  int velocity, grad, param, scale, velocity_out, step, count;
+  float momentum, weight_decay;
+};
+
 /* y = x [B, H, W, C], shifted, in windows [B·HW/w², w², C], or its inverse, + residual */
 struct windows_args {
   int x, residual, y, batch, height, width, channels, window, shift, column_major, inverse;
@@ -202,6 +228,7 @@ struct windows_args {
   DO(OP_BROADCAST_TOKENS, broadcast_tokens) \
   DO(OP_CLIP_SCALE, clip_scale) \
   DO(OP_CONCAT_TOKENS, concat_tokens) \
+  DO(OP_DEQUANTISE, dequantise) \
   DO(OP_FILL, fill) \
   DO(OP_GELU, gelu) \
   DO(OP_GELU_GRAD, gelu_grad) \
@@ -212,14 +239,17 @@ struct windows_args {
   DO(OP_MEAN_TOKENS, mean_tokens) \
   DO(OP_PAD_TOKENS, pad_tokens) \
   DO(OP_PATCHIFY, patchify) \
+  DO(OP_QUANTISE, quantise) \
   DO(OP_RELATIVE_POSITION_BIAS, relative_position_bias) \
   DO(OP_RELATIVE_POSITION_BIAS_GRAD, relative_position_bias_grad) \
+  DO(OP_SCALE, scale) \
   DO(OP_SGD, sgd) \
   DO(OP_SLICE_TOKENS, slice_tokens) \
   DO(OP_SOFTMAX_CROSS_ENTROPY, softmax_cross_entropy) \
   DO(OP_SOFTMAX_CROSS_ENTROPY_GRAD, softmax_cross_entropy_grad) \
   DO(OP_SUM_ROWS, sum_rows) \
   DO(OP_SUM_SQUARES, sum_squares) \
+  DO(OP_VELOCITY, velocity) \
   DO(OP_WINDOWS, windows)
 
 #endif

@@ -179,6 +179,7 @@ it.each([
     'a shape of 6 elements for x of type f32[2,3]',
     '[4,2]',
   ),
+  check('scale', { x: f32(2) }, { factor: NaN }, 'a finite factor', 'factor NaN'),
   check(
     'sgd',
     { param: f32(2), grad: f32(2), lr: f32() },
@@ -222,6 +223,13 @@ it.each([
     { ...windows, height: 4, width: 4, window: 2, inverse: true },
     'x of type f32[4,4,3]',
     'f32[5,4,3]',
+  ),
+  check(
+    'velocity',
+    { velocity: f32(2), grad: f32(2) },
+    { momentum: 0.9, nesterov: false, weightDecay: 0.1 },
+    'no weight decay without a param',
+    'weightDecay 0.1',
   ),
 ])('$name: expected $expected, got $got', ({ name, types, params, expected, got }) => {
   const infer = () => opNamed(name).infer(types, params, 'blocks.0');

@@ -28,12 +28,14 @@ import { quantise } from './quantise.js';
 import { relativePositionBias } from './relative-position-bias.js';
 import { relativePositionBiasGrad } from './relative-position-bias-grad.js';
 import { reshape } from './reshape.js';
+import { scale } from './scale.js';
 import { sgd } from './sgd.js';
 import { sliceTokens } from './slice-tokens.js';
 import { softmaxCrossEntropy } from './softmax-cross-entropy.js';
 import { softmaxCrossEntropyGrad } from './softmax-cross-entropy-grad.js';
 import { sumRows } from './sum-rows.js';
 import { sumSquares } from './sum-squares.js';
+import { velocity } from './velocity.js';
 import { windows } from './windows.js';
 
 /** All ops, sorted by name; the position (from 1) among those that are not views is the opcode. */
@@ -62,12 +64,14 @@ export const OPS = {
   relative_position_bias: relativePositionBias,
   relative_position_bias_grad: relativePositionBiasGrad,
   reshape,
+  scale,
   sgd,
   slice_tokens: sliceTokens,
   softmax_cross_entropy: softmaxCrossEntropy,
   softmax_cross_entropy_grad: softmaxCrossEntropyGrad,
   sum_rows: sumRows,
   sum_squares: sumSquares,
+  velocity,
   windows,
 } as const;
 
