@@ -25,6 +25,7 @@ const CORE_LAYERS: Readonly<Record<string, readonly string[]>> = {
   'program-file': ['errors', 'ir', 'ops', 'program', 'program-check'],
   plan: ['errors', 'ir', 'ops', 'program'],
   methods: ['errors', 'names', 'ir', 'ops', 'passes', 'plan'],
+  report: ['errors', 'ir', 'program', 'plan', 'methods'],
   optim: ['errors', 'ir', 'ops'],
   nn: ['errors', 'ir', 'ops', 'random'],
   models: ['errors', 'names', 'ir', 'ops', 'nn'],

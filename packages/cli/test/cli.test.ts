@@ -7,7 +7,8 @@ import { writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { jsonLines, lastLine, thimble, writeClasses } from './cli-command.js';
+import type { PaperFields } from '../src/paper.js';
+import { jsonLines, lastLine, thimble, writeClasses, type JsonLine } from './cli-command.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'thimble-cli-'));
 const CLASSES = ['blue', 'green', 'red'];
@@ -185,6 +186,21 @@ describe.concurrent('plan', () => {
     const sum = parts.reduce((bytes, name) => bytes + Number(plan[name]), 0);
     expect(plan['peakBytes']).toBe(sum);
     expect(plan['flopsPerStep']).toBeGreaterThan(8 * 2e9); // forward: about 2.5 GFLOP an image
+  });
+
+  it('puts the counts of the WASI paper beside the plan', async () => {
+    const args = ['plan', 'vit-base-32', '--batch', '128', '--paper'];
+    const plan = lastLine(await run(...args, '--json'));
+    const { paper } = plan as JsonLine & { paper: PaperFields };
+    expect(paper).toMatchObject({ pass: 128, linears: 'mlp', counted: { layers: 24 } });
+    expect((4 * paper.counted.dense.inputElements) / 2 ** 20).toBe(1125);
+    expect((4 * paper.counted.dense.weightElements) / 2 ** 20).toBe(216);
+    expect(paper.planned.full.peak).toBe(plan['peakBytes']);
+    expect(paper.planned.full.inputs).toBe(4 * paper.counted.dense.inputElements);
+    const { stdout } = await run(...args);
+    expect(stdout).toMatch(/Inputs, saved +1125\.00 +1125\.00 +1\.00 ×/);
+    expect(stdout).toMatch(/Their inputs, saved +1125\.00 +1125\.00 +1\.00 × +yes/);
+    expect(stdout).toContain('leaves out: forming the cores, the first decomposition, attention');
   });
 
   it('is what train allocates', async () => {

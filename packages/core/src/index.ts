@@ -35,8 +35,13 @@ export {
   memoryReport,
   residents,
   savedSlots,
+  stepFlops,
+  trainingEntries,
 } from './plan/report.js';
 export type { MemoryReport, Resident } from './plan/report.js';
+export { paperCosts, paperLayers, paperReport, tuckerElements } from './report/paper.js';
+export type { PaperCosts, PaperLayer, PaperReport, Refresh } from './report/paper.js';
+export { breakdown, type Breakdown } from './report/breakdown.js';
 export {
   ALIGNMENT,
   encodeEntry,

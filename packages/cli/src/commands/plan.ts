@@ -1,13 +1,14 @@
 /** thimble plan: what a training step needs, before anything runs. */
 import {
   compileGraphs,
-  entryFlops,
   lookUp,
   megabytes,
   memoryReport,
   modelConfig,
   printGraph,
   printProgram,
+  stepFlops,
+  type BoundMethod,
   type MemoryReport,
   type Program,
 } from '@thimble/core';
@@ -19,6 +20,7 @@ import { memoryChart } from '../memory-chart.js';
 import { trainingTenants } from '../memory-map.js';
 import { wholeNumber } from '../options.js';
 import { Output } from '../output.js';
+import { paperFields, paperLines } from '../paper.js';
 import { parameterCounts, setUp, type Setup, type StepOptions } from '../setup.js';
 import { addJson, addStep, methodHelp, modelHelp, type CommonOptions } from '../shared-options.js';
 import { defaultThreads } from '../executors.js';
@@ -30,7 +32,13 @@ interface PlanOptions extends CommonOptions, Omit<StepOptions, 'model'> {
   readonly threads: number;
   readonly svg?: string;
   readonly print?: string;
+  readonly paper: boolean;
 }
+
+/** Said where a method's ranks are not those of any weights. */
+const TYPICAL: readonly string[] = [
+  'The ranks are typical ones: thimble train finds those of your weights and images first.',
+];
 
 /** Tensors in the table. */
 const TOP = 12;
@@ -42,6 +50,7 @@ Examples:
   thimble plan vit-tiny-16 --batch 8
   thimble plan vit-tiny-16 --batch 8 --method last-k=4 --svg memory.svg
   thimble plan vit-base-16 --batch 32 --micro-batches 8 --json
+  thimble plan vit-base-32 --batch 128 --paper
   thimble plan vit-micro --print program
 `;
 
@@ -65,6 +74,7 @@ export function addPlan(program: Command): void {
     );
   addStep(command)
     .option('--svg <file>', 'draw the memory over the step')
+    .option('--paper', "beside the plan, the WASI paper's counts of memory and work", false)
     .addOption(new Option('--print <form>', 'print a text form: graph or program'));
   addJson(command)
     .addHelpText('after', `\n${methodHelp()}\n${HELP}`)
@@ -83,9 +93,15 @@ async function planCommand(positional: string | undefined, options: PlanOptions)
   }
   const fields = planFields(setup, options);
   if (options.svg !== undefined) await writeChart(options.svg, setup, options);
-  output.event('plan', fields);
+  const paper = options.paper ? paperFields(setup, options.threads) : null;
+  output.event('plan', { ...fields, ...(paper && { paper }) });
   for (const line of planLines(setup, fields)) output.line(line);
+  if (paper) for (const line of ['', ...paperLines(paper)]) output.line(line);
   if (options.svg !== undefined) output.line(`\nDrawn in ${options.svg}`);
+}
+
+function hasRanks({ needs }: BoundMethod): boolean {
+  return needs.weights !== null || needs.activations !== null;
 }
 
 function modelName(positional: string | undefined, option: string | undefined): string {
@@ -111,6 +127,8 @@ interface PlanFields extends MemoryReport {
   readonly [name: string]: unknown;
   readonly parameters: number;
   readonly trainable: number;
+  /** `typical` where a method's ranks are not those of any weights; null without ranks. */
+  readonly ranks: 'typical' | null;
 }
 
 function planFields(setup: Setup, options: PlanOptions): PlanFields {
@@ -127,17 +145,9 @@ function planFields(setup: Setup, options: PlanOptions): PlanFields {
     ...memoryReport(program, options.threads),
     flopsPerStep: stepFlops(program, microBatches),
     ...parameterCounts(setup.model),
+    ranks: hasRanks(method) ? 'typical' : null,
     largest: largest(program).slice(0, TOP),
   };
-}
-
-/** Operations of one update: every pass, and applying the sum of their gradients. */
-function stepFlops(program: Program, microBatches: number): number {
-  const times = (name: string) => (name === 'eval' ? 0 : name === 'micro' ? microBatches : 1);
-  return program.entries.reduce(
-    (sum, entry) => sum + times(entry.name) * entryFlops(program, entry),
-    0,
-  );
 }
 
 interface LargeTensor {
@@ -166,6 +176,7 @@ function planLines(setup: Setup, fields: PlanFields): readonly string[] {
   const rows: readonly (readonly [string, number])[] = [
     ['Weights', fields.weightBytes],
     ['Optimiser state', fields.optimizerBytes],
+    ...(fields.factorBytes > 0 ? [['Factors of activations', fields.factorBytes] as const] : []),
     ['Saved for the backward pass', fields.savedBytes],
     ['Transient and scratch', fields.transientBytes],
     ['Peak', fields.peakBytes],
@@ -189,6 +200,7 @@ function planLines(setup: Setup, fields: PlanFields): readonly string[] {
         .slice(0, TOP)
         .map(({ name, role, bytes, live }) => [name, role, megabytes(bytes), live ?? 'all']),
     ),
+    ...(fields.ranks === 'typical' ? ['', ...TYPICAL] : []),
   ];
 }
 

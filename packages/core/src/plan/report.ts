@@ -10,12 +10,14 @@ export interface MemoryReport {
   readonly weightBytes: number;
   /** Optimiser state and gradient accumulators. */
   readonly optimizerBytes: number;
+  /** Factors of compressed activations, which live across steps. */
+  readonly factorBytes: number;
   /** Tensors that wait for the backward pass, all live together at the end of the forward pass. */
   readonly savedBytes: number;
   /** What is left: the widest moment's other tensors, scratch, and bytes lost to alignment or gaps. */
   readonly transientBytes: number;
   readonly scratchBytes: number;
-  /** Floating-point operations of one optimiser step of one micro-batch. */
+  /** Floating-point operations of one update; see `stepFlops`. Here of one micro-batch. */
   readonly flopsPerStep: number;
 }
 
@@ -55,19 +57,40 @@ export function memoryReport(program: Program, threads: number): MemoryReport {
   const ofRole = (role: Slot['role']) =>
     program.slots.filter((slot) => slot.role === role && slot.entry === null);
   const weightBytes = sum(ofRole('parameter'));
-  const optimizerBytes = sum(ofRole('state'));
-  const training = program.entries.filter((entry) => entry.name !== 'eval');
+  const factors = ofRole('state').filter(({ name }) => isFactor(name));
+  const factorBytes = sum(factors);
+  const optimizerBytes = sum(ofRole('state')) - factorBytes;
+  const training = trainingEntries(program);
   const savedBytes = Math.max(0, ...training.map((entry) => sum(savedSlots(program, entry))));
   const peakBytes = plannedBytes(program, threads);
   return {
     peakBytes,
     weightBytes,
     optimizerBytes,
+    factorBytes,
     savedBytes,
-    transientBytes: peakBytes - weightBytes - optimizerBytes - savedBytes,
+    transientBytes: peakBytes - weightBytes - optimizerBytes - factorBytes - savedBytes,
     scratchBytes: threads * program.scratchBytes,
-    flopsPerStep: training.reduce((flops, entry) => flops + entryFlops(program, entry), 0),
+    flopsPerStep: stepFlops(program, 1),
   };
+}
+
+/** The entries of an update: `step`, or `micro` and `apply`; neither `start` nor `eval`. */
+export function trainingEntries(program: Program): readonly Entry[] {
+  return program.entries.filter(({ name }) => name !== 'eval' && name !== 'start');
+}
+
+/** Floating-point operations of one update: every pass, and applying the sum of their gradients. */
+export function stepFlops(program: Program, microBatches: number): number {
+  return trainingEntries(program).reduce((sum, entry) => {
+    const times = entry.name === 'micro' ? microBatches : 1;
+    return sum + times * entryFlops(program, entry);
+  }, 0);
+}
+
+/** True for the state `<weight>.tucker.<mode>`. */
+function isFactor(name: string): boolean {
+  return /\.tucker\.\d+$/.test(name);
 }
 
 /** Saved tensors of an entry, each memory once. */

@@ -1,0 +1,114 @@
+/**
+ * Where the planned bytes of a training program go, beside what the WASI paper counts of them.
+ *
+ * Parts of a program's peak; they add up to it:
+ *
+ *   weights        of the counted linears, in the form in which they live             counted
+ *   otherWeights   biases, norms, embeddings, linears that are not counted
+ *   inputs         of the counted linears: saved as they are, or core and factors     counted
+ *   norm, gelu, attention, otherSaved   saved for the gradients of these
+ *   optimizer      momentum and the like, accumulators of micro-batches
+ *   transient      everything else at the widest moment: gradients, images, scratch, gaps
+ *
+ * A saved tensor belongs to the counted inputs if it is one, or a core; else to the first gradient
+ * that reads it, directly or after it was unpacked. The paper counts two parts of the eight.
+ */
+import { memoryReport, savedSlots, trainingEntries } from '../plan/report.js';
+import type { Entry, Program, Slot, Step } from '../program.js';
+import type { PaperLayer } from './paper.js';
+
+export interface Breakdown {
+  readonly weights: number;
+  readonly otherWeights: number;
+  readonly inputs: number;
+  readonly norm: number;
+  readonly gelu: number;
+  readonly attention: number;
+  readonly otherSaved: number;
+  readonly optimizer: number;
+  readonly transient: number;
+}
+
+type SavedPart = 'inputs' | 'norm' | 'gelu' | 'attention' | 'otherSaved';
+
+/** Bytes by part; their sum is `plannedBytes(program, threads)`. */
+export function breakdown(
+  program: Program,
+  layers: readonly PaperLayer[],
+  threads: number,
+): Breakdown {
+  const report = memoryReport(program, threads);
+  const counted = new Set(
+    layers.flatMap(({ weight }) => [weight, `${weight}.left`, `${weight}.right`]),
+  );
+  const weights = sumBytes(
+    program.slots.filter(({ role, name }) => role === 'parameter' && counted.has(name)),
+  );
+  const saved: Record<SavedPart, number> = {
+    inputs: report.factorBytes,
+    norm: 0,
+    gelu: 0,
+    attention: 0,
+    otherSaved: 0,
+  };
+  // As in the report: the training entry that saves most.
+  const [entry] = trainingEntries(program)
+    .map((candidate) => ({ candidate, slots: savedSlots(program, candidate) }))
+    .sort((a, b) => sumBytes(b.slots) - sumBytes(a.slots));
+  for (const slot of entry?.slots ?? []) {
+    saved[savedPart(program, entry.candidate, slot, counted)] += slot.bytes;
+  }
+  return {
+    weights,
+    otherWeights: report.weightBytes - weights,
+    ...saved,
+    optimizer: report.optimizerBytes,
+    transient: report.transientBytes,
+  };
+}
+
+/** What a gradient op keeps tensors for; other readers are looked through. */
+const READERS: Readonly<Record<string, SavedPart | undefined>> = {
+  layernorm_grad_input: 'norm',
+  layernorm_grad_params: 'norm',
+  gelu_grad: 'gelu',
+  attention_grad: 'attention',
+};
+
+function savedPart(
+  program: Program,
+  entry: Entry,
+  saved: Slot,
+  counted: ReadonlySet<string>,
+): SavedPart {
+  const slot = program.slots.indexOf(saved);
+  const backward = entry.steps.findIndex(({ op }) => op.includes('_grad'));
+  if (isInput(program, entry.steps.slice(0, backward), slot, counted)) return 'inputs';
+  // What was saved, and what the backward pass unpacks or recomputes from it.
+  const tensors = new Set([slot]);
+  for (const step of entry.steps.slice(backward)) {
+    if (!Object.values(step.inputs).some((input) => tensors.has(input))) continue;
+    const part = READERS[step.op];
+    if (part) return part;
+    for (const output of Object.values(step.outputs)) tensors.add(output);
+  }
+  return 'otherSaved';
+}
+
+/** True for the input of a counted linear, and for a core, which only such inputs have. */
+function isInput(
+  program: Program,
+  forward: readonly Step[],
+  slot: number,
+  counted: ReadonlySet<string>,
+): boolean {
+  return forward.some(({ op, inputs, outputs }) => {
+    if (op === 'mode_product') return outputs['y'] === slot;
+    const weight = op === 'matmul' && inputs['a'] === slot ? program.slots[inputs['b']].name : '';
+    return counted.has(weight);
+  });
+}
+
+function sumBytes(slots: readonly Slot[]): number {
+  return slots.reduce((sum, { bytes }) => sum + bytes, 0);
+}
