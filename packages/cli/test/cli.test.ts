@@ -4,6 +4,7 @@
  */
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { writeFileSync } from 'node:fs';
+import { readSafetensors, writeSafetensors } from '@thimble/core';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -340,11 +341,17 @@ describe.concurrent('bad input', () => {
   });
 
   it('names file, tensor and shapes of a checkpoint that does not fit', async () => {
-    const init = ['--init', 'base/model.safetensors', '--image-size', '32', '--json'];
-    const ended = await run('train', 'photos', ...TRAIN, ...init);
+    const { tensors } = readSafetensors(readFileSync(join(folder, 'base/model.safetensors')));
+    const narrow = [...tensors.values()].map((tensor) =>
+      tensor.name === 'norm.weight'
+        ? { name: tensor.name, dtype: tensor.dtype, shape: [64], data: new Float32Array(64) }
+        : tensor,
+    );
+    writeFileSync(join(folder, 'narrow.safetensors'), writeSafetensors(narrow));
+    const ended = await train('photos', '--init', 'narrow.safetensors');
     expect(ended.code).toBe(1);
     expect(lastLine(ended)['message']).toBe(
-      'base/model.safetensors, tensor pos_embed: expected shape [1, 65, 128], got [1, 17, 128]. ' +
+      'narrow.safetensors, tensor norm.weight: expected shape [128], got [64]. ' +
         'Choose the --model and --image-size that the checkpoint was made for.',
     );
   });
