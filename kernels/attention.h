@@ -14,8 +14,6 @@
 
 #include "kernel.h"
 
-static inline i64 round_up(i64 x, i64 step) { return (x + step - 1) / step * step; }
-
 static inline i64 attention_scratch(i64 tokens, i64 head_dim, i64 tile) {
   i64 longest = tokens > head_dim ? tokens : head_dim;
   i64 panels = head_dim * round_up(tokens, 32) + tokens * round_up(head_dim, 32);

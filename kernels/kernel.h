@@ -46,6 +46,8 @@ static inline void *operand(const Context *ctx, i32 offset) {
 #define F32(ctx, offset) ((float *)operand((ctx), (offset)))
 #define I32(ctx, offset) ((i32 *)operand((ctx), (offset)))
 
+static inline i64 round_up(i64 x, i64 step) { return (x + step - 1) / step * step; }
+
 /* [*begin, *end): this thread's part of `count` items, in whole multiples of `grain`. */
 static inline void share(const Context *ctx, i64 count, i64 grain, i64 *begin, i64 *end) {
   i64 blocks = (count + grain - 1) / grain;

@@ -14,31 +14,33 @@ enum {
   OP_ATTENTION = 5,
   OP_ATTENTION_GRAD = 6,
   OP_BROADCAST_TOKENS = 7,
-  OP_CLIP_SCALE = 8,
-  OP_CONCAT_TOKENS = 9,
-  OP_DEQUANTISE = 10,
-  OP_FILL = 11,
-  OP_GELU = 12,
-  OP_GELU_GRAD = 13,
-  OP_LAYERNORM = 14,
-  OP_LAYERNORM_GRAD_INPUT = 15,
-  OP_LAYERNORM_GRAD_PARAMS = 16,
-  OP_MATMUL = 17,
-  OP_MEAN_TOKENS = 18,
-  OP_PAD_TOKENS = 19,
-  OP_PATCHIFY = 20,
-  OP_QUANTISE = 21,
-  OP_RELATIVE_POSITION_BIAS = 22,
-  OP_RELATIVE_POSITION_BIAS_GRAD = 23,
-  OP_SCALE = 24,
-  OP_SGD = 25,
-  OP_SLICE_TOKENS = 26,
-  OP_SOFTMAX_CROSS_ENTROPY = 27,
-  OP_SOFTMAX_CROSS_ENTROPY_GRAD = 28,
-  OP_SUM_ROWS = 29,
-  OP_SUM_SQUARES = 30,
-  OP_VELOCITY = 31,
-  OP_WINDOWS = 32
+  OP_CHOLESKY = 8,
+  OP_CLIP_SCALE = 9,
+  OP_CONCAT_TOKENS = 10,
+  OP_DEQUANTISE = 11,
+  OP_FILL = 12,
+  OP_GELU = 13,
+  OP_GELU_GRAD = 14,
+  OP_LAYERNORM = 15,
+  OP_LAYERNORM_GRAD_INPUT = 16,
+  OP_LAYERNORM_GRAD_PARAMS = 17,
+  OP_MATMUL = 18,
+  OP_MEAN_TOKENS = 19,
+  OP_ORTHONORMALISE = 20,
+  OP_PAD_TOKENS = 21,
+  OP_PATCHIFY = 22,
+  OP_QUANTISE = 23,
+  OP_RELATIVE_POSITION_BIAS = 24,
+  OP_RELATIVE_POSITION_BIAS_GRAD = 25,
+  OP_SCALE = 26,
+  OP_SGD = 27,
+  OP_SLICE_TOKENS = 28,
+  OP_SOFTMAX_CROSS_ENTROPY = 29,
+  OP_SOFTMAX_CROSS_ENTROPY_GRAD = 30,
+  OP_SUM_ROWS = 31,
+  OP_SUM_SQUARES = 32,
+  OP_VELOCITY = 33,
+  OP_WINDOWS = 34
 };
 
 /* acc ← acc + x */
@@ -80,6 +82,12 @@ struct attention_grad_args {
 struct broadcast_tokens_args {
   int x, y, batch, tokens, dim;
   float scale;
+};
+
+/* cᵀc = a + ridge · (trace a / K) · I; only the upper triangle of a is read */
+struct cholesky_args {
+  int a, c, inverse, workspace, size;
+  float ridge;
 };
 
 /* scale = min(1, maxNorm / (√total + 1e-6)) */
@@ -138,6 +146,11 @@ struct matmul_args {
 /* y[b,d] = 1/N Σₙ x[b,n,d] */
 struct mean_tokens_args {
   int x, y, batch, tokens, dim;
+};
+
+/* q = T · y with q · qᵀ = I, T lower triangular with a positive diagonal */
+struct orthonormalise_args {
+  int y, q, workspace, rows, cols;
 };
 
 /* y[b,start+n,d] = x[b,n,d], zero elsewhere */
@@ -226,6 +239,7 @@ struct windows_args {
   DO(OP_ATTENTION, attention) \
   DO(OP_ATTENTION_GRAD, attention_grad) \
   DO(OP_BROADCAST_TOKENS, broadcast_tokens) \
+  DO(OP_CHOLESKY, cholesky) \
   DO(OP_CLIP_SCALE, clip_scale) \
   DO(OP_CONCAT_TOKENS, concat_tokens) \
   DO(OP_DEQUANTISE, dequantise) \
@@ -237,6 +251,7 @@ struct windows_args {
   DO(OP_LAYERNORM_GRAD_PARAMS, layernorm_grad_params) \
   DO(OP_MATMUL, matmul) \
   DO(OP_MEAN_TOKENS, mean_tokens) \
+  DO(OP_ORTHONORMALISE, orthonormalise) \
   DO(OP_PAD_TOKENS, pad_tokens) \
   DO(OP_PATCHIFY, patchify) \
   DO(OP_QUANTISE, quantise) \

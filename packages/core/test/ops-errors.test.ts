@@ -70,6 +70,8 @@ it.each([
     'tokens 0',
   ),
   check('clip_scale', { total: f32() }, { maxNorm: 0 }, 'maxNorm above 0', 'maxNorm 0'),
+  check('cholesky', { a: f32(2, 3) }, { ridge: 0 }, 'a square matrix a', 'f32[2,3]'),
+  check('cholesky', { a: f32(2, 2) }, { ridge: -1 }, 'ridge of 0 or more', 'ridge -1'),
   check(
     'concat_tokens',
     { a: f32(2, 1, 4), b: f32(3, 5, 4) },
@@ -143,6 +145,13 @@ it.each([
     { tokens: 4, start: 2 },
     'x to fit into 4 tokens from token 2',
     'f32[2,3,4]',
+  ),
+  check(
+    'orthonormalise',
+    { y: f32(3, 2) },
+    {},
+    'y with at most as many rows as columns',
+    'f32[3,2]',
   ),
   check(
     'patchify',

@@ -4,8 +4,9 @@ import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import { programHeader } from '../../../scripts/program-header.js';
 import { f32 } from '../src/ir/types.js';
-import { attentionSizes, roundUp } from '../src/ops/attention-sizes.js';
+import { attentionSizes } from '../src/ops/attention-sizes.js';
 import { OPS } from '../src/ops/index.js';
+import { roundUp } from '../src/ops/shapes.js';
 
 function source(name: string): string {
   return readFileSync(new URL(`../../../kernels/${name}`, import.meta.url), 'utf8');
@@ -19,15 +20,17 @@ function constant(file: string, name: string): number {
 }
 
 /**
- * A function of attention.h, whose bodies are JavaScript once the types are gone: declarations,
- * sums and products of integers, and round_up, the only one that divides.
+ * A function of a header, whose bodies are JavaScript once the types are gone: declarations, sums
+ * and products of integers, calls of one another and of round_up, and divisions without a rest.
  */
-function scratchFormula(name: string): (tokens: number, headDim: number, tile: number) => number {
-  const pattern = new RegExp(`static inline i64 ${name}\\((.*)\\) (\\{[^}]*\\})`);
-  const [, parameters, body] = pattern.exec(source('attention.h')) ?? [];
-  if (!body) throw new Error(`kernels/attention.h has no ${name}`);
-  const code = `(${parameters.replaceAll('i64 ', '')}) => ${body.replaceAll('i64 ', 'let ')}`;
-  return runInNewContext(code, { round_up: roundUp }) as ReturnType<typeof scratchFormula>;
+function formula(file: string, name: string): (...sizes: readonly number[]) => number {
+  const pattern = /static inline i64 (\w+)\((.*)\) (\{[^}]*\})/g;
+  const functions = [...source(file).matchAll(pattern)].map(
+    ([, known, parameters, body]) =>
+      `function ${known}(${parameters.replaceAll('i64 ', '')}) ${body.replaceAll('i64 ', 'let ')}`,
+  );
+  const code = `${functions.join('\n')}\n${name}`;
+  return runInNewContext(code, { round_up: roundUp }) as ReturnType<typeof formula>;
 }
 
 describe('kernels/program.h', () => {
@@ -86,10 +89,32 @@ describe('memory formulas', () => {
       const types = { qkv: f32(1, n, 3 * d), y: f32(1, n, d), lse: f32(1, 1, n) };
       const { tile } = attentionSizes(types.qkv, { heads: 1 });
       const forward = OPS.attention.scratch?.(types, { heads: 1 });
-      expect(forward).toBe(scratchFormula('attention_scratch')(n, d, tile));
+      expect(forward).toBe(formula('attention.h', 'attention_scratch')(n, d, tile));
       const all = { ...types, dy: types.y, dqkv: types.qkv };
       const backward = OPS.attention_grad.scratch?.(all, { heads: 1 });
-      expect(backward).toBe(scratchFormula('attention_grad_scratch')(n, d, tile));
+      expect(backward).toBe(formula('attention.h', 'attention_grad_scratch')(n, d, tile));
     },
   );
+
+  it.each([1, 16, 17, 256])('cholesky of %d rows has the memory of linalg.h', (size) => {
+    const types = { a: f32(size, size), c: f32(size, size), inverse: f32(size, size) };
+    const params = { ridge: 0 };
+    const workspace = OPS.cholesky.workspace?.(types, params);
+    expect(workspace).toBe(formula('linalg.h', 'cholesky_workspace')(size));
+    const scratch = OPS.cholesky.scratch?.(types, params);
+    expect(scratch).toBe(formula('linalg.h', 'cholesky_scratch')(size));
+  });
+
+  it.each([
+    [1, 1],
+    [17, 40],
+    [3, 200000],
+    [256, 3072],
+  ])('orthonormalise of %d rows of %d has the memory of linalg.h', (rows, cols) => {
+    const types = { y: f32(rows, cols), q: f32(rows, cols) };
+    const workspace = OPS.orthonormalise.workspace?.(types, {});
+    expect(workspace).toBe(formula('linalg.h', 'orthonormalise_workspace')(rows, cols));
+    const scratch = OPS.orthonormalise.scratch?.(types, {});
+    expect(scratch).toBe(formula('linalg.h', 'orthonormalise_scratch')(rows));
+  });
 });

@@ -4,13 +4,12 @@ import {
   ATTENTION_SCALARS,
   attentionSizes,
   attentionTypes,
-  roundUp,
   scoreOf,
   type AttentionParams,
   type AttentionSizes,
 } from './attention-sizes.js';
 import { expectShape, type Op } from './op.js';
-import { expectType } from './shapes.js';
+import { expectType, roundUp } from './shapes.js';
 
 export type AttentionGradParams = AttentionParams & {
   /** The gradient of the bias is wanted too. */

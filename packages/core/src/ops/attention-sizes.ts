@@ -137,8 +137,3 @@ export function scoreOf(
   if (bias) sum += bias[(h * tokens + i) * tokens + j];
   return isMasked(sizes, b, i, j) ? sum + MASK : sum;
 }
-
-/** `x` rounded up to a multiple of `step`. */
-export function roundUp(x: number, step: number): number {
-  return Math.ceil(x / step) * step;
-}

@@ -14,14 +14,13 @@ import {
   ATTENTION_SCALARS,
   attentionSizes,
   attentionTypes,
-  roundUp,
   scoreOf,
   type AttentionParams,
   type AttentionSizes,
 } from './attention-sizes.js';
 import { logSumExp } from './log-sum-exp.js';
 import type { Op } from './op.js';
-import { refuseGradients } from './shapes.js';
+import { refuseGradients, roundUp } from './shapes.js';
 
 /** y = softmax(q kᵀ/√headDim + bias) v per head; y [B, N, D], lse [B, heads, N]. */
 export const attention: Op<AttentionParams, 'qkv', 'bias', 'y' | 'lse', never> = {

@@ -10,6 +10,7 @@ import { assign } from './assign.js';
 import { attention } from './attention.js';
 import { attentionGrad } from './attention-grad.js';
 import { broadcastTokens } from './broadcast-tokens.js';
+import { cholesky } from './cholesky.js';
 import { clipScale } from './clip-scale.js';
 import { concatTokens } from './concat-tokens.js';
 import { dequantise } from './dequantise.js';
@@ -22,6 +23,7 @@ import { layernormGradParams } from './layernorm-grad-params.js';
 import { matmul } from './matmul.js';
 import { meanTokens } from './mean-tokens.js';
 import type { Op } from './op.js';
+import { orthonormalise } from './orthonormalise.js';
 import { padTokens } from './pad-tokens.js';
 import { patchify } from './patchify.js';
 import { quantise } from './quantise.js';
@@ -47,6 +49,7 @@ export const OPS = {
   attention,
   attention_grad: attentionGrad,
   broadcast_tokens: broadcastTokens,
+  cholesky,
   clip_scale: clipScale,
   concat_tokens: concatTokens,
   dequantise,
@@ -58,6 +61,7 @@ export const OPS = {
   layernorm_grad_params: layernormGradParams,
   matmul,
   mean_tokens: meanTokens,
+  orthonormalise,
   pad_tokens: padTokens,
   patchify,
   quantise,

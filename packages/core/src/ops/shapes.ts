@@ -24,6 +24,11 @@ export function rowsOf(shape: Shape): number {
   return elements(shape.slice(0, -1));
 }
 
+/** x rounded up to a multiple of `step`, which need not be a power of two. */
+export function roundUp(x: number, step: number): number {
+  return Math.ceil(x / step) * step;
+}
+
 /** Rows are summed in this many chunks on any number of threads: CHUNKS of kernels/loop.h. */
 const CHUNKS = 16;
 

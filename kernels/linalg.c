@@ -1,0 +1,298 @@
+/* linalg.c - Cholesky factor with inverse, and orthonormal rows.
+ *
+ * Both work on double copies of their operands; triangular.c has the factor. Every element is
+ * computed by one thread in an order that the shapes alone decide.
+ */
+#include "kernels.h"
+#include "linalg.h"
+#include "loop.h"
+#include "triangular.h"
+
+/* ---- cholesky ------------------------------------------------------------------------------ */
+
+/* Pivots below the precision to which a float knows its own diagonal; they become FLOOR times the
+ * largest diagonal element. */
+#define PIVOT_TOLERANCE 0x1p-23
+#define PIVOT_FLOOR 0x1p-22
+
+/* This thread's rows of the matrix = a + shift I, padded. */
+static void load_matrix(const Context *ctx, const Triangular *matrix, const float *a, i64 size,
+                        double shift) {
+  for (i64 i = ctx->thread; i < matrix->padded; i += ctx->threads) {
+    double *row = matrix->rows + i * matrix->row;
+    for (i64 j = i / BLOCK * BLOCK; j < matrix->padded; j++) {
+      const i64 above = i < j ? i : j, right = i < j ? j : i;
+      row[j] = right < size ? a[above * size + right] : i == j;
+    }
+    if (i < size) row[i] += shift;
+  }
+}
+
+static void store_factor(const Triangular *factor, i64 block, float *c, i64 size) {
+  for (i64 i = block * BLOCK; i < (block + 1) * BLOCK && i < size; i++) {
+    const double *row = factor->rows + i * factor->row;
+    float *to = c + i * size;
+    for (i64 j = 0; j < block * BLOCK; j++) to[j] = 0;
+    for (i64 j = block * BLOCK; j < (block + 1) * BLOCK && j < size; j++) {
+      to[j] = (float)factor->diagonals[i * BLOCK + j % BLOCK];
+    }
+    for (i64 j = (block + 1) * BLOCK; j < size; j++) to[j] = (float)row[j];
+  }
+}
+
+static void store_inverse(const Triangular *factor, i64 block, float *inverse, i64 size,
+                          double *rows) {
+  const i64 ld = factor->padded + 8;
+  SUFFIX(triangular_inverse_rows)(factor, block, rows, ld);
+  for (i64 i = block * BLOCK; i < (block + 1) * BLOCK && i < size; i++) {
+    const double *row = rows + i % BLOCK * ld;
+    float *to = inverse + i * size;
+    for (i64 j = 0; j < block * BLOCK; j++) to[j] = 0;
+    for (i64 j = block * BLOCK; j < size; j++) to[j] = (float)row[j];
+  }
+}
+
+/* c'c = a + ridge (trace a / size) I; inverse = c^-1; each may be absent */
+KERNEL(cholesky) {
+  const float *a = F32(ctx, args->a);
+  float *c = F32(ctx, args->c), *inverse = F32(ctx, args->inverse);
+  const i64 size = args->size;
+  const Triangular matrix = triangular_at(operand(ctx, args->workspace), size);
+  double trace = 0, largest = 0;
+  for (i64 i = 0; i < size; i++) trace += a[i * size + i];
+  const double shift = args->ridge * (trace / (double)size);
+  for (i64 i = 0; i < size; i++) {
+    const double own = a[i * size + i] + shift;
+    if (own > largest) largest = own;
+  }
+  load_matrix(ctx, &matrix, a, size, shift);
+  SUFFIX(thimble_barrier)(ctx);
+  const Pivots pivots = {PIVOT_TOLERANCE, PIVOT_FLOOR * (largest > 0 ? largest : 1)};
+  SUFFIX(triangular_factor)(ctx, &matrix, pivots);
+  for (i64 block = ctx->thread; block < matrix.padded / BLOCK; block += ctx->threads) {
+    if (c) store_factor(&matrix, block, c, size);
+    if (inverse) store_inverse(&matrix, block, inverse, size, (double *)ctx->scratch);
+  }
+}
+
+/* ---- orthonormalise ------------------------------------------------------------------------ */
+
+/* Cholesky-QR: with the Gram matrix G = Q Q' = C'C, the rows of C^-T Q are orthonormal, in the
+ * order and with the signs of Gram and Schmidt. One pass leaves errors of cond^2 double roundings,
+ * and the second repairs them; a third and fourth run only where the second moved a lot. A row
+ * whose residual is DEPENDENT times its length, or less, is dropped and filled in at the end with
+ * the coordinate direction that is farthest from all other rows.
+ * Reference: Yamamoto, Nakatsukasa, Yanagisawa and Fukaya, "Roundoff error analysis of the
+ * CholeskyQR2 algorithm", 2015. */
+#define DEPENDENT 0x1p-22
+#define MOST_PASSES 4
+/* Up to this many rows one thread factors alone: barriers would cost more than they share. */
+#define ALONE_ROWS 128
+/* Columns of a tile of rows that stay in the first-level cache. */
+#define SEGMENT 512
+#define PANEL 32
+
+/* Rows of a Gram tile, along which vectors run: no packing, one sum over lanes at the end. */
+#define GRAM_ROWS 4
+#define GRAM_COLS (LANES == 16 ? 4 : 2)
+
+typedef struct {
+  const float *data;
+  i64 rows, cols;
+} RowMatrix;
+
+/* sums[GRAM_ROWS, GRAM_COLS] += the products of rows i.. and j.. over columns [begin, end); rows
+ * beyond the last are copies of it. */
+static void gram_tile(RowMatrix x, i64 i, i64 j, i64 begin, i64 end, double *sums) {
+  vd sum[GRAM_ROWS][GRAM_COLS];
+  const float *left[GRAM_ROWS], *right[GRAM_COLS];
+  i64 column = begin;
+  UNROLL_LOOP for (i32 r = 0; r < GRAM_ROWS; r++) {
+    left[r] = x.data + (i + r < x.rows ? i + r : x.rows - 1) * x.cols;
+    UNROLL_LOOP for (i32 c = 0; c < GRAM_COLS; c++) sum[r][c] = (vd){0};
+  }
+  UNROLL_LOOP for (i32 c = 0; c < GRAM_COLS; c++) {
+    right[c] = x.data + (j + c < x.rows ? j + c : x.rows - 1) * x.cols;
+  }
+  for (; column + DLANES <= end; column += DLANES) {
+    vd on_right[GRAM_COLS];
+    UNROLL_LOOP for (i32 c = 0; c < GRAM_COLS; c++) on_right[c] = vd_load_floats(right[c] + column);
+    UNROLL_LOOP for (i32 r = 0; r < GRAM_ROWS; r++) {
+      const vd on_left = vd_load_floats(left[r] + column);
+      UNROLL_LOOP for (i32 c = 0; c < GRAM_COLS; c++) {
+        sum[r][c] = vd_fma(on_left, on_right[c], sum[r][c]);
+      }
+    }
+  }
+  UNROLL_LOOP for (i32 r = 0; r < GRAM_ROWS; r++) {
+    UNROLL_LOOP for (i32 c = 0; c < GRAM_COLS; c++) {
+      double total = vd_sum(sum[r][c]);
+      for (i64 k = column; k < end; k++) total += (double)left[r][k] * right[c][k];
+      sums[r * BLOCK + c] += total;
+    }
+  }
+}
+
+/* parts[part, pair, BLOCK, BLOCK]: the Gram matrix by pairs of blocks of rows, columns in parts. */
+static void gram_parts_of(const Context *ctx, RowMatrix x, double *parts) {
+  const i64 blocks = (x.rows + BLOCK - 1) / BLOCK;
+  const i64 count = gram_parts(x.rows), pairs = gram_pairs(x.rows);
+  i64 item, end;
+  share(ctx, count * pairs, 1, &item, &end);
+  for (; item < end; item++) {
+    const i64 part = item / pairs, last = x.cols * (part + 1) / count;
+    double *sums = parts + item * BLOCK * BLOCK;
+    i64 from = 0, to = item % pairs; /* the pair of blocks, from <= to */
+    while (to >= blocks - from) to -= blocks - from++;
+    for (i64 i = 0; i < BLOCK * BLOCK; i++) sums[i] = 0;
+    for (i64 at = x.cols * part / count; at < last; at += SEGMENT) {
+      const i64 stop = at + SEGMENT < last ? at + SEGMENT : last;
+      for (i64 i = 0; i < BLOCK; i += GRAM_ROWS) {
+        for (i64 j = 0; j < BLOCK; j += GRAM_COLS) {
+          gram_tile(x, from * BLOCK + i, (from + to) * BLOCK + j, at, stop, sums + i * BLOCK + j);
+        }
+      }
+    }
+  }
+}
+
+/* The matrix from its parts, by the threads of `team`. */
+static void gather_gram(const Context *team, i64 rows, const double *parts,
+                        const Triangular *matrix) {
+  const i64 blocks = matrix->padded / BLOCK, count = gram_parts(rows), pairs = gram_pairs(rows);
+  i64 pair = 0;
+  for (i64 from = 0; from < blocks; from++) {
+    for (i64 to = from; to < blocks; to++, pair++) {
+      if (pair % team->threads != team->thread) continue;
+      for (i64 at = 0; at < BLOCK * BLOCK; at++) {
+        const i64 i = from * BLOCK + at / BLOCK, j = to * BLOCK + at % BLOCK;
+        double sum = i == j;
+        if (i < rows && j < rows) {
+          sum = 0;
+          for (i64 part = 0; part < count; part++) {
+            sum += parts[(part * pairs + pair) * BLOCK * BLOCK + at];
+          }
+        }
+        matrix->rows[i * matrix->row + j] = sum;
+      }
+    }
+  }
+}
+
+/* The Gram matrix's factor, and its inverse with the columns of dropped rows zero. */
+static void factor_gram(const Context *team, i64 rows, const double *parts,
+                        const Triangular *matrix, double *inverse) {
+  const Pivots pivots = {DEPENDENT * DEPENDENT, 1};
+  gather_gram(team, rows, parts, matrix);
+  SUFFIX(thimble_barrier)(team);
+  SUFFIX(triangular_factor)(team, matrix, pivots);
+  for (i64 block = team->thread; block < matrix->padded / BLOCK; block += team->threads) {
+    double *out = inverse + block * BLOCK * matrix->row;
+    SUFFIX(triangular_inverse_rows)(matrix, block, out, matrix->row);
+    for (i64 j = block * BLOCK; j < matrix->padded; j++) {
+      for (i64 i = 0; matrix->dropped[j] && i < BLOCK; i++) out[i * matrix->row + j] = 0;
+    }
+  }
+}
+
+/* q[:, column ..+ count] = inverse' x[:, column ..+ count]; q may be x. */
+static void apply_inverse(RowMatrix x, i64 column, i64 count, const double *inverse,
+                          const Triangular *shape, float *q, double *panel) {
+  for (i64 k = 0; k < shape->padded; k++) {
+    const float *from = x.data + k * x.cols + column;
+    for (i64 j = 0; j < PANEL; j++) panel[k * PANEL + j] = k < x.rows && j < count ? from[j] : 0;
+  }
+  /* From the last rows up: those that are written are not read again. */
+  for (i64 i = shape->padded - DTILE_ROWS; i >= 0; i -= DTILE_ROWS) {
+    for (i64 j = 0; j < PANEL; j += DTILE_COLS) {
+      vd sum[DTILE_ROWS][DTILE_VECTORS];
+      const DoubleMatrix left = {inverse + i, 1, shape->row};
+      double_tile(i + DTILE_ROWS, left, panel + j, PANEL, sum);
+      UNROLL_LOOP for (i32 r = 0; r < DTILE_ROWS; r++) {
+        UNROLL_LOOP for (i32 v = 0; v < DTILE_VECTORS; v++) {
+          vd_store(panel + (i + r) * PANEL + j + v * DLANES, sum[r][v]);
+        }
+      }
+    }
+  }
+  for (i64 k = 0; k < x.rows; k++) {
+    float *to = q + k * x.cols + column;
+    for (i64 j = 0; j < count; j++) to[j] = (float)panel[k * PANEL + j];
+  }
+}
+
+/* True when the rows that were factored were nearly orthonormal already. */
+static i32 was_orthonormal(const Triangular *factor) {
+  for (i64 i = 0; i < factor->padded; i++) {
+    const double pivot = factor->diagonals[i * BLOCK + i % BLOCK];
+    if (pivot < 0.9 || pivot > 1.1) return 0;
+  }
+  return 1;
+}
+
+/* row -= its components along the rows of q; the dropped ones are zero. */
+static void project_out(const float *q, i64 rows, i64 cols, double *row) {
+  for (i64 j = 0; j < rows; j++) {
+    const float *other = q + j * cols;
+    double component = 0;
+    for (i64 c = 0; c < cols; c++) component += row[c] * other[c];
+    for (i64 c = 0; c < cols; c++) row[c] -= component * other[c];
+  }
+  const double length = __builtin_sqrt(dot_doubles(row, row, cols));
+  for (i64 c = 0; c < cols; c++) row[c] /= length;
+}
+
+/* Dropped rows become coordinate directions, made orthogonal to all other rows. `work`: the share
+ * of each coordinate that the rows cover so far, and a row. */
+static void fill_dropped(float *q, i64 rows, i64 cols, const i32 *dropped, double *work) {
+  double *covered = work, *row = work + cols;
+  for (i64 c = 0; c < cols; c++) covered[c] = 0;
+  for (i64 i = 0; i < rows; i++) {
+    for (i64 c = 0; c < cols; c++) covered[c] += (double)q[i * cols + c] * q[i * cols + c];
+  }
+  for (i64 i = 0; i < rows; i++) {
+    if (!dropped[i]) continue;
+    i64 free = 0;
+    for (i64 c = 0; c < cols; c++) {
+      if (covered[c] < covered[free]) free = c;
+    }
+    for (i64 c = 0; c < cols; c++) row[c] = c == free;
+    project_out(q, rows, cols, row);
+    project_out(q, rows, cols, row);
+    for (i64 c = 0; c < cols; c++) {
+      q[i * cols + c] = (float)row[c];
+      covered[c] += row[c] * row[c];
+    }
+  }
+}
+
+KERNEL(orthonormalise) {
+  const i64 rows = args->rows, cols = args->cols, panels = (cols + PANEL - 1) / PANEL;
+  float *q = F32(ctx, args->q);
+  const Triangular gram = triangular_at(operand(ctx, args->workspace), rows);
+  double *inverse = (double *)((char *)gram.rows + triangular_bytes(gram.padded));
+  double *parts = inverse + gram.padded * gram.row;
+  RowMatrix x = {F32(ctx, args->y), rows, cols};
+  Context team = *ctx;
+  if (rows <= ALONE_ROWS) team.threads = 1;
+  i32 done = 0;
+  for (i32 pass = 0; pass < MOST_PASSES && !done; pass++) {
+    gram_parts_of(ctx, x, parts);
+    SUFFIX(thimble_barrier)(ctx);
+    if (team.thread < team.threads) factor_gram(&team, rows, parts, &gram, inverse);
+    SUFFIX(thimble_barrier)(ctx);
+    done = pass > 0 && was_orthonormal(&gram);
+    i64 panel, end;
+    share(ctx, panels, 1, &panel, &end);
+    for (; panel < end; panel++) {
+      const i64 column = panel * PANEL, rest = cols - column;
+      apply_inverse(x, column, rest < PANEL ? rest : PANEL, inverse, &gram, q,
+                    (double *)ctx->scratch);
+    }
+    SUFFIX(thimble_barrier)(ctx);
+    x.data = q;
+  }
+  i32 any = 0;
+  for (i64 i = 0; i < rows; i++) any |= gram.dropped[i];
+  if (any && ctx->thread == 0) fill_dropped(q, rows, cols, gram.dropped, parts);
+}
