@@ -107,8 +107,15 @@ export { Random } from './random.js';
 export { cosine, type CosineOptions, type Schedule } from './train/schedule.js';
 export { argmax, evaluate, predictLogits, softmax } from './train/evaluate.js';
 export type { Batch, Batches, Evaluation } from './train/evaluate.js';
-export { fitPositions, initialise, loadWeights, readWeights } from './train/weights.js';
-export type { LoadReport, WeightSource } from './train/weights.js';
+export {
+  fitPositions,
+  initialise,
+  loadWeights,
+  matchWeights,
+  readWeights,
+} from './train/weights.js';
+export type { LoadReport, WeightMatch, WeightSource } from './train/weights.js';
+export { storedRanks } from './train/factors.js';
 export { median, train } from './train/loop.js';
 export type { EpochEvent, StepEvent, TrainEvent, TrainOptions, TrainResult } from './train/loop.js';
 export * from './prepare/index.js';

@@ -8,12 +8,20 @@ import { CheckpointError, ConfigError, TrainingError } from '../src/errors.js';
 import type { Executor } from '../src/executors/executor.js';
 import { NullExecutor } from '../src/executors/null/index.js';
 import { referenceExecutor } from '../src/executors/reference/index.js';
+import type { Graph } from '../src/ir/graph.js';
+import { f32 } from '../src/ir/types.js';
 import { adamw } from '../src/optim/adamw.js';
 import { sgd } from '../src/optim/sgd.js';
 import { argmax, evaluate, softmax, type Batch } from '../src/train/evaluate.js';
 import { median, train, type TrainEvent } from '../src/train/loop.js';
 import { cosine } from '../src/train/schedule.js';
-import { initialise, loadWeights, readWeights, type WeightSource } from '../src/train/weights.js';
+import {
+  initialise,
+  loadWeights,
+  matchWeights,
+  readWeights,
+  type WeightSource,
+} from '../src/train/weights.js';
 import { fixedBatch, modelOf, randomWeights, started, TINY, weightsOf } from './tiny-vit.js';
 
 const model = modelOf(TINY);
@@ -329,6 +337,52 @@ describe('loadWeights', () => {
     expect(run).toThrow(CheckpointError);
     expect(run).toThrow(message);
     expect(await weightsOf(executor, model(3))).toEqual(before);
+  });
+
+  it('says what to do with weights in another form or of another rank', () => {
+    const factor = (
+      side: 'left' | 'right',
+      shape: readonly number[],
+      form = 'low-rank' as const,
+    ) => ({
+      id: 0,
+      name: `w.${side}`,
+      type: f32(...shape),
+      source: {
+        kind: 'parameter' as const,
+        trainable: true,
+        decay: true,
+        initial: { kind: 'zeros' as const },
+        factor: { weight: 'w', side, form },
+      },
+    });
+    const graph = (values: Graph['values']) => ({
+      ...model(1),
+      graph: { values, nodes: [], outputs: {} },
+    });
+    const pair = graph([factor('left', [8, 2]), factor('right', [2, 4])]);
+    const initial = { kind: 'zeros' } as const;
+    const source = { kind: 'parameter', trainable: true, decay: true, initial } as const;
+    const whole = graph([{ id: 0, name: 'w', type: f32(8, 4), source }]);
+    const file = (entries: Readonly<Record<string, readonly number[]>>): WeightSource => ({
+      name: 'a.safetensors',
+      shapes: new Map(Object.entries(entries)),
+      read: () => new Float32Array(),
+    });
+    const factors = (rank: number) => file({ 'w.left': [8, rank], 'w.right': [rank, 4] });
+    expect(matchWeights(pair, factors(2), 1).report.loaded).toBe(2);
+    expect(() => matchWeights(pair, factors(3), 1)).toThrow(
+      'a.safetensors, tensor w: expected factors of rank 2, got rank 3. ' +
+        'Compile with the ranks of the run that saved it, or start again from the dense weights.',
+    );
+    expect(() => matchWeights(pair, file({ w: [8, 4] }), 1)).toThrow(
+      'a.safetensors, tensor w: expected factors of rank 2, got a dense weight. ' +
+        'Prepare the weights for the method, which factors them, or use a method without factors.',
+    );
+    expect(() => matchWeights(whole, factors(2), 1)).toThrow(
+      'a.safetensors, tensor w: expected a dense weight, got factors of rank 2. ' +
+        'Use the --method and the ranks of the run that saved it (its run folder has both).',
+    );
   });
 
   it('initialises by seed and name', async () => {

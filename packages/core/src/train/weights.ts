@@ -6,6 +6,7 @@ import type { Executor, HostData } from '../executors/executor.js';
 import { parameters, type ModelGraph, type Parameter } from '../ir/graph.js';
 import { sameShape, type Shape } from '../ir/types.js';
 import { initialValues } from '../nn/initialise.js';
+import { checkForms } from './factors.js';
 import { canResizePositions, resizePositions } from './positions.js';
 
 /** Tensors of a checkpoint, read one at a time so that a large file is never held whole. */
@@ -34,8 +35,8 @@ export function initialise(executor: Executor, model: ModelGraph, seed: number):
 
 /**
  * Starts every parameter from `source`; a classifier of another size starts fresh (zero), as usual when a
- * pretrained model meets new classes; a position embedding of another image size is resized. Throws CheckpointError, before anything is written, when a tensor is
- * missing or has another shape.
+ * pretrained model meets new classes; a position embedding of another image size is resized. Throws
+ * CheckpointError, before anything is written, when a tensor is missing or has another shape.
  */
 export function loadWeights(
   executor: Executor,
@@ -43,24 +44,42 @@ export function loadWeights(
   given: WeightSource,
   seed: number,
 ): LoadReport {
+  const { read, report } = matchWeights(model, given, seed);
+  for (const { name } of parameters(model.graph)) executor.write(name, read(name));
+  return report;
+}
+
+/** A checkpoint that was found to fit a model. */
+export interface WeightMatch {
+  /** The starting value of any parameter of the model. */
+  read(parameter: string): Float32Array;
+  readonly report: LoadReport;
+}
+
+/** The checks of `loadWeights`. Throws CheckpointError; reads and writes nothing. */
+export function matchWeights(model: ModelGraph, given: WeightSource, seed: number): WeightMatch {
   const { source, resized } = fitPositions(model, given);
   const all = parameters(model.graph);
-  const replaced = all.filter((parameter) => isReplacedHead(parameter, model, source));
-  const loaded = all.filter((parameter) => !replaced.includes(parameter));
+  const replaced = new Map(
+    all
+      .filter((parameter) => isReplacedHead(parameter, model, source))
+      .map(({ name, type }) => [name, type.shape]),
+  );
+  const loaded = all.filter(({ name }) => !replaced.has(name));
+  checkForms(loaded, source.name, source.shapes);
   checkShapes(loaded, source);
-  for (const { name } of loaded) executor.write(name, source.read(name));
-  for (const parameter of replaced) {
-    executor.write(
-      parameter.name,
-      initialValues({ kind: 'zeros' }, parameter.type.shape, seed, ''),
-    );
-  }
   const known = new Set(all.map((parameter) => parameter.name));
   return {
-    loaded: loaded.length,
-    replaced: replaced.map((parameter) => parameter.name),
-    resized,
-    unused: [...source.shapes.keys()].filter((name) => !known.has(name)),
+    read: (name) => {
+      const shape = replaced.get(name);
+      return shape ? initialValues({ kind: 'zeros' }, shape, seed, '') : source.read(name);
+    },
+    report: {
+      loaded: loaded.length,
+      replaced: [...replaced.keys()],
+      resized,
+      unused: [...source.shapes.keys()].filter((name) => !known.has(name)),
+    },
   };
 }
 
