@@ -75,11 +75,13 @@ export {
   imageSizeRule,
   modelConfig,
   MODELS,
+  SWIN_PRESETS,
   VIT_PRESETS,
   type ModelConfig,
   type ModelName,
 } from './models/index.js';
 export type { BuildOptions } from './models/options.js';
+export { swin, type SwinConfig } from './models/swin.js';
 export { vit, tokenCount, type VitConfig } from './models/vit.js';
 export { initialValues } from './nn/initialise.js';
 export {

@@ -11,7 +11,7 @@ import { parameters } from '../src/ir/graph.js';
 import { printGraph } from '../src/ir/print.js';
 import { bytesOf } from '../src/ir/types.js';
 import { parseMethod } from '../src/methods/index.js';
-import { modelConfig } from '../src/models/index.js';
+import { VIT_PRESETS } from '../src/models/index.js';
 import { adamw } from '../src/optim/adamw.js';
 import { sgd } from '../src/optim/sgd.js';
 import { checkBudget, memoryReport, savedSlots } from '../src/plan/report.js';
@@ -491,7 +491,7 @@ describe('the memory report', () => {
   });
 
   it('names the largest tensors when the plan exceeds the budget', () => {
-    const model = modelOf({ ...modelConfig('vit-micro'), classes: 10 });
+    const model = modelOf({ ...VIT_PRESETS['vit-micro'], classes: 10 });
     const program = compile({ model, optimizer: sgd(), batch: 32, evalBatch: 0 });
     const check = (budget: number) => () => {
       checkBudget(program, 2, budget);

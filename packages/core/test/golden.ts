@@ -6,6 +6,7 @@ import { expect } from 'vitest';
 import type { Executor, HostData } from '../src/executors/executor.js';
 import { readSafetensors, type SafetensorsFile } from '../src/formats/safetensors.js';
 import { parameters, type ModelGraph } from '../src/ir/graph.js';
+import type { SwinConfig } from '../src/models/swin.js';
 import type { VitConfig } from '../src/models/vit.js';
 
 /** A fixture of this repository, or of the folder `shared` beside it; null when it is absent. */
@@ -90,5 +91,24 @@ export function configOf(file: SafetensorsFile): VitConfig {
     pooling: mean ? 'mean' : 'token',
     classToken: !mean,
     layerNormEps: number('eps', 'layernorm_eps'),
+  };
+}
+
+/** The Swin configuration in a fixture's metadata. */
+export function swinConfigOf(file: SafetensorsFile): SwinConfig {
+  const number = (key: string) => Number(metadata(file, key));
+  const list = (key: string) => metadata(file, key).split(',').map(Number);
+  return {
+    family: 'swin',
+    imageSize: number('image'),
+    patch: number('patch'),
+    channels: 3,
+    width: number('width'),
+    depths: list('depths'),
+    heads: list('heads'),
+    window: number('window'),
+    mlpRatio: 4,
+    classes: number('classes'),
+    layerNormEps: number('eps'),
   };
 }

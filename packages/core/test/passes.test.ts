@@ -21,6 +21,7 @@ import { matmul } from '../src/ops/matmul.js';
 import { reshaped } from '../src/ops/reshape.js';
 import { sgd as sgdOp } from '../src/ops/sgd.js';
 import { sumSquares } from '../src/ops/sum-squares.js';
+import { windows } from '../src/ops/windows.js';
 import { fold } from '../src/passes/fold.js';
 import { fuse } from '../src/passes/fuse.js';
 import { prune } from '../src/passes/prune.js';
@@ -161,6 +162,25 @@ output y = fc.y
       input dy: f32[2,3]
       norm: dx f32[2,3] = layernorm_grad_input(x: r, gamma: gamma, mean: mean, rstd: mean, dy: dy, residual: dy)
       output y = norm.dx
+      "
+    `);
+  });
+
+  it('folds the image past attention into putting the windows back', () => {
+    const graph = graphOf((builder, { x }) => {
+      const layout = { window: 1, shift: 0, columnMajor: false, height: 1, width: 2 };
+      const image = builder.input('image', f32(1, 1, 2, 4));
+      const cut = reshaped(builder, x, [2, 1, 4]);
+      const { y } = builder.emit(windows, { x: cut }, { ...layout, inverse: true }, 'back');
+      return { y: builder.emit(add, { a: image, b: y }, {}).y };
+    });
+    expect(text(prune(fuse(graph)))).toMatchInlineSnapshot(`
+      "
+      input x: f32[2,4]
+      input image: f32[1,1,2,4]
+      reshape: y f32[2,1,4] = reshape(x: x) {shape: 2,1,4}
+      back: y f32[1,1,2,4] = windows(x: reshape.y, residual: image) {window: 1, shift: 0, height: 1, width: 2, inverse: true}
+      output y = back.y
       "
     `);
   });

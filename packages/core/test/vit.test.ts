@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { ConfigError, UnknownNameError } from '../src/errors.js';
 import { parameters, type Parameter } from '../src/ir/graph.js';
 import { elements, typeText } from '../src/ir/types.js';
-import { modelConfig, VIT_PRESETS, type ModelName } from '../src/models/index.js';
+import { modelConfig, VIT_PRESETS } from '../src/models/index.js';
 import { tokenCount, vit, type VitConfig } from '../src/models/vit.js';
 import { initialValues } from '../src/nn/initialise.js';
 import { SMALL, TINY } from './tiny-vit.js';
@@ -18,13 +18,13 @@ const countOf = (config: VitConfig) =>
 describe('parameters', () => {
   // sum(p.numel() for p in timm.create_model(name, num_classes=1000).parameters()) of timm 1.0:
   // vit_tiny_patch16_224, vit_small_patch16_224, vit_base_patch16_224, vit_base_patch32_224.
-  it.each<readonly [ModelName, number, number]>([
+  it.each<readonly [keyof typeof VIT_PRESETS, number, number]>([
     ['vit-tiny-16', 197, 5_717_416],
     ['vit-small-16', 197, 22_050_664],
     ['vit-base-16', 197, 86_567_656],
     ['vit-base-32', 50, 88_224_232],
   ])('%s: %i tokens, %i values', (name, tokens, count) => {
-    const config = modelConfig(name);
+    const config = VIT_PRESETS[name];
     expect(tokenCount(config)).toBe(tokens);
     expect(countOf(config)).toBe(count);
     // 12 blocks of 12 tensors, embedding of 4, final norm and classifier of 2 each.

@@ -61,7 +61,7 @@ export function addTrain(program: Command): void {
   const command = program
     .command('train')
     .summary('train a model on a folder of images')
-    .description('Trains a vision transformer on a folder of images, one sub-folder per class.')
+    .description('Trains a model on a folder of images, one sub-folder per class.')
     .argument('<DIR>', 'folder of class folders')
     .option('--model <name>', modelHelp(), DEFAULT_MODEL)
     .option('--init <file>', 'safetensors to start from; another number of classes gets a new head')

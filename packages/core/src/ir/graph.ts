@@ -144,6 +144,11 @@ export interface ModelGraph {
   readonly graph: Graph;
   /** Name prefixes of the repeated blocks, input side first: `blocks.0.`, `blocks.1.`, … */
   readonly blocks: readonly string[];
+  /**
+   * Name prefix of the downsampling in front of a block, by the block's prefix: it learns if and only
+   * if that block does. Absent: none.
+   */
+  readonly downsampling?: Readonly<Record<string, string>>;
   /** Name prefixes of what follows the last block and is not the classifier: the final norm. */
   readonly tail: readonly string[];
   /** Name prefix of the classifier: `head.`. */

@@ -1,6 +1,6 @@
 /**
- * last-k: the last K blocks, the final norm and the classifier train; what is below them runs
- * forward only and saves nothing.
+ * last-k: the last K blocks, a downsampling in front of one of them, the final norm and the
+ * classifier train; what is below them runs forward only and saves nothing.
  *
  * Closed form: K·BN((8 + 2R)D + H + 4) + B(2D + 2), that is full training's with K blocks for L and
  * without the patches. Neutral point: none, since the embedding below block 0 stays frozen even at
@@ -41,7 +41,9 @@ export const lastK: Method<LastKConfig> = {
         todo: 'Lower K, or use --method full',
       });
     }
-    const prefixes = [...model.blocks.slice(depth - blocks), ...model.tail, model.head];
+    const last = model.blocks.slice(depth - blocks);
+    const between = last.flatMap((block) => model.downsampling?.[block] ?? []);
+    const prefixes = [...last, ...between, ...model.tail, model.head];
     return trainOnly(model, (name) => prefixes.some((prefix) => name.startsWith(prefix)));
   },
   neutral: () => null,

@@ -5,10 +5,11 @@
 import type { ModelGraph } from '../ir/graph.js';
 import { lookUp } from '../names.js';
 import type { BuildOptions } from './options.js';
+import { swin, swinImageSizeRule, type SwinConfig } from './swin.js';
 import { vit, vitImageSizeRule, type VitConfig } from './vit.js';
 
 /** The configuration of any model; `family` tells which. */
-export type ModelConfig = VitConfig;
+export type ModelConfig = VitConfig | SwinConfig;
 
 const BASE = {
   family: 'vit',
@@ -29,8 +30,40 @@ export const VIT_PRESETS = {
   'vit-base-16': { ...BASE, imageSize: 224, patch: 16, width: 768, depth: 12, heads: 12 },
 } as const satisfies Record<string, VitConfig>;
 
+const SWIN_BASE = {
+  family: 'swin',
+  channels: 3,
+  mlpRatio: 4,
+  classes: 1000,
+  layerNormEps: 1e-5,
+} as const;
+
+export const SWIN_PRESETS = {
+  'swin-micro': {
+    ...SWIN_BASE,
+    imageSize: 32,
+    patch: 2,
+    width: 64,
+    depths: [2, 4],
+    heads: [2, 4],
+    window: 4,
+  },
+  'swin-tiny': {
+    ...SWIN_BASE,
+    imageSize: 224,
+    patch: 4,
+    width: 96,
+    depths: [2, 2, 6, 2],
+    heads: [3, 6, 12, 24],
+    window: 7,
+  },
+} as const satisfies Record<string, SwinConfig>;
+
 /** Every preset. */
-export const MODELS = { ...VIT_PRESETS } as const satisfies Record<string, ModelConfig>;
+export const MODELS = { ...VIT_PRESETS, ...SWIN_PRESETS } as const satisfies Record<
+  string,
+  ModelConfig
+>;
 
 export type ModelName = keyof typeof MODELS;
 
@@ -44,10 +77,10 @@ export function modelConfig(name: string): ModelConfig {
  * `loss`. Throws ConfigError for a configuration that cannot be built.
  */
 export function buildModel(config: ModelConfig, options: BuildOptions): ModelGraph {
-  return vit(config, options);
+  return config.family === 'swin' ? swin(config, options) : vit(config, options);
 }
 
 /** What the side of `config`'s images has to be where it is not; null when it fits. */
 export function imageSizeRule(config: ModelConfig): string | null {
-  return vitImageSizeRule(config);
+  return config.family === 'swin' ? swinImageSizeRule(config) : vitImageSizeRule(config);
 }

@@ -15,7 +15,7 @@ import { patchify } from '../ops/patchify.js';
 const LINEAR = { transA: false, transB: true, gelu: false, batched: false } as const;
 
 /**
- * y = x Wᵀ + b; x [..., D], W [O, D], y [..., O].
+ * y = x Wᵀ + b; x [..., D], W [O, D], y [..., O]; `bias: false` leaves b out.
  *
  * W starts uniform within ±√(6 / (D + O)), as in the original ViT: a normal of width 0.02, also in use,
  * leaves a narrow network almost linear. The bias starts at zero.
@@ -23,14 +23,24 @@ const LINEAR = { transA: false, transB: true, gelu: false, batched: false } as c
  * Reference: Glorot & Bengio, Understanding the difficulty of training deep feedforward neural networks,
  * AISTATS 2010, eq. 16.
  */
-export function linear(builder: GraphBuilder, name: string, x: Value, outputs: number): Value {
+export function linear(
+  builder: GraphBuilder,
+  name: string,
+  x: Value,
+  outputs: number,
+  { bias: hasBias = true }: { readonly bias?: boolean } = {},
+): Value {
   const width = x.type.shape[x.type.shape.length - 1];
   const initial = { kind: 'uniform', bound: Math.sqrt(6 / (width + outputs)) } as const;
-  const { weight, bias } = builder.scope(name, () => ({
-    weight: builder.parameter('weight', f32(outputs, width), { initial }),
-    bias: builder.parameter('bias', f32(outputs), { initial: { kind: 'zeros' }, decay: false }),
+  const operands = builder.scope(name, () => ({
+    b: builder.parameter('weight', f32(outputs, width), { initial }),
+    ...(hasBias && { bias: biasParameter(builder, outputs) }),
   }));
-  return builder.emit(matmul, { a: x, b: weight, bias }, LINEAR, name).y;
+  return builder.emit(matmul, { a: x, ...operands }, LINEAR, name).y;
+}
+
+function biasParameter(builder: GraphBuilder, outputs: number): Value {
+  return builder.parameter('bias', f32(outputs), { initial: { kind: 'zeros' }, decay: false });
 }
 
 /** y = (x − mean)/√(var + eps) · γ + β over the last axis. */
@@ -38,7 +48,7 @@ export function layerNorm(builder: GraphBuilder, name: string, x: Value, eps: nu
   const width = x.type.shape[x.type.shape.length - 1];
   const { gamma, beta } = builder.scope(name, () => ({
     gamma: builder.parameter('weight', f32(width), { initial: { kind: 'ones' }, decay: false }),
-    beta: builder.parameter('bias', f32(width), { initial: { kind: 'zeros' }, decay: false }),
+    beta: biasParameter(builder, width),
   }));
   return builder.emit(layernorm, { x, gamma, beta }, { eps }, name).y;
 }
@@ -59,7 +69,7 @@ export function patchEmbed(
     weight: builder.parameter('weight', f32(width, channels, patch, patch), {
       initial: { kind: 'truncatedNormal', std: 1 / Math.sqrt(channels * patch * patch) },
     }),
-    bias: builder.parameter('bias', f32(width), { initial: { kind: 'zeros' }, decay: false }),
+    bias: biasParameter(builder, width),
   }));
   const layout = { patch, channels, height, width: imageWidth, inverse: false };
   const patches = builder.emit(patchify, { x: image }, layout, `${name}.patches`).y;

@@ -4,6 +4,7 @@
  *   gelu(matmul(a, b, bias))                → matmul {gelu} with outputs y and pre (the value before)
  *   add(r, matmul(a, b, bias))              → matmul with residual r
  *   add(r, layernorm_grad_input(…))         → layernorm_grad_input with residual r
+ *   add(r, windows(x))                      → windows with residual r
  *
  * A node is folded only if its operand has no other reader (a gradient that reads the value before GELU
  * reads `pre` instead). Invariant: outputs are equal up to the rounding of one addition order.
@@ -54,6 +55,7 @@ function fuseGelu(graph: Graph): Graph {
 const RESIDUAL_OUTPUT: Readonly<Record<string, string | undefined>> = {
   matmul: 'y',
   layernorm_grad_input: 'dx',
+  windows: 'y',
 };
 
 function fuseResiduals(graph: Graph): Graph {

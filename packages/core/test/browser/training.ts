@@ -80,7 +80,7 @@ export async function timersDuringRun(
   kind: Core.ExecutorKind,
   threads: number,
 ): Promise<Responsiveness> {
-  const model = (batch: number) => core.vit(core.modelConfig('vit-micro'), { batch });
+  const model = (batch: number) => core.vit(core.VIT_PRESETS['vit-micro'], { batch });
   const batch = 64;
   const executor = await kind.load(core.compile({ model, batch }), { threads });
   core.initialise(executor, model(batch), SEED);
