@@ -26,21 +26,23 @@ enum {
   OP_LAYERNORM_GRAD_PARAMS = 17,
   OP_MATMUL = 18,
   OP_MEAN_TOKENS = 19,
-  OP_ORTHONORMALISE = 20,
-  OP_PAD_TOKENS = 21,
-  OP_PATCHIFY = 22,
-  OP_QUANTISE = 23,
-  OP_RELATIVE_POSITION_BIAS = 24,
-  OP_RELATIVE_POSITION_BIAS_GRAD = 25,
-  OP_SCALE = 26,
-  OP_SGD = 27,
-  OP_SLICE_TOKENS = 28,
-  OP_SOFTMAX_CROSS_ENTROPY = 29,
-  OP_SOFTMAX_CROSS_ENTROPY_GRAD = 30,
-  OP_SUM_ROWS = 31,
-  OP_SUM_SQUARES = 32,
-  OP_VELOCITY = 33,
-  OP_WINDOWS = 34
+  OP_MODE_CONTRACT = 20,
+  OP_MODE_PRODUCT = 21,
+  OP_ORTHONORMALISE = 22,
+  OP_PAD_TOKENS = 23,
+  OP_PATCHIFY = 24,
+  OP_QUANTISE = 25,
+  OP_RELATIVE_POSITION_BIAS = 26,
+  OP_RELATIVE_POSITION_BIAS_GRAD = 27,
+  OP_SCALE = 28,
+  OP_SGD = 29,
+  OP_SLICE_TOKENS = 30,
+  OP_SOFTMAX_CROSS_ENTROPY = 31,
+  OP_SOFTMAX_CROSS_ENTROPY_GRAD = 32,
+  OP_SUM_ROWS = 33,
+  OP_SUM_SQUARES = 34,
+  OP_VELOCITY = 35,
+  OP_WINDOWS = 36
 };
 
 /* acc ← acc + x */
@@ -148,6 +150,16 @@ struct mean_tokens_args {
   int x, y, batch, tokens, dim;
 };
 
+/* y[i,d] = Σ z[p,i,q] · x[p,d,q] over p before the axis and q behind it */
+struct mode_contract_args {
+  int x, z, y, workspace, outer, extent, inner, rows;
+};
+
+/* y[p,i,q] = Σ_d m[i,d] · x[p,d,q], m = u [r,D], or uᵀ when transposed */
+struct mode_product_args {
+  int x, u, y, outer, extent, inner, rows, transposed;
+};
+
 /* q = T · y with q · qᵀ = I, T lower triangular with a positive diagonal */
 struct orthonormalise_args {
   int y, q, workspace, rows, cols;
@@ -251,6 +263,8 @@ struct windows_args {
   DO(OP_LAYERNORM_GRAD_PARAMS, layernorm_grad_params) \
   DO(OP_MATMUL, matmul) \
   DO(OP_MEAN_TOKENS, mean_tokens) \
+  DO(OP_MODE_CONTRACT, mode_contract) \
+  DO(OP_MODE_PRODUCT, mode_product) \
   DO(OP_ORTHONORMALISE, orthonormalise) \
   DO(OP_PAD_TOKENS, pad_tokens) \
   DO(OP_PATCHIFY, patchify) \

@@ -17,7 +17,7 @@ import {
   type Matrix,
 } from './matrices.js';
 
-const { cholesky, orthonormalise } = OPS;
+const { cholesky, mode_contract, mode_product, orthonormalise } = OPS;
 
 /** Rows of y with singular values from 1 down to `smallest`, evenly in the logarithm. */
 function conditioned(rows: number, cols: number, smallest: number): Matrix {
@@ -152,11 +152,68 @@ describe.each(FAST_EXECUTORS)('cholesky on $name', (kind) => {
   });
 });
 
+/** [6, 50, 300]; the matrices have `rows` rows along the axis `mode`. */
+const SHAPE = [6, 50, 300];
+const tensorAnd = (mode: number, rows: number) => ({
+  x: normal(...SHAPE),
+  u: normal(rows, SHAPE[mode]),
+});
+const tensors = (mode: number, rows: number) => ({
+  x: normal(...SHAPE),
+  z: normal(...SHAPE.with(mode, rows)),
+});
+
+describe.each(FAST_EXECUTORS)('mode products on $name', (kind) => {
+  it.each([0, 1, 2])('along axis %d: contract(x, x ×ₘ u) = u · contract(x, x)', async (mode) => {
+    const rows = 4;
+    const extent = SHAPE[mode];
+    const { x, u } = tensorAnd(mode, rows);
+    const product = await runOp(kind, mode_product, { x, u }, { mode, transposed: false });
+    const z = { shape: SHAPE.with(mode, rows), data: Float32Array.from(product.y) };
+    const { y } = await runOp(kind, mode_contract, { x, z }, { mode });
+    const { y: square } = await runOp(kind, mode_contract, { x, z: x }, { mode });
+    expect(farthest(square, transposed(square, extent))).toBe(0);
+    const expected = productT(u.data, square, rows, extent);
+    const scale = Math.max(...expected.map(Math.abs));
+    expect(farthest(y, expected)).toBeLessThan(2e-6 * scale);
+  });
+
+  it.each([0, 1, 2])('along axis %d: orthonormal rows there and back project', async (mode) => {
+    const rows = 5;
+    const { x, u } = tensorAnd(mode, rows);
+    const { q } = await runOp(kind, orthonormalise, { y: u }, {});
+    const factor = { shape: u.shape, data: Float32Array.from(q) };
+    const there = async (tensor: Matrix) => {
+      const { y } = await runOp(
+        kind,
+        mode_product,
+        { x: tensor, u: factor },
+        { mode, transposed: false },
+      );
+      return { shape: SHAPE.with(mode, rows), data: Float32Array.from(y) };
+    };
+    const core = await there(x);
+    const { y } = await runOp(
+      kind,
+      mode_product,
+      { x: core, u: factor },
+      { mode, transposed: true },
+    );
+    const again = await there({ shape: SHAPE, data: Float32Array.from(y) });
+    expect(farthest(again.data, core.data)).toBeLessThan(1e-5);
+  });
+});
+
 describe.each(FAST_EXECUTORS)('$name has the same bits on 1, 2 and 4 threads', (kind) => {
   it.each([
     ['orthonormalise, few rows', orthonormalise, { y: normal(20, 700) }, {}],
     ['orthonormalise, many rows', orthonormalise, { y: normal(150, 700) }, {}],
     ['cholesky', cholesky, { a: gram(150, 300) }, { ridge: 0.1 }],
+    ['mode_product, last', mode_product, tensorAnd(2, 21), { mode: 2, transposed: false }],
+    ['mode_product, middle', mode_product, tensorAnd(1, 21), { mode: 1, transposed: false }],
+    ['mode_contract, first', mode_contract, tensors(0, 5), { mode: 0 }],
+    ['mode_contract, middle', mode_contract, tensors(1, 21), { mode: 1 }],
+    ['mode_contract, last', mode_contract, tensors(2, 21), { mode: 2 }],
   ] as const)('%s', async (_title, op, inputs, params) => {
     const one = await runOp(kind, op, inputs, params, 1);
     expect(await runOp(kind, op, inputs, params, 2)).toEqual(one);

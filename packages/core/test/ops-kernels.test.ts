@@ -117,4 +117,16 @@ describe('memory formulas', () => {
     const scratch = OPS.orthonormalise.scratch?.(types, {});
     expect(scratch).toBe(formula('linalg.h', 'orthonormalise_scratch')(rows));
   });
+
+  it.each([
+    [1, 8, 16],
+    [1, 8, 300],
+    [7, 8, 16],
+    [7, 33, 197],
+    [7, 5, 768],
+  ])('mode_contract, %d behind the axis, has the memory of tucker.h', (inner, rows, extent) => {
+    const types = { x: f32(2, extent, inner), z: f32(2, rows, inner), y: f32(rows, extent) };
+    const workspace = OPS.mode_contract.workspace?.(types, { mode: 1 });
+    expect(workspace).toBe(formula('tucker.h', 'mode_contract_workspace')(inner, rows, extent));
+  });
 });

@@ -20,6 +20,8 @@ const WITHOUT_GRADIENT = new Set([
   'gelu_grad',
   'layernorm_grad_input',
   'layernorm_grad_params',
+  'mode_contract',
+  'mode_product',
   'orthonormalise',
   'pad_tokens',
   'quantise',

@@ -22,6 +22,8 @@ import { layernormGradInput } from './layernorm-grad-input.js';
 import { layernormGradParams } from './layernorm-grad-params.js';
 import { matmul } from './matmul.js';
 import { meanTokens } from './mean-tokens.js';
+import { modeContract } from './mode-contract.js';
+import { modeProduct } from './mode-product.js';
 import type { Op } from './op.js';
 import { orthonormalise } from './orthonormalise.js';
 import { padTokens } from './pad-tokens.js';
@@ -61,6 +63,8 @@ export const OPS = {
   layernorm_grad_params: layernormGradParams,
   matmul,
   mean_tokens: meanTokens,
+  mode_contract: modeContract,
+  mode_product: modeProduct,
   orthonormalise,
   pad_tokens: padTokens,
   patchify,

@@ -18,7 +18,7 @@ import { summed } from './sum-rows.js';
 type MatmulContext = GradContext<MatmulParams, 'a' | 'b', 'bias' | 'residual', 'y', 'pre'>;
 
 /** Bytes of packed panels per thread, GEMM_SCRATCH_BYTES of kernels/gemm.h. */
-const SCRATCH_BYTES = 512 * 1024;
+export const GEMM_SCRATCH_BYTES = 512 * 1024;
 
 /** y = gelu?(op(a) · op(b) + bias) + residual; bias [n], residual and pre as y. */
 export const matmul: Op<MatmulParams, 'a' | 'b', 'bias' | 'residual', 'y', 'pre'> = {
@@ -112,7 +112,7 @@ export const matmul: Op<MatmulParams, 'a' | 'b', 'bias' | 'residual', 'y', 'pre'
       gelu: Number(gelu),
     };
   },
-  scratch: () => SCRATCH_BYTES,
+  scratch: () => GEMM_SCRATCH_BYTES,
   samples: matmulSamples,
 };
 
