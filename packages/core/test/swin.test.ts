@@ -11,6 +11,7 @@ import { parseMethod } from '../src/methods/index.js';
 import { buildModel, imageSizeRule, modelConfig, SWIN_PRESETS } from '../src/models/index.js';
 import { swin, type SwinConfig } from '../src/models/swin.js';
 import { windows } from '../src/ops/windows.js';
+import { matchWeights, type WeightSource } from '../src/train/weights.js';
 import { runReference } from './ops-evaluate.js';
 
 const SMALL: SwinConfig = {
@@ -109,6 +110,49 @@ describe('parameters', () => {
     expect(once(trained(2))).toEqual(['layers.1.downsample', 'layers.1.blocks', ...tail]);
     expect(trained(2)).toHaveLength(3 + 2 * 13 + 4);
     expect(trained(3)).toHaveLength(3 + 3 * 13 + 4);
+  });
+});
+
+describe('checkpoints', () => {
+  const model = swin(
+    { ...SMALL, imageSize: 16, depths: [1, 1, 1], heads: [1, 2, 2] },
+    { batch: 1 },
+  );
+  const shapes = new Map(parameters(model.graph).map(({ name, type }) => [name, type.shape]));
+  const sourceOf = (renamed: (name: string) => string): WeightSource => {
+    const stored = new Map([...shapes].map(([name, shape]) => [renamed(name), shape]));
+    // Every tensor holds its place in the file.
+    const places = [...stored.keys()];
+    return {
+      name: 'old.safetensors',
+      shapes: stored,
+      read: (name) => Float32Array.of(places.indexOf(name)),
+    };
+  };
+  const names = [...shapes.keys()];
+
+  it('of the names before timm 0.9 are read under the names of today', () => {
+    const before = sourceOf((name) =>
+      name
+        .replace('head.fc.', 'head.')
+        .replace(
+          /layers\.(\d)\.downsample/,
+          (_, stage) => `layers.${String(stage - 1)}.downsample`,
+        ),
+    );
+    expect(before.shapes.has('layers.0.downsample.reduction.weight')).toBe(true);
+    const { read, report } = matchWeights(model, before, 0);
+    expect(names.map((name) => read(name)[0])).toEqual(names.map((_, place) => place));
+    expect(report).toEqual({ loaded: names.length, replaced: [], resized: [], unused: [] });
+  });
+
+  it('of the names of today are read as they are', () => {
+    const { read } = matchWeights(
+      model,
+      sourceOf((name) => name),
+      0,
+    );
+    expect(names.map((name) => read(name)[0])).toEqual(names.map((_, place) => place));
   });
 });
 

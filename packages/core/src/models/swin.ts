@@ -9,7 +9,7 @@
  *
  * Linears of an MLP see [B, R, R, 2ˢC]; those of attention see windows [B·R²/w², w², 2ˢC].
  * Known limits: square images that windows tile exactly (timm pads others), no dropout or stochastic
- * depth. Checkpoints made before timm 0.9 number `downsample` one lower and call `head.fc` `head`.
+ * depth.
  *
  * Reference: Liu et al., "Swin Transformer: Hierarchical Vision Transformer using Shifted Windows", ICCV
  * 2021 (arXiv:2103.14030).
@@ -76,6 +76,7 @@ export function swin(config: SwinConfig, options: BuildOptions): ModelGraph {
     graph: builder.build({ logits, loss }),
     blocks,
     downsampling,
+    formerNames: formerNames(depths.length),
     tail: ['norm.'],
     head: 'head.',
   };
@@ -89,6 +90,24 @@ export function swinImageSizeRule(config: SwinConfig): string | null {
   while (!fits({ ...config, imageSize: next })) next += patch;
   const stages = depths.length === 1 ? 'the stage' : `all ${String(depths.length)} stages`;
   return `a size that windows of ${String(window)} patches tile in ${stages} (the next is ${String(next)})`;
+}
+
+/**
+ * Names in checkpoints made before timm 0.9, the published ones among them: a downsampling belonged to the
+ * stage before, and the classifier was called `head`.
+ */
+function formerNames(stages: number): Readonly<Record<string, string>> {
+  const names: Record<string, string> = {
+    'head.fc.weight': 'head.weight',
+    'head.fc.bias': 'head.bias',
+  };
+  for (let stage = 1; stage < stages; stage++) {
+    for (const tensor of ['norm.weight', 'norm.bias', 'reduction.weight']) {
+      const former = `layers.${String(stage - 1)}.downsample.${tensor}`;
+      names[`layers.${String(stage)}.downsample.${tensor}`] = former;
+    }
+  }
+  return names;
 }
 
 /** Images [B, C, S, S] → tokens [B, R, R, C], normed. */
