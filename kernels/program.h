@@ -41,8 +41,9 @@ enum {
   OP_SOFTMAX_CROSS_ENTROPY_GRAD = 32,
   OP_SUM_ROWS = 33,
   OP_SUM_SQUARES = 34,
-  OP_VELOCITY = 35,
-  OP_WINDOWS = 36
+  OP_SYMMETRIC_EIGEN = 35,
+  OP_VELOCITY = 36,
+  OP_WINDOWS = 37
 };
 
 /* acc ← acc + x */
@@ -231,6 +232,11 @@ struct sum_squares_args {
   int x, total, y, workspace, count;
 };
 
+/* a = Σ values[i] · vectors[i]ᵀ vectors[i], values descending; a [n, n] or [b, n, n] */
+struct symmetric_eigen_args {
+  int a, values, vectors, workspace, batch, size;
+};
+
 /* g = scale · grad + weightDecay · param; v ← momentum · v + g; step = g + momentum · v */
 struct velocity_args {
   int velocity, grad, param, scale, velocity_out, step, count;
@@ -278,6 +284,7 @@ struct windows_args {
   DO(OP_SOFTMAX_CROSS_ENTROPY_GRAD, softmax_cross_entropy_grad) \
   DO(OP_SUM_ROWS, sum_rows) \
   DO(OP_SUM_SQUARES, sum_squares) \
+  DO(OP_SYMMETRIC_EIGEN, symmetric_eigen) \
   DO(OP_VELOCITY, velocity) \
   DO(OP_WINDOWS, windows)
 

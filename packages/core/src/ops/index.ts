@@ -39,6 +39,7 @@ import { softmaxCrossEntropy } from './softmax-cross-entropy.js';
 import { softmaxCrossEntropyGrad } from './softmax-cross-entropy-grad.js';
 import { sumRows } from './sum-rows.js';
 import { sumSquares } from './sum-squares.js';
+import { symmetricEigen } from './symmetric-eigen.js';
 import { velocity } from './velocity.js';
 import { windows } from './windows.js';
 
@@ -79,6 +80,7 @@ export const OPS = {
   softmax_cross_entropy_grad: softmaxCrossEntropyGrad,
   sum_rows: sumRows,
   sum_squares: sumSquares,
+  symmetric_eigen: symmetricEigen,
   velocity,
   windows,
 } as const;
