@@ -22,7 +22,9 @@ export type Initial =
   | { readonly kind: 'ones' }
   | { readonly kind: 'truncatedNormal'; readonly std: number }
   | { readonly kind: 'normal'; readonly std: number }
-  | { readonly kind: 'uniform'; readonly bound: number };
+  | { readonly kind: 'uniform'; readonly bound: number }
+  /** A random matrix [O, K] with orthonormal columns. */
+  | { readonly kind: 'orthonormal' };
 
 /**
  * One side of a product of two matrices, left [O, K] times right [K, I].

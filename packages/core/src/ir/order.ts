@@ -2,9 +2,10 @@
  * Order of nodes: moves nodes that a pass has appended at the end of a graph to where they belong.
  *
  * `hoist` puts a node right behind the last of its producers, so that an operand that only it reads
- * dies at once; `sink` puts it right before its first reader, so that its result is born late. Both
- * keep the order of all other nodes. Neither moves a node across an update of what it reads: nodes
- * that read a parameter's old value must stand before the update in the given graph, and do.
+ * dies at once; `sink` puts it right before its first reader, so that its result is born late;
+ * `moveBehind` moves all of them to one place. All keep the order of all other nodes. None moves a
+ * node across an update of what it reads: nodes that read a parameter's old value must stand before
+ * the update in the given graph, and do.
  */
 import { consumers, producers, type Graph, type Node } from './graph.js';
 
@@ -49,6 +50,15 @@ export function sink(graph: Graph, first: number): Graph {
     else before.set(at, [index]);
   }
   return reordered(graph, first, new Map(), before);
+}
+
+/** Moves the nodes from index `first` on, as they are, behind node `at`; −1: before all. */
+export function moveBehind(graph: Graph, first: number, at: number): Graph {
+  const { nodes } = graph;
+  return {
+    ...graph,
+    nodes: [...nodes.slice(0, at + 1), ...nodes.slice(first), ...nodes.slice(at + 1, first)],
+  };
 }
 
 function reordered(

@@ -30,6 +30,24 @@ export function mapLeaves(graph: Graph, f: (leaf: Value) => Value): Graph {
   };
 }
 
+/**
+ * The graph without the leaves `dropped`, and with the values `behind` names moved right behind their
+ * key, so that parameters keep the model's order; renumbered.
+ */
+export function regroup(
+  graph: Graph,
+  behind: ReadonlyMap<ValueId, readonly ValueId[]>,
+  dropped: ReadonlySet<ValueId>,
+): Graph {
+  const moved = new Set([...behind.values()].flat());
+  const values = graph.values.flatMap((value) =>
+    moved.has(value.id)
+      ? []
+      : [value, ...(behind.get(value.id) ?? []).map((id) => graph.values[id])],
+  );
+  return renumber({ ...graph, values }, graph.nodes, (value) => !dropped.has(value.id));
+}
+
 /** The graph with only the values that `keep` names, renumbered in order. */
 export function renumber(
   graph: Graph,

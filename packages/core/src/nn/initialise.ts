@@ -31,6 +31,32 @@ export function initialValues(
       return values.map(() => random.normal() * initial.std);
     case 'uniform':
       return values.map(() => (2 * random.uniform() - 1) * initial.bound);
+    case 'orthonormal':
+      return orthonormalColumns(shape[0], shape[1], random);
   }
   return initial satisfies never;
+}
+
+/** Normal columns made orthonormal by Gram and Schmidt, twice over, in float64; [rows, cols]. */
+function orthonormalColumns(rows: number, cols: number, random: Random): Float32Array {
+  const result = new Float32Array(rows * cols);
+  const done: Float64Array[] = [];
+  for (let c = 0; c < cols; c++) {
+    const column = random.fillNormal(new Float64Array(rows));
+    for (const other of [...done, ...done]) {
+      const share = dot(column, other);
+      for (let i = 0; i < rows; i++) column[i] -= share * other[i];
+    }
+    const length = Math.sqrt(dot(column, column));
+    for (let i = 0; i < rows; i++) {
+      column[i] /= length;
+      result[i * cols + c] = column[i];
+    }
+    done.push(column);
+  }
+  return result;
+}
+
+function dot(a: Float64Array, b: Float64Array): number {
+  return a.reduce((sum, x, i) => sum + x * b[i], 0);
 }

@@ -5,7 +5,17 @@
  * `<node>.<output>`. Everything that writes graphs (layers, models, autodiff, optimisers, methods) does it
  * through this class, so a graph that was built is a graph that verifies.
  */
-import type { Graph, Initial, Node, Operands, Params, Source, Value } from '../ir/graph.js';
+import type {
+  Factor,
+  Graph,
+  Initial,
+  Node,
+  Operands,
+  Parameter,
+  Params,
+  Source,
+  Value,
+} from '../ir/graph.js';
 import { EMPTY_GRAPH } from '../ir/graph.js';
 import type { TensorType } from '../ir/types.js';
 import { GraphError } from '../errors.js';
@@ -16,6 +26,7 @@ export interface ParameterOptions {
   readonly initial: Initial;
   readonly trainable?: boolean;
   readonly decay?: boolean;
+  readonly factor?: Factor;
 }
 
 export class GraphBuilder implements Emitter {
@@ -54,9 +65,11 @@ export class GraphBuilder implements Emitter {
   }
 
   /** A weight, named within the current scope as in checkpoints. */
-  parameter(name: string, type: TensorType, options: ParameterOptions): Value {
-    const { initial, trainable = true, decay = true } = options;
-    return this.leaf(this.scoped(name), type, { kind: 'parameter', trainable, decay, initial });
+  parameter(name: string, type: TensorType, options: ParameterOptions): Parameter {
+    const { initial, trainable = true, decay = true, factor } = options;
+    const side = factor ? { factor } : {};
+    const source = { kind: 'parameter', trainable, decay, initial, ...side } as const;
+    return { ...this.leaf(this.scoped(name), type, source), source };
   }
 
   /** A tensor that lives across steps and starts at zero. */

@@ -4,6 +4,7 @@
  */
 import type { Params, Value } from '../ir/graph.js';
 import type { GraphBuilder } from '../ops/builder.js';
+import type { LowRankPair, PairGradient } from './low-rank.js';
 
 /** The optimiser's inputs in a graph, declared once and read by every update. */
 export type OptimizerInputs = Readonly<Record<string, Value>>;
@@ -25,6 +26,16 @@ export interface Optimizer {
     builder: GraphBuilder,
     parameter: Value,
     gradient: Value,
+    inputs: OptimizerInputs,
+    scale: Value | null,
+  ): void;
+  /**
+   * Appends the update of a weight in low-rank form; absent: the optimiser cannot train those.
+   */
+  updatePair?(
+    builder: GraphBuilder,
+    pair: LowRankPair,
+    gradient: PairGradient,
     inputs: OptimizerInputs,
     scale: Value | null,
   ): void;

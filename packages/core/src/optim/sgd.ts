@@ -2,6 +2,7 @@
 import { ConfigError } from '../errors.js';
 import { f32 } from '../ir/types.js';
 import { sgd as sgdOp } from '../ops/sgd.js';
+import { updatePair } from './low-rank.js';
 import { decayOf, type DecayScope, type Optimizer } from './optimizer.js';
 
 export interface SgdSettings {
@@ -13,6 +14,8 @@ export interface SgdSettings {
 
 /**
  * g ← grad + λp; v ← μv + g; g ← nesterov ? g + μv : v; p ← p − ηg.
+ *
+ * A weight in low-rank form follows the same rule on its tangent space: low-rank.ts.
  *
  * State: v, one tensor per parameter when μ > 0, else none. Throws ConfigError for μ outside [0, 1), λ < 0
  * or Nesterov without momentum.
@@ -40,6 +43,11 @@ export function sgd(settings: SgdSettings = {}): Optimizer {
         { momentum, nesterov, weightDecay: decayOf(param, weightDecay, decay) },
         `update.${param.name}`,
       );
+    },
+    updatePair: (builder, pair, gradient, { lr }, scale) => {
+      const rule = { lr, scale, momentum, nesterov };
+      const lambda = decayOf(pair.right, weightDecay, decay);
+      updatePair(builder, pair, gradient, { ...rule, weightDecay: lambda });
     },
     scalars: (_step, learningRate) => ({ lr: Float64Array.of(learningRate) }),
   };
