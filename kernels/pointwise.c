@@ -1,6 +1,6 @@
-/* pointwise.c - add, accumulate, assign, fill, scale, GELU and its gradient. Every output element
- * depends on one element of each input, read before it is written: outputs may be the same memory
- * as inputs.
+/* pointwise.c - add, accumulate, assign, fill, scale, multiply, GELU and its gradient. Every output
+ * element depends on one element of each input, read before it is written: outputs may be the same
+ * memory as inputs.
  */
 #include "kernels.h"
 #include "loop.h"
@@ -68,6 +68,29 @@ KERNEL(scale) {
   i64 begin, end;
   share(ctx, args->count, GRAIN, &begin, &end);
   FOR_VECTORS(begin, end, scale_vector, &on);
+}
+
+ALWAYS_INLINE void multiply_vector(const Arrays *on, i64 i, i64 count) {
+  vf_put(on->y + i, vf_take(on->a + i, count) * vf_take(on->b + i, count), count);
+}
+
+/* y[i] = a[i] b[i / run]; y may be a, or b where run is 1 */
+KERNEL(multiply) {
+  const float *a = F32(ctx, args->a), *b = F32(ctx, args->b);
+  float *y = F32(ctx, args->y);
+  const i64 run = args->run;
+  i64 begin, end;
+  if (run == 1) {
+    const Arrays on = {a, b, y};
+    share(ctx, args->count, GRAIN, &begin, &end);
+    FOR_VECTORS(begin, end, multiply_vector, &on);
+    return;
+  }
+  share(ctx, args->count / run, 1 + GRAIN / run, &begin, &end);
+  for (i64 row = begin; row < end; row++) {
+    const Scaling on = {a + row * run, y + row * run, vf_splat(b[row])};
+    FOR_VECTORS(0, run, scale_vector, &on);
+  }
 }
 
 ALWAYS_INLINE void gelu_vector(const Arrays *on, i64 i, i64 count) {

@@ -28,22 +28,23 @@ enum {
   OP_MEAN_TOKENS = 19,
   OP_MODE_CONTRACT = 20,
   OP_MODE_PRODUCT = 21,
-  OP_ORTHONORMALISE = 22,
-  OP_PAD_TOKENS = 23,
-  OP_PATCHIFY = 24,
-  OP_QUANTISE = 25,
-  OP_RELATIVE_POSITION_BIAS = 26,
-  OP_RELATIVE_POSITION_BIAS_GRAD = 27,
-  OP_SCALE = 28,
-  OP_SGD = 29,
-  OP_SLICE_TOKENS = 30,
-  OP_SOFTMAX_CROSS_ENTROPY = 31,
-  OP_SOFTMAX_CROSS_ENTROPY_GRAD = 32,
-  OP_SUM_ROWS = 33,
-  OP_SUM_SQUARES = 34,
-  OP_SYMMETRIC_EIGEN = 35,
-  OP_VELOCITY = 36,
-  OP_WINDOWS = 37
+  OP_MULTIPLY = 22,
+  OP_ORTHONORMALISE = 23,
+  OP_PAD_TOKENS = 24,
+  OP_PATCHIFY = 25,
+  OP_QUANTISE = 26,
+  OP_RELATIVE_POSITION_BIAS = 27,
+  OP_RELATIVE_POSITION_BIAS_GRAD = 28,
+  OP_SCALE = 29,
+  OP_SGD = 30,
+  OP_SLICE_TOKENS = 31,
+  OP_SOFTMAX_CROSS_ENTROPY = 32,
+  OP_SOFTMAX_CROSS_ENTROPY_GRAD = 33,
+  OP_SUM_ROWS = 34,
+  OP_SUM_SQUARES = 35,
+  OP_SYMMETRIC_EIGEN = 36,
+  OP_VELOCITY = 37,
+  OP_WINDOWS = 38
 };
 
 /* acc ← acc + x */
@@ -161,6 +162,11 @@ struct mode_product_args {
   int x, u, y, outer, extent, inner, rows, transposed;
 };
 
+/* y[r,c] = a[r,c] · b[r,c], or a[r,c] · b[r] */
+struct multiply_args {
+  int a, b, y, count, run;
+};
+
 /* q = T · y with q · qᵀ = I, T lower triangular with a positive diagonal */
 struct orthonormalise_args {
   int y, q, workspace, rows, cols;
@@ -271,6 +277,7 @@ struct windows_args {
   DO(OP_MEAN_TOKENS, mean_tokens) \
   DO(OP_MODE_CONTRACT, mode_contract) \
   DO(OP_MODE_PRODUCT, mode_product) \
+  DO(OP_MULTIPLY, multiply) \
   DO(OP_ORTHONORMALISE, orthonormalise) \
   DO(OP_PAD_TOKENS, pad_tokens) \
   DO(OP_PATCHIFY, patchify) \

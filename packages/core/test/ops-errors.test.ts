@@ -217,6 +217,7 @@ it.each([
     'a shape of 6 elements for x of type f32[2,3]',
     '[4,2]',
   ),
+  check('multiply', { a: f32(2, 3), b: f32(3) }, {}, 'b of shape [2,3] or [2]', 'f32[3]'),
   check('scale', { x: f32(2) }, { factor: NaN }, 'a finite factor', 'factor NaN'),
   check(
     'sgd',

@@ -22,6 +22,7 @@ const WITHOUT_GRADIENT = new Set([
   'layernorm_grad_params',
   'mode_contract',
   'mode_product',
+  'multiply',
   'orthonormalise',
   'pad_tokens',
   'quantise',

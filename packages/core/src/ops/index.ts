@@ -25,6 +25,7 @@ import { meanTokens } from './mean-tokens.js';
 import { modeContract } from './mode-contract.js';
 import { modeProduct } from './mode-product.js';
 import type { Op } from './op.js';
+import { multiply } from './multiply.js';
 import { orthonormalise } from './orthonormalise.js';
 import { padTokens } from './pad-tokens.js';
 import { patchify } from './patchify.js';
@@ -66,6 +67,7 @@ export const OPS = {
   mean_tokens: meanTokens,
   mode_contract: modeContract,
   mode_product: modeProduct,
+  multiply,
   orthonormalise,
   pad_tokens: padTokens,
   patchify,

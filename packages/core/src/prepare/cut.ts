@@ -24,6 +24,8 @@ export interface Part {
   readonly y: Value;
   /** Name in the model → name in the part, of its parameters. */
   readonly parameters: ReadonlyMap<string, string>;
+  /** Id in the model → value in the part. */
+  readonly values: ReadonlyMap<ValueId, Value>;
 }
 
 /** The parts of `model`, in order. Throws GraphError when more than one activation crosses a cut. */
@@ -108,12 +110,14 @@ function partOf(graph: Graph, name: string, nodes: readonly Node[], x: ValueId, 
     used.has(id),
   );
   const { x: first, y: last } = part.outputs;
+  const kept = graph.values.filter(({ id }) => used.has(id));
   return {
     name,
     graph: { ...part, outputs: { y: last } },
     x: part.values[first],
     y: part.values[last],
     parameters,
+    values: new Map(kept.map(({ id }, index) => [id, part.values[index]])),
   };
 }
 

@@ -1,0 +1,207 @@
+/**
+ * moments: what truncation in the metric of the data needs to know of a linear y = W x + b, W [O, I].
+ *
+ * A weight is replaced by the W_K of rank K with the least E‖G½ (W − W_K) C½‖², where C = E[x xᵀ] and
+ * G = E[g gᵀ], g = dL/dy, over tokens: to second order, the least change of the loss with x and g taken as
+ * independent (K-FAC's assumption). Everything that it needs is in two n × n matrices, n = min(O, I), called
+ * the *metric* M (which is factored) and the *signal* S; the energies are the eigenvalues of
+ * c S cᵀ with cᵀc = M (factor.ts):
+ *
+ *   O ≤ I   M = G,           S = E[(Wx)(Wx)ᵀ] = W C Wᵀ
+ *   O > I   M = C,           S = E[(Wᵀg)(Wᵀg)ᵀ] = Wᵀ G W
+ *
+ * so no O × O matrix is formed for a wide layer. A share of the identity is mixed into G, so that directions
+ * that today's loss does not see keep their order by output energy: later steps may need them.
+ *
+ * Reference: Martens & Grosse, Optimizing neural networks with Kronecker-factored approximate curvature,
+ * ICML 2015, for the independence; the choice among metrics is measured in docs/prepare.md.
+ */
+import { backpropagate } from '../autodiff.js';
+import type { Executor, HostData } from '../executors/executor.js';
+import type { Graph, Value } from '../ir/graph.js';
+import { accumulate } from '../ops/accumulate.js';
+import { GraphBuilder } from '../ops/builder.js';
+import { matmul } from '../ops/matmul.js';
+import { sumRows } from '../ops/sum-rows.js';
+import { sumSquares } from '../ops/sum-squares.js';
+import type { Site, SitedPart } from './sites.js';
+
+/** What is mixed into G: this share of tr(G)/O on its diagonal. */
+const ISOTROPIC = 1e-3;
+/** What is added to C, so that it can be factored: this share of tr(C)/I on its diagonal. */
+const RIDGE = 1e-5;
+
+/** M and S, symmetric, row-major [n, n]. */
+export interface Moments {
+  readonly metric: Float32Array;
+  readonly signal: Float32Array;
+}
+
+/** n of a linear. */
+export function momentSize({ outputs, inputs }: Site): number {
+  return Math.min(outputs, inputs);
+}
+
+const PRODUCT = { transA: false, transB: false, gelu: false, batched: false } as const;
+
+/** States of the sums over tokens; named by position, so that blocks of one shape are one program. */
+function stateNames(index: number) {
+  const name = (what: string) => `moments.${String(index)}.${what}`;
+  return { metric: name('metric'), signal: name('signal'), sum: name('sum'), trace: name('trace') };
+}
+
+/**
+ * Forward and backward pass of a part on one batch: from `x` and `dy` to `dx`, adding the sums of outer
+ * products over the batch's tokens to the states of every site.
+ */
+export function measuringGraph({ part, sites }: SitedPart): Graph {
+  const forward = new GraphBuilder(part.graph);
+  const dy = forward.input('dy', part.y.type);
+  const { graph, gradients } = backpropagate(
+    forward.build({}),
+    [{ of: part.y, seed: dy }],
+    [part.x, ...sites.map(({ y }) => y)],
+  );
+  const builder = new GraphBuilder(graph);
+  const gradient = ({ id }: Value): Value => graph.values[gradients.get(id) ?? -1];
+  sites.forEach((site, index) => {
+    addMoments(builder, graph, site, gradient(site.y), index);
+  });
+  return builder.build({ dx: gradient(part.x) });
+}
+
+/** Wᵀ W or W Wᵀ [n, n] of every site, as outputs `0`, `1`, …: what truncation sees without data. */
+export function gramGraph({ part, sites }: SitedPart): Graph {
+  const builder = new GraphBuilder(part.graph);
+  const outputs = sites.map((site, index): [string, Value] => {
+    const w = weightOf(part.graph, site);
+    const wide = site.outputs > site.inputs;
+    const params = { ...PRODUCT, transA: wide, transB: !wide };
+    const name = String(index);
+    return [name, builder.emit(matmul, { a: w, b: w }, params, `gram.${name}`).y];
+  });
+  return builder.build(Object.fromEntries(outputs));
+}
+
+function addMoments(
+  builder: GraphBuilder,
+  graph: Graph,
+  site: Site,
+  g: Value,
+  index: number,
+): void {
+  const names = stateNames(index);
+  const add = (name: string, x: Value): void => {
+    builder.emit(accumulate, { acc: builder.state(name, x.type), x }, {}, `${name}.add`);
+  };
+  const addOuter = (name: string, v: Value): void => {
+    const params = { ...PRODUCT, transA: true };
+    add(name, builder.emit(matmul, { a: v, b: v }, params, `${name}.outer`).y);
+  };
+  if (site.outputs <= site.inputs) {
+    addOuter(names.metric, g);
+    addOuter(names.signal, site.y);
+    const axes = site.y.type.shape.length - 1;
+    add(names.sum, builder.emit(sumRows, { x: site.y }, { axes }, `${names.sum}.rows`).y);
+  } else {
+    addOuter(names.metric, site.x);
+    addOuter(names.signal, throughWeight(graph, site, g));
+    add(names.trace, builder.emit(sumSquares, { x: g }, {}, `${names.trace}.of`).y);
+  }
+}
+
+/** g W, which the backward pass computes for the input's gradient. */
+function throughWeight(graph: Graph, site: Site, g: Value): Value {
+  const w = weightOf(graph, site);
+  const found = graph.nodes.find(
+    ({ op, inputs }) => op === 'matmul' && inputs.a === g.id && inputs.b === w.id,
+  );
+  if (!found) throw new Error(`no input gradient of ${site.weight}`);
+  return graph.values[found.outputs.y];
+}
+
+/** W of the node that makes y. */
+function weightOf(graph: Graph, { y }: Site): Value {
+  const node = graph.nodes.find(({ outputs }) => Object.values(outputs).includes(y.id));
+  return graph.values[node?.inputs.b ?? -1];
+}
+
+/** What the moments of a site are made from besides the executor's sums. */
+export interface MomentContext {
+  /** Tokens that were added up. */
+  readonly tokens: number;
+  /** b, which y has and the signal has not. */
+  readonly bias: HostData | null;
+  /** WᵀW of a site with O > I; else not read. */
+  readonly gram: HostData;
+}
+
+/** Reads the sums of site `index` and turns them into M and S. */
+export async function readMoments(
+  executor: Executor,
+  site: Site,
+  index: number,
+  { tokens, bias, gram }: MomentContext,
+): Promise<Moments> {
+  const names = stateNames(index);
+  const size = momentSize(site);
+  const metric = Float32Array.from(await executor.read(names.metric), (sum) => sum / tokens);
+  const signal = Float32Array.from(await executor.read(names.signal), (sum) => sum / tokens);
+  if (site.outputs <= site.inputs) {
+    addDiagonal(metric, size, ISOTROPIC);
+    if (bias) removeBias(signal, size, bias, await executor.read(names.sum), tokens);
+  } else {
+    addDiagonal(metric, size, RIDGE);
+    const [squares] = await executor.read(names.trace);
+    const share = (ISOTROPIC * squares) / tokens / site.outputs;
+    for (let at = 0; at < signal.length; at++) signal[at] += share * gram[at];
+  }
+  return { metric, signal };
+}
+
+/** a + share · (tr a / n) · I */
+function addDiagonal(a: Float32Array, size: number, share: number): void {
+  let trace = 0;
+  for (let i = 0; i < size; i++) trace += a[i * size + i];
+  for (let i = 0; i < size; i++) a[i * size + i] += (share * trace) / size;
+}
+
+/** E[z zᵀ] of z = y − b from E[y yᵀ] and Σ y. */
+function removeBias(
+  a: Float32Array,
+  size: number,
+  bias: HostData,
+  sum: HostData,
+  tokens: number,
+): void {
+  for (let i = 0; i < size; i++) {
+    for (let j = 0; j < size; j++) {
+      const cross = (bias[i] * sum[j] + sum[i] * bias[j]) / tokens;
+      a[i * size + j] += bias[i] * bias[j] - cross;
+    }
+  }
+}
+
+/** The upper triangle of a symmetric matrix, row by row: half the memory. */
+export function pack(a: Float32Array, size: number): Float32Array {
+  const result = new Float32Array((size * (size + 1)) / 2);
+  let at = 0;
+  for (let i = 0; i < size; i++) {
+    result.set(a.subarray(i * size + i, (i + 1) * size), at);
+    at += size - i;
+  }
+  return result;
+}
+
+/** The symmetric matrix of an upper triangle. */
+export function unpack(triangle: Float32Array, size: number): Float32Array {
+  const result = new Float32Array(size * size);
+  let at = 0;
+  for (let i = 0; i < size; i++) {
+    for (let j = i; j < size; j++) {
+      result[i * size + j] = triangle[at];
+      result[j * size + i] = triangle[at++];
+    }
+  }
+  return result;
+}

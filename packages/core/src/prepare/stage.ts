@@ -1,0 +1,80 @@
+/**
+ * stage: one program at a time on the executor. Blocks of one shape compile to the same program, whose
+ * executor is then used again; any other program takes its place, so that no two are in memory.
+ */
+import type { Executor, ExecutorKind, HostData } from '../executors/executor.js';
+import type { Graph } from '../ir/graph.js';
+import { elements } from '../ir/types.js';
+import { fold } from '../passes/fold.js';
+import { fuse } from '../passes/fuse.js';
+import { prune } from '../passes/prune.js';
+import { plan, type EntryGraph } from '../plan/plan.js';
+import { hostSlots, plannedBytes, printProgram } from '../program.js';
+import type { Part } from './cut.js';
+
+export class Stage {
+  /** Bytes of the largest program so far. */
+  peakBytes = 0;
+  private readonly kind: ExecutorKind;
+  private readonly threads: number;
+  private readonly signal: AbortSignal | undefined;
+  private current: { readonly key: string; readonly executor: Executor } | null = null;
+
+  constructor(kind: ExecutorKind, threads: number, signal: AbortSignal | undefined) {
+    this.kind = kind;
+    this.threads = threads;
+    this.signal = signal;
+  }
+
+  /** An executor with the entries' program, its states zero. Throws the signal's reason when aborted. */
+  async load(graphs: Readonly<Record<string, Graph>>): Promise<Executor> {
+    this.signal?.throwIfAborted();
+    const program = plan(Object.entries(graphs).map(([name, graph]) => entryOf(name, graph)));
+    const key = printProgram(program);
+    if (this.current?.key === key) {
+      const { executor } = this.current;
+      for (const { name, type, role, entry } of program.slots) {
+        if (role !== 'state' || entry !== null) continue;
+        executor.write(name, new Float32Array(elements(type.shape)));
+      }
+      return executor;
+    }
+    await this.dispose();
+    const executor = await this.kind.load(program, { threads: this.threads });
+    this.peakBytes = Math.max(this.peakBytes, plannedBytes(program, executor.threads));
+    this.current = { key, executor };
+    return executor;
+  }
+
+  /** Runs an entry with these inputs; throws the signal's reason when aborted. */
+  async run(
+    executor: Executor,
+    entry: string,
+    inputs: Readonly<Record<string, HostData>>,
+  ): Promise<void> {
+    this.signal?.throwIfAborted();
+    for (const [name, data] of Object.entries(inputs)) executor.write(`${entry}.${name}`, data);
+    await executor.run(entry);
+  }
+
+  async dispose(): Promise<void> {
+    await this.current?.executor.dispose();
+    this.current = null;
+  }
+}
+
+/** Writes those parameters of a part that the executor's program reads. */
+export function writeParameters(
+  executor: Executor,
+  part: Part,
+  read: (name: string) => HostData,
+): void {
+  const used = hostSlots(executor.program);
+  for (const [name, local] of part.parameters)
+    if (used.has(local)) executor.write(local, read(name));
+}
+
+/** The passes that every program of `prepare` goes through. */
+function entryOf(name: string, graph: Graph): EntryGraph {
+  return { name, graph: prune(fuse(prune(fold(graph)))) };
+}
