@@ -19,6 +19,7 @@ import {
 } from '@thimble/core';
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { replaceFile, writeAll } from './files.js';
+import { Garbage } from './garbage.js';
 
 export interface OpenCheckpoint extends WeightSource {
   close(): void;
@@ -27,12 +28,17 @@ export interface OpenCheckpoint extends WeightSource {
 /** Opens a safetensors file. Throws FormatError with the file's name when it is not a valid one. */
 export function openCheckpoint(path: string): OpenCheckpoint {
   const descriptor = openFile(path);
+  const garbage = new Garbage();
   try {
     const header = readHeader(path, descriptor);
     return {
       name: path,
       shapes: new Map([...header.tensors].map(([name, { shape }]) => [name, shape])),
-      read: (tensor) => readTensor(path, descriptor, header, tensor),
+      read: (tensor) => {
+        const data = readTensor(path, descriptor, header, tensor);
+        garbage.dropped(data.byteLength); // sooner or later
+        return data;
+      },
       close: () => {
         closeSync(descriptor);
       },
@@ -59,12 +65,14 @@ export async function saveCheckpoint(
     shape: type.shape,
   }));
   const { prefix, ordered } = safetensorsPrefix(shapes, metadata);
+  const garbage = new Garbage();
   await replaceFile(path, async (descriptor) => {
     writeAll(descriptor, prefix);
     for (const tensor of ordered) {
       const data = await executor.read(tensor.name);
       checkFinite(path, tensor.name, data);
       writeAll(descriptor, safetensorsData({ ...tensor, data }));
+      garbage.dropped(data.byteLength);
     }
   });
 }
@@ -101,7 +109,7 @@ function readTensor(
   const info = header.tensors.get(name);
   if (!info) throw cannotOpen(path, `no tensor ${name}`);
   try {
-    return new TensorView(info, readBytes(path, descriptor, info.begin, info.end)).toFloat32();
+    return new TensorView(info, readBytes(path, descriptor, info.begin, info.end)).asFloat32();
   } catch (error) {
     throw naming(path, error);
   }

@@ -7,6 +7,7 @@ import { addPlan } from './commands/plan.js';
 import { addPredict } from './commands/predict.js';
 import { addTrain } from './commands/train.js';
 import { reportFailure } from './failure.js';
+import { keepHeapSmall } from './garbage.js';
 import { VERSION } from './version.js';
 
 const HELP = `
@@ -35,6 +36,8 @@ function commandLine(): Command {
   addDemo(program);
   return program;
 }
+
+keepHeapSmall();
 
 /** A reader that has seen enough (`thimble … | head`) is no failure. */
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

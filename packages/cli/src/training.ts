@@ -131,7 +131,7 @@ function openLoader(plan: RunPlan, purpose: 'train' | 'evaluate'): Loader {
   const source = purpose === 'train' ? plan.train : plan.validation;
   const batch = plan.setup.pass;
   const settings = { source, purpose, batch, seed, preprocess, augment, strict };
-  // A thread costs 30 MB; validation does without one, since this one only waits meanwhile.
+  // The calling thread only waits while a step runs; validation always does without another.
   return new Loader(settings, purpose === 'train' ? loading : { workers: 0 });
 }
 

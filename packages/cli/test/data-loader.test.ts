@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { ImageFile } from '../src/data/folder.js';
 import { Loader, type FilledBatch, type LoaderSettings } from '../src/data/loader.js';
 
@@ -44,8 +44,8 @@ afterAll(() => rmSync(folder, { recursive: true }));
 /** The epoch's batches, copied because their arrays are used again. */
 async function collect(loader: Loader, epoch: number): Promise<FilledBatch[]> {
   const batches: FilledBatch[] = [];
-  for await (const batch of loader.epoch(epoch)) {
-    batches.push({ ...batch, images: batch.images.slice(), skipped: [] });
+  for await (const { images, labels, indices, real } of loader.epoch(epoch)) {
+    batches.push({ images: images.slice(), labels, indices, real, skipped: [] });
   }
   return batches;
 }
@@ -72,17 +72,34 @@ describe('Loader', () => {
     }
   });
 
-  it('uses prefetch + 1 buffers again and again, also after an early stop', async () => {
-    const loader = new Loader(shapes, { workers: 0, prefetch: 2 });
-    const buffers = new Set<ArrayBufferLike>();
-    for await (const batch of loader.epoch(0)) {
-      buffers.add(batch.images.buffer);
-      if (buffers.size === 2) break;
+  it.each([1, 2])('uses %d buffers again and again', async (prefetch) => {
+    const loader = new Loader(shapes, { workers: 0, prefetch });
+    for (const taking of [true, false]) {
+      const buffers = new Set<ArrayBufferLike>();
+      for await (const batch of loader.epoch(0)) {
+        buffers.add(batch.images.buffer);
+        if (taking) batch.taken();
+      }
+      expect(buffers.size).toBe(prefetch);
     }
-    for (const epoch of [1, 2]) {
-      for await (const batch of loader.epoch(epoch)) buffers.add(batch.images.buffer);
+    await loader.close();
+  });
+
+  it('makes the next batch from when one is taken, and stops early', async () => {
+    const loader = new Loader(shapes, { workers: 0 });
+    const whole = await collect(loader, 0);
+    const first: Float32Array[] = [];
+    for await (const { images, taken } of loader.epoch(0)) {
+      first.push(images);
+      expect(images).toEqual(whole[0].images);
+      taken();
+      taken(); // once is enough
+      await vi.waitFor(() => {
+        expect(images).toEqual(whole[1].images);
+      });
+      break;
     }
-    expect(buffers.size).toBe(3);
+    expect(await collect(loader, 0)).toEqual(whole);
     await loader.close();
   });
 

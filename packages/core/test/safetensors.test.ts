@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { FormatError } from '../src/errors.js';
 import {
+  safetensorsData,
   TensorView,
   readSafetensors,
   readSafetensorsHeader,
@@ -53,6 +54,9 @@ describe('a file of the official writer', () => {
     expect([...tensor(file, 'float16').toFloat64()]).toEqual(
       floats.map((value) => float16Value(float16Bits(value))),
     );
+    for (const name of ['float64', 'float32', 'float16', 'bfloat16', 'scalar', 'empty']) {
+      expect(tensor(file, name).asFloat32()).toEqual(tensor(file, name).toFloat32());
+    }
     expect(tensor(file, 'float16').toFloat32()[4]).toBe(0.333251953125);
     expect(tensor(file, 'float16').toFloat32()[6]).toBe(2 ** -24);
     expect([...tensor(file, 'bfloat16').toFloat32()]).toEqual(
@@ -480,4 +484,21 @@ describe.skipIf(!existsSync(shared))('files of the sibling folder shared', () =>
     expect(tensor(file, 'input').shape).toEqual([4, 3, 32, 32]);
     expect(tensor(file, 'input').toFloat32().every(Number.isFinite)).toBe(true);
   });
+});
+
+it('looks at aligned F32 without a copy, and copies what is not aligned', () => {
+  const info = { name: 'x', dtype: 'F32', shape: [2], begin: 0, end: 8 } as const;
+  const memory = new ArrayBuffer(12);
+  const aligned = new TensorView(info, new Uint8Array(memory, 4, 8));
+  const shifted = new TensorView(info, new Uint8Array(memory, 1, 8));
+  const floats = aligned.asFloat32();
+  expect(floats.buffer).toBe(memory);
+  floats.set([1.5, -2]);
+  expect([...aligned.toFloat32()]).toEqual([1.5, -2]);
+  expect(shifted.asFloat32().buffer).not.toBe(memory);
+  expect(shifted.asFloat32()).toEqual(shifted.toFloat32());
+  const bytes = safetensorsData({ name: 'x', dtype: 'F32', shape: [2], data: floats });
+  expect(bytes.buffer).toBe(memory);
+  const plain = safetensorsData({ name: 'x', dtype: 'F32', shape: [2], data: [1.5, -2] });
+  expect([...bytes]).toEqual([...plain]);
 });

@@ -136,7 +136,7 @@ function demoPlan(options: DemoOptions, setup: Setup): Omit<RunPlan, 'kind'> {
     seed,
     init: null,
     strict: true,
-    loading: { workers: 1 },
+    loading: { workers: 0 },
     threads,
     folder: out,
     afterwards: async (executor) => {
@@ -160,8 +160,8 @@ async function predictions(
   const loader = new Loader({ ...settings, augment, strict: true }, { workers: 0 });
   const result: Prediction[] = [];
   try {
-    for await (const { images, indices, real } of loader.epoch(0)) {
-      const logits = await predictLogits(executor, images);
+    for await (const { images, indices, real, taken } of loader.epoch(0)) {
+      const logits = await predictLogits(executor, images, taken);
       const classes = shapesClasses.length;
       for (let row = 0; row < real; row++) {
         const probabilities = softmax(logits.subarray(row * classes, (row + 1) * classes));

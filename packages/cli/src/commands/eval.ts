@@ -44,7 +44,12 @@ export function addEval(program: Command): void {
     .option('--best', 'weights of the best epoch instead of the last', false)
     .option('--batch <n>', 'images of one pass', wholeNumber(1), 16)
     .option('--strict', 'stop at the first unreadable image', false)
-    .option('--workers <n>', 'threads that decode images', wholeNumber(0), 1);
+    .option(
+      '--workers <n>',
+      'threads that prepare images, 40 MB each (0: the main one)',
+      wholeNumber(0),
+      0,
+    );
   addJson(addExecutor(command))
     .addHelpText('after', HELP)
     .action(async (run: string, folder: string, options: EvalOptions) => {
@@ -81,8 +86,8 @@ async function evaluateAll(classifier: Classifier, loader: Loader, output: Outpu
   const tally = new Tally(classifier.record.classes);
   const bar = output.bar('Evaluating', loader.count);
   try {
-    for await (const { images, labels, real } of loader.epoch(0)) {
-      const logits = await predictLogits(classifier.executor, images);
+    for await (const { images, labels, real, taken } of loader.epoch(0)) {
+      const logits = await predictLogits(classifier.executor, images, taken);
       const classes = logits.length / labels.length;
       for (let row = 0; row < real; row++) {
         tally.add(logits.subarray(row * classes, (row + 1) * classes), labels[row]);

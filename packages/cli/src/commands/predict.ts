@@ -83,9 +83,9 @@ async function predictAll(
   const { classes } = classifier.record;
   const width = Math.max(...images.map((name) => name.length));
   try {
-    for await (const { images: pixels, indices, real, labels } of loader.epoch(0)) {
+    for await (const { images: pixels, indices, real, labels, taken } of loader.epoch(0)) {
       if (real === 0) continue;
-      const logits = await predictLogits(classifier.executor, pixels);
+      const logits = await predictLogits(classifier.executor, pixels, taken);
       const count = logits.length / labels.length;
       for (let row = 0; row < real; row++) {
         const best = topClasses(logits.subarray(row * count, (row + 1) * count), classes, top);

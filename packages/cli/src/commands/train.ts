@@ -82,7 +82,12 @@ export function addTrain(program: Command): void {
     .option('--force', 'replace an earlier run in --out', false)
     .option('--strict', 'stop at the first unreadable image', false)
     .option('--memory <size>', 'refuse to start when the plan needs more, as in 512MB', byteCount)
-    .option('--workers <n>', 'threads that decode images', wholeNumber(0), 1);
+    .option(
+      '--workers <n>',
+      'threads that prepare images, 40 MB each (0: the main one)',
+      wholeNumber(0),
+      0,
+    );
   addJson(addExecutor(command))
     .addHelpText('after', `\n${methodHelp()}\n${HELP}`)
     .action(async (folder: string, options: TrainOptions) => {

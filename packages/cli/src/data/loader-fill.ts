@@ -21,6 +21,7 @@ import {
   type Preprocess,
   type RawImage,
 } from '@thimble/core';
+import { Garbage } from '../garbage.js';
 import { openSource, type SourceDescription } from './source.js';
 
 /** All that a worker needs to know; serialisable. */
@@ -69,6 +70,7 @@ export class BatchFiller {
   private readonly settings: LoaderSettings;
   private readonly source: ImageSource;
   private readonly unreadable = new Map<number, SkippedImage>();
+  private readonly garbage = new Garbage();
   private order: { epoch: number; indices: Uint32Array } | null = null;
 
   constructor(settings: LoaderSettings) {
@@ -88,15 +90,18 @@ export class BatchFiller {
         : this.evaluationReads(request, skipped);
 
     let real = 0;
-    let ahead = begin(reads[0]); // the next image is decoded while this one is resized
+    let ahead: Promise<Picture | null> | null = null;
     for (let position = 0; position < reads.length; position++) {
-      const picture = await ahead;
-      if (position + 1 < reads.length) ahead = begin(reads[position + 1]);
+      const picture: Picture | null = await (ahead ?? reads[position]());
+      // The next image is decoded while this one is resized, unless two are too many to hold.
+      const next: boolean = position + 1 < reads.length && rawBytes(picture) <= AHEAD_BYTES;
+      ahead = next ? begin(reads[position + 1]) : null;
       if (picture === null) continue;
       this.write(picture, request.epoch, row(images, real, batch));
       labels[real] = this.source.label(picture.index);
       indices[real] = picture.index;
       real++;
+      this.garbage.dropped(2 * rawBytes(picture)); // with what resizing it left
     }
     for (let position = real; position < batch; position++) {
       const last = Math.max(0, real - 1);
@@ -164,6 +169,13 @@ export class BatchFiller {
     if (purpose === 'evaluate') preprocessInto(image, preprocess, out);
     else augmentInto(image, augment, preprocess, augmentRandom(seed, epoch, index), out);
   }
+}
+
+/** Largest decoded image during whose resizing the next one is decoded. */
+const AHEAD_BYTES = 4e6;
+
+function rawBytes(picture: Picture | null): number {
+  return picture?.image.data.byteLength ?? 0;
 }
 
 type Read = () => Promise<Picture | null>;

@@ -6,9 +6,10 @@
  *   await loader.close();
  *
  * Batch n of epoch e is a function of the settings alone, whatever the number of workers. At most
- * `prefetch` batches are ready or in the making, in prefetch + 1 buffers that are used again: the
- * arrays of a batch are valid until the next one is asked for. Unreadable images are listed in
- * `skipped`.
+ * `prefetch` batches are ready or in the making, in as many buffers that are used again: the
+ * images of a batch are valid until `taken` is called or the next batch is asked for, and the next
+ * one is made from then on. With one buffer a batch is made while the model runs on the one before.
+ * Between epochs no buffer is kept. Unreadable images are listed in `skipped`.
  *
  * The workers run the compiled loader-worker.js: beside this file when this file is compiled, in
  * dist/ when it runs from its TypeScript source (tests). Where there is none, or with
@@ -37,8 +38,12 @@ export type { FilledBatch, LoaderSettings, SkippedImage } from './loader-fill.js
 export interface LoaderOptions {
   /** Threads that decode; 0 for none but the calling one. */
   readonly workers?: number;
-  /** Batches made ahead of use. */
+  /** Batches made ahead of use; default 1, or one for each worker. */
   readonly prefetch?: number;
+}
+
+export interface LoadedBatch extends FilledBatch {
+  readonly taken: () => void;
 }
 
 /** Something that makes batches: a worker thread, or this one. */
@@ -61,13 +66,13 @@ export class Loader {
   /**
    * Throws DataError when a training set is smaller than one batch, ConfigError for bad settings.
    */
-  constructor(settings: LoaderSettings, { workers = 1, prefetch = 2 }: LoaderOptions = {}) {
+  constructor(settings: LoaderSettings, { workers = 0, prefetch }: LoaderOptions = {}) {
     checkPreprocess(settings.preprocess);
     const counted = settings.purpose === 'train' ? trainingBatchCount : evaluationBatchCount;
     this.count = openSource(settings.source).length;
     this.batchCount = counted(this.count, settings.batch);
     this.settings = settings;
-    this.prefetch = Math.max(1, prefetch);
+    this.prefetch = Math.max(1, prefetch ?? workers);
     const file = workers > 0 ? workerFile() : null;
     this.makers =
       file === null
@@ -81,11 +86,12 @@ export class Loader {
   }
 
   /** The batches of one epoch, in order. Stop early with `break`; one epoch at a time. */
-  async *epoch(epoch: number): AsyncGenerator<FilledBatch, void, void> {
+  async *epoch(epoch: number): AsyncGenerator<LoadedBatch, void, void> {
     const queue: Promise<FilledBatch>[] = [];
     let asked = 0;
+    let held = 0; // buffers in the hands of the caller
     const ask = () => {
-      for (; asked < this.batchCount && queue.length < this.prefetch; asked++) {
+      for (; asked < this.batchCount && queue.length + held < this.prefetch; asked++) {
         const maker = this.makers[asked % this.makers.length];
         const filling = maker.fill({ epoch, index: asked }, this.buffer());
         filling.catch(() => undefined); // looked at when its turn comes
@@ -98,23 +104,23 @@ export class Loader {
         const [next] = queue.splice(0, 1);
         const filled = await next;
         for (const image of filled.skipped) this.unreadable.set(image.index, image);
-        ask();
-        try {
-          yield filled;
-        } finally {
+        held++;
+        const taken = once(() => {
+          held--;
           this.free.push(filled.images);
-        }
+          ask();
+        });
+        yield { ...filled, taken };
+        taken();
       }
     } finally {
-      for (const left of await Promise.allSettled(queue)) {
-        if (left.status === 'fulfilled') this.free.push(left.value.images);
-      }
+      await Promise.allSettled(queue);
+      this.free = [];
     }
   }
 
   /** Ends the worker threads; the process can only end after this. */
   async close(): Promise<void> {
-    this.free = [];
     await Promise.all(this.makers.map((maker) => maker.close()));
   }
 
@@ -122,6 +128,14 @@ export class Loader {
     const { batch, preprocess } = this.settings;
     return this.free.pop() ?? new Float32Array(batch * 3 * preprocess.size * preprocess.size);
   }
+}
+
+function once(body: () => void): () => void {
+  let called = false;
+  return () => {
+    if (!called) body();
+    called = true;
+  };
 }
 
 function threadless(settings: LoaderSettings): Maker {

@@ -94,6 +94,16 @@ export class TensorView {
     return this.#decode(new Float32Array(this.#floatLength()));
   }
 
+  /**
+   * The elements without a copy where that can be had: aligned F32 on a machine of the file's byte
+   * order. Elsewhere `toFloat32`.
+   */
+  asFloat32(): Float32Array {
+    const aligned = this.bytes.byteOffset % DTYPE_BYTES.F32 === 0;
+    if (this.dtype !== 'F32' || !aligned || !isLittleEndian()) return this.toFloat32();
+    return new Float32Array(this.bytes.buffer, this.bytes.byteOffset, this.length);
+  }
+
   /** A new array of the elements, exact. Throws FormatError unless the dtype is a float. */
   toFloat64(): Float64Array {
     return this.#decode(new Float64Array(this.#floatLength()));
@@ -182,12 +192,25 @@ export function safetensorsPrefix<T extends TensorShape>(
   return { prefix, ordered };
 }
 
-/** The bytes of one tensor's data. Throws FormatError as `writeSafetensors`. */
+/**
+ * The bytes of one tensor's data, without a copy where it has them. Throws FormatError as
+ * `writeSafetensors`.
+ */
 export function safetensorsData(tensor: TensorSource): Uint8Array {
   checkLength(tensor);
+  if ('bytes' in tensor) return tensor.bytes;
+  const { data, dtype } = tensor;
+  if (dtype === 'F32' && data instanceof Float32Array && isLittleEndian()) {
+    return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  }
   const bytes = new Uint8Array(byteLength(tensor));
   encodeTensor(tensor, bytes);
   return bytes;
+}
+
+/** True where an array of numbers has the byte order of the file. */
+function isLittleEndian(): boolean {
+  return new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
 }
 
 type Decode = (view: DataView, offset: number) => number;

@@ -7,6 +7,8 @@ export interface Batch {
   readonly labels: Int32Array;
   /** Rows that count; the rest of an evaluation's last batch is padding. */
   readonly real: number;
+  /** Called once the images have been copied: their array may be filled with the next ones. */
+  readonly taken?: () => void;
 }
 
 export type Batches = AsyncIterable<Batch> | Iterable<Batch>;
@@ -24,8 +26,8 @@ export async function evaluate(executor: Executor, batches: Batches): Promise<Ev
   let correct = 0;
   let loss = 0;
   let images = 0;
-  for await (const { images: pixels, labels, real } of batches) {
-    const logits = await predictLogits(executor, pixels);
+  for await (const { images: pixels, labels, real, taken } of batches) {
+    const logits = await predictLogits(executor, pixels, taken);
     const classes = logits.length / labels.length;
     for (let row = 0; row < real; row++) {
       const scores = logits.subarray(row * classes, (row + 1) * classes);
@@ -37,9 +39,18 @@ export async function evaluate(executor: Executor, batches: Batches): Promise<Ev
   return { accuracy: correct / images, loss: loss / images, images };
 }
 
-/** Logits of one batch of the `eval` entry, row-major [B, classes]. */
-export async function predictLogits(executor: Executor, images: Float32Array): Promise<HostData> {
+/**
+ * Logits of one batch of the `eval` entry, row-major [B, classes].
+ *
+ * @param taken called once `images` has been copied
+ */
+export async function predictLogits(
+  executor: Executor,
+  images: Float32Array,
+  taken?: () => void,
+): Promise<HostData> {
   executor.write('eval.images', images);
+  taken?.();
   await executor.run('eval');
   return executor.read('eval.logits');
 }

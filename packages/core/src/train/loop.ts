@@ -131,6 +131,7 @@ class Stepper {
     if (!this.started) await this.start(batch);
     executor.write(`${entry}.images`, batch.images);
     executor.write(`${entry}.labels`, batch.labels);
+    batch.taken?.();
     if (entry === 'step') writeScalars(executor, entry, scalars);
     await executor.run(entry);
     const [loss] = await executor.read(`${entry}.loss`);

@@ -1,0 +1,38 @@
+/**
+ * Less memory for JavaScript: a small nursery, and array buffers that do not wait to be collected.
+ *
+ * V8 does not see what its small objects hold outside of its heap: it lets about 64 MB of dropped
+ * array buffers wait, in every isolate, before it collects because of them. Whoever drops many of
+ * them (decoded images, tensors on their way to or from a file) says so here.
+ */
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+
+/** Dropped bytes that may wait: a collection of a small heap takes 1 to 3 ms. */
+const LIMIT_BYTES = 8e6;
+
+/**
+ * Keeps V8's nursery at its first size. It grows to 16 MB while a program is compiled and hardly
+ * shrinks; measured on a run of head: 12 MB less, the same time.
+ */
+export function keepHeapSmall(): void {
+  setFlagsFromString('--semi-space-growth-factor=1');
+}
+
+export class Garbage {
+  private readonly collect: () => void;
+  private waiting = 0;
+
+  constructor() {
+    setFlagsFromString('--expose-gc');
+    this.collect = runInNewContext('gc') as () => void;
+  }
+
+  /** `bytes` of array buffers have just been dropped. */
+  dropped(bytes: number): void {
+    this.waiting += bytes;
+    if (this.waiting < LIMIT_BYTES) return;
+    this.waiting = 0;
+    this.collect();
+  }
+}
