@@ -24,7 +24,7 @@ const CORE_LAYERS: Readonly<Record<string, readonly string[]>> = {
   'program-check': ['errors', 'ir', 'ops', 'program'],
   'program-file': ['errors', 'ir', 'ops', 'program', 'program-check'],
   plan: ['errors', 'ir', 'ops', 'program'],
-  methods: ['errors', 'names', 'ir', 'ops', 'passes', 'plan'],
+  methods: ['errors', 'names', 'ir', 'ops', 'autodiff', 'passes', 'plan'],
   report: ['errors', 'ir', 'program', 'plan', 'methods'],
   optim: ['errors', 'ir', 'ops'],
   nn: ['errors', 'ir', 'ops', 'random'],

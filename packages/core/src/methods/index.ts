@@ -4,9 +4,11 @@
  */
 import { ConfigError } from '../errors.js';
 import { lookUp } from '../names.js';
+import { asi } from './asi.js';
 import { biasOnly } from './bias-only.js';
 import { full } from './full.js';
 import { head } from './head.js';
+import { hosvd } from './hosvd.js';
 import { lastK } from './last-k.js';
 import { bind, compose, type BoundMethod, type Method } from './method.js';
 
@@ -15,6 +17,8 @@ export const METHODS = {
   head,
   'last-k': lastK,
   'bias-only': biasOnly,
+  asi,
+  hosvd,
 } as const;
 
 export type MethodName = keyof typeof METHODS;

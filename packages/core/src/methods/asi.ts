@@ -1,0 +1,38 @@
+/**
+ * asi: the inputs of the blocks' linears wait for the backward pass in Tucker form, with factors
+ * that are refreshed at every step by one warm-started subspace iteration (tucker.ts). Weights,
+ * forward pass and dL/dx are exact.
+ *
+ * Closed form: full training's, with Π r_m elements for each compressed input in the place of
+ * Π D_m. States: Σ r_m D_m for each. Of a ViT, layers=mlp compresses norm2 (D wide) and the MLP's
+ * hidden layer (RD); layers=all also norm1. The input of an attention's projection stays, because
+ * the attention's own gradient reads it.
+ *
+ * Reference: Nguyen et al., ASI, ICML 2025 (arXiv 2505.05086).
+ */
+import type { Method } from './method.js';
+import { compressInputs, startGraph } from './tucker.js';
+import {
+  neutralTucker,
+  parseTucker,
+  printTucker,
+  tuckerNeeds,
+  tuckerRanks,
+  withTuckerRanks,
+  type TuckerConfig,
+} from './tucker-config.js';
+
+export const asi: Method<TuckerConfig> = {
+  name: 'asi',
+  summary: 'train everything, with the saved inputs of linears in a subspace that follows them',
+  usage: 'asi=EPSILON,layers=mlp|all',
+  keys: ['layers'],
+  parse: (text) => parseTucker('asi', text),
+  print: (config) => printTucker('asi', config),
+  backward: (train, model, config) =>
+    compressInputs(train, model, tuckerRanks(model, config), 'iterate'),
+  start: (model, config) => startGraph(model, tuckerRanks(model, config)),
+  needs: tuckerNeeds,
+  withRanks: withTuckerRanks,
+  neutral: neutralTucker,
+};

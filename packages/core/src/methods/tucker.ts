@@ -1,0 +1,237 @@
+/**
+ * Saved inputs in Tucker form: the activation axis of ASI, WASI and HOSVD.
+ *
+ * The input x [D_1 … D_d] of a linear waits for the backward pass as a core and a factor per mode,
+ * x ≈ S ×_1 U_1ᵀ … ×_d U_dᵀ with U_m [r_m, D_m], rows orthonormal, S = x ×_1 U_1 … ×_d U_d. The
+ * forward pass and dL/dx are untouched; only dL/dW sees the approximation x̂. With dy = dL/dy:
+ *
+ *   g = dy ×_m U_m for all modes but the last     [r_1 … r_{d−1}, O]
+ *   p = Sᵀ g,  q = U_d,  dL/dW = dyᵀ x̂ = pᵀ q     p [r_d, O], q [r_d, I]
+ *
+ * The factors come from one of two refreshes, run at every step:
+ *   iterate    one subspace iteration from the last step's factor: U_m⁺ = orth(U_m A_m A_mᵀ), A_m
+ *              the unfolding of x. U_m is the state `<weight>.tucker.<m>`, set by `startGraph`.
+ *   decompose  the first r_m eigenvectors of A_m A_mᵀ; no state.
+ * Every mode uses the whole x. A mode of full rank has no factor and takes part in no product.
+ *
+ * Saved: the core, Π r_m elements; with `decompose` also the factors, Σ r_m D_m (with `iterate`
+ * they are states anyway). Invariant: nothing behind the forward pass reads x. A batch is never
+ * partial: U_1 belongs to a fixed number of images, and training drops an epoch's incomplete rest.
+ *
+ * Reference: Nguyen et al., ASI, ICML 2025 (arXiv 2505.05086); De Lathauwer et al., A multilinear
+ * singular value decomposition, SIAM J. Matrix Anal. Appl. 2000. ASI contracts dy and S in another
+ * order, whose product costs O·I·N·r_1; the result is the same.
+ */
+import type { Graph, ModelGraph, TrainGraph, Value, ValueId } from '../ir/graph.js';
+import { outputValues, type ProductGradient } from '../ir/graph.js';
+import { hoist } from '../ir/order.js';
+import { elements, f32, type Shape } from '../ir/types.js';
+import { assign } from '../ops/assign.js';
+import { GraphBuilder } from '../ops/builder.js';
+import { matmul } from '../ops/matmul.js';
+import { modeContract } from '../ops/mode-contract.js';
+import { modeProduct } from '../ops/mode-product.js';
+import { orthonormalise } from '../ops/orthonormalise.js';
+import { reshape, reshaped, reshapeParams } from '../ops/reshape.js';
+import { sliceTokens } from '../ops/slice-tokens.js';
+import { symmetricEigen } from '../ops/symmetric-eigen.js';
+import type { Ranks } from './ranks.js';
+import { besideInput, compressions, type Compression, type Mode } from './tucker-ranks.js';
+
+export type Refresh = 'iterate' | 'decompose';
+
+/**
+ * The train graph with the inputs that `ranks` names held in Tucker form.
+ *
+ * The weight's gradient becomes pᵀ q: as `products[weight]` for a low-rank weight, whose sides
+ * leave `gradients`; as a matrix for a dense weight and for the right side of an adapter. A low-
+ * rank weight whose last mode has full rank keeps a gradient for each side, from the core: pᵀ q
+ * would be a dense matrix.
+ *
+ * @param model the forward graph that `train` was differentiated from
+ * Throws ConfigError for ranks that do not fit the model.
+ */
+export function compressInputs(
+  train: TrainGraph,
+  model: ModelGraph,
+  ranks: Ranks['activations'],
+  refresh: Refresh,
+): TrainGraph {
+  const builder = new GraphBuilder(train.graph);
+  const gradients = new Map(train.gradients);
+  const products = new Map(train.products);
+  for (const compression of compressions(model, ranks)) {
+    const { linear } = compression;
+    const tucker = builder.scope(scopeOf(compression), () =>
+      compress(builder, compression, refresh),
+    );
+    builder.scope(`grad.${scopeOf(compression)}`, () => {
+      const { sides, product } = weightGradient(builder, train, compression, tucker);
+      for (const [name, id] of sides) gradients.set(name, id);
+      if (!product || linear.form.kind !== 'low-rank') return;
+      gradients.delete(linear.form.left.name);
+      gradients.delete(linear.form.right.name);
+      products.set(linear.weight, product);
+    });
+  }
+  const graph = builder.build(outputValues(train.graph));
+  return { graph: hoist(graph, train.graph.nodes.length), gradients, products };
+}
+
+/**
+ * The forward graph that sets the states of `iterate` to the truncated HOSVD of its inputs; null
+ * when `ranks` compress nothing. It has no outputs and reads no labels.
+ */
+export function startGraph(model: ModelGraph, ranks: Ranks['activations']): Graph | null {
+  const builder = new GraphBuilder(model.graph);
+  const all = compressions(model, ranks);
+  for (const compression of all) {
+    builder.scope(scopeOf(compression), () => {
+      for (const mode of compression.modes) {
+        const value = decomposed(builder, compression.linear.x, mode);
+        const target = factorState(builder, compression, mode);
+        builder.emit(assign, { target, value }, {}, `start.${String(mode.axis)}`);
+      }
+    });
+  }
+  return all.length === 0 ? null : hoist(builder.build({}), model.graph.nodes.length);
+}
+
+/** x in Tucker form; a mode without a factor is not reduced. */
+interface Tucker {
+  readonly core: Value;
+  readonly factors: readonly Factor[];
+}
+
+interface Factor {
+  readonly axis: number;
+  /** U_m [r_m, D_m] */
+  readonly u: Value;
+}
+
+function scopeOf({ linear }: Compression): string {
+  return `${linear.weight}.tucker`;
+}
+
+function factorState(builder: GraphBuilder, { linear }: Compression, mode: Mode): Value {
+  const name = `${linear.weight}.tucker.${String(mode.axis)}`;
+  return builder.state(name, f32(mode.rank, mode.extent));
+}
+
+function compress(builder: GraphBuilder, compression: Compression, refresh: Refresh): Tucker {
+  const { x } = compression.linear;
+  const factors = compression.modes.map((mode): Factor => {
+    const { axis } = mode;
+    switch (refresh) {
+      case 'iterate':
+        return { axis, u: iterated(builder, x, factorState(builder, compression, mode), mode) };
+      case 'decompose':
+        return { axis, u: decomposed(builder, x, mode) };
+    }
+    return refresh satisfies never;
+  });
+  return { core: reduced(builder, x, factors, 'core'), factors };
+}
+
+/** U⁺ = orth(U A Aᵀ), written over the state U. */
+function iterated(builder: GraphBuilder, x: Value, u: Value, { axis }: Mode): Value {
+  const at = String(axis);
+  const params = { mode: axis, transposed: false };
+  const z = builder.emit(modeProduct, { x, u }, params, `project.${at}`).y;
+  const { y } = builder.emit(modeContract, { x, z }, { mode: axis }, `iterate.${at}`);
+  const { q } = builder.emit(orthonormalise, { y }, {}, `basis.${at}`);
+  return builder.emit(assign, { target: u, value: q }, {}, `refresh.${at}`).y;
+}
+
+/** The first r eigenvectors of A Aᵀ, as rows [r, D]. */
+function decomposed(builder: GraphBuilder, x: Value, { axis, extent, rank }: Mode): Value {
+  const at = String(axis);
+  const a = builder.emit(modeContract, { x, z: x }, { mode: axis }, `gram.${at}`).y;
+  const { vectors } = builder.emit(symmetricEigen, { a }, {}, `eigen.${at}`);
+  if (!vectors) throw new Error('symmetric_eigen: vectors are left out only by pruning');
+  const rows = { start: 0, count: rank };
+  const one = reshaped(builder, vectors, [1, extent, extent]);
+  const first = builder.emit(sliceTokens, { x: one }, rows, `first.${at}`).y;
+  return builder.emit(reshape, { x: first }, reshapeParams([rank, extent]), `factor.${at}`).y;
+}
+
+/**
+ * x ×_m U_m over `factors`, in the order that costs the fewest operations; nodes `name.partial` and
+ * at last `name`.
+ */
+function reduced(builder: GraphBuilder, x: Value, factors: readonly Factor[], name: string): Value {
+  const last = factors.length - 1;
+  return cheapestOrder(x.type.shape, factors).order.reduce((y, { axis, u }, index) => {
+    const params = { mode: axis, transposed: false };
+    return builder.emit(modeProduct, { x: y, u }, params, index < last ? `${name}.partial` : name)
+      .y;
+  }, x);
+}
+
+/** Tries every order: there are at most four modes. `cost` counts multiply-adds. */
+function cheapestOrder(
+  shape: Shape,
+  factors: readonly Factor[],
+): { readonly order: readonly Factor[]; readonly cost: number } {
+  const orders = factors.map((first) => {
+    const [rank] = first.u.type.shape;
+    const rest = factors.filter((factor) => factor !== first);
+    const after = cheapestOrder(shape.with(first.axis, rank), rest);
+    return { order: [first, ...after.order], cost: elements(shape) * rank + after.cost };
+  });
+  return orders.reduce((best, next) => (next.cost < best.cost ? next : best), {
+    order: [],
+    cost: factors.length === 0 ? 0 : Infinity,
+  });
+}
+
+interface WeightGradient {
+  /** Gradients of parameters as they are, by name. */
+  readonly sides: readonly (readonly [string, ValueId])[];
+  readonly product: ProductGradient | null;
+}
+
+function weightGradient(
+  builder: GraphBuilder,
+  train: TrainGraph,
+  { linear }: Compression,
+  tucker: Tucker,
+): WeightGradient {
+  const { form, x } = linear;
+  const last = x.type.shape.length - 1;
+  const { core } = tucker;
+  const others = tucker.factors.filter(({ axis }) => axis !== last);
+  const q = tucker.factors.find(({ axis }) => axis === last)?.u;
+  const transposedProduct = (a: Value, b: Value, name: string) =>
+    builder.emit(matmul, { a, b }, TRANSPOSED, name).y;
+  const dy = (parameter: string, input: ValueId | null) =>
+    reduced(builder, besideInput(train, parameter, input), others, 'g');
+  /** dyᵀ x̂ for the dy beside x in the gradient of `parameter`. */
+  const dense = (parameter: string): readonly [string, ValueId] => {
+    const g = dy(parameter, x.id);
+    const w = q
+      ? transposedProduct(transposedProduct(core, g, 'p'), q, 'weight')
+      : transposedProduct(g, core, 'weight');
+    return [parameter, w.id];
+  };
+  switch (form.kind) {
+    case 'dense':
+      return { sides: [dense(form.weight.name)], product: null };
+    case 'adapter':
+      return { sides: [dense(form.right.name)], product: null };
+    case 'low-rank': {
+      const g = dy(form.left.name, null);
+      if (q) {
+        const p = transposedProduct(core, g, 'p');
+        return { sides: [], product: { p: p.id, q: q.id } };
+      }
+      const z = builder.emit(matmul, { a: core, b: form.right }, LINEAR, 'z').y;
+      const left = transposedProduct(g, z, 'left');
+      return { sides: [[form.left.name, left.id], dense(form.right.name)], product: null };
+    }
+  }
+  return form satisfies never;
+}
+
+const TRANSPOSED = { transA: true, transB: false, gelu: false, batched: false } as const;
+const LINEAR = { transA: false, transB: true, gelu: false, batched: false } as const;
