@@ -16,7 +16,7 @@ import {
   type TrainResult,
 } from '@thimble/core';
 import { openCheckpoint } from './checkpoint.js';
-import { Loader, type SkippedImage } from './data/loader.js';
+import { Buffers, Loader, type SkippedImage } from './data/loader.js';
 import { onInterrupt } from './interrupt.js';
 import type { Output } from './output.js';
 import { Recorder } from './recorder.js';
@@ -63,9 +63,10 @@ export async function runTraining(plan: RunPlan, output: Output): Promise<RunOut
   const loaders: Loader[] = [];
   try {
     sayLoaded(fillWeights(plan, executor), plan, output);
-    const training = openLoader(plan, 'train');
+    const buffers = new Buffers();
+    const training = openLoader(plan, 'train', buffers);
     loaders.push(training);
-    const validation = openLoader(plan, 'evaluate');
+    const validation = openLoader(plan, 'evaluate', buffers);
     loaders.push(validation);
     const recorder = new Recorder(plan, executor, training.batchCount);
     await createRunFolder(folder, recorder.record);
@@ -126,13 +127,13 @@ async function loop(plan: RunPlan, parts: Parts, output: Output): Promise<RunOut
   }
 }
 
-function openLoader(plan: RunPlan, purpose: 'train' | 'evaluate'): Loader {
+function openLoader(plan: RunPlan, purpose: 'train' | 'evaluate', buffers: Buffers): Loader {
   const { preprocess, augment, seed, strict, loading } = plan;
   const source = purpose === 'train' ? plan.train : plan.validation;
   const batch = plan.setup.pass;
   const settings = { source, purpose, batch, seed, preprocess, augment, strict };
   // The calling thread only waits while a step runs; validation always does without another.
-  return new Loader(settings, purpose === 'train' ? loading : { workers: 0 });
+  return new Loader(settings, { ...(purpose === 'train' ? loading : { workers: 0 }), buffers });
 }
 
 function fillWeights(plan: RunPlan, executor: Executor): LoadReport | null {

@@ -9,7 +9,7 @@
  * `prefetch` batches are ready or in the making, in as many buffers that are used again: the
  * images of a batch are valid until `taken` is called or the next batch is asked for, and the next
  * one is made from then on. With one buffer a batch is made while the model runs on the one before.
- * Between epochs no buffer is kept. Unreadable images are listed in `skipped`.
+ * Unreadable images are listed in `skipped`.
  *
  * The workers run the compiled loader-worker.js: beside this file when this file is compiled, in
  * dist/ when it runs from its TypeScript source (tests). Where there is none, or with
@@ -40,6 +40,23 @@ export interface LoaderOptions {
   readonly workers?: number;
   /** Batches made ahead of use; default 1, or one for each worker. */
   readonly prefetch?: number;
+  /** Shared with loaders that are used at other times; default its own. */
+  readonly buffers?: Buffers;
+}
+
+/** Arrays that are used again. */
+export class Buffers {
+  private free: Float32Array[] = [];
+
+  /** One of `length` numbers, with any contents. */
+  take(length: number): Float32Array {
+    const found = this.free.findIndex((buffer) => buffer.length === length);
+    return found < 0 ? new Float32Array(length) : this.free.splice(found, 1)[0];
+  }
+
+  give(buffer: Float32Array): void {
+    this.free.push(buffer);
+  }
 }
 
 export interface LoadedBatch extends FilledBatch {
@@ -57,22 +74,24 @@ export class Loader {
   readonly count: number;
   /** Batches in an epoch. */
   readonly batchCount: number;
-  private readonly settings: LoaderSettings;
   private readonly prefetch: number;
   private readonly makers: Maker[];
   private readonly unreadable = new Map<number, SkippedImage>();
-  private free: Float32Array[] = [];
+  private readonly bufferLength: number;
+  private readonly buffers: Buffers;
 
   /**
    * Throws DataError when a training set is smaller than one batch, ConfigError for bad settings.
    */
-  constructor(settings: LoaderSettings, { workers = 0, prefetch }: LoaderOptions = {}) {
+  constructor(settings: LoaderSettings, { workers = 0, prefetch, buffers }: LoaderOptions = {}) {
     checkPreprocess(settings.preprocess);
     const counted = settings.purpose === 'train' ? trainingBatchCount : evaluationBatchCount;
     this.count = openSource(settings.source).length;
     this.batchCount = counted(this.count, settings.batch);
-    this.settings = settings;
+    const { batch, preprocess } = settings;
+    this.bufferLength = batch * 3 * preprocess.size * preprocess.size;
     this.prefetch = Math.max(1, prefetch ?? workers);
+    this.buffers = buffers ?? new Buffers();
     const file = workers > 0 ? workerFile() : null;
     this.makers =
       file === null
@@ -107,15 +126,16 @@ export class Loader {
         held++;
         const taken = once(() => {
           held--;
-          this.free.push(filled.images);
+          this.buffers.give(filled.images);
           ask();
         });
         yield { ...filled, taken };
         taken();
       }
     } finally {
-      await Promise.allSettled(queue);
-      this.free = [];
+      for (const left of await Promise.allSettled(queue)) {
+        if (left.status === 'fulfilled') this.buffers.give(left.value.images);
+      }
     }
   }
 
@@ -125,8 +145,7 @@ export class Loader {
   }
 
   private buffer(): Float32Array {
-    const { batch, preprocess } = this.settings;
-    return this.free.pop() ?? new Float32Array(batch * 3 * preprocess.size * preprocess.size);
+    return this.buffers.take(this.bufferLength);
   }
 }
 
