@@ -91,7 +91,7 @@ async function decompose(kind: ExecutorKind, { w, rank, data }: Case) {
       const { metric, signal } = momentsOf(w, data);
       executor.write(`${entry}.metric.0`, flat(metric));
       executor.write(`${entry}.signal.0`, flat(signal));
-    } else {
+    } else if (entry === 'spectra') {
       executor.write(`${entry}.gram.0`, flat(gram));
     }
     if (entry === 'factor') executor.write('factor.weight.0', flat(w));

@@ -39,8 +39,8 @@ export interface CalibrationOptions {
 export interface Calibration {
   /** Whole batches. */
   readonly images: number;
-  /** Input of part `index` for every batch; only for parts from `first` up to the tail. */
-  inputs(index: number): readonly HostData[];
+  /** Input of part `index`, from `first` to the last block, for every batch; they are let go. */
+  take(index: number): readonly HostData[];
   /** dL/dy of the last block for every batch. */
   readonly gradients: readonly HostData[];
 }
@@ -63,7 +63,11 @@ export async function calibrate(options: CalibrationOptions): Promise<Calibratio
   kept.delete(total - 1);
   return {
     images: labels.length,
-    inputs: (index) => kept.get(index) ?? [],
+    take: (index) => {
+      const inputs = kept.get(index) ?? [];
+      kept.delete(index);
+      return inputs;
+    },
     gradients: tail,
   };
 }

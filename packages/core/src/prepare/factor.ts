@@ -40,15 +40,17 @@ export function spectraGraph(sizes: readonly number[], data: boolean): Graph {
   const builder = new GraphBuilder();
   const outputs = sizes.map((size, index): [string, Value] => {
     const name = String(index);
-    const core = coreOf(builder, name, size, data).core;
+    const core = data
+      ? dataCore(builder, name, size).core
+      : builder.input(`gram.${name}`, f32(size, size));
     return [name, builder.emit(symmetricEigen, { a: core }, {}, `eigen.${name}`).values];
   });
   return builder.build(Object.fromEntries(outputs));
 }
 
 /**
- * Factors of the weights of a block: from the inputs `weight.i` [O, I] and those of `spectraGraph` to the
- * outputs `left.i` [K, O], which is Lᵀ, and `right.i` [K, I].
+ * Factors of the weights of a block: from the inputs `weight.i` [O, I] and, in the metric of the data,
+ * `metric.i` and `signal.i` to the outputs `left.i` [K, O], which is Lᵀ, and `right.i` [K, I].
  */
 export function factorGraph(shapes: readonly FactorShape[], data: boolean): Graph {
   const builder = new GraphBuilder();
@@ -64,38 +66,31 @@ export function factorGraph(shapes: readonly FactorShape[], data: boolean): Grap
   return builder.build(outputs);
 }
 
-interface Core {
-  /** The matrix whose eigenvalues are the energies. */
-  readonly core: Value;
-  /** c and c⁻¹; null without data. */
-  readonly root: { readonly c: Value; readonly inverse: Value } | null;
-}
-
-function coreOf(builder: GraphBuilder, name: string, size: number, data: boolean): Core {
-  const matrix = (what: string) => builder.input(`${what}.${name}`, f32(size, size));
-  if (!data) return { core: matrix('gram'), root: null };
-  const { c, inverse } = builder.emit(cholesky, { a: matrix('metric') }, { ridge: 0 }, 'root');
+/** c S cᵀ with cᵀc = M, and c and c⁻¹. */
+function dataCore(builder: GraphBuilder, name: string, size: number) {
+  const metric = builder.input(`metric.${name}`, f32(size, size));
+  const signal = builder.input(`signal.${name}`, f32(size, size));
+  const { c, inverse } = builder.emit(cholesky, { a: metric }, { ridge: 0 }, 'root');
   if (!c || !inverse) throw new Error('cholesky without results');
-  const half = product(builder, 'half', c, matrix('signal'));
-  return { core: product(builder, 'core', half, c, { transB: true }), root: { c, inverse } };
+  const half = product(builder, 'half', c, signal);
+  return { core: product(builder, 'core', half, c, { transB: true }), c, inverse };
 }
 
 function factors(builder: GraphBuilder, name: string, shape: FactorShape, data: boolean) {
   const { outputs, inputs, rank } = shape;
-  const size = Math.min(outputs, inputs);
   const wide = outputs > inputs;
   const w = builder.input(`weight.${name}`, f32(outputs, inputs));
-  const { core, root } = coreOf(builder, name, size, data);
-  const { vectors } = builder.emit(symmetricEigen, { a: core }, {}, 'eigen');
-  if (!vectors) throw new Error('symmetric_eigen without vectors');
-  const v = firstRows(builder, vectors, rank);
-  if (!root) {
+  if (!data) {
+    const gram = product(builder, 'gram', w, w, { transA: wide, transB: !wide });
+    const v = leading(builder, gram, rank);
     const basis = wide ? product(builder, 'basis', v, w, { transB: true }) : v;
     const left = builder.emit(orthonormalise, { y: basis }, {}, 'left').q;
     return { left, right: product(builder, 'right', left, w) };
   }
-  const near = product(builder, 'near', v, root.c);
-  const far = product(builder, 'far', v, root.inverse, { transB: true });
+  const { core, c, inverse } = dataCore(builder, name, Math.min(outputs, inputs));
+  const v = leading(builder, core, rank);
+  const near = product(builder, 'near', v, c);
+  const far = product(builder, 'far', v, inverse, { transB: true });
   const basis = wide ? product(builder, 'basis', near, w, { transB: true }) : far;
   const rest = wide ? far : product(builder, 'rest', near, w);
   const left = builder.emit(orthonormalise, { y: basis }, {}, 'left').q;
@@ -103,12 +98,19 @@ function factors(builder: GraphBuilder, name: string, shape: FactorShape, data: 
   return { left, right: product(builder, 'right', turn, rest) };
 }
 
+/** The eigenvectors of the `rank` largest values, as rows. */
+function leading(builder: GraphBuilder, a: Value, rank: number): Value {
+  const { vectors } = builder.emit(symmetricEigen, { a }, {}, 'eigen');
+  if (!vectors) throw new Error('symmetric_eigen without vectors');
+  return firstRows(builder, vectors, rank);
+}
+
 function product(
   builder: GraphBuilder,
   name: string,
   a: Value,
   b: Value,
-  params: { readonly transB?: boolean } = {},
+  params: { readonly transA?: boolean; readonly transB?: boolean } = {},
 ): Value {
   return builder.emit(matmul, { a, b }, { ...PARAMS, ...params }, name).y;
 }

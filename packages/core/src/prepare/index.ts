@@ -1,4 +1,5 @@
 /** The public part of prepare. */
+export { prepare } from './prepare.js';
 export { needsImages } from './types.js';
 export type {
   ActivationOption,

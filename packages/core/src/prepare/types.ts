@@ -44,8 +44,8 @@ export interface PrepareOptions {
 export interface PrepareEvent {
   readonly event: 'prepare';
   /**
-   * forward    dense blocks run over the calibration images
-   * measure    gradients, spectra and Tucker ranks of a block
+   * forward    the calibration images run through the dense model
+   * measure    spectra of a block's weights, second moments, options of its inputs
    * factor     a block's weights are decomposed and written
    */
   readonly stage: 'forward' | 'measure' | 'factor';
@@ -120,14 +120,15 @@ export interface ActivationRow {
   readonly shape: Shape;
   /** ‖dW‖_F of the batch that was measured. */
   readonly gradientNorm: number;
-  /** One for each of `epsilons`. */
+  /** One for each of `epsilons`, and last the input as it is. */
   readonly options: readonly ActivationOption[];
   /** Index into `options`. */
   readonly chosen: number;
 }
 
 export interface ActivationOption {
-  readonly ranks: readonly number[];
+  /** One for each mode; null: the input stays as it is. */
+  readonly ranks: readonly number[] | null;
   readonly bytes: number;
   /** ‖dW̃ − dW‖_F, dW̃ from the truncated input. */
   readonly perplexity: number;

@@ -1,0 +1,222 @@
+/**
+ * measure: one part of the model, with everything that is to be known of its linears before ranks are
+ * chosen. All of it is one program, so the part's weights are in memory once.
+ */
+import type { Executor, HostData } from '../executors/executor.js';
+import type { Graph } from '../ir/graph.js';
+import { elements } from '../ir/types.js';
+import { keptRows, measuredInput, tuckerRanks, type MeasuredInput } from './activations.js';
+import { spectraGraph } from './factor.js';
+import {
+  gramGraph,
+  measuringGraph,
+  momentSize,
+  pack,
+  readMoments,
+  type Moments,
+} from './moments.js';
+import { basisName, modesGraph, perplexityGraph, throughRows } from './perplexity.js';
+import type { Site, SitedPart } from './sites.js';
+import type { LayerSpectrum } from './spectra.js';
+import { writeParameters, type Stage } from './stage.js';
+import type { Part } from './cut.js';
+
+export interface MeasureOptions {
+  readonly stage: Stage;
+  readonly part: Part;
+  /** Linears whose weights are to be factored. */
+  readonly weights: readonly Site[];
+  /** True: in the metric of the data. */
+  readonly data: boolean;
+  /** Linears whose inputs are to be held in Tucker form, tried at these explained variances. */
+  readonly activations: readonly Site[];
+  readonly epsilons: readonly number[];
+  /** Input of the part and gradient of its output, for every calibration batch. */
+  readonly inputs: readonly HostData[];
+  readonly gradients: readonly HostData[];
+  readonly read: (name: string) => HostData;
+}
+
+export interface MeasuredWeight {
+  /** Squared singular values. */
+  readonly plain: LayerSpectrum;
+  /** Energies in the metric of the choice. */
+  readonly spectrum: LayerSpectrum;
+  /** Upper triangles of M and S; null without data. */
+  readonly moments: Moments | null;
+}
+
+export interface MeasuredPart {
+  readonly weights: readonly MeasuredWeight[];
+  readonly activations: readonly MeasuredInput[];
+  /** dL/dx of the part for every calibration batch. */
+  readonly gradients: readonly HostData[];
+}
+
+/** Measures a part. */
+export async function measurePart(options: MeasureOptions): Promise<MeasuredPart> {
+  const { stage, part, read } = options;
+  const executor = await stage.load(graphsOf(options));
+  writeParameters(executor, part, read);
+  const activations = await measureActivations(options, executor);
+  const gradients = await propagate(options, executor);
+  const weights = await measureWeights(options, executor);
+  return { weights, activations, gradients };
+}
+
+function graphsOf(options: MeasureOptions): Readonly<Record<string, Graph>> {
+  const { part, weights, data, activations, epsilons, inputs } = options;
+  const sited: SitedPart = { part, sites: weights };
+  const held: SitedPart = { part, sites: activations };
+  const sizes = weights.map(momentSize);
+  return {
+    ...(inputs.length > 0 && { measure: measuringGraph({ part, sites: data ? weights : [] }) }),
+    ...(weights.length > 0 && { gram: gramGraph(sited), plain: spectraGraph(sizes, false) }),
+    ...(weights.length > 0 && data && { data: spectraGraph(sizes, true) }),
+    ...(activations.length > 0 && {
+      modes: modesGraph(held),
+      perplexity: perplexityGraph(held, epsilons.length),
+    }),
+  };
+}
+
+/** Adds up the moments of all batches; dL/dx of each. */
+async function propagate(
+  { stage, inputs, gradients }: MeasureOptions,
+  executor: Executor,
+): Promise<readonly HostData[]> {
+  const results: HostData[] = [];
+  for (const [index, x] of inputs.entries()) {
+    await stage.run(executor, 'measure', { x, dy: gradients[index] });
+    results.push(await executor.read('measure.dx'));
+  }
+  return results;
+}
+
+async function measureWeights(
+  options: MeasureOptions,
+  executor: Executor,
+): Promise<readonly MeasuredWeight[]> {
+  const { stage, weights, data } = options;
+  if (weights.length === 0) return [];
+  await stage.run(executor, 'gram', {});
+  const grams = await readAll(executor, 'gram', weights.length);
+  await stage.run(executor, 'plain', named('gram', grams));
+  const plain = await readAll(executor, 'plain', weights.length);
+  const moments = data ? await allMoments(options, executor, grams) : null;
+  if (moments) {
+    await stage.run(executor, 'data', {
+      ...named(
+        'metric',
+        moments.map(({ metric }) => metric),
+      ),
+      ...named(
+        'signal',
+        moments.map(({ signal }) => signal),
+      ),
+    });
+  }
+  const energies = moments ? await readAll(executor, 'data', weights.length) : plain;
+  return weights.map((site, index) => {
+    const { weight, outputs, inputs } = site;
+    const size = momentSize(site);
+    const spectrum = (values: HostData) => ({
+      weight,
+      outputs,
+      inputs,
+      // Rounding can leave a zero energy just below zero.
+      energies: Float64Array.from(values, (value) => Math.max(0, value)),
+    });
+    const own = moments?.[index];
+    return {
+      plain: spectrum(plain[index]),
+      spectrum: spectrum(energies[index]),
+      moments: own ? { metric: pack(own.metric, size), signal: pack(own.signal, size) } : null,
+    };
+  });
+}
+
+async function allMoments(
+  { weights, inputs, read }: MeasureOptions,
+  executor: Executor,
+  grams: readonly HostData[],
+): Promise<readonly Moments[]> {
+  const result: Moments[] = [];
+  for (const [index, site] of weights.entries()) {
+    const tokens = inputs.length * (elements(site.y.type.shape) / site.outputs);
+    const bias = site.bias === null ? null : read(site.bias);
+    result.push(await readMoments(executor, site, index, { tokens, bias, gram: grams[index] }));
+  }
+  return result;
+}
+
+/** The options of the part's inputs, on the first batch. */
+async function measureActivations(
+  options: MeasureOptions,
+  executor: Executor,
+): Promise<readonly MeasuredInput[]> {
+  const { stage, activations, epsilons, inputs, gradients } = options;
+  if (activations.length === 0) return [];
+  const [x] = inputs;
+  await stage.run(executor, 'modes', { x });
+  const energies: (readonly HostData[])[] = [];
+  for (const [index, site] of activations.entries()) {
+    const modes = site.x.type.shape.keys();
+    const own: HostData[] = [];
+    for (const mode of modes)
+      own.push(await executor.read(`modes.${String(index)}.${String(mode)}`));
+    energies.push(own);
+  }
+  const ranks = activations.map(({ x: { type } }, index) =>
+    epsilons.map((epsilon) => tuckerRanks(type.shape, energies[index], epsilon)),
+  );
+  const masks: Record<string, Float32Array> = {};
+  for (const [index, site] of activations.entries()) {
+    ranks[index].forEach((own, option) => {
+      masks[`mask.${String(index)}.${String(option)}`] = keptRows(site.x.type.shape, own);
+    });
+    if (throughRows(site)) await transposeBasis(executor, site, index);
+  }
+  await stage.run(executor, 'perplexity', { x, dy: gradients[0], ...masks });
+  const result: MeasuredInput[] = [];
+  for (const [index, site] of activations.entries()) {
+    const full = await executor.read(`perplexity.full.${String(index)}`);
+    const errors: HostData[] = [];
+    for (const option of epsilons.keys()) {
+      errors.push(await executor.read(`perplexity.error.${String(index)}.${String(option)}`));
+    }
+    const last = energies[index][energies[index].length - 1];
+    const scale = throughRows(site) ? last.map((value) => Math.max(0, value)) : null;
+    result.push(measuredInput(site, ranks[index], { full, errors, scale }));
+  }
+  return result;
+}
+
+/** V → Vᵀ in the state of the last mode. */
+async function transposeBasis(executor: Executor, site: Site, index: number): Promise<void> {
+  const name = basisName(index, site.x.type.shape.length - 1);
+  const rows = await executor.read(name);
+  const size = Math.sqrt(rows.length);
+  const columns = new Float32Array(rows.length);
+  for (let i = 0; i < size; i++) {
+    for (let j = 0; j < size; j++) columns[j * size + i] = rows[i * size + j];
+  }
+  executor.write(name, columns);
+}
+
+/** Outputs `0` … of an entry. */
+async function readAll(
+  executor: Executor,
+  entry: string,
+  count: number,
+): Promise<readonly HostData[]> {
+  const result: HostData[] = [];
+  for (let index = 0; index < count; index++) {
+    result.push(await executor.read(`${entry}.${String(index)}`));
+  }
+  return result;
+}
+
+function named(what: string, matrices: readonly HostData[]): Readonly<Record<string, HostData>> {
+  return Object.fromEntries(matrices.map((data, index) => [`${what}.${String(index)}`, data]));
+}

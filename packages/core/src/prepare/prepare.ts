@@ -1,0 +1,311 @@
+/**
+ * prepare: everything that happens once before a factored model is trained.
+ *
+ *   forward    calibration images through the dense model (calibrate.ts)
+ *   measure    the blocks in reverse: spectra, second moments, options of inputs (measure.ts)
+ *   choice     ranks under two byte budgets (spectra.ts, activations.ts)
+ *   factor     weights decomposed and written, block by block (emit.ts)
+ *
+ * In memory at any time: one block's program, and on the host the inputs of the measured blocks for the
+ * calibration images, then two triangles of n² numbers for each factored weight, n = min(O, I). Plain
+ * truncation alone needs no images. Weights that a checkpoint holds as factors are taken as they are.
+ *
+ * Activations are measured on the weights of the checkpoint: truncation by data keeps a block's inputs close
+ * to the dense model's.
+ */
+import type { Executor, HostData } from '../executors/executor.js';
+import type { ModelGraph } from '../ir/graph.js';
+import { isTrained, linears } from '../methods/linears.js';
+import type { BoundMethod } from '../methods/method.js';
+import type { Ranks, WeightNeed } from '../methods/ranks.js';
+import { storedRanks } from '../train/factors.js';
+import { loadWeights, matchWeights, type LoadReport, type WeightMatch } from '../train/weights.js';
+import {
+  chooseActivations,
+  chosenRanks,
+  triedEpsilons,
+  type MeasuredInput,
+} from './activations.js';
+import { calibrate, type Calibration } from './calibrate.js';
+import { emitFactored, type FactoredPart, type FactoredSite } from './emit.js';
+import { measurePart, type MeasuredPart, type MeasuredWeight } from './measure.js';
+import { sitedParts, type SitedPart } from './sites.js';
+import {
+  layerBytes,
+  lostShare,
+  minimumBytes,
+  plainRanks,
+  plainRanksForBytes,
+  rankBytes,
+  ranksForBytes,
+  type Rank,
+} from './spectra.js';
+import { Stage } from './stage.js';
+import type {
+  ActivationTable,
+  PrepareEvent,
+  PrepareOptions,
+  Prepared,
+  WeightTable,
+} from './types.js';
+
+/**
+ * Finds the ranks that `options.method` needs. Throws CheckpointError when the weights do not fit the
+ * model, DataError without a batch of images, BudgetError when a budget is below the minimum.
+ *
+ * @example
+ * const prepared = await prepare({ model, method, source, batches, kind, threads, batch, seed });
+ * const program = compile({ model, method: prepared.method, optimizer, batch });
+ * const executor = await kind.load(program, { threads });
+ * const report = await prepared.emitWeights(executor);
+ */
+export async function prepare(options: PrepareOptions): Promise<Prepared> {
+  const subject = subjectOf(options);
+  const stage = new Stage(options.kind, options.threads, options.signal);
+  try {
+    const measured = await measureAll(options, subject, stage);
+    const weights = weightChoice(options, subject, measured);
+    const activations = activationTable(options, measured);
+    const ranks: Ranks = {
+      weights: { ...subject.stored, ...weights.ranks },
+      activations: activations ? chosenRanks(activations) : {},
+    };
+    const method = options.method.withRanks(ranks);
+    return {
+      ranks,
+      method,
+      tables: { weights: weights.table, activations },
+      emitWeights: (executor) => emit(options, subject, method, weights.parts, executor),
+    };
+  } finally {
+    await stage.dispose();
+  }
+}
+
+/** What is measured. */
+interface Subject {
+  /** Dense, or with the factors that the checkpoint holds. */
+  readonly model: ModelGraph;
+  readonly match: WeightMatch;
+  /** Ranks of weights that came factored. */
+  readonly stored: Readonly<Record<string, number>>;
+  /** Names of the weights to factor, and of those whose inputs are compressed. */
+  readonly weights: ReadonlySet<string>;
+  readonly activations: ReadonlySet<string>;
+}
+
+function subjectOf({ model: build, method, source, batch, seed }: PrepareOptions): Subject {
+  const { needs } = method;
+  const dense = build(batch);
+  const shaped = method.forward(dense);
+  const trained = (need: { readonly layers: WeightNeed['layers'] } | null) =>
+    need ? linears(shaped, need.layers).filter(isTrained) : [];
+  const chosen = trained(needs.weights).map(({ weight }) => weight);
+  const activations = new Set(trained(needs.activations).map(({ weight }) => weight));
+  const found = storedRanks(source.shapes);
+  if (!chosen.some((weight) => found.has(weight))) {
+    const match = matchWeights(dense, source, seed);
+    return { model: dense, match, stored: {}, weights: new Set(chosen), activations };
+  }
+  const stored = Object.fromEntries([...found].filter(([weight]) => chosen.includes(weight)));
+  const model = method.withRanks({ weights: stored, activations: {} }).forward(dense);
+  const match = matchWeights(model, source, seed);
+  return { model, match, stored, weights: new Set(), activations };
+}
+
+interface Measured {
+  readonly images: number;
+  /** In the order in which the parts run. */
+  readonly parts: readonly (SitedPart & { readonly result: MeasuredPart })[];
+}
+
+async function measureAll(
+  options: PrepareOptions,
+  subject: Subject,
+  stage: Stage,
+): Promise<Measured> {
+  const { method } = options;
+  const { model, match, weights, activations } = subject;
+  const measured = linears(model, 'all').filter(
+    ({ weight }) => weights.has(weight) || activations.has(weight),
+  );
+  const parts = sitedParts(model, measured);
+  const indices = [...parts.keys()].filter((index) => parts[index].sites.length > 0);
+  if (indices.length === 0) return { images: 0, parts: [] };
+  const data = weights.size > 0 && method.needs.weights?.truncation === 'data';
+  const calibration =
+    data || activations.size > 0
+      ? await calibrated(options, subject, stage, parts, indices[0])
+      : null;
+  const last = parts.length - 2;
+  const results = new Map<number, MeasuredPart>();
+  let gradients: readonly HostData[] = calibration?.gradients ?? [];
+  for (let index = last; index >= indices[0]; index--) {
+    const { part, sites } = parts[index];
+    const result = await measurePart({
+      stage,
+      part,
+      weights: sites.filter(({ weight }) => weights.has(weight)),
+      data,
+      activations: sites.filter(({ weight }) => activations.has(weight)),
+      epsilons: triedEpsilons(method.needs.activations?.epsilon ?? 1),
+      inputs: calibration?.take(index) ?? [],
+      gradients,
+      read: match.read,
+    });
+    ({ gradients } = result);
+    results.set(index, { ...result, gradients: [] });
+    const done = last - index + 1;
+    progress(options, 'measure', part.name, done, last - indices[0] + 1);
+  }
+  return {
+    images: calibration?.images ?? 0,
+    parts: [...results].map(([index, result]) => ({ ...parts[index], result })).reverse(),
+  };
+}
+
+async function calibrated(
+  options: PrepareOptions,
+  { model, match }: Subject,
+  stage: Stage,
+  parts: readonly SitedPart[],
+  first: number,
+): Promise<Calibration> {
+  const { logits } = model.graph.outputs;
+  return calibrate({
+    stage,
+    parts: parts.map(({ part }) => part),
+    first,
+    batches: options.batches(),
+    classes: model.graph.values[logits].type.shape[1],
+    read: match.read,
+    onPart: (part, done, total) => {
+      progress(options, 'forward', part.name, done, total);
+    },
+  });
+}
+
+interface WeightChoice {
+  readonly ranks: Readonly<Record<string, number>>;
+  readonly table: WeightTable | null;
+  readonly parts: readonly FactoredPart[];
+}
+
+function weightChoice(
+  { method, weightBytes }: PrepareOptions,
+  { weights }: Subject,
+  { images, parts }: Measured,
+): WeightChoice {
+  const need = method.needs.weights;
+  if (!need || weights.size === 0) return { ranks: {}, table: null, parts: [] };
+  const all = parts.flatMap(({ result }) => result.weights);
+  const ranks = chooseRanks(need, all, weightBytes);
+  const rankOf = new Map(all.map(({ plain }, index) => [plain.weight, ranks[index]]));
+  const factored = parts.map(({ part, sites, result }): FactoredPart => {
+    const momentsOf = new Map(result.weights.map(({ plain, moments }) => [plain.weight, moments]));
+    const own = sites.flatMap((site): readonly FactoredSite[] => {
+      const rank = rankOf.get(site.weight) ?? null;
+      const moments = momentsOf.get(site.weight) ?? null;
+      return rank === null ? [] : [{ site, rank, moments }];
+    });
+    return { name: part.name, sites: own };
+  });
+  return {
+    ranks: Object.fromEntries(
+      [...rankOf].flatMap(([weight, rank]) => (rank === null ? [] : [[weight, rank]])),
+    ),
+    table: weightTable(need, all, ranks, images, weightBytes),
+    parts: factored.filter(({ sites }) => sites.length > 0),
+  };
+}
+
+function chooseRanks(
+  { epsilon, truncation }: WeightNeed,
+  all: readonly MeasuredWeight[],
+  bytes: number | undefined,
+): readonly Rank[] {
+  const plain = all.map((weight) => weight.plain);
+  const byRule = plainRanks(plain, epsilon);
+  if (truncation === 'plain') {
+    return bytes === undefined ? byRule : plainRanksForBytes(plain, bytes);
+  }
+  const spectra = all.map(({ spectrum }) => spectrum);
+  return ranksForBytes(spectra, bytes ?? rankBytes(plain, byRule));
+}
+
+function weightTable(
+  { epsilon, truncation }: WeightNeed,
+  all: readonly MeasuredWeight[],
+  ranks: readonly Rank[],
+  images: number,
+  budget: number | undefined,
+): WeightTable {
+  const plain = all.map((weight) => weight.plain);
+  const byRule = plainRanks(plain, epsilon);
+  const smallest = truncation === 'plain' ? 1 : undefined;
+  return {
+    epsilon,
+    truncation,
+    images,
+    budgetBytes: budget ?? rankBytes(plain, byRule),
+    bytes: rankBytes(plain, ranks),
+    minimumBytes: minimumBytes(plain, smallest),
+    denseBytes: rankBytes(
+      plain,
+      plain.map(() => null),
+    ),
+    layers: all.map(({ plain: layer, spectrum }, index) => ({
+      weight: layer.weight,
+      outputs: layer.outputs,
+      inputs: layer.inputs,
+      rank: ranks[index],
+      plainRank: byRule[index],
+      bytes: layerBytes(layer, ranks[index]),
+      lost: lostShare(spectrum, ranks[index]),
+    })),
+  };
+}
+
+function activationTable(
+  { method, activationBytes }: PrepareOptions,
+  { parts }: Measured,
+): ActivationTable | null {
+  const need = method.needs.activations;
+  const inputs: readonly MeasuredInput[] = parts.flatMap(({ result }) => result.activations);
+  if (!need || inputs.length === 0) return null;
+  return chooseActivations(inputs, need.epsilon, activationBytes);
+}
+
+async function emit(
+  options: PrepareOptions,
+  { match }: Subject,
+  method: BoundMethod,
+  parts: readonly FactoredPart[],
+  executor: Executor,
+): Promise<LoadReport> {
+  const { model: build, source, seed, kind, threads, signal } = options;
+  const model = method.forward(build(1));
+  if (parts.length === 0) return loadWeights(executor, model, source, seed);
+  const stage = new Stage(kind, threads, signal);
+  try {
+    const onPart = ({ name }: FactoredPart, done: number) => {
+      progress(options, 'factor', name, done, parts.length);
+    };
+    await emitFactored({ stage, model, match, parts, onPart }, (name, data) => {
+      executor.write(name, data);
+    });
+  } finally {
+    await stage.dispose();
+  }
+  return match.report;
+}
+
+function progress(
+  { onProgress }: PrepareOptions,
+  stage: PrepareEvent['stage'],
+  what: string,
+  done: number,
+  total: number,
+): void {
+  onProgress?.({ event: 'prepare', stage, what, done, total });
+}
