@@ -46,17 +46,16 @@ export function paperFields(setup: Setup, threads: number): PaperFields {
   const dense = buildModel(config, { batch: pass });
   const model = method.forward(dense);
   const layers = countedLayers(setup);
-  const tucker = tuckerRanks(program);
   const refresh: Refresh = /\bhosvd\b/.test(method.text) ? 'decomposition' : 'iteration';
   const full = parseMethod('full');
   const plain = compile({ ...setup.compileOptions, method: full, evalBatch: 0 });
-  const counted = paperLayers(model, layers, tucker);
+  const counted = paperLayers(model, layers, method.activationRanks(model));
   return {
     pass,
     linears: layers,
     counted: paperReport(counted, refresh),
     planned: {
-      full: plannedParts(plain, breakdown(plain, paperLayers(dense, layers, new Map()), threads)),
+      full: plannedParts(plain, breakdown(plain, paperLayers(dense, layers, {}), threads)),
       run: plannedParts(program, breakdown(program, counted, threads)),
     },
   };
@@ -68,19 +67,6 @@ function countedLayers({ method, model }: Setup): Layers {
   const factored = linears(model, 'all').filter(({ form }) => form.kind !== 'dense');
   const attention = factored.some(({ weight }) => weight.includes('.attn.'));
   return asked ?? (attention ? 'all' : 'mlp');
-}
-
-/** r₁ … r_d of every compressed input, from its factors' states `<weight>.tucker.<mode>`. */
-function tuckerRanks(program: Program): ReadonlyMap<string, readonly number[]> {
-  const ranks = new Map<string, number[]>();
-  for (const { name, role, type } of program.slots) {
-    const match = role === 'state' ? /^(.+)\.tucker\.(\d+)$/.exec(name) : null;
-    if (!match) continue;
-    const modes = ranks.get(match[1]) ?? [];
-    modes[Number(match[2])] = type.shape[0];
-    ranks.set(match[1], modes);
-  }
-  return ranks;
 }
 
 function plannedParts(program: Program, parts: Breakdown): PlannedParts {

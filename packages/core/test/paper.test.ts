@@ -24,7 +24,7 @@ import {
 
 const MEBIBYTE = 2 ** 20;
 const mebibytes = (elements: number) => (4 * elements) / MEBIBYTE;
-const NONE = new Map<string, readonly number[]>();
+const NONE = {};
 const DENSE = { copies: 1, rank: null, adapter: null, tucker: null };
 
 const vitBase = (layers: 'mlp' | 'all') =>
@@ -167,6 +167,20 @@ describe('breakdown', () => {
     // norm1 and the mixed heads; the latter are the attention's own otherwise.
     expect(all.inputs - mlp.inputs).toBe(4 * 2 * (3 * 65 * 128) * 2);
     expect(all.weights - mlp.weights).toBe(4 * 2 * 4 * 128 * 128);
+  });
+
+  it('plans for core and factors what the paper counts', () => {
+    const method = parseMethod('last-k=1+asi=0.7');
+    const program = compile({ ...options, method });
+    const forwarded = method.forward(model(3));
+    const ranks = method.activationRanks(forwarded);
+    expect(Object.keys(ranks)).toEqual(['blocks.1.mlp.fc1.weight', 'blocks.1.mlp.fc2.weight']);
+    const layers = paperLayers(forwarded, 'mlp', ranks);
+    const { factored, dense } = paperReport(layers, 'iteration');
+    expect(layers).toHaveLength(2);
+    expect(factored.inputElements).toBeLessThan(dense.inputElements / 2);
+    expect(breakdown(program, layers, 1).inputs).toBe(4 * factored.inputElements);
+    expect(memoryReport(program, 1).factorBytes).toBeGreaterThan(0);
   });
 
   it('counts the passes of an update, and neither the start nor evaluation', () => {

@@ -21,6 +21,7 @@ import {
   withTuckerRanks,
   type TuckerConfig,
 } from './tucker-config.js';
+import { effectiveRanks } from './tucker-ranks.js';
 
 export const asi: Method<TuckerConfig> = {
   name: 'asi',
@@ -34,5 +35,6 @@ export const asi: Method<TuckerConfig> = {
   start: (model, config) => startGraph(model, tuckerRanks(model, config)),
   needs: tuckerNeeds,
   withRanks: withTuckerRanks,
+  activationRanks: (model, config) => effectiveRanks(model, tuckerRanks(model, config)),
   neutral: neutralTucker,
 };

@@ -21,6 +21,7 @@ import {
   withTuckerRanks,
   type TuckerConfig,
 } from './tucker-config.js';
+import { effectiveRanks } from './tucker-ranks.js';
 
 export const hosvd: Method<TuckerConfig> = {
   name: 'hosvd',
@@ -33,5 +34,6 @@ export const hosvd: Method<TuckerConfig> = {
     compressInputs(train, model, tuckerRanks(model, config), 'decompose'),
   needs: tuckerNeeds,
   withRanks: withTuckerRanks,
+  activationRanks: (model, config) => effectiveRanks(model, tuckerRanks(model, config)),
   neutral: neutralTucker,
 };

@@ -45,6 +45,8 @@ export interface Method<C> {
   needs?(config: C): RankNeeds;
   /** The configuration with the ranks found. */
   withRanks?(config: C, ranks: Ranks): C;
+  /** Tucker ranks that `backward` uses: found ones or typical ones. `model` as in `backward`. */
+  activationRanks?(model: ModelGraph, config: C): Ranks['activations'];
   /** The configuration for `model` at which training equals `full`; null when there is none. */
   neutral(model: ModelGraph): { readonly config: C } | null;
 }
@@ -60,6 +62,8 @@ export interface BoundMethod {
   start(model: ModelGraph): Graph | null;
   readonly needs: RankNeeds;
   withRanks(ranks: Ranks): BoundMethod;
+  /** Found or typical; none for methods that compress no activation. */
+  activationRanks(model: ModelGraph): Ranks['activations'];
 }
 
 export function bind<C>(method: Method<C>, config: C): BoundMethod {
@@ -71,6 +75,7 @@ export function bind<C>(method: Method<C>, config: C): BoundMethod {
     start: (model) => method.start?.(model, config) ?? null,
     needs: method.needs?.(config) ?? { weights: null, activations: null },
     withRanks: (ranks) => bind(method, method.withRanks?.(config, ranks) ?? config),
+    activationRanks: (model) => method.activationRanks?.(model, config) ?? {},
   };
 }
 
@@ -105,6 +110,11 @@ export function compose(methods: readonly BoundMethod[]): BoundMethod {
     start: (model) => methods.map((method) => method.start(model)).find((graph) => graph) ?? null,
     needs,
     withRanks: (ranks) => compose(methods.map((method) => method.withRanks(ranks))),
+    activationRanks: (model) =>
+      methods.reduce<Ranks['activations']>(
+        (ranks, method) => ({ ...ranks, ...method.activationRanks(model) }),
+        {},
+      ),
   };
 }
 

@@ -63,6 +63,22 @@ export function compressions(
   return found.filter(({ linear }) => free.has(linear));
 }
 
+/** A rank for every mode of what `compressions` compresses; that of a full mode is its extent. */
+export function effectiveRanks(
+  model: ModelGraph,
+  ranks: Ranks['activations'],
+): Ranks['activations'] {
+  return Object.fromEntries(
+    compressions(model, ranks).map(({ linear, modes }) => {
+      const lowered = new Map(modes.map(({ axis, rank }) => [axis, rank]));
+      return [
+        linear.weight,
+        linear.x.type.shape.map((extent, axis) => lowered.get(axis) ?? extent),
+      ];
+    }),
+  );
+}
+
 /**
  * Ranks for a plan without images: r_m = D_m ε^p, p = 1.7 for images, 4 for tokens (or height and
  * width), 6 for channels; a spectrum that falls as σ_j² ∝ j^(1/p − 1). `prepare` finds the true

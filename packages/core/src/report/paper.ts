@@ -24,7 +24,7 @@
  * Reference: WASI, ICLR 2026, arXiv 2510.09160, appendix A as its code computes it.
  */
 import { isTrained, linears } from '../methods/linears.js';
-import type { Layers } from '../methods/ranks.js';
+import type { Layers, Ranks } from '../methods/ranks.js';
 import type { ModelGraph } from '../ir/graph.js';
 import { elements, type Shape } from '../ir/types.js';
 
@@ -100,7 +100,7 @@ export function paperReport(layers: readonly PaperLayer[], refresh: Refresh): Pa
 export function paperLayers(
   model: ModelGraph,
   layers: Layers,
-  tucker: ReadonlyMap<string, readonly number[]>,
+  tucker: Ranks['activations'],
 ): readonly PaperLayer[] {
   return linears(model, layers)
     .filter(isTrained)
@@ -113,7 +113,7 @@ export function paperLayers(
         copies: weight.includes('.qkv.') && x.type.shape.length === 3 ? 3 : 1,
         rank: form.kind === 'low-rank' ? side : null,
         adapter: form.kind === 'adapter' ? side : null,
-        tucker: tucker.get(weight) ?? null,
+        tucker: Object.hasOwn(tucker, weight) ? tucker[weight] : null,
       };
     });
 }
