@@ -246,11 +246,11 @@ function ranksOf(fc1: readonly number[], fc2: readonly number[]): Ranks {
   return { weights: {}, activations };
 }
 
-/** Losses of ten steps on two batches by turns. */
+/** Losses of six steps on two batches by turns. */
 async function losses(kind: ExecutorKind, compiled: Program): Promise<readonly number[]> {
   const executor = await startedOn(kind, compiled);
   const result: number[] = [];
-  for (let number = 1; number <= 10; number++) {
+  for (let number = 1; number <= 6; number++) {
     result.push(
       await step(executor, sgd(), number, 0.05, fixedBatch(SMALL, BATCH, 3 + (number % 2))),
     );
@@ -263,7 +263,7 @@ async function losses(kind: ExecutorKind, compiled: Program): Promise<readonly n
 async function micro(kind: ExecutorKind, compiled: Program): Promise<readonly number[]> {
   const executor = await startedOn(kind, compiled);
   const result: number[] = [];
-  for (let number = 1; number <= 10; number++) {
+  for (let number = 1; number <= 6; number++) {
     for (const seed of [3, 4]) {
       const { images, labels } = fixedBatch(SMALL, BATCH, seed);
       executor.write('micro.images', images);

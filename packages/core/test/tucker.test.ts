@@ -120,6 +120,22 @@ describe.each(EXECUTORS)('on $name', (kind) => {
     }
   });
 
+  it('starts near the HOSVD for modes too large to decompose', async () => {
+    const layer = { shape: [3, 6, 1100], outputs: 2 };
+    const x = lowRank(layer.shape, [3, 6, 12], 0.05);
+    const [{ dy }] = randomBatches(layer, 1);
+    const program = linearProgram(layer, [3, 6, 6]);
+    const [start] = program.entries;
+    expect(start.steps.filter(({ op }) => op === 'symmetric_eigen')).toEqual([]);
+    const [tensors] = await linearSteps(kind, program, [{ x, dy }]);
+    const lost = norm(difference(x, restored(layer.shape, tensors))) ** 2;
+    // The eigenvalues of Aᵀ A [18, 18] are those of A Aᵀ that are not zero.
+    const spectrum = eigenvalues(product(x, transposed(x, 18), [18, 1100, 18]), 18);
+    const least = spectrum.slice(6).reduce((sum, value) => sum + value, 0);
+    expect(lost).toBeGreaterThanOrEqual(least * (1 - 1e-5));
+    expect(lost).toBeLessThan(1.01 * least);
+  });
+
   it('reaches the error of the HOSVD within three calls from any factors', async () => {
     const shape = [8, 10, 12];
     const ranks = [3, 4, 5];
@@ -259,6 +275,10 @@ function leadingVectors(x: HostData, shape: Shape, axis: number, rank: number): 
   const { y: a } = runReference(modeContract, { x: data, z: data }, types, { mode: axis });
   const { vectors } = runReference(symmetricEigen, { a }, { a: f32(extent, extent) }, {});
   return vectors.slice(0, rank * extent);
+}
+
+function eigenvalues(a: Float64Array, size: number): Float64Array {
+  return Float64Array.from(runReference(symmetricEigen, { a }, { a: f32(size, size) }, {}).values);
 }
 
 /** UᵀU, which does not depend on the basis of the subspace. */

@@ -38,6 +38,18 @@ import { symmetricEigen } from '../ops/symmetric-eigen.js';
 import type { Ranks } from './ranks.js';
 import { besideInput, compressions, type Compression, type Mode } from './tucker-ranks.js';
 
+const TRANSPOSED = { transA: true, transB: false, gelu: false, batched: false } as const;
+const LINEAR = { transA: false, transB: true, gelu: false, batched: false } as const;
+
+/**
+ * Modes above this extent do not start from eigenvectors, which cost 9 D³, but from the first r
+ * coordinate directions and this many iterations. After four, the energy lost is within 3 % of the
+ * HOSVD's for channels (the only such modes), and every training step is one more. Measured on
+ * inputs of fc1 and fc2 of DeiT-Ti: 1.4, 1.1, 1.04, 1.03 times the least loss at ε = 0.8.
+ */
+const LARGEST_EIGEN = 1024;
+const START_ROUNDS = 4;
+
 export type Refresh = 'iterate' | 'decompose';
 
 /**
@@ -79,8 +91,8 @@ export function compressInputs(
 }
 
 /**
- * The forward graph that sets the states of `iterate` to the truncated HOSVD of its inputs; null
- * when `ranks` compress nothing. It has no outputs and reads no labels.
+ * The forward graph that sets the states of `iterate` to the truncated HOSVD of its inputs, nearly so
+ * for very large modes; null when `ranks` compress nothing. It has no outputs and reads no labels.
  */
 export function startGraph(model: ModelGraph, ranks: Ranks['activations']): Graph | null {
   const builder = new GraphBuilder(model.graph);
@@ -88,7 +100,7 @@ export function startGraph(model: ModelGraph, ranks: Ranks['activations']): Grap
   for (const compression of all) {
     builder.scope(scopeOf(compression), () => {
       for (const mode of compression.modes) {
-        const value = decomposed(builder, compression.linear.x, mode);
+        const value = started(builder, compression.linear.x, mode);
         const target = factorState(builder, compression, mode);
         builder.emit(assign, { target, value }, {}, `start.${String(mode.axis)}`);
       }
@@ -135,12 +147,37 @@ function compress(builder: GraphBuilder, compression: Compression, refresh: Refr
 
 /** U⁺ = orth(U A Aᵀ), written over the state U. */
 function iterated(builder: GraphBuilder, x: Value, u: Value, { axis }: Mode): Value {
-  const at = String(axis);
+  const z = projected(builder, x, u, axis);
+  const value = turned(builder, x, z, axis);
+  return builder.emit(assign, { target: u, value }, {}, `refresh.${String(axis)}`).y;
+}
+
+/** z = x ×_m U, the coordinates of x in the subspace. */
+function projected(builder: GraphBuilder, x: Value, u: Value, axis: number): Value {
   const params = { mode: axis, transposed: false };
-  const z = builder.emit(modeProduct, { x, u }, params, `project.${at}`).y;
-  const { y } = builder.emit(modeContract, { x, z }, { mode: axis }, `iterate.${at}`);
-  const { q } = builder.emit(orthonormalise, { y }, {}, `basis.${at}`);
-  return builder.emit(assign, { target: u, value: q }, {}, `refresh.${at}`).y;
+  return builder.emit(modeProduct, { x, u }, params, `project.${String(axis)}`).y;
+}
+
+/** orth(Z Aᵀ), Z the unfolding of z: the subspace turned towards the largest directions of x. */
+function turned(builder: GraphBuilder, x: Value, z: Value, axis: number): Value {
+  const { y } = builder.emit(modeContract, { x, z }, { mode: axis }, `iterate.${String(axis)}`);
+  return builder.emit(orthonormalise, { y }, {}, `basis.${String(axis)}`).q;
+}
+
+/** The factor that training starts with, [r, D]. */
+function started(builder: GraphBuilder, x: Value, mode: Mode): Value {
+  const { axis, extent, rank } = mode;
+  if (extent <= LARGEST_EIGEN) return decomposed(builder, x, mode);
+  const { shape } = x.type;
+  const around = [elements(shape.slice(0, axis)), extent, elements(shape.slice(axis + 1))];
+  const rows = { start: 0, count: rank };
+  const folded = reshaped(builder, x, around);
+  const slice = builder.emit(sliceTokens, { x: folded }, rows, `slice.${String(axis)}`).y;
+  let u = turned(builder, x, reshaped(builder, slice, shape.with(axis, rank)), axis);
+  for (let round = 1; round < START_ROUNDS; round++) {
+    u = turned(builder, x, projected(builder, x, u, axis), axis);
+  }
+  return u;
 }
 
 /** The first r eigenvectors of A Aᵀ, as rows [r, D]. */
@@ -232,6 +269,3 @@ function weightGradient(
   }
   return form satisfies never;
 }
-
-const TRANSPOSED = { transA: true, transB: false, gelu: false, batched: false } as const;
-const LINEAR = { transA: false, transB: true, gelu: false, batched: false } as const;
