@@ -16,6 +16,7 @@
 import type { Executor, HostData } from '../executors/executor.js';
 import type { ModelGraph } from '../ir/graph.js';
 import { isTrained, linears } from '../methods/linears.js';
+import { compressible } from '../methods/tucker-ranks.js';
 import type { BoundMethod } from '../methods/method.js';
 import type { Ranks, WeightNeed } from '../methods/ranks.js';
 import { storedRanks } from '../train/factors.js';
@@ -98,10 +99,10 @@ function subjectOf({ model: build, method, source, batch, seed }: PrepareOptions
   const { needs } = method;
   const dense = build(batch);
   const shaped = method.forward(dense);
-  const trained = (need: { readonly layers: WeightNeed['layers'] } | null) =>
-    need ? linears(shaped, need.layers).filter(isTrained) : [];
-  const chosen = trained(needs.weights).map(({ weight }) => weight);
-  const activations = new Set(trained(needs.activations).map(({ weight }) => weight));
+  const trained = needs.weights ? linears(shaped, needs.weights.layers).filter(isTrained) : [];
+  const held = needs.activations ? compressible(shaped, needs.activations.layers) : [];
+  const chosen = trained.map(({ weight }) => weight);
+  const activations = new Set(held.map(({ weight }) => weight));
   const found = storedRanks(source.shapes);
   if (!chosen.some((weight) => found.has(weight))) {
     const match = matchWeights(dense, source, seed);

@@ -1,0 +1,244 @@
+/**
+ * Options of compressed inputs: ranks, bytes and perplexities against a truncated HOSVD computed step by step
+ * in float64, and the choice under a budget.
+ */
+import { describe, expect, it } from 'vitest';
+import { backpropagate } from '../src/autodiff.js';
+import { BudgetError } from '../src/errors.js';
+import type { HostData } from '../src/executors/executor.js';
+import { referenceExecutor } from '../src/executors/reference/index.js';
+import { wasmExecutor } from '../src/executors/wasm/index.js';
+import { elements, f32, type Shape } from '../src/ir/types.js';
+import { linears } from '../src/methods/linears.js';
+import { GraphBuilder } from '../src/ops/builder.js';
+import { OPS } from '../src/ops/index.js';
+import {
+  chooseActivations,
+  chosenRanks,
+  keptRows,
+  triedEpsilons,
+  tuckerBytes,
+  tuckerRanks,
+  type MeasuredInput,
+} from '../src/prepare/activations.js';
+import { measurePart } from '../src/prepare/measure.js';
+import { sitedParts, type SitedPart } from '../src/prepare/sites.js';
+import { Stage, writeParameters } from '../src/prepare/stage.js';
+import { Random } from '../src/random.js';
+import { modelOf, randomWeights, SMALL } from './tiny-vit.js';
+
+const BATCH = 3;
+const EPSILONS = [0.3, 0.6, 0.9, 1];
+
+interface Tensor {
+  readonly shape: Shape;
+  readonly data: Float64Array;
+}
+
+/** y[p,i,q] = Σ_d u[i,d] x[p,d,q] along `mode`. */
+function modeProduct({ shape, data }: Tensor, u: readonly Float64Array[], mode: number): Tensor {
+  const types = { x: f32(...shape), u: f32(u.length, shape[mode]) };
+  const y = f32(...shape.with(mode, u.length));
+  const result = new Float64Array(elements(y.shape));
+  const flat = Float64Array.from(u.flatMap((row) => [...row]));
+  const params = { mode, transposed: false };
+  OPS.mode_product.reference({ x: data, u: flat }, { y: result }, { ...types, y }, params);
+  return { shape: y.shape, data: result };
+}
+
+/** Eigenvalues and eigenvectors (rows) of the Gram matrix of a mode. */
+function modeBasis({ shape, data }: Tensor, mode: number) {
+  const n = shape[mode];
+  const type = f32(...shape);
+  const a = new Float64Array(n * n);
+  const of = { x: type, z: type, y: f32(n, n) };
+  OPS.mode_contract.reference({ x: data, z: data }, { y: a }, of, { mode });
+  const values = new Float64Array(n);
+  const vectors = new Float64Array(n * n);
+  const types = { a: f32(n, n), values: f32(n), vectors: f32(n, n) };
+  OPS.symmetric_eigen.reference({ a }, { values, vectors }, types, {});
+  const rows = Array.from({ length: n }, (_, i) => vectors.subarray(i * n, (i + 1) * n));
+  return { values, rows };
+}
+
+/** gᵀ x over all rows, [O · I]. */
+function weightGradient(g: Tensor, x: Tensor): Float64Array {
+  const [outputs, inputs] = [g.shape[g.shape.length - 1], x.shape[x.shape.length - 1]];
+  const result = new Float64Array(outputs * inputs);
+  for (let row = 0; row < x.data.length / inputs; row++) {
+    for (let o = 0; o < outputs; o++) {
+      for (let i = 0; i < inputs; i++) {
+        result[o * inputs + i] += g.data[row * outputs + o] * x.data[row * inputs + i];
+      }
+    }
+  }
+  return result;
+}
+
+function distance(a: Float64Array, b: Float64Array): number {
+  return Math.sqrt(a.reduce((sum, value, at) => sum + (value - b[at]) ** 2, 0));
+}
+
+/** x and g of every site of a part, from a pass that gives them as outputs. */
+async function sitesOf({ part, sites }: SitedPart, x: HostData, dy: HostData) {
+  const builder = new GraphBuilder(part.graph);
+  const seed = builder.input('dy', part.y.type);
+  const { graph, gradients } = backpropagate(
+    builder.build({}),
+    [{ of: part.y, seed }],
+    sites.map((site) => site.y),
+  );
+  const outputs: Record<string, number> = {};
+  sites.forEach((site, index) => {
+    outputs[`x${String(index)}`] = site.x.id;
+    outputs[`g${String(index)}`] = gradients.get(site.y.id) ?? -1;
+  });
+  const stage = new Stage(referenceExecutor, 1, undefined);
+  const executor = await stage.load({ run: { ...graph, outputs } });
+  writeParameters(executor, part, read);
+  await stage.run(executor, 'run', { x, dy });
+  const tensors = [];
+  for (const [index, site] of sites.entries()) {
+    const read = async (name: string, shape: Shape): Promise<Tensor> => ({
+      shape,
+      data: Float64Array.from(await executor.read(`run.${name}${String(index)}`)),
+    });
+    tensors.push({ x: await read('x', site.x.type.shape), g: await read('g', site.y.type.shape) });
+  }
+  return tensors;
+}
+
+const weights = randomWeights(modelOf(SMALL)(BATCH));
+
+function read(name: string): Float32Array {
+  return weights.get(name) ?? new Float32Array();
+}
+
+describe.each([referenceExecutor, wasmExecutor])('perplexities on $name', (kind) => {
+  it('are those of a truncated HOSVD', async () => {
+    const model = modelOf(SMALL)(BATCH);
+    const sited = sitedParts(model, linears(model, 'all'))[2];
+    const { part, sites } = sited;
+    const random = Random.of(4, 'pass');
+    const x = random.fillNormal(new Float32Array(elements(part.x.type.shape)));
+    const dy = random.fillNormal(new Float32Array(elements(part.y.type.shape)));
+    const stage = new Stage(kind, 2, undefined);
+    const { activations, gradients } = await measurePart({
+      stage,
+      part,
+      weights: [],
+      data: false,
+      activations: sites,
+      epsilons: EPSILONS,
+      inputs: [x],
+      gradients: [dy],
+      read,
+    });
+    await stage.dispose();
+    expect(gradients[0].length).toBe(x.length);
+    const tensors = await sitesOf(sited, x, dy);
+    // fc2 has more inputs than there are rows, the others fewer.
+    expect(tensors.map((site) => site.x.shape)).toEqual([
+      [3, 10, 12],
+      [3, 10, 12],
+      [3, 10, 12],
+      [3, 10, 48],
+    ]);
+    tensors.forEach((site, index) => {
+      const { options, gradientNorm } = activations[index];
+      const dw = weightGradient(site.g, site.x);
+      const norm = distance(dw, new Float64Array(dw.length));
+      expect(gradientNorm / norm).toBeCloseTo(1, 4);
+      const modes = site.x.shape.map((_, mode) => modeBasis(site.x, mode));
+      EPSILONS.forEach((epsilon, option) => {
+        const own = modes.map(({ values }) => {
+          const total = values.reduce((a, b) => a + b);
+          let sum = 0;
+          return 1 + values.findIndex((value) => (sum += value) >= epsilon * total * (1 - 1e-12));
+        });
+        const { ranks, bytes, perplexity } = options[option];
+        if (epsilon < 1) expect(ranks).toEqual(own);
+        const kept = ranks ?? [];
+        let truncated = site.x;
+        kept.forEach((rank, mode) => {
+          const rows = modes[mode].rows.slice(0, rank);
+          truncated = modeProduct(truncated, rows, mode);
+        });
+        kept.forEach((rank, mode) => {
+          const rows = modes[mode].rows.slice(0, rank);
+          const columns = Array.from({ length: site.x.shape[mode] }, (_, d) =>
+            Float64Array.from(rows, (row) => row[d]),
+          );
+          truncated = modeProduct(truncated, columns, mode);
+        });
+        const error = distance(weightGradient(site.g, truncated), dw);
+        expect(perplexity / norm).toBeCloseTo(error / norm, 4);
+        expect(bytes).toBe(tuckerBytes(site.x.shape, kept));
+      });
+      expect(options[EPSILONS.length]).toEqual({
+        ranks: null,
+        bytes: 4 * elements(site.x.shape),
+        perplexity: 0,
+      });
+    });
+  });
+});
+
+describe('options', () => {
+  it('count cores and the factors of truncated modes', () => {
+    expect(tuckerBytes([4, 10, 12], [2, 3, 5])).toBe(4 * (30 + 8 + 30 + 60));
+    expect(tuckerBytes([4, 10, 12], [4, 3, 5])).toBe(4 * (60 + 30 + 60));
+  });
+
+  it('have no more ranks than an unfolding has directions', () => {
+    const ones = (n: number) => new Float64Array(n).fill(1);
+    expect(tuckerRanks([2, 3, 12], [ones(2), ones(3), ones(12)], 1)).toEqual([2, 3, 6]);
+    expect(tuckerRanks([2, 3, 12], [ones(2), ones(3), [8, 1, 1, -1e-9]], 0.8)).toEqual([2, 3, 1]);
+  });
+
+  it('mark the rows that they keep', () => {
+    expect([...keptRows([2, 3, 7], [1, 2, 7])]).toEqual([-1, -1, 0, 0, 0, 0]);
+    expect([...keptRows([2, 2, 2, 7], [2, 1, 2, 7])]).toEqual([-1, -1, 0, 0, -1, -1, 0, 0]);
+  });
+
+  it('are tried at the usual explained variances and the own one', () => {
+    expect(triedEpsilons(0.8)).toEqual([0.4, 0.5, 0.6, 0.7, 0.8, 0.9]);
+    expect(triedEpsilons(0.75)).toEqual([0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9]);
+  });
+});
+
+describe('choice', () => {
+  /** A layer whose perplexity falls with ε, `scale` times as much as another's. */
+  const layer = (weight: string, scale: number): MeasuredInput => ({
+    weight,
+    shape: [8, 16, 32],
+    gradientNorm: scale,
+    options: [
+      ...triedEpsilons(0.7).map((epsilon, index) => ({
+        ranks: [1, index + 1, 4],
+        bytes: 1000 * (index + 1),
+        perplexity: scale * (1 - epsilon),
+      })),
+      { ranks: null, bytes: 16384, perplexity: 0 },
+    ],
+  });
+
+  it('spends the bytes of a uniform ε where the gradient needs them', () => {
+    const table = chooseActivations([layer('a', 1), layer('b', 50)], 0.7, undefined);
+    expect(table).toMatchObject({ budgetBytes: 8000, bytes: 8000, minimumBytes: 2000 });
+    expect(table.fullBytes).toBe(2 * 16384);
+    expect(table.layers.map(({ chosen }) => chosen)).toEqual([1, 5]);
+    expect(chosenRanks(table)).toEqual({ a: [1, 2, 4], b: [1, 6, 4] });
+  });
+
+  it('keeps an input as it is where the budget allows it', () => {
+    const table = chooseActivations([layer('a', 1), layer('b', 50)], 0.7, 18000);
+    expect(chosenRanks(table)).toEqual({ a: [1, 1, 4] });
+  });
+
+  it('refuses a budget below the minimum and names it', () => {
+    const run = () => chooseActivations([layer('a', 1), layer('b', 50)], 0.7, 1500);
+    expect(run).toThrow(BudgetError);
+    expect(run).toThrow('at least 0.00 MB (2000 bytes)');
+  });
+});
