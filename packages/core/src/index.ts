@@ -56,6 +56,7 @@ export { parseProgram, serializeProgram } from './program-file.js';
 export type { Entry, Program, Slot, SlotRole, Step } from './program.js';
 export { METHODS, parseMethod, type MethodName } from './methods/index.js';
 export { bind, compose, type BoundMethod, type Method } from './methods/method.js';
+export { mergedWeights, sumWithProduct, type MergedTensor } from './methods/merge.js';
 export { isTrained, linears, type Linear, type LinearForm } from './methods/linears.js';
 export { NO_RANKS } from './methods/ranks.js';
 export type {

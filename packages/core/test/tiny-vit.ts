@@ -8,6 +8,7 @@ import type { Executor, ExecutorKind, HostData } from '../src/executors/executor
 import { parameters, type ModelGraph } from '../src/ir/graph.js';
 import { elements } from '../src/ir/types.js';
 import { vit, type VitConfig } from '../src/models/vit.js';
+import { initialValues } from '../src/nn/initialise.js';
 import type { Optimizer } from '../src/optim/optimizer.js';
 import type { Program } from '../src/program.js';
 import { Random } from '../src/random.js';
@@ -60,11 +61,16 @@ export function fixedBatch(config: VitConfig, batch: number, seed = 3): Batch {
 }
 
 /**
- * Every parameter by name, normal with standard deviation 0.3 about 0, or about 1 for norm weights.
+ * Every parameter by name, normal with standard deviation 0.3 about 0, or about 1 for norm weights;
+ * the left side of a low-rank weight has orthonormal columns.
  */
 export function randomWeights(model: ModelGraph, seed = 5): ReadonlyMap<string, Float32Array> {
   const weights = new Map<string, Float32Array>();
   for (const { name, type, source } of parameters(model.graph)) {
+    if (source.initial.kind === 'orthonormal') {
+      weights.set(name, initialValues(source.initial, type.shape, seed, name));
+      continue;
+    }
     const mean = source.initial.kind === 'ones' ? 1 : 0;
     const values = new Float32Array(elements(type.shape));
     weights.set(name, Random.of(seed, name).fillNormal(values, 0.3, mean));

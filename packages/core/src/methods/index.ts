@@ -10,7 +10,9 @@ import { full } from './full.js';
 import { head } from './head.js';
 import { hosvd } from './hosvd.js';
 import { lastK } from './last-k.js';
+import { lora } from './lora.js';
 import { bind, compose, type BoundMethod, type Method } from './method.js';
+import { wsi } from './wsi.js';
 
 export const METHODS = {
   full,
@@ -19,6 +21,8 @@ export const METHODS = {
   'bias-only': biasOnly,
   asi,
   hosvd,
+  wsi,
+  lora,
 } as const;
 
 export type MethodName = keyof typeof METHODS;

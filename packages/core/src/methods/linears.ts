@@ -2,7 +2,13 @@
  * The linears of a model's blocks, as methods see them: y = x Wᵀ + b inside attention or an MLP.
  * Patch embedding, patch merging and the classifier are not among them.
  */
-import { isParameter, type ModelGraph, type Node, type Parameter } from '../ir/graph.js';
+import {
+  isParameter,
+  type Graph,
+  type ModelGraph,
+  type Node,
+  type Parameter,
+} from '../ir/graph.js';
 import type { Value, ValueId } from '../ir/graph.js';
 import type { Layers } from './ranks.js';
 
@@ -22,12 +28,13 @@ export interface Linear {
 export type LinearForm =
   | { readonly kind: 'dense'; readonly weight: Parameter; readonly node: Node }
   | { readonly kind: 'low-rank'; readonly left: Parameter; readonly right: Parameter }
-  /** Frozen W plus left · right; `y` is the output of the frozen product. */
+  /** Frozen W plus scale · left · right; `y` is the output of the frozen product. */
   | {
       readonly kind: 'adapter';
       readonly weight: Parameter;
       readonly left: Parameter;
       readonly right: Parameter;
+      readonly scale: number;
     };
 
 /** The linears of `layers` in the order in which they run. */
@@ -55,7 +62,8 @@ export function linears(model: ModelGraph, layers: Layers): readonly Linear[] {
     const sizes = { weight, outputs, inputs, x, y };
     if (dense && left && right) {
       const pair = { left: left.parameter, right: right.parameter };
-      return { ...sizes, form: { kind: 'adapter', weight: dense.parameter, ...pair } };
+      const scale = scaleOf(graph, left.node);
+      return { ...sizes, form: { kind: 'adapter', weight: dense.parameter, ...pair, scale } };
     }
     if (dense) {
       return { ...sizes, form: { kind: 'dense', weight: dense.parameter, node: dense.node } };
@@ -72,6 +80,13 @@ export function isTrained({ form }: Linear): boolean {
 }
 
 type Side = 'dense' | 'left' | 'right';
+
+/** What the operand of an adapter's second product was multiplied by. */
+function scaleOf(graph: Graph, { inputs }: Node): number {
+  const node = graph.nodes.find(({ outputs }) => outputs.y === inputs.a);
+  const factor = node?.op === 'scale' ? node.params.factor : 1;
+  return typeof factor === 'number' ? factor : 1;
+}
 
 /** The parameter W of a node that computes x Wᵀ, or null. */
 function linearWeight(values: readonly Value[], node: Node): Parameter | null {

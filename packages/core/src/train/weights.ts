@@ -3,7 +3,7 @@
  */
 import { CheckpointError } from '../errors.js';
 import type { Executor, HostData } from '../executors/executor.js';
-import { parameters, type ModelGraph, type Parameter } from '../ir/graph.js';
+import { parameters, type Factor, type ModelGraph, type Parameter } from '../ir/graph.js';
 import { sameShape, type Shape } from '../ir/types.js';
 import { initialValues } from '../nn/initialise.js';
 import { checkForms } from './factors.js';
@@ -35,8 +35,8 @@ export function initialise(executor: Executor, model: ModelGraph, seed: number):
 
 /**
  * Starts every parameter from `source`; a classifier of another size starts fresh (zero), as usual when a
- * pretrained model meets new classes; a position embedding of another image size is resized. Throws
- * CheckpointError, before anything is written, when a tensor is missing or has another shape.
+ * pretrained model meets new classes; a position embedding of another image size is resized; adapters that
+ * the source does not have start from their initial distribution. Throws CheckpointError, before anything is written, when a tensor is missing or has another shape.
  */
 export function loadWeights(
   executor: Executor,
@@ -65,13 +65,18 @@ export function matchWeights(model: ModelGraph, given: WeightSource, seed: numbe
       .filter((parameter) => isReplacedHead(parameter, model, source))
       .map(({ name, type }) => [name, type.shape]),
   );
-  const loaded = all.filter(({ name }) => !replaced.has(name));
+  const fresh = new Map(
+    all.filter(({ source: { factor } }) => isNewAdapter(factor, source)).map((p) => [p.name, p]),
+  );
+  const loaded = all.filter(({ name }) => !replaced.has(name) && !fresh.has(name));
   checkForms(loaded, source.name, source.shapes);
   checkShapes(loaded, source);
   const known = new Set(all.map((parameter) => parameter.name));
   return {
     read: (name) => {
       const shape = replaced.get(name);
+      const adapter = fresh.get(name);
+      if (adapter) return initialValues(adapter.source.initial, adapter.type.shape, seed, name);
       return shape ? initialValues({ kind: 'zeros' }, shape, seed, '') : source.read(name);
     },
     report: {
@@ -144,6 +149,12 @@ export async function readWeights(
 function writeInitial(executor: Executor, parameter: Parameter, seed: number): void {
   const { name, type, source } = parameter;
   executor.write(name, initialValues(source.initial, type.shape, seed, name));
+}
+
+/** True for a side of an adapter of which `source` has neither. */
+function isNewAdapter(factor: Factor | undefined, { shapes }: WeightSource): boolean {
+  if (factor?.form !== 'adapter') return false;
+  return !shapes.has(`${factor.weight}.left`) && !shapes.has(`${factor.weight}.right`);
 }
 
 /** True for a classifier tensor whose first extent, the number of classes, differs. */

@@ -1,0 +1,80 @@
+/**
+ * wsi: the weights of the blocks' linears in low-rank form L R (low-rank.ts), everything trains; sgd updates
+ * each pair by one warm subspace iteration (optim/low-rank.ts). Inputs are saved as they are.
+ *
+ * Closed form: full training's and z = x Rᵀ of every factored linear: + L·BN(K₁ + K₂) for MLPs with
+ * ranks K₁, K₂. What is saved is weights, gradients and optimiser state: K(O + I) instead of O·I each.
+ *
+ * Departure from the paper: the truncation is in the metric of the data unless `truncation=plain`, which
+ * at the same K loses a third of the output's energy or less; weights whose rank would not pay stay dense.
+ *
+ * Reference: WASI, arXiv 2510.09160, section 3 and algorithm 1 (WSI), with R⁺ = L⁺ᵀW⁺ from the new L.
+ */
+import type { ModelGraph } from '../ir/graph.js';
+import { ConfigError } from '../errors.js';
+import { factorWeights, typicalWeightRanks } from './low-rank.js';
+import type { Method } from './method.js';
+import { keyValues, layersOf, shareOf } from './options.js';
+import { NO_RANKS, type Ranks, type Truncation, type WeightNeed } from './ranks.js';
+
+export interface WsiConfig extends WeightNeed {
+  /** null until they are found: those of a typical spectrum, for plans without weights. */
+  readonly ranks: Ranks['weights'] | null;
+}
+
+/** What stands for options that are left out. */
+export const WEIGHT_DEFAULTS = { epsilon: '0.8', layers: 'mlp', truncation: 'data' } as const;
+
+export const wsi: Method<WsiConfig> = {
+  name: 'wsi',
+  summary: `train weights in low-rank form (default explained variance ${WEIGHT_DEFAULTS.epsilon}); needs sgd`,
+  usage: 'wsi=EPSILON,layers=mlp|all,truncation=data|plain',
+  keys: ['layers', 'truncation'],
+  parse: (text) => {
+    const given = keyValues('wsi', text, 'epsilon', ['layers', 'truncation']);
+    return parseWeights('wsi', given);
+  },
+  print: (config) => `wsi=${printWeights(config)}`,
+  forward: (model, config) =>
+    factorWeights(model, { ...NO_RANKS, weights: weightRanks(model, config) }),
+  needs: (config) => ({ weights: weightNeed(config), activations: null }),
+  withRanks: (config, { weights }) => ({ ...config, ranks: weights }),
+  // At ε = 1 no rank pays, and every weight stays dense.
+  neutral: () => ({ config: parseWeights('wsi', { epsilon: '1', layers: 'all' }) }),
+};
+
+/** The weights' part of a method's options. */
+export function parseWeights(
+  method: string,
+  given: Readonly<Record<string, string | undefined>>,
+): WsiConfig {
+  const { epsilon, layers, truncation } = { ...WEIGHT_DEFAULTS, ...given };
+  return {
+    epsilon: shareOf(method, 'an explained variance', epsilon),
+    layers: layersOf(method, layers),
+    truncation: truncationOf(method, truncation),
+    ranks: null,
+  };
+}
+
+export function printWeights({ epsilon, layers, truncation }: WsiConfig): string {
+  return `${String(epsilon)},layers=${layers},truncation=${truncation}`;
+}
+
+export function weightNeed({ epsilon, layers, truncation }: WsiConfig): WeightNeed {
+  return { epsilon, layers, truncation };
+}
+
+export function weightRanks(model: ModelGraph, config: WsiConfig): Ranks['weights'] {
+  return config.ranks ?? typicalWeightRanks(model, config.epsilon, config.layers);
+}
+
+function truncationOf(method: string, text: string): Truncation {
+  if (text === 'plain' || text === 'data') return text;
+  throw new ConfigError({
+    where: `method ${method}`,
+    expected: 'truncation=data or truncation=plain',
+    got: `"${text}"`,
+    todo: 'data keeps the energy of outputs on your images, plain that of the weights themselves',
+  });
+}
