@@ -3,6 +3,7 @@
  * Both work on double copies of their operands; triangular.c has the factor. Every element is
  * computed by one thread in an order that the shapes alone decide.
  */
+#include "gemm.h"
 #include "kernels.h"
 #include "linalg.h"
 #include "loop.h"
@@ -88,68 +89,63 @@ KERNEL(cholesky) {
 #define MOST_PASSES 4
 /* Up to this many rows one thread factors alone: barriers would cost more than they share. */
 #define ALONE_ROWS 128
-/* Columns of a tile of rows that stay in the first-level cache. */
-#define SEGMENT 512
+/* Columns of x that are packed at a time, and columns of q that are computed at a time. */
+#define SEGMENT 64
 #define PANEL 32
-
-/* Rows of a Gram tile, along which vectors run: no packing, one sum over lanes at the end. */
-#define GRAM_ROWS 4
-#define GRAM_COLS (LANES == 16 ? 4 : 2)
 
 typedef struct {
   const float *data;
   i64 rows, cols;
 } RowMatrix;
 
-/* sums[GRAM_ROWS, GRAM_COLS] += the products of rows i.. and j.. over columns [begin, end); rows
- * beyond the last are copies of it. */
-static void gram_tile(RowMatrix x, i64 i, i64 j, i64 begin, i64 end, double *sums) {
-  vd sum[GRAM_ROWS][GRAM_COLS];
-  const float *left[GRAM_ROWS], *right[GRAM_COLS];
-  i64 column = begin;
-  UNROLL_LOOP for (i32 r = 0; r < GRAM_ROWS; r++) {
-    left[r] = x.data + (i + r < x.rows ? i + r : x.rows - 1) * x.cols;
-    UNROLL_LOOP for (i32 c = 0; c < GRAM_COLS; c++) sum[r][c] = (vd){0};
-  }
-  UNROLL_LOOP for (i32 c = 0; c < GRAM_COLS; c++) {
-    right[c] = x.data + (j + c < x.rows ? j + c : x.rows - 1) * x.cols;
-  }
-  for (; column + DLANES <= end; column += DLANES) {
-    vd on_right[GRAM_COLS];
-    UNROLL_LOOP for (i32 c = 0; c < GRAM_COLS; c++) on_right[c] = vd_load_floats(right[c] + column);
-    UNROLL_LOOP for (i32 r = 0; r < GRAM_ROWS; r++) {
-      const vd on_left = vd_load_floats(left[r] + column);
-      UNROLL_LOOP for (i32 c = 0; c < GRAM_COLS; c++) {
-        sum[r][c] = vd_fma(on_left, on_right[c], sum[r][c]);
+/* sums[BLOCK, BLOCK] += a' b over `depth`: blocks of packed rows, TILE_COLS apart. */
+static void add_block(double *sums, i64 depth, const double *a, const double *b) {
+  for (i64 i = 0; i < BLOCK; i += DTILE_ROWS) {
+    const double *left = a + i / TILE_COLS * TILE_COLS * depth + i % TILE_COLS;
+    for (i64 j = 0; j < BLOCK; j += DTILE_COLS) {
+      const double *right = b + j / TILE_COLS * TILE_COLS * depth + j % TILE_COLS;
+      vd sum[DTILE_ROWS][DTILE_VECTORS];
+      double_tile(depth, (DoubleMatrix){left, 1, TILE_COLS}, right, TILE_COLS, sum);
+      UNROLL_LOOP for (i32 r = 0; r < DTILE_ROWS; r++) {
+        UNROLL_LOOP for (i32 v = 0; v < DTILE_VECTORS; v++) {
+          double *to = sums + (i + r) * BLOCK + j + v * DLANES;
+          vd_store(to, vd_load(to) + sum[r][v]);
+        }
       }
-    }
-  }
-  UNROLL_LOOP for (i32 r = 0; r < GRAM_ROWS; r++) {
-    UNROLL_LOOP for (i32 c = 0; c < GRAM_COLS; c++) {
-      double total = vd_sum(sum[r][c]);
-      for (i64 k = column; k < end; k++) total += (double)left[r][k] * right[c][k];
-      sums[r * BLOCK + c] += total;
     }
   }
 }
 
-/* parts[part, pair, BLOCK, BLOCK]: the Gram matrix by pairs of blocks of rows, columns in parts. */
-static void gram_parts_of(const Context *ctx, RowMatrix x, double *parts) {
-  const i64 blocks = (x.rows + BLOCK - 1) / BLOCK;
-  const i64 count = gram_parts(x.rows), pairs = gram_pairs(x.rows);
-  i64 item, end;
-  share(ctx, count * pairs, 1, &item, &end);
-  for (; item < end; item++) {
-    const i64 part = item / pairs, last = x.cols * (part + 1) / count;
-    double *sums = parts + item * BLOCK * BLOCK;
-    i64 from = 0, to = item % pairs; /* the pair of blocks, from <= to */
-    while (to >= blocks - from) to -= blocks - from++;
-    for (i64 i = 0; i < BLOCK * BLOCK; i++) sums[i] = 0;
-    for (i64 at = x.cols * part / count; at < last; at += SEGMENT) {
-      const i64 stop = at + SEGMENT < last ? at + SEGMENT : last;
-      for (i64 i = 0; i < BLOCK; i += GRAM_ROWS) {
-        for (i64 j = 0; j < BLOCK; j += GRAM_COLS) {
-          gram_tile(x, from * BLOCK + i, (from + to) * BLOCK + j, at, stop, sums + i * BLOCK + j);
+/* The rows of x in columns [at, at + depth) as panels of TILE_COLS doubles for each column. */
+static double *pack_rows(RowMatrix x, i64 at, i64 depth, void *scratch) {
+  const i64 count = gemm_packed_floats(depth, x.rows);
+  float *floats = scratch;
+  double *packed = (double *)(floats + round_up(x.rows, 32) * SEGMENT + 16);
+  SUFFIX(gemm_pack)(floats, (Matrix){x.data + at, 1, x.cols}, depth, x.rows);
+  for (i64 i = 0; i < count; i += DLANES) vd_store(packed + i, vd_load_floats(floats + i));
+  return packed;
+}
+
+/* parts[part, pair, BLOCK, BLOCK]: the Gram matrix of each part of the columns, by pairs of blocks
+ * of rows; elements of rows that x does not have hold anything. */
+static void gram_of_parts(const Context *ctx, RowMatrix x, double *parts) {
+  const i64 blocks = (x.rows + BLOCK - 1) / BLOCK, pairs = gram_pairs(x.rows);
+  i64 part, end;
+  share(ctx, GRAM_PARTS, 1, &part, &end);
+  for (; part < end; part++) {
+    const i64 last = x.cols * (part + 1) / GRAM_PARTS;
+    double *sums = parts + part * pairs * BLOCK * BLOCK;
+    for (i64 i = 0; i < pairs * BLOCK * BLOCK; i++) sums[i] = 0;
+    for (i64 at = x.cols * part / GRAM_PARTS; at < last; at += SEGMENT) {
+      const i64 depth = last - at < SEGMENT ? last - at : SEGMENT;
+      const double *packed = pack_rows(x, at, depth, ctx->scratch);
+      double *to = sums;
+      for (i64 i = 0; i < blocks; i++) {
+        const i64 row = i * BLOCK, left = row / TILE_COLS * TILE_COLS * depth + row % TILE_COLS;
+        for (i64 j = i; j < blocks; j++, to += BLOCK * BLOCK) {
+          const i64 other = j * BLOCK;
+          const i64 right = other / TILE_COLS * TILE_COLS * depth + other % TILE_COLS;
+          add_block(to, depth, packed + left, packed + right);
         }
       }
     }
@@ -159,7 +155,7 @@ static void gram_parts_of(const Context *ctx, RowMatrix x, double *parts) {
 /* The matrix from its parts, by the threads of `team`. */
 static void gather_gram(const Context *team, i64 rows, const double *parts,
                         const Triangular *matrix) {
-  const i64 blocks = matrix->padded / BLOCK, count = gram_parts(rows), pairs = gram_pairs(rows);
+  const i64 blocks = matrix->padded / BLOCK, pairs = gram_pairs(rows);
   i64 pair = 0;
   for (i64 from = 0; from < blocks; from++) {
     for (i64 to = from; to < blocks; to++, pair++) {
@@ -169,7 +165,7 @@ static void gather_gram(const Context *team, i64 rows, const double *parts,
         double sum = i == j;
         if (i < rows && j < rows) {
           sum = 0;
-          for (i64 part = 0; part < count; part++) {
+          for (i64 part = 0; part < GRAM_PARTS; part++) {
             sum += parts[(part * pairs + pair) * BLOCK * BLOCK + at];
           }
         }
@@ -277,7 +273,7 @@ KERNEL(orthonormalise) {
   if (rows <= ALONE_ROWS) team.threads = 1;
   i32 done = 0;
   for (i32 pass = 0; pass < MOST_PASSES && !done; pass++) {
-    gram_parts_of(ctx, x, parts);
+    gram_of_parts(ctx, x, parts);
     SUFFIX(thimble_barrier)(ctx);
     if (team.thread < team.threads) factor_gram(&team, rows, parts, &gram, inverse);
     SUFFIX(thimble_barrier)(ctx);

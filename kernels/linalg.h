@@ -20,19 +20,16 @@ static inline i64 gram_pairs(i64 rows) {
   i64 blocks = round_up(rows, 16) / 16;
   return blocks * (blocks + 1) / 2;
 }
-/* Parts that its sums over columns are cut into, so that there are at least 8 pieces of work. */
-static inline i64 gram_parts(i64 rows) {
-  i64 pairs = gram_pairs(rows);
-  return round_up(8, pairs) / pairs;
-}
+/* Parts that its sums over columns are cut into. */
+#define GRAM_PARTS 4
 
 /* The factor, its inverse, the larger of the parts of the Gram matrix and two rows of doubles. */
 static inline i64 orthonormalise_workspace(i64 rows, i64 cols) {
-  i64 padded = round_up(rows, 16), gram = 8 * 256 * gram_parts(rows) * gram_pairs(rows);
+  i64 padded = round_up(rows, 16), gram = 4 * 8 * 256 * gram_pairs(rows);
   i64 pair = round_up(2 * 8 * cols, 64);
   return triangular_bytes(padded) + 8 * padded * (padded + 8) + (gram > pair ? gram : pair);
 }
-/* A panel of 32 columns. */
-static inline i64 orthonormalise_scratch(i64 rows) { return 8 * 32 * round_up(rows, 16); }
+/* 64 packed columns, as floats and as doubles. */
+static inline i64 orthonormalise_scratch(i64 rows) { return 12 * 64 * round_up(rows, 32) + 64; }
 
 #endif

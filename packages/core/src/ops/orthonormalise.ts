@@ -47,7 +47,7 @@ export const orthonormalise: Op<NoParams, 'y', never, 'q', never> = {
   scalars: { rows: 'int', cols: 'int' },
   encode: ({ y: { shape } }) => ({ rows: shape[0], cols: shape[1] }),
   workspace: ({ y: { shape } }) => workspaceBytes(shape[0], shape[1]),
-  scratch: ({ y: { shape } }) => 8 * 32 * roundUp(shape[0], 16),
+  scratch: ({ y: { shape } }) => 12 * 64 * roundUp(shape[0], 32) + 64,
   samples: [
     { title: 'small', params: {}, inputs: { y: { type: f32(3, 5) } } },
     { title: 'one by one', params: {}, inputs: { y: { type: f32(1, 1), values: [-0.5] } } },
@@ -95,7 +95,7 @@ function fillRow(q: Data, i: number, rows: number, cols: number): void {
 function workspaceBytes(rows: number, cols: number): number {
   const padded = roundUp(rows, 16);
   const pairs = ((padded / 16) * (padded / 16 + 1)) / 2;
-  const gram = 8 * 256 * roundUp(8, pairs);
+  const gram = 4 * 8 * 256 * pairs;
   const pair = roundUp(2 * 8 * cols, 64);
   return triangularBytes(padded) + 8 * padded * (padded + 8) + Math.max(gram, pair);
 }
