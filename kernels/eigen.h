@@ -1,22 +1,29 @@
-/* eigen.h - memory of the symmetric eigenproblem; the planner repeats these formulas. */
+/* eigen.h - how much memory symmetric_eigen needs; the planner repeats these formulas. */
 #ifndef THIMBLE_EIGEN_H
 #define THIMBLE_EIGEN_H
 
 #include "kernel.h"
 
-/* Doubles from one row of a matrix to the next: whole cache lines. */
-static inline i64 eigen_row(i64 size) { return round_up(size, 8); }
+/* Rotations that wait to be applied to the vectors. */
+#define EIGEN_ROTATIONS 16384
 
-/* QL sweeps whose rotations are collected before they are applied. */
-#define EIGEN_SWEEPS 32
+/* Matrices of a batch that are at work at the same time, a thread each; large ones come one after
+ * the other and have all threads, which takes less memory. */
+static inline i64 eigen_slots(i64 batch, i64 size) {
+  i64 most = size > 256 ? 1 : 4;
+  return batch < most ? batch : most;
+}
+/* Doubles between rows: an odd number of cache lines. */
+static inline i64 eigen_row(i64 size) { return round_up(size, 16) + 8; }
 
-/* The matrix, then its reflectors; the vectors; p, both diagonals and the factors of reflectors. */
-static inline i64 eigen_workspace(i64 size, i64 vectors) {
-  return 8 * eigen_row(size) * (size * (1 + vectors) + 4);
+/* The matrix, five rows, and panels of up to 32 columns of vectors. */
+static inline i64 eigen_matrix_bytes(i64 size, i64 vectors) {
+  return 8 * ((size + 5) * eigen_row(size) + vectors * size * round_up(size, 32));
 }
-/* v and w, a copy of both diagonals, order; rotations and the range of each sweep. */
-static inline i64 eigen_scratch(i64 size) {
-  return 8 * (eigen_row(size) * (5 + 2 * EIGEN_SWEEPS) + 2 * EIGEN_SWEEPS);
+static inline i64 eigen_workspace(i64 batch, i64 size, i64 vectors) {
+  return eigen_slots(batch, size) * eigen_matrix_bytes(size, vectors);
 }
+/* Seven rows and the rotations. */
+static inline i64 eigen_scratch(i64 size) { return 8 * (7 * eigen_row(size) + 2 * 16384); }
 
 #endif

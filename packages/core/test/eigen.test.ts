@@ -3,9 +3,12 @@
  * degenerate, badly scaled.
  */
 import { describe, expect, it } from 'vitest';
-import { readFileSync } from 'node:fs';
 import type { ExecutorKind, HostData } from '../src/executors/executor.js';
+import { f32 } from '../src/ir/types.js';
+import { GraphBuilder } from '../src/ops/builder.js';
 import { OPS } from '../src/ops/index.js';
+import { prune } from '../src/passes/prune.js';
+import { plan } from '../src/plan/plan.js';
 import { EXECUTORS, FAST_EXECUTORS } from './executors.js';
 import { farthest, identity, matrix, normal, productT, runOp, type Matrix } from './matrices.js';
 
@@ -71,16 +74,33 @@ it.each(FAST_EXECUTORS)('large, the same bits on 1, 2 and 4 threads: $name', asy
   expect(await decomposed(kind, a, 4)).toEqual(one);
 });
 
-it('has the memory of eigen.h', () => {
-  const header = readFileSync(new URL('../../../kernels/eigen.h', import.meta.url), 'utf8');
-  expect(header).toContain('8 * eigen_row(size) * (size * (1 + vectors) + 4)');
-  expect(header).toContain('8 * (eigen_row(size) * (5 + 2 * EIGEN_SWEEPS) + 2 * EIGEN_SWEEPS)');
-  expect(header).toContain('#define EIGEN_SWEEPS 32');
-  const a = { dtype: 'f32', shape: [17, 17] } as const;
-  const values = { dtype: 'f32', shape: [17] } as const;
-  expect(eigen.workspace?.({ a, values }, {})).toBe(8 * 24 * (17 + 4));
-  expect(eigen.workspace?.({ a, values, vectors: a }, {})).toBe(8 * 24 * (17 * 2 + 4));
-  expect(eigen.scratch?.({ a, values }, {})).toBe(8 * (24 * 69 + 64));
+it.each(FAST_EXECUTORS)('batches, the same bits on 1, 2 and 4 threads: $name', async (kind) => {
+  const a = normal(5, 40, 40);
+  const large = normal(2, 260, 260);
+  for (const batch of [a, large]) {
+    const one = await decomposed(kind, batch, 1);
+    expect(await decomposed(kind, batch, 2)).toEqual(one);
+    expect(await decomposed(kind, batch, 4)).toEqual(one);
+  }
+});
+
+it.each(FAST_EXECUTORS)('values alone are those with vectors: $name', async (kind) => {
+  const a = gram(130, 60);
+  const builder = new GraphBuilder();
+  const { values } = builder.emit(eigen, { a: builder.input('a', f32(130, 130)) }, {});
+  const program = plan([{ name: 'op', graph: prune(builder.build({ values })) }]);
+  expect(program.entries[0].steps[0].outputs).not.toHaveProperty('vectors');
+  const executor = await kind.load(program, { threads: 2 });
+  executor.write('op.a', a.data);
+  await executor.run('op');
+  expect(await executor.read('op.values')).toEqual((await decomposed(kind, a)).values);
+  await executor.dispose();
+});
+
+it.each(FAST_EXECUTORS)('shows NaN and ends: $name', async (kind) => {
+  const a = matrix(200, 200, (i, j) => (i === 3 && j === 7 ? NaN : 1 / (1 + i + j)));
+  const { values } = await decomposed(kind, a);
+  expect(values.every(Number.isNaN)).toBe(true);
 });
 
 function normalAt(i: number, j: number): number {

@@ -250,6 +250,13 @@ it.each([
   check('sum_rows', { x: f32(2, 3) }, { axes: 3 }, 'x of rank 3 or more', 'f32[2,3]'),
   check('sum_squares', { x: f32(2), total: f32(1) }, {}, 'total of type f32[]', 'f32[1]'),
   check(
+    'symmetric_eigen',
+    { a: f32(2, 3, 4) },
+    {},
+    'a square matrix or a batch of them',
+    'f32[2,3,4]',
+  ),
+  check(
     'windows',
     { x: f32(1, 4, 6, 5) },
     { ...windows, height: 4, width: 6, window: 4 },

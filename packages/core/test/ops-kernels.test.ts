@@ -129,4 +129,20 @@ describe('memory formulas', () => {
     const workspace = OPS.mode_contract.workspace?.(types, { mode: 1 });
     expect(workspace).toBe(formula('tucker.h', 'mode_contract_workspace')(inner, rows, extent));
   });
+
+  it.each([
+    [1, 1],
+    [1, 197],
+    [3, 32],
+    [8, 65],
+    [8, 300],
+  ])('symmetric_eigen of %d matrices of %d rows has the memory of eigen.h', (batch, size) => {
+    const types = { a: f32(batch, size, size), values: f32(batch, size) };
+    const workspace = OPS.symmetric_eigen.workspace?.(types, {});
+    expect(workspace).toBe(formula('eigen.h', 'eigen_workspace')(batch, size, 0));
+    const all = OPS.symmetric_eigen.workspace?.({ ...types, vectors: types.a }, {});
+    expect(all).toBe(formula('eigen.h', 'eigen_workspace')(batch, size, 1));
+    const scratch = OPS.symmetric_eigen.scratch?.(types, {});
+    expect(scratch).toBe(formula('eigen.h', 'eigen_scratch')(size));
+  });
 });

@@ -30,6 +30,7 @@ const WITHOUT_GRADIENT = new Set([
   'sgd',
   'softmax_cross_entropy_grad',
   'sum_squares',
+  'symmetric_eigen',
   'velocity',
 ]);
 

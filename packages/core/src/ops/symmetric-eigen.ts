@@ -11,6 +11,9 @@ import { f32, type TensorType } from '../ir/types.js';
 import { expectShape, type Data, type Op, type Sample } from './op.js';
 import { expectForm, roundUp, type NoParams } from './shapes.js';
 
+/** EIGEN_ROTATIONS of kernels/eigen.h: a sweep with a rotation for each row has to fit. */
+const MOST_ROWS = 16384;
+
 /** a = Σᵢ values[i] · vectors[i]ᵀ vectors[i], values descending; a [n, n] or a batch [b, n, n]. */
 export const symmetricEigen: Op<NoParams, 'a', never, 'values', 'vectors'> = {
   name: 'symmetric_eigen',
@@ -22,6 +25,8 @@ export const symmetricEigen: Op<NoParams, 'a', never, 'values', 'vectors'> = {
     const { shape } = a;
     const square = shape.length <= 3 && shape[shape.length - 2] === shape[shape.length - 1];
     expectShape(square, at, 'a square matrix or a batch of them', a);
+    const most = `at most ${String(MOST_ROWS)} rows`;
+    expectShape(shape[shape.length - 1] <= MOST_ROWS, at, most, a);
     return { values: f32(...shape.slice(0, -1)), vectors: a };
   },
   flops: ({ a, vectors }) => {
@@ -43,10 +48,11 @@ export const symmetricEigen: Op<NoParams, 'a', never, 'values', 'vectors'> = {
   scalars: { batch: 'int', size: 'int' },
   encode: ({ a }) => sizesOf(a),
   workspace: ({ a, vectors }) => {
-    const { size } = sizesOf(a);
-    return 8 * roundUp(size, 8) * (size * (vectors ? 2 : 1) + 4);
+    const { batch, size } = sizesOf(a);
+    const slots = size > 256 ? 1 : Math.min(batch, 4);
+    return slots * 8 * ((size + 5) * rowOf(size) + (vectors ? size * roundUp(size, 32) : 0));
   },
-  scratch: ({ a }) => 8 * (roundUp(sizesOf(a).size, 8) * (5 + 2 * SWEEPS) + 2 * SWEEPS),
+  scratch: ({ a }) => 8 * (7 * rowOf(sizesOf(a).size) + 2 * MOST_ROWS),
   samples: [
     sample('one by one', [1, 1]),
     sample('two', [2, 2]),
@@ -54,6 +60,8 @@ export const symmetricEigen: Op<NoParams, 'a', never, 'values', 'vectors'> = {
     sample('batch', [3, 4, 4]),
     sample('odd', [33, 33]),
     sample('past one block of columns', [70, 70]),
+    sample('batch larger than its slots', [6, 17, 17]),
+    sample('by all threads', [101, 101]),
     { title: 'zero', params: {}, inputs: { a: { type: f32(3, 3), values: new Array(9).fill(0) } } },
     {
       title: 'diagonal',
@@ -63,8 +71,10 @@ export const symmetricEigen: Op<NoParams, 'a', never, 'values', 'vectors'> = {
   ],
 };
 
-/** EIGEN_SWEEPS of kernels/eigen.h. */
-const SWEEPS = 32;
+/** eigen_row of kernels/eigen.h. */
+function rowOf(size: number): number {
+  return roundUp(size, 16) + 8;
+}
 
 function sizesOf(a: TensorType): { batch: number; size: number } {
   const { shape } = a;
