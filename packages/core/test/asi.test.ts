@@ -11,6 +11,7 @@ import { parseMethod } from '../src/methods/index.js';
 import type { BoundMethod } from '../src/methods/method.js';
 import type { Ranks } from '../src/methods/ranks.js';
 import { VIT_PRESETS } from '../src/models/index.js';
+import { swin, type SwinConfig } from '../src/models/swin.js';
 import type { VitConfig } from '../src/models/vit.js';
 import { sgd } from '../src/optim/sgd.js';
 import { memoryReport, savedSlots } from '../src/plan/report.js';
@@ -142,6 +143,69 @@ describe.each(EXECUTORS)('on $name', (kind) => {
     const [got, want] = [await micro(kind, compiled), await micro(kind, full)];
     expect(got[0]).toBe(want[0]);
     expect(distance(got, want)).toBeLessThan(0.02);
+  });
+});
+
+describe('Swin', () => {
+  const config: SwinConfig = {
+    family: 'swin',
+    imageSize: 32,
+    patch: 2,
+    channels: 3,
+    width: 8,
+    depths: [2, 1],
+    heads: [1, 2],
+    window: 4,
+    mlpRatio: 4,
+    classes: 3,
+    layerNormEps: 1e-5,
+  };
+  const model = (batch: number) => swin(config, { batch });
+  const compiled = (text: string) =>
+    compile({ model, method: parseMethod(text), optimizer: sgd(), batch: BATCH, evalBatch: 0 });
+
+  it('holds maps in four modes and windows in three', () => {
+    const names = compiled('asi=0.8,layers=all')
+      .slots.filter(({ role, name }) => role === 'state' && name.includes('.tucker.'))
+      .map(({ name }) => name.replace(/^layers\.0\.blocks\.1\./, ''))
+      .filter((name) => /^(attn|mlp)/.test(name));
+    expect(names).toEqual([
+      ...[0, 1, 2].map((mode) => `attn.qkv.weight.tucker.${String(mode)}`),
+      ...[0, 1, 2, 3].map((mode) => `mlp.fc1.weight.tucker.${String(mode)}`),
+      ...[0, 1, 2, 3].map((mode) => `mlp.fc2.weight.tucker.${String(mode)}`),
+    ]);
+  });
+
+  it('takes less memory the lower ε', () => {
+    const [full, asi, low] = ['full', 'asi=0.9', 'asi=0.6'].map((text) =>
+      memoryReport(compiled(text), 1),
+    );
+    for (const part of ['peakBytes', 'savedBytes'] as const) {
+      expect(asi[part]).toBeLessThan(full[part]);
+      expect(low[part]).toBeLessThan(asi[part]);
+    }
+    expect(low.factorBytes).toBeLessThan(asi.factorBytes);
+  });
+
+  it.each(EXECUTORS)('stays near full training with a high ε on $name', async (kind) => {
+    const losses = async (text: string) => {
+      const executor = await started(kind, compiled(text), model(BATCH));
+      const batch = fixedBatch(config, BATCH);
+      if (text !== 'full') {
+        executor.write('start.images', batch.images);
+        await executor.run('start');
+      }
+      const result: number[] = [];
+      for (let number = 1; number <= 3; number++) {
+        result.push(await step(executor, sgd(), number, 0.02, batch));
+      }
+      await executor.dispose();
+      return result;
+    };
+    const [full, asi] = [await losses('full'), await losses('asi=0.9')];
+    expect(asi[0]).toBe(full[0]);
+    expect(distance(asi, full)).toBeLessThan(0.02);
+    expect(asi.slice(1)).not.toEqual(full.slice(1));
   });
 });
 

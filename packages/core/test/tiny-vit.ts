@@ -50,7 +50,11 @@ export function modelOf(config: VitConfig, smoothing = 0): (batch: number) => Mo
 }
 
 /** Normal pixels, and labels that go round the classes. */
-export function fixedBatch(config: VitConfig, batch: number, seed = 3): Batch {
+export function fixedBatch(
+  config: Pick<VitConfig, 'channels' | 'imageSize' | 'classes'>,
+  batch: number,
+  seed = 3,
+): Batch {
   const random = Random.of(seed, 'batch');
   const pixels = batch * config.channels * config.imageSize ** 2;
   return {
