@@ -121,6 +121,20 @@ static void bench_attention(int batch, int tokens, int heads, int head_dim, int 
   arena_free(&arena);
 }
 
+/* x [outer, extent, inner] by u [rows, extent]. */
+static void bench_mode_product(int outer, int extent, int inner, int rows) {
+  Arena arena = arena_new();
+  char name[80];
+  struct mode_product_args args = {.outer = outer, .extent = extent, .inner = inner, .rows = rows};
+  args.x = arena_random(&arena, (size_t)outer * extent * inner);
+  args.u = arena_random(&arena, (size_t)rows * extent);
+  args.y = arena_random(&arena, (size_t)outer * rows * inner);
+  snprintf(name, sizeof name, "mode_product %dx%dx%d/%d", outer, extent, inner, rows);
+  bench(name, &arena, (Kernel)SUFFIX(kernel_mode_product), &args,
+        2.0 * outer * extent * inner * rows);
+  arena_free(&arena);
+}
+
 int main(void) {
   bench_matmul(1024, 1024, 1024, 0, 0, 0);
   bench_matmul(1576, 192, 192, 0, 1, 1);
@@ -139,5 +153,8 @@ int main(void) {
   bench_attention(8, 197, 3, 64, 64);
   bench_attention(8, 50, 12, 64, 50);
   bench_attention(16, 65, 4, 32, 65);
+  bench_mode_product(16, 197, 768, 32);
+  bench_mode_product(3152, 768, 1, 32);
+  bench_mode_product(1, 16, 197 * 768, 8);
   return 0;
 }
