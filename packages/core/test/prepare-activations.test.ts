@@ -16,6 +16,7 @@ import {
   chooseActivations,
   chosenRanks,
   keptRows,
+  rankOptions,
   triedEpsilons,
   tuckerBytes,
   tuckerRanks,
@@ -150,12 +151,13 @@ describe.each([referenceExecutor, wasmExecutor])('perplexities on $name', (kind)
       const norm = distance(dw, new Float64Array(dw.length));
       expect(gradientNorm / norm).toBeCloseTo(1, 4);
       const modes = site.x.shape.map((_, mode) => modeBasis(site.x, mode));
-      EPSILONS.forEach((epsilon, option) => {
+      [...EPSILONS, ...EPSILONS].forEach((epsilon, option) => {
         const own = modes.map(({ values }) => {
           const total = values.reduce((a, b) => a + b);
           let sum = 0;
           return 1 + values.findIndex((value) => (sum += value) >= epsilon * total * (1 - 1e-12));
         });
+        if (option >= EPSILONS.length) own[0] = BATCH;
         const { ranks, bytes, perplexity } = options[option];
         if (epsilon < 1) expect(ranks).toEqual(own);
         const kept = ranks ?? [];
@@ -175,7 +177,7 @@ describe.each([referenceExecutor, wasmExecutor])('perplexities on $name', (kind)
         expect(perplexity / norm).toBeCloseTo(error / norm, 4);
         expect(bytes).toBe(tuckerBytes(site.x.shape, kept));
       });
-      expect(options[EPSILONS.length]).toEqual({
+      expect(options[2 * EPSILONS.length]).toEqual({
         ranks: null,
         bytes: 4 * elements(site.x.shape),
         perplexity: 0,
@@ -192,13 +194,43 @@ describe('options', () => {
 
   it('have no more ranks than an unfolding has directions', () => {
     const ones = (n: number) => new Float64Array(n).fill(1);
-    expect(tuckerRanks([2, 3, 12], [ones(2), ones(3), ones(12)], 1)).toEqual([2, 3, 6]);
-    expect(tuckerRanks([2, 3, 12], [ones(2), ones(3), [8, 1, 1, -1e-9]], 0.8)).toEqual([2, 3, 1]);
+    const energies = { modes: [ones(2), ones(3), ones(12)], total: 12 };
+    expect(tuckerRanks([2, 3, 12], energies, 1)).toEqual([2, 3, 6]);
+  });
+
+  it('take the unknown directions of a large mode into account', () => {
+    const energies = {
+      modes: [
+        [9, 3],
+        [8, 2, 2],
+        [4, 2, 1],
+      ],
+      total: 12,
+    };
+    expect(tuckerRanks([2, 3, 12], energies, 0.5)).toEqual([1, 1, 2]);
+    expect(tuckerRanks([2, 3, 12], energies, 0.9)).toEqual([2, 3, 3]);
+  });
+
+  it('come with the first mode truncated and whole', () => {
+    const energies = {
+      modes: [
+        [9, 3],
+        [8, 2, 2],
+        [8, 2, 2],
+      ],
+      total: 12,
+    };
+    expect(rankOptions([2, 3, 3], energies, [0.5, 0.8])).toEqual([
+      [1, 1, 1],
+      [2, 2, 2],
+      [2, 1, 1],
+      [2, 2, 2],
+    ]);
   });
 
   it('mark the rows that they keep', () => {
-    expect([...keptRows([2, 3, 7], [1, 2, 7])]).toEqual([-1, -1, 0, 0, 0, 0]);
-    expect([...keptRows([2, 2, 2, 7], [2, 1, 2, 7])]).toEqual([-1, -1, 0, 0, -1, -1, 0, 0]);
+    expect([...keptRows([2, 3], [1, 2, 7])]).toEqual([-1, -1, 0, 0, 0, 0]);
+    expect([...keptRows([2, 2, 2], [2, 1, 2, 7])]).toEqual([-1, -1, 0, 0, -1, -1, 0, 0]);
   });
 
   it('are tried at the usual explained variances and the own one', () => {

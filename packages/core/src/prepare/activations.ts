@@ -1,9 +1,10 @@
 /**
  * activations: the options that each compressed input has, and the choice among them under one byte budget.
  *
- * An option is the Tucker ranks at one explained variance ε: for each mode the smallest rank with that share
- * of the mode's energy. It takes 4 (Π r_m + Σ D_m r_m) bytes, the sum over modes that are truncated (a mode
- * of full rank has no factor). The last option keeps the input as it is.
+ * Options are Tucker ranks at an explained variance ε: for each mode the smallest rank with that share of the
+ * mode's energy. A second series leaves the first mode, the batch, whole: images differ more than tokens do,
+ * so bytes are often better spent there. An option takes 4 (Π r_m + Σ D_m r_m) bytes, the sum over modes that
+ * are truncated (a mode of full rank has no factor). The last option keeps the input as it is.
  *
  * The default budget is what the method's ε costs in every layer, which is one of the options: the same
  * bytes are spent where the gradient needs them.
@@ -28,74 +29,106 @@ export function triedEpsilons(epsilon: number): readonly number[] {
   return [...new Set([...EPSILONS, epsilon])].sort((a, b) => a - b);
 }
 
-/** Ranks by explained variance from the modes' eigenvalues. */
+/** The energy of an input's modes. */
+export interface ModeEnergies {
+  /** Eigenvalues of each mode's Gram matrix, descending; of a very large mode only the first ones. */
+  readonly modes: readonly ArrayLike<number>[];
+  /** ‖x‖², the sum of all eigenvalues of any mode. */
+  readonly total: number;
+}
+
+/** The ranks to try: at each ε, then at each ε with the first mode whole. */
+export function rankOptions(
+  shape: Shape,
+  energies: ModeEnergies,
+  epsilons: readonly number[],
+): readonly (readonly number[])[] {
+  const truncated = epsilons.map((epsilon) => tuckerRanks(shape, energies, epsilon));
+  if (energies.modes[0].length < shape[0]) return truncated;
+  return [...truncated, ...truncated.map((ranks) => [shape[0], ...ranks.slice(1)])];
+}
+
+/** Ranks by explained variance. */
 export function tuckerRanks(
   shape: Shape,
-  energies: readonly ArrayLike<number>[],
+  { modes, total }: ModeEnergies,
   epsilon: number,
 ): readonly number[] {
   return shape.map((extent, mode) => {
+    const known = Array.from(modes[mode]).map((energy) => Math.max(0, energy));
+    const rest = total - known.reduce((all, energy) => all + energy, 0);
+    const all = known.length < extent ? [...known, Math.max(0, rest)] : known;
     // An unfolding has no more directions than it has columns.
-    const most = Math.min(extent, elements(shape) / extent);
-    const positive = Array.from(energies[mode]).map((energy) => Math.max(0, energy));
-    return Math.min(most, rankAt(positive, epsilon));
+    const most = Math.min(known.length, elements(shape) / extent);
+    return Math.min(most, rankAt(all, epsilon));
   });
 }
 
 export function tuckerBytes(shape: Shape, ranks: readonly number[]): number {
   const factors = shape.reduce(
-    (sum, extent, mode) => sum + (ranks[mode] < extent ? extent * ranks[mode] : 0),
+    (all, extent, mode) => all + (ranks[mode] < extent ? extent * ranks[mode] : 0),
     0,
   );
   return BYTES * (elements(ranks) + factors);
 }
 
-/** −1 for the rows (a, b, …) with a < r_0, b < r_1, …; 0 for the others: an input of perplexityGraph. */
-export function keptRows(shape: Shape, ranks: readonly number[]): Float32Array {
-  const leading = shape.slice(0, -1);
-  const mask = new Float32Array(elements(leading));
+/**
+ * −1 for the rows (a, b, …) with a < r_0, b < r_1, …; 0 for the others: an input of perplexityGraph.
+ *
+ * @param rotated directions known of each mode but the last
+ */
+export function keptRows(rotated: Shape, ranks: readonly number[]): Float32Array {
+  const mask = new Float32Array(elements(rotated));
   for (let row = 0; row < mask.length; row++) {
     let rest = row;
     let kept = true;
-    for (let mode = leading.length - 1; mode >= 0; mode--) {
-      kept &&= rest % leading[mode] < ranks[mode];
-      rest = Math.floor(rest / leading[mode]);
+    for (let mode = rotated.length - 1; mode >= 0; mode--) {
+      kept &&= rest % rotated[mode] < ranks[mode];
+      rest = Math.floor(rest / rotated[mode]);
     }
     mask[row] = kept ? -1 : 0;
   }
   return mask;
 }
 
-/** Sums over the columns of x̂, as perplexityGraph gives them. */
-export interface ColumnSums {
+/** What perplexityGraph gives for a site. */
+export interface GradientSums {
+  /** ‖dW‖² */
+  readonly total: number;
+  /** ‖D_c‖² by column. */
   readonly full: HostData;
   /** One for each option. */
   readonly errors: readonly HostData[];
-  /** What each column is to be multiplied by, squared; null for 1. */
-  readonly scale: ArrayLike<number> | null;
 }
 
 /** The options of a site with their perplexities. */
 export function measuredInput(
   site: Site,
   ranks: readonly (readonly number[])[],
-  { full, errors, scale }: ColumnSums,
+  { total, full, errors }: GradientSums,
 ): MeasuredInput {
   const { shape } = site.x.type;
-  const columns = (sums: HostData, from: number, to: number) => {
-    let sum = 0;
-    for (let c = from; c < to; c++) sum += sums[c] * (scale?.[c] ?? 1);
-    return sum;
-  };
   const truncated = ranks.map((own, option): ActivationOption => {
-    const inside = columns(errors[option], 0, own[shape.length - 1]);
-    const outside = columns(full, own[shape.length - 1], full.length);
-    const perplexity = Math.sqrt(inside + outside);
+    const rank = own[shape.length - 1];
+    // With all columns known, what lies outside of the kept ones is added up, which loses no digits.
+    let square = full.length < site.inputs ? total - sum(full, 0, rank) : sum(full, rank);
+    square += sum(errors[option], 0, rank);
+    const perplexity = Math.sqrt(Math.max(0, square));
     return { ranks: own, bytes: tuckerBytes(shape, own), perplexity };
   });
   const whole = { ranks: null, bytes: BYTES * elements(shape), perplexity: 0 };
-  const gradientNorm = Math.sqrt(columns(full, 0, full.length));
-  return { weight: site.weight, shape, gradientNorm, options: [...truncated, whole] };
+  return {
+    weight: site.weight,
+    shape,
+    gradientNorm: Math.sqrt(total),
+    options: [...truncated, whole],
+  };
+}
+
+function sum(values: HostData, from: number, to = values.length): number {
+  let result = 0;
+  for (let at = from; at < to; at++) result += values[at];
+  return result;
 }
 
 /**
@@ -111,7 +144,7 @@ export function chooseActivations(
   const epsilons = triedEpsilons(epsilon);
   const uniform = inputs.map(({ options }) => options[epsilons.indexOf(epsilon)]);
   const bytesOf = (options: readonly ActivationOption[]) =>
-    options.reduce((sum, { bytes }) => sum + bytes, 0);
+    options.reduce((all, { bytes }) => all + bytes, 0);
   const layers = inputs.map(({ options }) =>
     options.map(({ bytes, perplexity }) => ({ bytes, loss: perplexity })),
   );

@@ -4,8 +4,8 @@
  */
 import type { Executor, HostData } from '../executors/executor.js';
 import type { Graph } from '../ir/graph.js';
-import { elements } from '../ir/types.js';
-import { keptRows, measuredInput, tuckerRanks, type MeasuredInput } from './activations.js';
+import { elements, type Shape } from '../ir/types.js';
+import { keptRows, measuredInput, rankOptions, type MeasuredInput } from './activations.js';
 import { spectraGraph } from './factor.js';
 import {
   gramGraph,
@@ -15,7 +15,7 @@ import {
   readMoments,
   type Moments,
 } from './moments.js';
-import { basisName, modesGraph, perplexityGraph, throughRows } from './perplexity.js';
+import { knownDirections, modesGraph, perplexityGraph } from './perplexity.js';
 import type { Site, SitedPart } from './sites.js';
 import type { LayerSpectrum } from './spectra.js';
 import { writeParameters, type Stage } from './stage.js';
@@ -75,7 +75,10 @@ function graphsOf(options: MeasureOptions): Readonly<Record<string, Graph>> {
     ...(weights.length > 0 && data && { data: spectraGraph(sizes, true) }),
     ...(activations.length > 0 && {
       modes: modesGraph(held),
-      perplexity: perplexityGraph(held, epsilons.length),
+      perplexity: perplexityGraph(
+        held,
+        activations.map(({ x }) => optionCount(x.type.shape, epsilons.length)),
+      ),
     }),
   };
 }
@@ -159,60 +162,49 @@ async function measureActivations(
   if (activations.length === 0) return [];
   const [x] = inputs;
   await stage.run(executor, 'modes', { x });
-  const energies: (readonly HostData[])[] = [];
+  const ranks: (readonly (readonly number[])[])[] = [];
   for (const [index, site] of activations.entries()) {
-    const modes = site.x.type.shape.keys();
-    const own: HostData[] = [];
-    for (const mode of modes)
-      own.push(await executor.read(`modes.${String(index)}.${String(mode)}`));
-    energies.push(own);
+    const { shape } = site.x.type;
+    const [total] = await executor.read(`modes.${String(index)}.energy`);
+    const modes = await readAll(executor, `modes.${String(index)}`, shape.length);
+    ranks.push(rankOptions(shape, { modes, total }, epsilons));
   }
-  const ranks = activations.map(({ x: { type } }, index) =>
-    epsilons.map((epsilon) => tuckerRanks(type.shape, energies[index], epsilon)),
-  );
   const masks: Record<string, Float32Array> = {};
   for (const [index, site] of activations.entries()) {
+    const rotated = site.x.type.shape.slice(0, -1).map(knownDirections);
     ranks[index].forEach((own, option) => {
-      masks[`mask.${String(index)}.${String(option)}`] = keptRows(site.x.type.shape, own);
+      masks[`mask.${String(index)}.${String(option)}`] = keptRows(rotated, own);
     });
-    if (throughRows(site)) await transposeBasis(executor, site, index);
   }
   await stage.run(executor, 'perplexity', { x, dy: gradients[0], ...masks });
   const result: MeasuredInput[] = [];
   for (const [index, site] of activations.entries()) {
+    const [total] = await executor.read(`perplexity.total.${String(index)}`);
     const full = await executor.read(`perplexity.full.${String(index)}`);
-    const errors: HostData[] = [];
-    for (const option of epsilons.keys()) {
-      errors.push(await executor.read(`perplexity.error.${String(index)}.${String(option)}`));
-    }
-    const last = energies[index][energies[index].length - 1];
-    const scale = throughRows(site) ? last.map((value) => Math.max(0, value)) : null;
-    result.push(measuredInput(site, ranks[index], { full, errors, scale }));
+    const errors = await readAll(
+      executor,
+      `perplexity.error.${String(index)}`,
+      ranks[index].length,
+    );
+    result.push(measuredInput(site, ranks[index], { total, full, errors }));
   }
   return result;
 }
 
-/** V → Vᵀ in the state of the last mode. */
-async function transposeBasis(executor: Executor, site: Site, index: number): Promise<void> {
-  const name = basisName(index, site.x.type.shape.length - 1);
-  const rows = await executor.read(name);
-  const size = Math.sqrt(rows.length);
-  const columns = new Float32Array(rows.length);
-  for (let i = 0; i < size; i++) {
-    for (let j = 0; j < size; j++) columns[j * size + i] = rows[i * size + j];
-  }
-  executor.write(name, columns);
+/** How many ranks `rankOptions` gives. */
+function optionCount([first]: Shape, epsilons: number): number {
+  return knownDirections(first) < first ? epsilons : 2 * epsilons;
 }
 
-/** Outputs `0` … of an entry. */
+/** Outputs `<prefix>.0` … */
 async function readAll(
   executor: Executor,
-  entry: string,
+  prefix: string,
   count: number,
 ): Promise<readonly HostData[]> {
   const result: HostData[] = [];
   for (let index = 0; index < count; index++) {
-    result.push(await executor.read(`${entry}.${String(index)}`));
+    result.push(await executor.read(`${prefix}.${String(index)}`));
   }
   return result;
 }

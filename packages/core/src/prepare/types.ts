@@ -120,7 +120,7 @@ export interface ActivationRow {
   readonly shape: Shape;
   /** ‖dW‖_F of the batch that was measured. */
   readonly gradientNorm: number;
-  /** One for each of `epsilons`, and last the input as it is. */
+  /** One for each of `epsilons`; again with the first mode whole; last the input as it is. */
   readonly options: readonly ActivationOption[];
   /** Index into `options`. */
   readonly chosen: number;
