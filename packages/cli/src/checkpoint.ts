@@ -22,6 +22,7 @@ import { replaceFile, writeAll } from './files.js';
 import { Garbage } from './garbage.js';
 
 export interface OpenCheckpoint extends WeightSource {
+  readonly metadata: ReadonlyMap<string, string>;
   close(): void;
 }
 
@@ -33,6 +34,7 @@ export function openCheckpoint(path: string): OpenCheckpoint {
     const header = readHeader(path, descriptor);
     return {
       name: path,
+      metadata: header.metadata,
       shapes: new Map([...header.tensors].map(([name, { shape }]) => [name, shape])),
       read: (tensor) => {
         const data = readTensor(path, descriptor, header, tensor);

@@ -38,7 +38,7 @@ export class Classifier {
     const record = readRunRecord(run);
     const path = checkpointPath(run, best);
     const build = (images: number) => buildModel(record.model.config, { batch: images });
-    const method = parseMethod(record.method);
+    const method = parseMethod(record.method).withRanks(record.ranks);
     const program = compile({ model: build, method, batch, evalBatch: batch });
     const executor = await kind.load(program, { threads });
     try {

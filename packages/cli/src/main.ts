@@ -5,6 +5,7 @@ import { addDemo } from './commands/demo.js';
 import { addEval } from './commands/eval.js';
 import { addPlan } from './commands/plan.js';
 import { addPredict } from './commands/predict.js';
+import { addRanks } from './commands/ranks.js';
 import { addTrain } from './commands/train.js';
 import { reportFailure } from './failure.js';
 import { keepHeapSmall } from './garbage.js';
@@ -33,6 +34,7 @@ function commandLine(): Command {
   addEval(program);
   addPredict(program);
   addPlan(program);
+  addRanks(program);
   addDemo(program);
   return program;
 }

@@ -6,6 +6,7 @@ import type { Loader } from './data/loader.js';
 import { replaceWithCopy } from './files.js';
 import { RUN_FILES, writeRunRecord, type EpochRecord, type RunRecord } from './run-folder.js';
 import type { RunPlan } from './run-plan.js';
+import { factorMetadata } from './start.js';
 
 export class Recorder {
   record: RunRecord;
@@ -64,11 +65,13 @@ export class Recorder {
   }
 
   private save(): Promise<void> {
-    const { setup, classes } = this.plan;
+    const { setup, classes, ranks } = this.plan;
+    const { method, model, pass } = setup;
     const metadata = new Map([
       ['format', 'pt'],
       ['model', setup.modelName],
       ['classes', JSON.stringify(classes)],
+      ...factorMetadata(method, model, ranks, pass),
     ]);
     return saveCheckpoint(this.path(RUN_FILES.model), this.executor, setup.model, metadata);
   }
@@ -94,6 +97,7 @@ function initialRecord(plan: RunPlan, executor: Executor, warmupSteps: number): 
   return {
     model: { name: modelName, config },
     method: method.text,
+    ranks: plan.ranks,
     classes,
     preprocess,
     augment: plan.augmentName,

@@ -4,12 +4,20 @@
  *   run.json            configuration, classes, preprocessing, versions, a record of each epoch
  *   model.safetensors   weights after the last good epoch
  *   best.safetensors    weights of the epoch with the highest validation accuracy
+ *   ranks.json          of a factored run: its ranks and what they were chosen from
  *   labels.txt          names of the classes, one per line, in the order of the model's outputs
  *
  * Every file is replaced as a whole. A folder that holds a run is never overwritten unless asked
  * for.
  */
-import { ConfigError, FormatError, type ModelConfig, type Preprocess } from '@thimble/core';
+import {
+  ConfigError,
+  FormatError,
+  NO_RANKS,
+  type ModelConfig,
+  type Preprocess,
+  type Ranks,
+} from '@thimble/core';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { replaceWithText } from './files.js';
@@ -23,6 +31,7 @@ export const RUN_FILES = {
   model: 'model.safetensors',
   best: 'best.safetensors',
   labels: 'labels.txt',
+  ranks: 'ranks.json',
 } as const;
 
 export interface EpochRecord {
@@ -39,6 +48,8 @@ export interface RunRecord {
   readonly model: { readonly name: string; readonly config: ModelConfig };
   /** Reproduces the method through `parseMethod`. */
   readonly method: string;
+  /** With which the method was compiled; empty without a factored form. */
+  readonly ranks: Ranks;
   readonly classes: readonly string[];
   readonly preprocess: Preprocess;
   readonly augment: string;
@@ -127,7 +138,8 @@ export function readRunRecord(path: string): RunRecord {
   }
   if (!isRecordFile(parsed)) throw notARun(file, 'JSON that is not the record of a run');
   if (parsed.version !== FORMAT_VERSION) throw notARun(file, `version ${String(parsed.version)}`);
-  return parsed;
+  const { ranks = NO_RANKS } = parsed; // runs of version 0.1.0 have none
+  return { ...parsed, ranks };
 }
 
 /**
@@ -144,7 +156,11 @@ export function checkpointPath(path: string, best: boolean): string {
   });
 }
 
-type RecordFile = RunRecord & { readonly format: string; readonly version: number };
+type RecordFile = Omit<RunRecord, 'ranks'> & {
+  readonly ranks?: Ranks;
+  readonly format: string;
+  readonly version: number;
+};
 
 /** The parts that `eval` and `predict` rely on; the model's own checks follow when it is built. */
 function isRecordFile(value: unknown): value is RecordFile {
@@ -154,10 +170,23 @@ function isRecordFile(value: unknown): value is RecordFile {
     file.format === FORMAT &&
     typeof file.version === 'number' &&
     typeof file.method === 'string' &&
+    (file.ranks === undefined || isRanks(file.ranks)) &&
     isObjectWith(file.model, 'config') &&
     isObjectWith(file.preprocess, 'size') &&
     Array.isArray(file.classes) &&
     file.classes.every((name) => typeof name === 'string')
+  );
+}
+
+export function isRanks(value: unknown): value is Ranks {
+  if (typeof value !== 'object' || value === null) return false;
+  const { weights, activations }: Partial<Record<keyof Ranks, unknown>> = value;
+  const values = (record: unknown): readonly unknown[] | null =>
+    typeof record === 'object' && record !== null ? Object.values(record) : null;
+  const isRank = (rank: unknown) => Number.isSafeInteger(rank) && Number(rank) >= 1;
+  return (
+    values(weights)?.every(isRank) === true &&
+    values(activations)?.every((modes) => Array.isArray(modes) && modes.every(isRank)) === true
   );
 }
 

@@ -1,5 +1,13 @@
 /** A training run before it starts: everything decided, nothing loaded. */
-import type { Augment, Executor, ExecutorKind, Preprocess } from '@thimble/core';
+import type {
+  Augment,
+  Executor,
+  ExecutorKind,
+  LoadReport,
+  Preprocess,
+  PrepareTables,
+  Ranks,
+} from '@thimble/core';
 import type { LoaderOptions } from './data/loader.js';
 import type { SourceDescription } from './data/source.js';
 import type { RunRecord } from './run-folder.js';
@@ -23,6 +31,10 @@ export interface RunPlan {
   readonly clip: number | null;
   readonly seed: number;
   readonly init: string | null;
+  readonly ranks: Ranks;
+  readonly tables: PrepareTables | null;
+  /** Writes the starting weights; null when they are random. */
+  readonly fill: (executor: Executor) => Promise<LoadReport | null>;
   readonly strict: boolean;
   readonly loading: LoaderOptions;
   readonly kind: ExecutorKind;

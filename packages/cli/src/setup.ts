@@ -25,12 +25,15 @@ import {
 export interface StepOptions {
   readonly model: string;
   readonly imageSize?: number;
-  /** `last-k=4`, as `parseMethod` reads it. */
-  readonly method: string;
+  /** `last-k=4`, as `parseMethod` reads it; default `full`. */
+  readonly method?: string;
+  /** Values for keys that the method's text leaves out. */
+  readonly layers?: string;
+  readonly truncation?: string;
   /** Images of one update. */
   readonly batch: number;
-  /** Passes into which an update's batch is cut. */
-  readonly microBatches: number;
+  /** Passes into which an update's batch is cut; default 1. */
+  readonly microBatches?: number;
   readonly optimizer: string;
   readonly momentum?: number;
   readonly weightDecay?: number;
@@ -56,14 +59,30 @@ export interface Setup {
 /** Momentum of SGD when none is asked for. */
 const DEFAULT_MOMENTUM = 0.9;
 
+/** What was said of a method beside its text, by the keys of its options. */
+export function givenKeys({
+  layers,
+  truncation,
+}: Pick<StepOptions, 'layers' | 'truncation'>): Readonly<Record<string, string>> {
+  return {
+    ...(layers === undefined ? {} : { layers }),
+    ...(truncation === undefined ? {} : { truncation }),
+  };
+}
+
 /**
  * Compiles the program of the options. Throws ConfigError or UnknownNameError for impossible
  * ones.
+ *
+ * @param method default: that of the options, with typical ranks where it needs any
  */
-export function setUp(options: StepOptions, classes: number): Setup {
-  const { model: modelName, batch, microBatches, smoothing, clip } = options;
+export function setUp(
+  options: StepOptions,
+  classes: number,
+  method: BoundMethod = parseMethod(options.method ?? 'full', givenKeys(options)),
+): Setup {
+  const { model: modelName, batch, microBatches = 1, smoothing, clip } = options;
   const config = configOf(modelName, options.imageSize, classes);
-  const method = parseMethod(options.method);
   const optimizer = optimizerOf(options);
   if (batch % microBatches !== 0) {
     throw new ConfigError({

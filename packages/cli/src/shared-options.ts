@@ -41,13 +41,20 @@ export function addStep(command: Command): Command {
       "side of the input in pixels (default: the model's)",
       wholeNumber(1),
     )
-    .option('--method <text>', `what trains: ${methodUsages()}`, 'full')
+    .option(
+      '--method <text>',
+      'what trains and in what form, as listed below; several joined by + (default: full)',
+    )
+    .option('--layers <which>', 'linears that the method acts on: mlp or all (default: its own)')
+    .option(
+      '--truncation <how>',
+      'of weights: data (keep the energy of outputs on your images) or plain',
+    )
     .option('--batch <n>', 'images of one update', wholeNumber(1), DEFAULT_BATCH)
     .option(
       '--micro-batches <n>',
-      'passes into which a batch is cut: less memory',
+      'passes into which a batch is cut: less memory (default: 1)',
       wholeNumber(1),
-      1,
     )
     .option('--optimizer <name>', Object.keys(OPTIMIZERS).join(', '), 'sgd')
     .option('--momentum <x>', 'of sgd (default: 0.9)', fraction)
@@ -60,16 +67,16 @@ export function modelHelp(): string {
   return Object.keys(MODELS).join(', ');
 }
 
-/** One line for each method, for the end of a help text. */
+/** What each method does, for the end of a help text. */
 export function methodHelp(): string {
-  const lines = Object.values(METHODS).map(
-    ({ usage, summary }) => `  ${usage.padEnd(12)} ${summary}`,
+  const lines = Object.values(METHODS).flatMap(({ usage, summary }) =>
+    usage.length < USAGE_WIDTH
+      ? [`  ${usage.padEnd(USAGE_WIDTH)} ${summary}`]
+      : [`  ${usage}`, `  ${''.padEnd(USAGE_WIDTH)} ${summary}`],
   );
-  return ['Methods:', ...lines].join('\n');
+  return ['Methods (--layers and --truncation fill in what the text leaves out):', ...lines].join(
+    '\n',
+  );
 }
 
-function methodUsages(): string {
-  return Object.values(METHODS)
-    .map(({ usage }) => usage)
-    .join(', ');
-}
+const USAGE_WIDTH = 12;

@@ -6,8 +6,6 @@
  */
 import {
   cosine,
-  initialise,
-  loadWeights,
   plannedBytes,
   train,
   trainingBatchCount,
@@ -15,11 +13,11 @@ import {
   type LoadReport,
   type TrainResult,
 } from '@thimble/core';
-import { openCheckpoint } from './checkpoint.js';
 import { Buffers, Loader, type SkippedImage } from './data/loader.js';
 import { onInterrupt } from './interrupt.js';
 import type { Output } from './output.js';
 import { Recorder } from './recorder.js';
+import { writeRanks, type RanksFile } from './ranks-file.js';
 import { createRunFolder } from './run-folder.js';
 import type { RunPlan } from './run-plan.js';
 import { parameterCounts } from './setup.js';
@@ -62,7 +60,7 @@ export async function runTraining(plan: RunPlan, output: Output): Promise<RunOut
   const executor = await plan.kind.load(setup.program, { threads: plan.threads });
   const loaders: Loader[] = [];
   try {
-    sayLoaded(fillWeights(plan, executor), plan, output);
+    sayLoaded(await plan.fill(executor), plan, output);
     const buffers = new Buffers();
     const training = openLoader(plan, 'train', buffers);
     loaders.push(training);
@@ -70,6 +68,7 @@ export async function runTraining(plan: RunPlan, output: Output): Promise<RunOut
     loaders.push(validation);
     const recorder = new Recorder(plan, executor, training.batchCount);
     await createRunFolder(folder, recorder.record);
+    if (isFactored(plan)) await writeRanks(folder, ranksFile(plan));
     return await loop(plan, { executor, training, validation, recorder }, output);
   } finally {
     await Promise.all(loaders.map((loader) => loader.close()));
@@ -136,18 +135,14 @@ function openLoader(plan: RunPlan, purpose: 'train' | 'evaluate', buffers: Buffe
   return new Loader(settings, { ...(purpose === 'train' ? loading : { workers: 0 }), buffers });
 }
 
-function fillWeights(plan: RunPlan, executor: Executor): LoadReport | null {
-  const { setup, init, seed } = plan;
-  if (init === null) {
-    initialise(executor, setup.model, seed);
-    return null;
-  }
-  const checkpoint = openCheckpoint(init);
-  try {
-    return loadWeights(executor, setup.model, checkpoint, seed);
-  } finally {
-    checkpoint.close();
-  }
+function isFactored({ ranks, setup }: RunPlan): boolean {
+  const { weights, activations } = setup.method.needs;
+  const found = Object.keys(ranks.weights).length + Object.keys(ranks.activations).length > 0;
+  return found || weights !== null || activations !== null;
+}
+
+function ranksFile({ setup, ranks, tables }: RunPlan): RanksFile {
+  return { method: setup.method.text, pass: setup.pass, ranks, tables };
 }
 
 function sayLoaded(report: LoadReport | null, plan: RunPlan, output: Output): void {

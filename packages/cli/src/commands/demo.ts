@@ -7,7 +7,9 @@
 import {
   augmentNamed,
   defaultPreprocess,
+  initialise,
   megabytes,
+  NO_RANKS,
   predictLogits,
   shapesClasses,
   shapesSize,
@@ -135,6 +137,12 @@ function demoPlan(options: DemoOptions, setup: Setup): Omit<RunPlan, 'kind'> {
     clip: null,
     seed,
     init: null,
+    ranks: NO_RANKS,
+    tables: null,
+    fill: (executor) => {
+      initialise(executor, setup.model, seed);
+      return Promise.resolve(null);
+    },
     strict: true,
     loading: { workers: 0 },
     threads,

@@ -4,17 +4,22 @@ import {
   augments,
   checkBudget,
   defaultPreprocess,
-  type Preprocess,
+  trainingBatchCount,
+  type ExecutorKind,
+  type PrepareTables,
 } from '@thimble/core';
 import type { Command } from 'commander';
+import { choiceLines, compareWithFull, comparisonLines, type Comparison } from '../comparison.js';
 import { readDataSet, type DataSet } from '../data-set.js';
 import { chooseExecutor } from '../executors.js';
 import { EXIT, ExitSignal } from '../failure.js';
+import { onInterrupt } from '../interrupt.js';
 import { defaultLearningRate } from '../learning-rate.js';
 import { byteCount, fraction, nonNegativeNumber, positiveNumber, wholeNumber } from '../options.js';
 import { Output } from '../output.js';
+import { makeReady, type Job, type Ready } from '../preparing.js';
 import { checkFree, defaultRunFolder } from '../run-folder.js';
-import { setUp, type Setup, type StepOptions } from '../setup.js';
+import { configOf, givenKeys, type StepOptions } from '../setup.js';
 import {
   addExecutor,
   addJson,
@@ -27,9 +32,11 @@ import {
 } from '../shared-options.js';
 import { sayDone, saySkipped } from '../report.js';
 import type { RunPlan } from '../run-plan.js';
+import { openStart, startedMethod, type Start } from '../start.js';
 import { runTraining } from '../training.js';
 
-interface TrainOptions extends CommonOptions, ExecutorOptions, StepOptions {
+interface TrainOptions extends CommonOptions, ExecutorOptions, Omit<StepOptions, 'model'> {
+  readonly model?: string;
   readonly epochs: number;
   readonly lr?: number;
   readonly warmup: number;
@@ -63,8 +70,11 @@ export function addTrain(program: Command): void {
     .summary('train a model on a folder of images')
     .description('Trains a model on a folder of images, one sub-folder per class.')
     .argument('<DIR>', 'folder of class folders')
-    .option('--model <name>', modelHelp(), DEFAULT_MODEL)
-    .option('--init <file>', 'safetensors to start from; another number of classes gets a new head')
+    .option('--model <name>', `${modelHelp()} (default: of --init RUN, else ${DEFAULT_MODEL})`)
+    .option(
+      '--init <file>',
+      'safetensors or run folder to start from; another number of classes gets a new head',
+    )
     .option('--epochs <n>', 'passes over the training images', wholeNumber(1), 10)
     .option('--lr <x>', 'peak learning rate (default: by optimiser and method)', positiveNumber);
   addStep(command)
@@ -109,32 +119,94 @@ async function trainCommand(folder: string, options: TrainOptions): Promise<void
     seed: options.seed,
     ...(options.val === undefined ? {} : { validation: options.val }),
   });
-  const setup = setUp(options, data.classes.length);
-  if (options.memory !== undefined) checkBudget(setup.program, options.threads, options.memory);
-  const { interrupted, summary, skipped } = await runTraining(
-    { ...planOf(options, data, setup, out), kind },
-    output,
-  );
-  saySkipped(skipped, output);
-  if (data.ignored > 0)
-    output.line(`${String(data.ignored)} files that are not images were left out.`);
-  sayDone(summary, interrupted, output);
-  if (interrupted) throw new ExitSignal(EXIT.interrupted);
+  trainingBatchCount(data.train.length, options.batch);
+  const start = options.init === undefined ? null : openStart(options.init);
+  try {
+    const ready = await readyToTrain(jobOf(options, data, start, kind), output);
+    const { setup, tables } = ready;
+    if (options.memory !== undefined) checkBudget(setup.program, options.threads, options.memory);
+    sayChoices(tables, compareWithFull(setup, options.threads), output);
+    const plan = { ...planOf(options, data, ready, out), kind };
+    const { interrupted, summary, skipped } = await runTraining(plan, output);
+    saySkipped(skipped, output);
+    if (data.ignored > 0)
+      output.line(`${String(data.ignored)} files that are not images were left out.`);
+    sayDone(summary, interrupted, output);
+    if (interrupted) throw new ExitSignal(EXIT.interrupted);
+  } finally {
+    start?.checkpoint.close();
+  }
+}
+
+type PreparingJob = Omit<Job, 'signal'>;
+
+/** Finds ranks and compiles; Ctrl-C ends it with nothing written. */
+async function readyToTrain(job: PreparingJob, output: Output): Promise<Ready> {
+  const interrupt = onInterrupt(() => {
+    output.note('thimble: stopping; Ctrl-C again to stop at once');
+  });
+  try {
+    return await makeReady({ ...job, signal: interrupt.signal }, output);
+  } catch (error) {
+    if (interrupt.signal.aborted) throw new ExitSignal(EXIT.interrupted);
+    throw error;
+  } finally {
+    interrupt.dispose();
+  }
+}
+
+function jobOf(
+  options: TrainOptions,
+  data: DataSet,
+  start: Start | null,
+  kind: ExecutorKind,
+): PreparingJob {
+  const { seed, strict, threads, augment } = options;
+  const model = options.model ?? start?.model ?? DEFAULT_MODEL;
+  const imageSize = options.imageSize ?? (model === start?.model ? start.imageSize : null);
+  const step = { ...options, model, ...(imageSize === null ? {} : { imageSize }) };
+  const { imageSize: size } = configOf(model, step.imageSize, data.classes.length);
+  return {
+    step,
+    method: startedMethod(options.method, givenKeys(step), start),
+    start,
+    classes: data.classes.length,
+    kind,
+    threads,
+    seed,
+    images: { kind: 'folder', files: data.train },
+    preprocess: { ...defaultPreprocess, size },
+    augment: augmentNamed(augment),
+    strict,
+  };
+}
+
+function sayChoices(
+  tables: PrepareTables | null,
+  comparison: Comparison | null,
+  output: Output,
+): void {
+  if (tables) {
+    output.event('prepared', { ...tables });
+    for (const line of choiceLines(tables)) output.line(line);
+  }
+  if (!comparison) return;
+  output.event('comparison', { ...comparison });
+  if (tables) for (const line of ['', ...comparisonLines(comparison)]) output.line(line);
 }
 
 function planOf(
   options: TrainOptions,
   data: DataSet,
-  setup: Setup,
+  { setup, ranks, tables, fill }: Ready,
   folder: string,
 ): Omit<RunPlan, 'kind'> {
   const { epochs, warmup, smoothing, seed, strict, threads, augment, workers } = options;
-  const preprocess: Preprocess = { ...defaultPreprocess, size: setup.config.imageSize };
   const scratch = options.init === undefined;
   return {
     setup,
     classes: data.classes,
-    preprocess,
+    preprocess: { ...defaultPreprocess, size: setup.config.imageSize },
     augment: augmentNamed(augment),
     augmentName: augment,
     train: { kind: 'folder', files: data.train },
@@ -153,6 +225,9 @@ function planOf(
     clip: options.clip ?? null,
     seed,
     init: options.init ?? null,
+    ranks,
+    tables,
+    fill,
     strict,
     loading: { workers },
     threads,

@@ -1,0 +1,104 @@
+/**
+ * What a run's choices save: its plan beside that of `full` with the same batch in one pass, and
+ * the ranks in a few words.
+ */
+import {
+  compile,
+  megabytes,
+  memoryReport,
+  parseMethod,
+  stepFlops,
+  type MemoryReport,
+  type PrepareTables,
+  type Program,
+} from '@thimble/core';
+import { counted, metric, percent } from './format.js';
+import { ratio } from './paper.js';
+import type { Setup } from './setup.js';
+import { tableText } from './table.js';
+
+/** Bytes of a plan and operations of an update. */
+export interface PlanNumbers {
+  readonly weightBytes: number;
+  readonly optimizerBytes: number;
+  /** Saved tensors with the factors of compressed ones. */
+  readonly savedBytes: number;
+  readonly peakBytes: number;
+  readonly flopsPerStep: number;
+}
+
+export interface Comparison {
+  readonly full: PlanNumbers;
+  readonly run: PlanNumbers;
+}
+
+/** Plans `full` for comparison; null where the run is that. */
+export function compareWithFull(setup: Setup, threads: number): Comparison | null {
+  const { compileOptions, pass, microBatches, program, method } = setup;
+  if (method.name === 'full' && microBatches === 1) return null;
+  const batch = pass * microBatches;
+  const full = parseMethod('full');
+  const plain = compile({ ...compileOptions, method: full, batch, microBatches: 1, evalBatch: 0 });
+  return {
+    full: numbers(plain, memoryReport(plain, threads), 1),
+    run: numbers(program, memoryReport(program, threads), microBatches),
+  };
+}
+
+function numbers(program: Program, report: MemoryReport, microBatches: number): PlanNumbers {
+  const { weightBytes, optimizerBytes, savedBytes, factorBytes, peakBytes } = report;
+  const flopsPerStep = stepFlops(program, microBatches);
+  const saved = savedBytes + factorBytes;
+  return { weightBytes, optimizerBytes, savedBytes: saved, peakBytes, flopsPerStep };
+}
+
+const ROWS: readonly (readonly [keyof PlanNumbers, string])[] = [
+  ['weightBytes', 'Weights'],
+  ['optimizerBytes', 'Optimiser state'],
+  ['savedBytes', 'Saved for the backward pass'],
+  ['peakBytes', 'Peak, planned'],
+  ['flopsPerStep', 'FLOP per update'],
+];
+
+/** A table with the ratio beside each pair. */
+export function comparisonLines({ full, run }: Comparison): readonly string[] {
+  const rows = ROWS.map(([key, title]) => {
+    const text = key === 'flopsPerStep' ? metric : megabytes;
+    return [title, text(full[key]), text(run[key]), ratio(full[key], run[key])];
+  });
+  return [tableText(['', '>full', '>This run', '>Ratio'], rows), ''];
+}
+
+/** What `prepare` chose, in one line for weights and one for activations. */
+export function choiceLines({ weights, activations }: PrepareTables): readonly string[] {
+  const lines: string[] = [];
+  if (weights) {
+    const { layers, bytes, denseBytes, epsilon, truncation, images } = weights;
+    const ranks = layers.flatMap(({ rank }) => (rank === null ? [] : [rank]));
+    const on = truncation === 'data' ? `, on ${counted(images, 'image')}` : '';
+    const lost = Math.max(0, ...layers.map((layer) => layer.lost));
+    lines.push(
+      `Weights    ${String(ranks.length)} of ${String(layers.length)} factored, rank ` +
+        `${range(ranks)} (ε ${String(epsilon)}, truncation ${truncation}${on}): ` +
+        `${megabytes(denseBytes)} → ${megabytes(bytes)}, at most ${percent(lost)} of a layer lost`,
+    );
+  }
+  if (activations) {
+    const { layers, bytes, fullBytes, epsilon } = activations;
+    const error = layers.map(({ options, chosen, gradientNorm }) =>
+      gradientNorm > 0 ? options[chosen].perplexity / gradientNorm : 0,
+    );
+    lines.push(
+      `Inputs     ${String(layers.length)} compressed (ε ${String(epsilon)}): ` +
+        `${megabytes(fullBytes)} → ${megabytes(bytes)}, weight gradients off by ` +
+        `${percent(Math.min(...error))} to ${percent(Math.max(...error))}`,
+    );
+  }
+  return lines;
+}
+
+function range(values: readonly number[]): string {
+  if (values.length === 0) return '–';
+  const [least, most] = [Math.min(...values), Math.max(...values)];
+  return least === most ? String(least) : `${String(least)}–${String(most)}`;
+}
