@@ -68,10 +68,8 @@ export function distance(a: Matrix, b: Matrix): number {
 /** Largest element of |AᵀA − I|; NaN stays NaN. */
 export function skew(a: Matrix): number {
   const gram = product(transposed(a), a);
-  return gram.data.reduce((worst, x, i) => {
-    const error = Math.abs(x - (i % (a.cols + 1) === 0 ? 1 : 0));
-    return error <= worst ? worst : error;
-  }, 0);
+  const one = diagonal(new Array<number>(a.cols).fill(1));
+  return combined(1, gram, -1, one).data.reduce((worst, x) => Math.max(worst, Math.abs(x)), 0);
 }
 
 /** Orthonormal columns of the same span, by Gram and Schmidt, twice over. */

@@ -5,18 +5,16 @@
 import { describe, expect, it } from 'vitest';
 import { compile } from '../src/compile.js';
 import { ConfigError } from '../src/errors.js';
-import type { Executor, ExecutorKind, HostData } from '../src/executors/executor.js';
 import { referenceExecutor } from '../src/executors/reference/index.js';
-import { parameters, type ModelGraph } from '../src/ir/graph.js';
+import { parameters } from '../src/ir/graph.js';
 import { printGraph } from '../src/ir/print.js';
 import { elements } from '../src/ir/types.js';
 import { verify } from '../src/ir/verify.js';
 import { parseMethod } from '../src/methods/index.js';
 import { isTrained, linears } from '../src/methods/linears.js';
 import { factorWeights, typicalWeightRanks } from '../src/methods/low-rank.js';
-import type { BoundMethod } from '../src/methods/method.js';
 import { NO_RANKS } from '../src/methods/ranks.js';
-import { vit, type VitConfig } from '../src/models/vit.js';
+import { vit } from '../src/models/vit.js';
 import { initialValues } from '../src/nn/initialise.js';
 import { OPS } from '../src/ops/index.js';
 import { adamw } from '../src/optim/adamw.js';
@@ -24,9 +22,10 @@ import type { Optimizer } from '../src/optim/optimizer.js';
 import { sgd } from '../src/optim/sgd.js';
 import { memoryReport } from '../src/plan/report.js';
 import { plannedBytes, type Program } from '../src/program.js';
-import { decomposed, distance, matrix, product, skew } from './dense.js';
+import { matrix, product, skew } from './dense.js';
 import { FAST_EXECUTORS } from './executors.js';
-import { fixedBatch, modelOf, randomWeights, SMALL, step, TINY, writeScalars } from './tiny-vit.js';
+import { losses } from './low-rank-start.js';
+import { modelOf, SMALL, TINY } from './tiny-vit.js';
 
 const FC1 = 'blocks.0.mlp.fc1.weight';
 const FC2 = 'blocks.0.mlp.fc2.weight';
@@ -297,69 +296,3 @@ describe('options', () => {
     ]);
   });
 });
-
-/** The random weights of the dense model, decomposed where `model` has factors. */
-function startingWeights(config: VitConfig, model: ModelGraph): ReadonlyMap<string, HostData> {
-  const dense = randomWeights(modelOf(config)(1));
-  const weights = new Map<string, HostData>(randomWeights(model));
-  for (const [name, data] of dense) if (weights.has(name)) weights.set(name, data);
-  for (const { weight, outputs, inputs, form } of linears(model, 'all')) {
-    if (form.kind !== 'low-rank') continue;
-    const w = matrix(outputs, inputs, dense.get(weight) ?? []);
-    const { left, right } = decomposed(w, form.right.type.shape[0]);
-    weights.set(form.left.name, left.data);
-    weights.set(form.right.name, right.data);
-    const whole = form.right.type.shape[0] === Math.min(outputs, inputs);
-    if (whole) expect(distance(product(left, right), w)).toBeLessThan(1e-13);
-  }
-  return weights;
-}
-
-interface RunOptions {
-  readonly clipNorm?: number;
-  readonly microBatches?: number;
-  readonly threads?: number;
-}
-
-/** Losses of steps on a fixed batch. */
-async function losses(
-  kind: ExecutorKind,
-  method: BoundMethod,
-  steps: number,
-  optimizer: Optimizer,
-  { threads = 2, ...options }: RunOptions = {},
-): Promise<readonly number[]> {
-  const model = modelOf(SMALL);
-  const program = compile({ model, method, optimizer, batch: 3, evalBatch: 0, ...options });
-  const executor = await kind.load(program, { threads });
-  const weights = startingWeights(SMALL, method.forward(model(3)));
-  for (const [name, data] of weights) executor.write(name, data);
-  const seen: number[] = [];
-  for (let number = 1; number <= steps; number++) {
-    seen.push(
-      options.microBatches === undefined
-        ? await step(executor, optimizer, number, 0.03, fixedBatch(SMALL, 3))
-        : await microStep(executor, optimizer, number, options.microBatches),
-    );
-  }
-  await executor.dispose();
-  return seen;
-}
-
-/** Different batches, averaged; the loss of the last. */
-async function microStep(
-  executor: Executor,
-  optimizer: Optimizer,
-  number: number,
-  microBatches: number,
-): Promise<number> {
-  for (let part = 0; part < microBatches; part++) {
-    const { images, labels } = fixedBatch(SMALL, 3, part);
-    executor.write('micro.images', images);
-    executor.write('micro.labels', labels);
-    await executor.run('micro');
-  }
-  writeScalars(executor, 'apply', optimizer, number, 0.03);
-  await executor.run('apply');
-  return (await executor.read('micro.loss'))[0];
-}

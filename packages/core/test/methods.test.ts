@@ -115,6 +115,15 @@ const EXPECTED: { readonly [K in MethodName]: Expected } = {
     optimizer: sgd({ momentum: 0.9 }),
     pays: false,
   },
+  wasi: {
+    text: 'wasi=0.8,layers=mlp,truncation=data,activations=0.6',
+    trains: () => true,
+    saved: (s) => s.L * factored(s, core) + tail(s) + s.B * s.M * s.P,
+    states: FACTORED.flatMap((weight) =>
+      [0, 1, 2].map((mode) => `${weight}.tucker.${String(mode)}`),
+    ),
+    optimizer: sgd({ momentum: 0.9 }),
+  },
   lora: {
     text: 'lora=4,layers=mlp,alpha=16',
     trains: (name) => /\.(left|right)$/.test(name) || name.startsWith('head.'),

@@ -12,6 +12,7 @@ import { hosvd } from './hosvd.js';
 import { lastK } from './last-k.js';
 import { lora } from './lora.js';
 import { bind, compose, type BoundMethod, type Method } from './method.js';
+import { wasi } from './wasi.js';
 import { wsi } from './wsi.js';
 
 export const METHODS = {
@@ -22,6 +23,7 @@ export const METHODS = {
   asi,
   hosvd,
   wsi,
+  wasi,
   lora,
 } as const;
 

@@ -1,0 +1,68 @@
+/**
+ * wasi: weights in low-rank form L R (low-rank.ts) and saved inputs in Tucker form (tucker.ts). Both are
+ * refreshed at every step by one warm subspace iteration, and the gradient of a weight stays the product
+ * pᵀq that the two forms give: neither W nor dL/dW is ever an O×I array. Everything trains, with sgd.
+ *
+ * Closed form: asi's. z = x Rᵀ of a factored linear is not saved, since p and q replace dL and dR.
+ * Weights and gradients: K(O + I) and r(O + I) elements each for O·I.
+ *
+ * Departures from the paper: R⁺ = L⁺ᵀW⁺ from the new L, without a dense W beside it; truncation in the
+ * metric of the data unless `truncation=plain`; the activations' ε sets a byte budget of its own.
+ *
+ * Reference: WASI, ICLR 2026, arXiv 2510.09160.
+ */
+import { factorWeights } from './low-rank.js';
+import type { Method } from './method.js';
+import { keyValues, shareOf } from './options.js';
+import { NO_RANKS } from './ranks.js';
+import { compressInputs, startGraph } from './tucker.js';
+import { tuckerRanks, type TuckerConfig } from './tucker-config.js';
+import { effectiveRanks } from './tucker-ranks.js';
+import { parseWeights, printWeights, weightNeed, weightRanks, type WsiConfig } from './wsi.js';
+
+export interface WasiConfig {
+  readonly weights: WsiConfig;
+  readonly activations: TuckerConfig;
+}
+
+const KEYS = ['layers', 'truncation', 'activations'] as const;
+
+export const wasi: Method<WasiConfig> = {
+  name: 'wasi',
+  summary:
+    'train weights in low-rank form, with the saved inputs in a subspace that follows them; needs sgd',
+  usage: 'wasi=EPSILON,layers=mlp|all,truncation=data|plain,activations=EPSILON',
+  keys: KEYS,
+  parse: parseWasi,
+  print: ({ weights, activations }) =>
+    `wasi=${printWeights(weights)},activations=${String(activations.epsilon)}`,
+  forward: (model, { weights }) =>
+    factorWeights(model, { ...NO_RANKS, weights: weightRanks(model, weights) }),
+  backward: (train, model, { activations }) =>
+    compressInputs(train, model, tuckerRanks(model, activations), 'iterate'),
+  start: (model, { activations }) => startGraph(model, tuckerRanks(model, activations)),
+  needs: ({ weights, activations: { epsilon, layers } }) => ({
+    weights: weightNeed(weights),
+    activations: { epsilon, layers },
+  }),
+  withRanks: (config, ranks) => ({
+    weights: { ...config.weights, ranks: ranks.weights },
+    activations: { ...config.activations, ranks: ranks.activations },
+  }),
+  activationRanks: (model, { activations }) =>
+    effectiveRanks(model, tuckerRanks(model, activations)),
+  // At ε = 1 no rank pays, and every weight and input stays as it is.
+  neutral: () => ({ config: parseWasi('1,layers=all') }),
+};
+
+/** The activations' ε is that of the weights where it is left out. */
+function parseWasi(text: string | undefined): WasiConfig {
+  const given = keyValues('wasi', text, 'epsilon', KEYS);
+  const weights = parseWeights('wasi', given);
+  const { activations } = given;
+  const epsilon =
+    activations === undefined
+      ? weights.epsilon
+      : shareOf('wasi', 'an explained variance of activations', activations);
+  return { weights, activations: { epsilon, layers: weights.layers, ranks: null } };
+}
