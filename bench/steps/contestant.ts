@@ -2,8 +2,8 @@
  * The process of one of Thimble's executors in the step benchmark: node contestant.js native|wasm.
  * Speaks protocol.ts.
  */
-import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
+import { peakBytes } from '../harness/peak-bytes.js';
 import type { Ran, StepConfig } from './protocol.js';
 import { STEP_EXECUTORS, StepTrainer, type StepExecutorName } from './trainer.js';
 
@@ -47,16 +47,6 @@ async function runSteps(of: StepTrainer, count: number): Promise<Ran> {
     loss.push(value);
   }
   return { ms, loss, rssPeakBytes: peakBytes() };
-}
-
-function peakBytes(): number {
-  try {
-    const kilobytes = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1];
-    if (kilobytes !== undefined) return 1024 * Number(kilobytes);
-  } catch {
-    // Not Linux: the next line has it in kilobytes everywhere.
-  }
-  return 1024 * process.resourceUsage().maxRSS;
 }
 
 function isExecutorName(text: string): text is StepExecutorName {

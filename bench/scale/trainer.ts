@@ -1,0 +1,180 @@
+/**
+ * A training method at scale as the benchmark runs it: prepared from a file of dense weights, compiled,
+ * loaded, and stepped. Images are noise, one pass at a time, as a loader hands them over.
+ */
+import {
+  buildModel,
+  compile,
+  entryFlops,
+  entryNamed,
+  linears,
+  loadWeights,
+  modelConfig,
+  parameters,
+  parseMethod,
+  plannedBytes,
+  prepare,
+  Random,
+  sgd,
+  type Batch,
+  type BoundMethod,
+  type Executor,
+  type ModelBuilder,
+  type Program,
+  type Ranks,
+} from '@thimble/core';
+import { native } from '@thimble/native';
+import { fileSource } from './file-source.js';
+import type { ScaleConfig, ScaleReady } from './protocol.js';
+
+const SEED = 1;
+
+export class ScaleTrainer {
+  readonly executor: Executor;
+  readonly ready: ScaleReady;
+  private readonly config: ScaleConfig;
+  private readonly pass: Batch;
+  private started = false;
+
+  private constructor(executor: Executor, ready: ScaleReady, config: ScaleConfig, pass: Batch) {
+    this.executor = executor;
+    this.ready = ready;
+    this.config = config;
+    this.pass = pass;
+  }
+
+  /** Finds ranks, compiles, loads and writes the weights. */
+  static async load(config: ScaleConfig): Promise<ScaleTrainer> {
+    const { batch, microBatches, evalBatch, threads, saved } = config;
+    const shape = { ...modelConfig(config.model), classes: config.classes };
+    const model: ModelBuilder = (images) => buildModel(shape, { batch: images });
+    const images = batch / microBatches;
+    const pass = noise(shape.imageSize, images, config.classes);
+    const source = fileSource(config.weights);
+    const given = parseMethod(config.method);
+    const started = performance.now();
+    const needs = given.needs.weights ?? given.needs.activations;
+    const prepared = needs
+      ? await prepare({
+          ...{ model, method: given, source, kind: native, threads, batch: images, seed: SEED },
+          batches: () => batches(pass),
+        })
+      : null;
+    const method = prepared?.method ?? given;
+    const optimizer = sgd({ momentum: 0 });
+    const program = compile({
+      ...{ model, method, optimizer, batch: images, microBatches, evalBatch, saved },
+    });
+    const executor = await native.load(program, { threads });
+    if (prepared) await prepared.emitWeights(executor);
+    else loadWeights(executor, model(1), source, SEED);
+    source.close();
+    const prepareSeconds = (performance.now() - started) / 1000;
+    const ready = describe(config, executor, method, model, prepared?.ranks ?? null);
+    return new ScaleTrainer(executor, { ...ready, prepareSeconds }, config, pass);
+  }
+
+  /** Milliseconds and loss of one update: every pass, writing its images included. */
+  async step(): Promise<readonly [ms: number, loss: number]> {
+    const { executor, config, pass } = this;
+    const entry = config.microBatches > 1 ? 'micro' : 'step';
+    if (!this.started) await this.start();
+    const began = performance.now();
+    const rate = Float32Array.of(config.learningRate);
+    let loss = 0;
+    for (let index = 0; index < config.microBatches; index++) {
+      executor.write(`${entry}.images`, pass.images);
+      executor.write(`${entry}.labels`, pass.labels);
+      if (entry === 'step') executor.write('step.lr', rate);
+      await executor.run(entry);
+      loss += (await executor.read(`${entry}.loss`))[0] / config.microBatches;
+    }
+    if (entry === 'micro') {
+      executor.write('apply.lr', rate);
+      await executor.run('apply');
+    }
+    return [performance.now() - began, loss];
+  }
+
+  /** Milliseconds of one evaluation. */
+  async infer(): Promise<number> {
+    const { executor, config, pass } = this;
+    const pixels = (pass.images.length / pass.real) * config.evalBatch;
+    const images = new Float32Array(pixels);
+    for (let at = 0; at < pixels; at += pass.images.length) {
+      images.set(pass.images.subarray(0, Math.min(pass.images.length, pixels - at)), at);
+    }
+    const began = performance.now();
+    executor.write('eval.images', images);
+    await executor.run('eval');
+    await executor.read('eval.logits');
+    return performance.now() - began;
+  }
+
+  private async start(): Promise<void> {
+    this.started = true;
+    const { executor, pass } = this;
+    if (!executor.program.entries.some((entry) => entry.name === 'start')) return;
+    executor.write('start.images', pass.images);
+    await executor.run('start');
+  }
+}
+
+function describe(
+  config: ScaleConfig,
+  executor: Executor,
+  method: BoundMethod,
+  model: ModelBuilder,
+  ranks: Ranks | null,
+): ScaleReady {
+  const { program, threads } = executor;
+  const flops = (name: string) => {
+    const known = program.entries.some((entry) => entry.name === name);
+    return known ? entryFlops(program, entryNamed(program, name)) : 0;
+  };
+  return {
+    ready: true,
+    version: executor.detail,
+    threads,
+    parameters: parameters(method.forward(model(1)).graph).reduce(
+      (sum, { type }) => sum + type.shape.reduce((product, extent) => product * extent, 1),
+      0,
+    ),
+    plannedBytes: plannedBytes(program, threads),
+    arenaBytes: executor.arenaBytes,
+    flopsPerStep: stepFlops(program, config, flops),
+    flopsPerEvaluation: flops('eval'),
+    rankShare: ranks && rankShare(model, ranks),
+    prepareSeconds: 0,
+  };
+}
+
+function stepFlops(
+  program: Program,
+  { microBatches }: ScaleConfig,
+  flops: (name: string) => number,
+): number {
+  const whole = program.entries.some((entry) => entry.name === 'step');
+  return whole ? flops('step') : microBatches * flops('micro') + flops('apply');
+}
+
+function rankShare(model: ModelBuilder, ranks: Ranks): number | null {
+  const shares = linears(model(1), 'all').flatMap(({ weight, outputs, inputs }) => {
+    const known: Readonly<Record<string, number | undefined>> = ranks.weights;
+    const rank = known[weight];
+    return rank === undefined ? [] : [rank / Math.min(outputs, inputs)];
+  });
+  if (shares.length === 0) return null;
+  return shares.reduce((sum, share) => sum + share, 0) / shares.length;
+}
+
+function noise(side: number, images: number, classes: number): Batch {
+  const pixels = Random.of(SEED, 'images').fillNormal(new Float32Array(images * 3 * side * side));
+  const labels = Int32Array.from({ length: images }, (_, index) => index % classes);
+  return { images: pixels, labels, real: images };
+}
+
+/** Endless: preparing takes what it needs. */
+function* batches(pass: Batch): Generator<Batch> {
+  for (;;) yield pass;
+}
