@@ -243,14 +243,13 @@ function weightTable(
 ): WeightTable {
   const plain = all.map((weight) => weight.plain);
   const byRule = plainRanks(plain, epsilon);
-  const smallest = truncation === 'plain' ? 1 : undefined;
   return {
     epsilon,
     truncation,
     images,
     budgetBytes: budget ?? rankBytes(plain, byRule),
     bytes: rankBytes(plain, ranks),
-    minimumBytes: minimumBytes(plain, smallest),
+    minimumBytes: minimumBytes(plain),
     denseBytes: rankBytes(
       plain,
       plain.map(() => null),

@@ -12,8 +12,8 @@ import { choose, leastBytes, type Option } from './choose.js';
 const BYTES = 4;
 
 /**
- * Ranks are whole multiples of this: the narrowest register tile of the matrix kernels is 8 columns, so a
- * rank between two multiples costs the time of the upper one.
+ * Ranks are whole multiples of this, or powers of two below it: the narrowest register tile of the matrix
+ * kernels is 8 columns, so a rank between two multiples costs the time of the upper one.
  */
 export const RANK_STEP = 8;
 
@@ -56,9 +56,9 @@ export function plainRanksForBytes(
   spectra: readonly LayerSpectrum[],
   bytes: number,
 ): readonly Rank[] {
-  const smallest = spectra.map((layer) => optionsOf(layer, 1).slice(0, 1));
+  const smallest = spectra.map((layer) => optionsOf(layer, RANK_STEP).slice(0, 1));
   choose(smallest, bytes, WHAT);
-  let ranks: readonly Rank[] = spectra.map((_, index) => smallest[index][0].rank);
+  let ranks: readonly Rank[] = smallest.map(([{ rank }]) => rank);
   let [low, high] = [0, 1];
   // Every halving of ε's interval either finds ranks that fit or rules its upper half out.
   for (let halving = 0; halving < 40; halving++) {
@@ -83,7 +83,7 @@ export function layerBytes({ outputs, inputs }: LayerSpectrum, rank: Rank): numb
  * Ranks whose energies lost, summed over all layers, are least within `bytes`. Throws BudgetError naming the
  * least that is possible.
  *
- * @param step ranks are multiples of this.
+ * @param step ranks are multiples of this, or powers of two below it.
  */
 export function ranksForBytes(
   spectra: readonly LayerSpectrum[],
@@ -94,9 +94,9 @@ export function ranksForBytes(
   return choose(layers, bytes, WHAT).map((option, layer) => layers[layer][option].rank);
 }
 
-/** The least bytes that `ranksForBytes` can be asked for. */
-export function minimumBytes(spectra: readonly LayerSpectrum[], step: number = RANK_STEP): number {
-  return leastBytes(spectra.map((layer) => optionsOf(layer, step)));
+/** The least bytes that ranks can be chosen for: rank 1 everywhere. */
+export function minimumBytes(spectra: readonly LayerSpectrum[]): number {
+  return leastBytes(spectra.map((layer) => optionsOf(layer, RANK_STEP)));
 }
 
 /** Share of the energy that a layer loses at `rank`: 0 dense, 1 for nothing left. */
@@ -115,8 +115,9 @@ interface RankOption extends Option {
 function optionsOf(layer: LayerSpectrum, step: number): readonly RankOption[] {
   const { energies } = layer;
   const result: RankOption[] = [];
-  for (let rank = step; rank <= energies.length && isSmaller(layer, rank); rank += step) {
+  for (let rank = 1; rank <= energies.length && isSmaller(layer, rank);) {
     result.push({ rank, bytes: layerBytes(layer, rank), loss: sumFrom(energies, rank) });
+    rank = rank < step ? Math.min(2 * rank, step) : rank + step;
   }
   return [...result, { rank: null, bytes: layerBytes(layer, null), loss: 0 }];
 }

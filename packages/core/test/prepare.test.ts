@@ -1,0 +1,455 @@
+/**
+ * Prepare as a whole: what it finds and writes for a small ViT and a small Swin transformer, on the executors
+ * that run the kernels, within the memory of one block.
+ */
+import { describe, expect, it } from 'vitest';
+import { compile, type ModelBuilder } from '../src/compile.js';
+import { BudgetError, CheckpointError, DataError } from '../src/errors.js';
+import type { Executor, ExecutorKind, HostData } from '../src/executors/executor.js';
+import { wasmExecutor } from '../src/executors/wasm/index.js';
+import { parameters } from '../src/ir/graph.js';
+import { elements } from '../src/ir/types.js';
+import { parseMethod } from '../src/methods/index.js';
+import { swin, type SwinConfig } from '../src/models/swin.js';
+import { vit, type VitConfig } from '../src/models/vit.js';
+import { sgd } from '../src/optim/sgd.js';
+import { prepare } from '../src/prepare/prepare.js';
+import { layerBytes } from '../src/prepare/spectra.js';
+import type { Prepared, PrepareEvent, PrepareOptions } from '../src/prepare/types.js';
+import { plannedBytes, type Program } from '../src/program.js';
+import { Random } from '../src/random.js';
+import { cosine } from '../src/train/schedule.js';
+import { predictLogits, type Batch } from '../src/train/evaluate.js';
+import { train } from '../src/train/loop.js';
+import { loadWeights, readWeights, type WeightSource } from '../src/train/weights.js';
+import { FAST_EXECUTORS } from './executors.js';
+import { expectClose } from './golden.js';
+
+const BATCH = 4;
+
+/** N = 10, D = 32; linears of 96×32, 32×32, 64×32, 32×64. */
+const VIT: VitConfig = {
+  family: 'vit',
+  imageSize: 12,
+  patch: 4,
+  channels: 3,
+  width: 32,
+  depth: 3,
+  heads: 2,
+  mlpRatio: 2,
+  classes: 3,
+  pooling: 'token',
+  classToken: true,
+  layerNormEps: 1e-6,
+};
+
+/** Stages of 4×4 tokens of 32 and 2×2 tokens of 64, with a downsampling between. */
+const SWIN: SwinConfig = {
+  family: 'swin',
+  imageSize: 8,
+  patch: 2,
+  channels: 3,
+  width: 32,
+  depths: [2, 1],
+  heads: [2, 4],
+  window: 2,
+  mlpRatio: 2,
+  classes: 3,
+  layerNormEps: 1e-5,
+};
+
+const vitModel: ModelBuilder = (batch) => vit(VIT, { batch });
+const swinModel: ModelBuilder = (batch) => swin(SWIN, { batch });
+
+/** Weights with falling spectra, in the file's names. */
+function sourceOf(model: ModelBuilder, changes: ReadonlyMap<string, Float32Array> = new Map()) {
+  const tensors = new Map<string, Float32Array>();
+  const shapes = new Map<string, readonly number[]>();
+  for (const { name, type, source } of parameters(model(1).graph)) {
+    const { shape } = type;
+    const mean = source.initial.kind === 'ones' ? 1 : 0;
+    const own = Random.of(5, name).fillNormal(new Float32Array(elements(shape)), 0.3, mean);
+    if (shape.length === 2) {
+      own.forEach((value, at) => (own[at] = value * 1.5 * 0.9 ** (at % shape[1])));
+    }
+    tensors.set(name, changes.get(name) ?? own);
+    shapes.set(name, shape);
+  }
+  const source: WeightSource = {
+    name: 'a.safetensors',
+    shapes,
+    read: (name) => tensors.get(name) ?? new Float32Array(),
+  };
+  return source;
+}
+
+function* batches(model: ModelBuilder, count = 5): Generator<Batch> {
+  const images = model(BATCH).graph.values.find(({ name }) => name === 'images');
+  for (let index = 0; index < count; index++) {
+    const pixels = new Float32Array(elements(images?.type.shape ?? []));
+    yield {
+      images: Random.of(index, 'pixels').fillNormal(pixels),
+      labels: Int32Array.from({ length: BATCH }, (_, row) => (row + index) % 3),
+      real: BATCH,
+    };
+  }
+}
+
+function optionsFor(
+  method: string,
+  more: Partial<PrepareOptions> = {},
+  model: ModelBuilder = vitModel,
+): PrepareOptions {
+  return {
+    model,
+    method: parseMethod(method),
+    source: sourceOf(model),
+    batches: () => batches(model),
+    kind: wasmExecutor,
+    threads: 2,
+    batch: BATCH,
+    seed: 1,
+    ...more,
+  };
+}
+
+/** Loads a program of the prepared method with its weights. */
+async function filled(options: PrepareOptions, prepared: Prepared): Promise<Executor> {
+  const { model, kind, batch } = options;
+  const program = compile({ model, method: prepared.method, batch, optimizer: sgd() });
+  const executor = await kind.load(program);
+  await prepared.emitWeights(executor);
+  return executor;
+}
+
+async function logitsOf(executor: Executor, model: ModelBuilder): Promise<HostData> {
+  const [{ images }] = batches(model, 1);
+  return predictLogits(executor, images);
+}
+
+/** The kind with a record of the bytes of every program that it loads. */
+function recorded(kind: ExecutorKind, programs: Program[]): ExecutorKind {
+  return {
+    ...kind,
+    load: (program, options) => {
+      programs.push(program);
+      return kind.load(program, options);
+    },
+  };
+}
+
+const none: ExecutorKind = {
+  name: 'none',
+  unavailable: () => Promise.resolve(null),
+  load: () => Promise.reject(new Error('nothing is to be run')),
+};
+
+describe.each(FAST_EXECUTORS)('prepare on $name', (kind) => {
+  it.each([
+    ['vit', vitModel],
+    ['swin', swinModel],
+  ])('factors a %s so that it computes with W = L R', async (_name, model) => {
+    const options = optionsFor('wsi=0.6,layers=all', { kind }, model);
+    const prepared = await prepare(options);
+    const { weights } = prepared.tables;
+    expect(weights?.images).toBe(20);
+    expect(Object.keys(prepared.ranks.weights).length).toBeGreaterThan(4);
+    const executor = await filled(options, prepared);
+    const products = new Map<string, Float32Array>();
+    for (const [weight, rank] of Object.entries(prepared.ranks.weights)) {
+      const left = await executor.read(`${weight}.left`);
+      const right = await executor.read(`${weight}.right`);
+      expect([1, 2, 4].includes(rank) || rank % 8 === 0).toBe(true);
+      products.set(weight, productOf(left, right, rank));
+      expectClose(gramOf(left, rank), identity(rank), { relative: 0, absolute: 1e-4 }, weight);
+    }
+    const dense = await kind.load(compile({ model, batch: BATCH }));
+    loadWeights(dense, model(1), sourceOf(model, products), 1);
+    const tolerance = { relative: 1e-3, absolute: 1e-3 };
+    expectClose(await logitsOf(executor, model), await logitsOf(dense, model), tolerance, 'logits');
+    await executor.dispose();
+    await dense.dispose();
+  });
+
+  it('leaves a model as it is at ε = 1', async () => {
+    for (const truncation of ['plain', 'data']) {
+      const options = optionsFor(`wsi=1,layers=all,truncation=${truncation}`, { kind });
+      const executor = await filled(options, await prepare(options));
+      const dense = await kind.load(compile({ model: vitModel, batch: BATCH }));
+      loadWeights(dense, vitModel(1), options.source, 1);
+      const [got, want] = [await logitsOf(executor, vitModel), await logitsOf(dense, vitModel)];
+      expect([...got]).toEqual([...want]);
+      await executor.dispose();
+      await dense.dispose();
+    }
+  });
+
+  it('finds the same ranks and weights on any number of threads', async () => {
+    const results = [];
+    for (const threads of [1, 2]) {
+      const options = optionsFor('wsi=0.6,layers=all+asi=0.7,layers=all', { kind, threads });
+      const prepared = await prepare(options);
+      const executor = await filled(options, prepared);
+      const tensors = await readWeights(executor, prepared.method.forward(vitModel(1)));
+      results.push({ ranks: prepared.ranks, tables: prepared.tables, tensors });
+      await executor.dispose();
+    }
+    expect(results[1]).toEqual(results[0]);
+  });
+});
+
+describe('weights', () => {
+  it('take the bytes of the plain rule, spent by what the loss feels', async () => {
+    const data = (await prepare(optionsFor('wsi=0.6,layers=all'))).tables.weights;
+    const plain = await prepare(
+      optionsFor('wsi=0.6,layers=all,truncation=plain', { kind: wasmExecutor }),
+    );
+    const table = plain.tables.weights;
+    if (!data || !table) throw new Error('no tables');
+    expect(table.images).toBe(0);
+    expect(table.bytes).toBe(table.budgetBytes);
+    expect(data.budgetBytes).toBe(table.budgetBytes);
+    expect(data.bytes).toBeLessThanOrEqual(data.budgetBytes);
+    expect(data.layers.map(({ plainRank }) => plainRank)).toEqual(
+      table.layers.map(({ rank }) => rank),
+    );
+    expect(data.layers.map(({ rank }) => rank)).toMatchInlineSnapshot(`
+      [
+        8,
+        4,
+        4,
+        4,
+        4,
+        4,
+        4,
+        2,
+        4,
+        4,
+        4,
+        2,
+      ]
+    `);
+    const sum = data.layers.reduce(
+      (bytes, row) => bytes + layerBytes({ ...row, energies: [] }, row.rank),
+      0,
+    );
+    expect(sum).toBe(data.bytes);
+  });
+
+  it('fit a budget that is given, or name the minimum', async () => {
+    for (const truncation of ['plain', 'data']) {
+      const method = `wsi=0.9,layers=all,truncation=${truncation}`;
+      const { tables } = await prepare(optionsFor(method, { weightBytes: 60_000 }));
+      expect(tables.weights?.bytes).toBeLessThanOrEqual(60_000);
+      expect(tables.weights?.bytes).toBeGreaterThan(50_000);
+      const small = prepare(optionsFor(method, { weightBytes: 600 }));
+      await expect(small).rejects.toThrow(BudgetError);
+      const minimum = String(tables.weights?.minimumBytes);
+      await expect(small).rejects.toThrow(`at least 0.0`);
+      await expect(small).rejects.toThrow(`(${minimum} bytes)`);
+    }
+  });
+
+  it('are taken from a factored checkpoint as they are', async () => {
+    const options = optionsFor('wsi=0.6,layers=all');
+    const prepared = await prepare(options);
+    const executor = await filled(options, prepared);
+    const saved = await readWeights(executor, prepared.method.forward(vitModel(1)));
+    const source = storedSource(saved);
+    const again = await prepare({ ...options, source, kind: none });
+    expect(again.ranks).toEqual(prepared.ranks);
+    expect(again.tables).toEqual({ weights: null, activations: null });
+    const other = await wasmExecutor.load(executor.program);
+    const report = await again.emitWeights(other);
+    expect(report).toEqual({ loaded: saved.length, replaced: [], resized: [], unused: [] });
+    expect(await logitsOf(other, vitModel)).toEqual(await logitsOf(executor, vitModel));
+    const compressed = await prepare({
+      ...options,
+      source,
+      method: parseMethod('wsi=0.6,layers=all+asi=0.7'),
+    });
+    expect(compressed.ranks.weights).toEqual(prepared.ranks.weights);
+    expect(Object.keys(compressed.ranks.activations).length).toBeGreaterThan(0);
+    await executor.dispose();
+    await other.dispose();
+  });
+
+  it('of frozen blocks stay dense and are not measured', async () => {
+    const events: PrepareEvent[] = [];
+    const onProgress = (event: PrepareEvent) => events.push(event);
+    const options = optionsFor('last-k=1+wsi=0.6,layers=all', { onProgress });
+    const prepared = await prepare(options);
+    const executor = await filled(options, prepared);
+    for (const weight of Object.keys(prepared.ranks.weights))
+      expect(weight).toMatch(/^blocks\.2\./);
+    expect(prepared.tables.weights?.layers).toHaveLength(4);
+    expect(
+      events.map(
+        ({ stage, done, total, what }) => `${stage} ${String(done)}/${String(total)} ${what}`,
+      ),
+    ).toEqual([
+      'forward 1/5 embedding',
+      'forward 2/5 blocks.0',
+      'forward 3/5 blocks.1',
+      'forward 4/5 blocks.2',
+      'forward 5/5 tail',
+      'measure 1/1 blocks.2',
+      'factor 1/1 blocks.2',
+    ]);
+    await executor.dispose();
+  });
+});
+
+describe('inputs', () => {
+  it.each([
+    ['vit', vitModel],
+    ['swin', swinModel],
+  ])('of a %s get ranks that train', async (_name, model) => {
+    const options = optionsFor('wsi=0.6,layers=mlp+asi=0.6', {}, model);
+    const prepared = await prepare(options);
+    const table = prepared.tables.activations;
+    if (!table) throw new Error('no table');
+    const uniform = table.layers.map(({ options: own }) => own[table.epsilons.indexOf(0.6)]);
+    const total = (rows: readonly { readonly perplexity: number }[]) =>
+      rows.reduce((sum, { perplexity }) => sum + perplexity, 0);
+    expect(table.budgetBytes).toBe(uniform.reduce((sum, { bytes }) => sum + bytes, 0));
+    expect(table.bytes).toBeLessThanOrEqual(table.budgetBytes);
+    const chosen = table.layers.map(({ options: own, chosen: index }) => own[index]);
+    expect(total(chosen)).toBeLessThan(total(uniform));
+    expect(JSON.parse(JSON.stringify(prepared.tables))).toEqual(prepared.tables);
+    const optimizer = sgd();
+    const program = compile({ model, method: prepared.method, batch: BATCH, optimizer });
+    const executor = await wasmExecutor.load(program);
+    await prepared.emitWeights(executor);
+    const { loss } = await train({
+      executor,
+      optimizer,
+      schedule: cosine({ peak: 0.05, steps: 20 }),
+      epochs: 4,
+      batches: () => batches(model),
+    });
+    expect(loss).toBeLessThan(Math.log(3));
+    await executor.dispose();
+  });
+
+  it('need no factored weights', async () => {
+    const { ranks, tables } = await prepare(optionsFor('asi=0.8', { activationBytes: 40_000 }));
+    expect(ranks.weights).toEqual({});
+    expect(tables.weights).toBeNull();
+    expect(tables.activations?.bytes).toBeLessThanOrEqual(40_000);
+    await expect(prepare(optionsFor('asi=0.8', { activationBytes: 40 }))).rejects.toThrow(
+      'budget of Tucker cores and factors: expected at least',
+    );
+  });
+});
+
+describe('prepare', () => {
+  it('runs nothing where nothing is to be found', async () => {
+    const prepared = await prepare(optionsFor('last-k=1', { kind: none }));
+    expect(prepared.ranks).toEqual({ weights: {}, activations: {} });
+    const executor = await wasmExecutor.load(compile({ model: vitModel, batch: BATCH }));
+    expect((await prepared.emitWeights(executor)).loaded).toBe(
+      parameters(vitModel(1).graph).length,
+    );
+    await executor.dispose();
+  });
+
+  it('refuses weights that do not fit before anything runs', async () => {
+    const source = sourceOf(vitModel);
+    const shapes = new Map([...source.shapes].filter(([name]) => name !== 'norm.bias'));
+    const run = prepare(optionsFor('wsi=0.6', { source: { ...source, shapes }, kind: none }));
+    await expect(run).rejects.toThrow(CheckpointError);
+    await expect(run).rejects.toThrow('1 missing: norm.bias');
+  });
+
+  it('needs one whole batch', async () => {
+    const [batch] = batches(vitModel, 1);
+    const run = prepare(optionsFor('wsi=0.6', { batches: () => [{ ...batch, real: 3 }] }));
+    await expect(run).rejects.toThrow(DataError);
+    await expect(run).rejects.toThrow('at least one batch of 4 images');
+  });
+
+  it('stops when it is told to', async () => {
+    const controller = new AbortController();
+    const onProgress = ({ stage }: PrepareEvent) => {
+      if (stage === 'measure') controller.abort(new Error('enough'));
+    };
+    const run = prepare(optionsFor('wsi=0.6', { onProgress, signal: controller.signal }));
+    await expect(run).rejects.toThrow('enough');
+  });
+
+  it('holds one block and its moments at a time', async () => {
+    const programs: Program[] = [];
+    const kind = recorded(wasmExecutor, programs);
+    const deep: ModelBuilder = (batch) => vit({ ...VIT, depth: 12 }, { batch });
+    const options = optionsFor('wsi=0.6,layers=all', { kind }, deep);
+    const prepared = await prepare(options);
+    // The twelve blocks share their programs: embedding, block, tail, tail backwards, measuring.
+    expect(programs).toHaveLength(5);
+    const executor = await wasmExecutor.load(
+      compile({ model: deep, method: prepared.method, batch: BATCH, evalBatch: 1 }),
+    );
+    await prepared.emitWeights(executor);
+    await executor.dispose();
+    const weights = 4 * 8 * VIT.width ** 2;
+    const block = weights + 4 * (3 + 1 + 2 + 1 + 4) * VIT.width;
+    // Metric and signal of four linears, sums and traces.
+    const moments = 4 * (8 * VIT.width ** 2 + 2 * VIT.width + 2);
+    const measuring = programs[4];
+    const persistent = measuring.persistentBytes;
+    expect(persistent).toBeGreaterThanOrEqual(block + moments);
+    expect(persistent).toBeLessThan(block + moments + 64 * 40);
+    // A block's step at this batch: tokens × 40 numbers of the width, forward and backward.
+    const activations = 4 * BATCH * 10 * VIT.width * 40;
+    const scratch = 2 * measuring.scratchBytes;
+    for (const program of programs) {
+      expect(plannedBytes(program, 2) - scratch).toBeLessThan(block + moments + activations);
+    }
+  });
+});
+
+function storedSource(
+  saved: readonly {
+    readonly name: string;
+    readonly shape: readonly number[];
+    readonly data: HostData;
+  }[],
+): WeightSource {
+  const found = (name: string) => saved.find((tensor) => tensor.name === name);
+  return {
+    name: 'run.safetensors',
+    shapes: new Map(saved.map(({ name, shape }) => [name, shape])),
+    read: (name) => Float32Array.from(found(name)?.data ?? []),
+  };
+}
+
+/** L R of L [O, K] and R [K, I]. */
+function productOf(left: HostData, right: HostData, rank: number): Float32Array {
+  const outputs = left.length / rank;
+  const inputs = right.length / rank;
+  const result = new Float32Array(outputs * inputs);
+  for (let o = 0; o < outputs; o++) {
+    for (let i = 0; i < inputs; i++) {
+      let sum = 0;
+      for (let k = 0; k < rank; k++) sum += left[o * rank + k] * right[k * inputs + i];
+      result[o * inputs + i] = sum;
+    }
+  }
+  return result;
+}
+
+/** LᵀL of L [O, K]. */
+function gramOf(left: HostData, rank: number): Float64Array {
+  const result = new Float64Array(rank * rank);
+  for (let row = 0; row < left.length / rank; row++) {
+    for (let at = 0; at < result.length; at++) {
+      const [i, j] = [Math.floor(at / rank), at % rank];
+      result[at] += left[row * rank + i] * left[row * rank + j];
+    }
+  }
+  return result;
+}
+
+function identity(size: number): Float64Array {
+  return Float64Array.from({ length: size * size }, (_, at) => Number(at % (size + 1) === 0));
+}
