@@ -3,6 +3,7 @@
 import { Command } from 'commander';
 import { addDemo } from './commands/demo.js';
 import { addEval } from './commands/eval.js';
+import { addMerge } from './commands/merge.js';
 import { addPlan } from './commands/plan.js';
 import { addPredict } from './commands/predict.js';
 import { addRanks } from './commands/ranks.js';
@@ -35,6 +36,7 @@ function commandLine(): Command {
   addPredict(program);
   addPlan(program);
   addRanks(program);
+  addMerge(program);
   addDemo(program);
   return program;
 }

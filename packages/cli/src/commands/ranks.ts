@@ -1,5 +1,5 @@
 /** thimble ranks: the ranks of a factored run and what they were chosen from. */
-import { megabytes, type ActivationTable, type WeightTable } from '@thimble/core';
+import { elements, megabytes, type ActivationTable, type WeightTable } from '@thimble/core';
 import type { Command } from 'commander';
 import { percent } from '../format.js';
 import { Output } from '../output.js';
@@ -11,7 +11,8 @@ const HELP = `
 Weights: W [outputs, inputs] is L R with an inner extent of K; "By ε" is the K at which W itself keeps
 the share ε of its energy, "Lost" the energy that the outputs lose. A weight without a K stays dense.
 Inputs: a linear's input waits for the backward pass as a core of these sizes and a factor for each
-axis; "Error" is what the weight's gradient loses, for each ε that was tried, the chosen one marked.
+axis; "Error" is the share of the weight's gradient that it loses. --json has all options that were
+tried.
 
 Examples:
   thimble ranks runs/photos-1
@@ -67,25 +68,26 @@ function weightLines(table: WeightTable): readonly string[] {
 }
 
 function activationLines(table: ActivationTable): readonly string[] {
-  const { epsilon, epsilons, bytes, minimumBytes, fullBytes, layers } = table;
-  const tried = [...epsilons.map((value) => `>ε ${String(value)}`), '>As is'];
+  const { epsilon, bytes, minimumBytes, fullBytes, layers } = table;
   return [
     '',
     `Inputs: ${megabytes(bytes)} of ${megabytes(fullBytes)} (ε ${String(epsilon)}; at the smallest ` +
       `ranks ${megabytes(minimumBytes)})`,
     '',
     tableText(
-      ['Input of', 'Shape', 'Ranks', '>Bytes', ...tried],
-      layers.map(({ weight, shape, options, chosen, gradientNorm }) => [
-        weight,
-        shape.join('×'),
-        options[chosen].ranks?.join('×') ?? 'as is',
-        megabytes(options[chosen].bytes),
-        ...options.map(({ perplexity }, index) => {
-          const error = percent(gradientNorm > 0 ? perplexity / gradientNorm : 0);
-          return index === chosen ? `[${error}]` : error;
-        }),
-      ]),
+      ['Input of', 'Shape', '>As is', 'Ranks', '>Bytes', '>Error', '>Options'],
+      layers.map(({ weight, shape, options, chosen, gradientNorm }) => {
+        const { ranks, bytes: own, perplexity } = options[chosen];
+        return [
+          weight,
+          shape.join('×'),
+          megabytes(4 * elements(shape)),
+          ranks?.join('×') ?? 'as is',
+          megabytes(own),
+          percent(gradientNorm > 0 ? perplexity / gradientNorm : 0),
+          options.length,
+        ];
+      }),
     ),
   ];
 }

@@ -1,0 +1,218 @@
+/** thimble merge: a factored run's weights as the dense ones that they stand for. */
+import {
+  buildModel,
+  compile,
+  ConfigError,
+  linears,
+  loadWeights,
+  matchWeights,
+  megabytes,
+  mergedWeights,
+  parseMethod,
+  predictLogits,
+  Random,
+  safetensorsData,
+  safetensorsPrefix,
+  TrainingError,
+  type BoundMethod,
+  type ExecutorKind,
+  type MergedTensor,
+  type ModelGraph,
+} from '@thimble/core';
+import type { Command } from 'commander';
+import { existsSync, renameSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { openCheckpoint } from '../checkpoint.js';
+import { chooseExecutor } from '../executors.js';
+import { replaceFile, writeAll } from '../files.js';
+import { counted } from '../format.js';
+import { Garbage } from '../garbage.js';
+import { Output } from '../output.js';
+import { checkpointPath, readRunRecord, type RunRecord } from '../run-folder.js';
+import {
+  addExecutor,
+  addJson,
+  type CommonOptions,
+  type ExecutorOptions,
+} from '../shared-options.js';
+
+interface MergeOptions extends CommonOptions, ExecutorOptions {
+  readonly out?: string;
+  readonly best: boolean;
+  readonly force: boolean;
+}
+
+/** Images of noise on which both forms have to agree. */
+const CHECKED = 4;
+/** Share of the largest logit by which they may differ: float32 sums in another order. */
+const TOLERANCE = 1e-3;
+
+const HELP = `
+Writes L R for each low-rank weight and W + (alpha / rank) B A for each weight with an adapter, one
+tensor at a time, and compares the logits of both forms on noise. The file loads with --init under
+--method full, and wherever timm's names are read.
+
+Examples:
+  thimble merge runs/photos-1
+  thimble merge runs/photos-1 --best --out flowers.safetensors
+`;
+
+export function addMerge(program: Command): void {
+  const command = program
+    .command('merge')
+    .summary('write the dense weights of a factored run')
+    .description('Writes the dense weights that the factors of a run stand for.')
+    .argument('<RUN>', 'run folder of thimble train')
+    .option('--out <file>', 'where to write (default: merged.safetensors in RUN)')
+    .option('--best', 'weights of the best epoch instead of the last', false)
+    .option('--force', 'replace an existing file', false);
+  addJson(addExecutor(command))
+    .addHelpText('after', HELP)
+    .action(async (run: string, options: MergeOptions) => {
+      await mergeCommand(run, options);
+    });
+}
+
+async function mergeCommand(run: string, options: MergeOptions): Promise<void> {
+  const output = new Output(options.json);
+  const record = readRunRecord(run);
+  const path = checkpointPath(run, options.best);
+  const out = options.out ?? join(run, 'merged.safetensors');
+  const method = parseMethod(record.method).withRanks(record.ranks);
+  const build = (batch: number) => buildModel(record.model.config, { batch });
+  const model = method.forward(build(1));
+  const factored = linears(model, 'all').filter(({ form }) => form.kind !== 'dense');
+  if (factored.length === 0) throw alreadyDense(run, record, path);
+  checkNew(out, options.force);
+  const kind = await chooseExecutor(options.executor, (text) => {
+    output.note(text);
+  });
+  const unchecked = `${out}.unchecked`;
+  try {
+    const bytes = await writeMerged(path, unchecked, model, record);
+    const difference = await compareForms(
+      { build, method, kind, record, options },
+      path,
+      unchecked,
+    );
+    renameSync(unchecked, out);
+    output.event('done', { out, bytes, merged: factored.length, ...difference });
+    output.line(`Merged ${counted(factored.length, 'weight')} into ${out}, ${megabytes(bytes)}`);
+    output.line(
+      `Logits on noise: max |Δ| ${difference.maxDifference.toExponential(1)} of at most ` +
+        difference.maxLogit.toFixed(2),
+    );
+  } finally {
+    rmSync(unchecked, { force: true });
+  }
+}
+
+/** Returns the bytes of the file. */
+async function writeMerged(
+  from: string,
+  to: string,
+  model: ModelGraph,
+  record: RunRecord,
+): Promise<number> {
+  const checkpoint = openCheckpoint(from);
+  try {
+    const { read } = matchWeights(model, checkpoint, record.seed);
+    const tensors = mergedWeights(model, read).map((tensor) => ({
+      ...tensor,
+      dtype: 'F32' as const,
+    }));
+    const metadata = new Map([
+      ['format', 'pt'],
+      ['model', record.model.name],
+      ['classes', JSON.stringify(record.classes)],
+    ]);
+    const { prefix, ordered } = safetensorsPrefix(tensors, metadata);
+    let bytes = prefix.byteLength;
+    await replaceFile(to, (descriptor) => {
+      writeAll(descriptor, prefix);
+      const garbage = new Garbage();
+      for (const tensor of ordered) {
+        const data = bytesOf(tensor);
+        writeAll(descriptor, data);
+        bytes += data.byteLength;
+        garbage.dropped(data.byteLength);
+      }
+    });
+    return bytes;
+  } finally {
+    checkpoint.close();
+  }
+}
+
+function bytesOf({ name, shape, read }: MergedTensor): Uint8Array {
+  return safetensorsData({ name, shape, dtype: 'F32', data: read() });
+}
+
+interface Forms {
+  readonly build: (batch: number) => ModelGraph;
+  readonly method: BoundMethod;
+  readonly kind: ExecutorKind;
+  readonly record: RunRecord;
+  readonly options: MergeOptions;
+}
+
+/** Throws TrainingError when the two files do not give the same logits. */
+async function compareForms(
+  forms: Forms,
+  factored: string,
+  merged: string,
+): Promise<{ readonly maxDifference: number; readonly maxLogit: number }> {
+  const before = await logitsOf(forms, forms.method, factored);
+  const after = await logitsOf(forms, parseMethod('full'), merged);
+  const most = (values: readonly number[]) =>
+    values.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
+  const maxLogit = most(before);
+  const maxDifference = most(before.map((logit, index) => logit - after[index]));
+  if (maxDifference <= TOLERANCE * Math.max(1, maxLogit)) return { maxDifference, maxLogit };
+  throw new TrainingError({
+    where: 'logits of the merged model',
+    expected: `those of ${factored} within ${String(TOLERANCE)} of ${maxLogit.toFixed(2)}`,
+    got: `a difference of ${String(maxDifference)}`,
+    todo: 'Report this as a bug; nothing was written',
+  });
+}
+
+async function logitsOf(
+  { build, kind, record, options }: Forms,
+  method: BoundMethod,
+  path: string,
+): Promise<readonly number[]> {
+  const program = compile({ model: build, method, batch: CHECKED });
+  const executor = await kind.load(program, { threads: options.threads });
+  const checkpoint = openCheckpoint(path);
+  try {
+    loadWeights(executor, method.forward(build(1)), checkpoint, record.seed);
+    const { imageSize } = record.model.config;
+    const noise = new Float32Array(CHECKED * 3 * imageSize * imageSize);
+    const random = Random.of(record.seed, 'merge');
+    for (let i = 0; i < noise.length; i++) noise[i] = random.normal();
+    return Array.from(await predictLogits(executor, noise));
+  } finally {
+    checkpoint.close();
+    await executor.dispose();
+  }
+}
+
+function alreadyDense(run: string, record: RunRecord, path: string): ConfigError {
+  return new ConfigError({
+    where: run,
+    expected: 'a run with factored weights (wasi, wsi or lora)',
+    got: `method ${record.method}`,
+    todo: `Use ${path}: its weights are dense`,
+  });
+}
+
+function checkNew(path: string, force: boolean): void {
+  if (force || !existsSync(path)) return;
+  throw new ConfigError({
+    where: `--out ${path}`,
+    expected: 'a new file',
+    got: 'an existing one',
+    todo: 'Choose another path, or --force to replace it',
+  });
+}
