@@ -28,11 +28,12 @@ export class Garbage {
     this.collect = runInNewContext('gc') as () => void;
   }
 
-  /** `bytes` of array buffers have just been dropped. */
-  dropped(bytes: number): void {
+  /** `bytes` of array buffers have just been dropped. Returns whether they were collected. */
+  dropped(bytes: number): boolean {
     this.waiting += bytes;
-    if (this.waiting < LIMIT_BYTES) return;
+    if (this.waiting < LIMIT_BYTES) return false;
     this.waiting = 0;
     this.collect();
+    return true;
   }
 }

@@ -21,6 +21,7 @@ import {
   type Preprocess,
   type RawImage,
 } from '@thimble/core';
+import { setImmediate } from 'node:timers/promises';
 import { Garbage } from '../garbage.js';
 import { openSource, type SourceDescription } from './source.js';
 
@@ -90,18 +91,25 @@ export class BatchFiller {
         : this.evaluationReads(request, skipped);
 
     let real = 0;
-    let ahead: Promise<Picture | null> | null = null;
+    // At most one read; shifted out, so that nothing here holds its image while others are decoded.
+    const ahead: Promise<Picture | null>[] = [];
     for (let position = 0; position < reads.length; position++) {
-      const picture: Picture | null = await (ahead ?? reads[position]());
-      // The next image is decoded while this one is resized, unless two are too many to hold.
-      const next: boolean = position + 1 < reads.length && rawBytes(picture) <= AHEAD_BYTES;
-      ahead = next ? begin(reads[position + 1]) : null;
-      if (picture === null) continue;
-      this.write(picture, request.epoch, row(images, real, batch));
-      labels[real] = this.source.label(picture.index);
-      indices[real] = picture.index;
+      const placed = await this.place(
+        ahead.shift() ?? begin(reads[position]),
+        request.epoch,
+        row(images, real, batch),
+        (bytes) => {
+          // The next image is decoded while this one is resized, unless two are too many to hold.
+          const next = position + 1 < reads.length && bytes <= AHEAD_BYTES;
+          if (next) ahead.push(begin(reads[position + 1]));
+        },
+      );
+      if (placed === null) continue;
+      labels[real] = this.source.label(placed.index);
+      indices[real] = placed.index;
       real++;
-      this.garbage.dropped(2 * rawBytes(picture)); // with what resizing it left
+      // With what resizing it left. What was outside of V8 is freed in a later turn of the loop.
+      if (this.garbage.dropped(2 * placed.bytes)) await setImmediate();
     }
     for (let position = real; position < batch; position++) {
       const last = Math.max(0, real - 1);
@@ -111,6 +119,21 @@ export class BatchFiller {
       indices[position] = indices[last];
     }
     return { images, labels, indices, real, skipped: [...skipped.values()] };
+  }
+
+  /** Reads an image and writes its numbers; nothing holds it afterwards. null: unreadable. */
+  private async place(
+    reading: Promise<Picture | null>,
+    epoch: number,
+    out: Float32Array,
+    onRead: (bytes: number) => void,
+  ): Promise<{ readonly index: number; readonly bytes: number } | null> {
+    const picture = await reading;
+    const bytes = picture?.image.data.byteLength ?? 0;
+    onRead(bytes);
+    if (picture === null) return null;
+    this.write(picture, epoch, out);
+    return { index: picture.index, bytes };
   }
 
   private trainingReads(
@@ -173,10 +196,6 @@ export class BatchFiller {
 
 /** Largest decoded image during whose resizing the next one is decoded. */
 const AHEAD_BYTES = 4e6;
-
-function rawBytes(picture: Picture | null): number {
-  return picture?.image.data.byteLength ?? 0;
-}
 
 type Read = () => Promise<Picture | null>;
 
