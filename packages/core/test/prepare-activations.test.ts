@@ -131,7 +131,7 @@ describe.each([referenceExecutor, wasmExecutor])('perplexities on $name', (kind)
       data: false,
       activations: sites,
       epsilons: EPSILONS,
-      inputs: [x],
+      inputs: { count: 1, at: () => x },
       gradients: [dy],
       read,
     });

@@ -1,5 +1,6 @@
 /** The public part of prepare. */
 export { prepare } from './prepare.js';
+export { printTables } from './print.js';
 export { needsImages } from './types.js';
 export type {
   ActivationOption,

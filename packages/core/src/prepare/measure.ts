@@ -6,6 +6,7 @@ import type { Executor, HostData } from '../executors/executor.js';
 import type { Graph } from '../ir/graph.js';
 import { elements, type Shape } from '../ir/types.js';
 import { keptRows, measuredInput, rankOptions, type MeasuredInput } from './activations.js';
+import type { Inputs } from './calibrate.js';
 import { spectraGraph } from './factor.js';
 import {
   gramGraph,
@@ -32,7 +33,7 @@ export interface MeasureOptions {
   readonly activations: readonly Site[];
   readonly epsilons: readonly number[];
   /** Input of the part and gradient of its output, for every calibration batch. */
-  readonly inputs: readonly HostData[];
+  readonly inputs: Inputs;
   readonly gradients: readonly HostData[];
   readonly read: (name: string) => HostData;
 }
@@ -70,7 +71,7 @@ function graphsOf(options: MeasureOptions): Readonly<Record<string, Graph>> {
   const held: SitedPart = { part, sites: activations };
   const sizes = weights.map(momentSize);
   return {
-    ...(inputs.length > 0 && { measure: measuringGraph({ part, sites: data ? weights : [] }) }),
+    ...(inputs.count > 0 && { measure: measuringGraph({ part, sites: data ? weights : [] }) }),
     ...(weights.length > 0 && { gram: gramGraph(sited), plain: spectraGraph(sizes, false) }),
     ...(weights.length > 0 && data && { data: spectraGraph(sizes, true) }),
     ...(activations.length > 0 && {
@@ -89,8 +90,9 @@ async function propagate(
   executor: Executor,
 ): Promise<readonly HostData[]> {
   const results: HostData[] = [];
-  for (const [index, x] of inputs.entries()) {
-    await stage.run(executor, 'measure', { x, dy: gradients[index] });
+  for (let batch = 0; batch < inputs.count; batch++) {
+    const x = inputs.at(batch);
+    await stage.run(executor, 'measure', { x, dy: gradients[batch] });
     results.push(await executor.read('measure.dx'));
   }
   return results;
@@ -146,7 +148,7 @@ async function allMoments(
 ): Promise<readonly Moments[]> {
   const result: Moments[] = [];
   for (const [index, site] of weights.entries()) {
-    const tokens = inputs.length * (elements(site.y.type.shape) / site.outputs);
+    const tokens = inputs.count * (elements(site.y.type.shape) / site.outputs);
     const bias = site.bias === null ? null : read(site.bias);
     result.push(await readMoments(executor, site, index, { tokens, bias, gram: grams[index] }));
   }
@@ -160,7 +162,7 @@ async function measureActivations(
 ): Promise<readonly MeasuredInput[]> {
   const { stage, activations, epsilons, inputs, gradients } = options;
   if (activations.length === 0) return [];
-  const [x] = inputs;
+  const x = inputs.at(0);
   await stage.run(executor, 'modes', { x });
   const ranks: (readonly (readonly number[])[])[] = [];
   for (const [index, site] of activations.entries()) {

