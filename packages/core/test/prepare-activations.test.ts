@@ -5,7 +5,7 @@
 import { describe, expect, it } from 'vitest';
 import { backpropagate } from '../src/autodiff.js';
 import { BudgetError } from '../src/errors.js';
-import type { HostData } from '../src/executors/executor.js';
+import type { ExecutorKind, HostData } from '../src/executors/executor.js';
 import { referenceExecutor } from '../src/executors/reference/index.js';
 import { wasmExecutor } from '../src/executors/wasm/index.js';
 import { elements, f32, type Shape } from '../src/ir/types.js';
@@ -115,28 +115,51 @@ function read(name: string): Float32Array {
   return weights.get(name) ?? new Float32Array();
 }
 
+const model = modelOf(SMALL)(BATCH);
+const sited = sitedParts(model, linears(model, 'all'))[2];
+const random = Random.of(4, 'pass');
+const x = random.fillNormal(new Float32Array(elements(sited.part.x.type.shape)));
+const dy = random.fillNormal(new Float32Array(elements(sited.part.y.type.shape)));
+
+/** The options of all four linears of a block. */
+async function measured(kind: ExecutorKind, directions?: number) {
+  const stage = new Stage(kind, 2, undefined);
+  const { activations, gradients } = await measurePart({
+    stage,
+    part: sited.part,
+    weights: [],
+    data: false,
+    activations: sited.sites,
+    epsilons: EPSILONS,
+    inputs: { count: 1, at: () => x },
+    gradients: [dy],
+    read,
+    ...(directions === undefined ? {} : { directions }),
+  });
+  await stage.dispose();
+  expect(gradients[0].length).toBe(x.length);
+  return activations;
+}
+
 describe.each([referenceExecutor, wasmExecutor])('perplexities on $name', (kind) => {
-  it('are those of a truncated HOSVD', async () => {
-    const model = modelOf(SMALL)(BATCH);
-    const sited = sitedParts(model, linears(model, 'all'))[2];
-    const { part, sites } = sited;
-    const random = Random.of(4, 'pass');
-    const x = random.fillNormal(new Float32Array(elements(part.x.type.shape)));
-    const dy = random.fillNormal(new Float32Array(elements(part.y.type.shape)));
-    const stage = new Stage(kind, 2, undefined);
-    const { activations, gradients } = await measurePart({
-      stage,
-      part,
-      weights: [],
-      data: false,
-      activations: sites,
-      epsilons: EPSILONS,
-      inputs: { count: 1, at: () => x },
-      gradients: [dy],
-      read,
+  it('are the same where only the first directions of a mode are known', async () => {
+    const all = await measured(kind);
+    const first = await measured(kind, 8);
+    all.forEach(({ options, gradientNorm }, site) => {
+      let same = 0;
+      options.forEach(({ ranks, perplexity }, option) => {
+        const got = first[site].options[option];
+        expect(got.ranks).toEqual(ranks?.map((rank) => Math.min(8, rank)) ?? null);
+        if (ranks?.some((rank) => rank > 8)) return;
+        expect((got.perplexity - perplexity) / gradientNorm).toBeCloseTo(0, 3);
+        same++;
+      });
+      expect(same).toBeGreaterThanOrEqual(4);
     });
-    await stage.dispose();
-    expect(gradients[0].length).toBe(x.length);
+  });
+
+  it('are those of a truncated HOSVD', async () => {
+    const activations = await measured(kind);
     const tensors = await sitesOf(sited, x, dy);
     // fc2 has more inputs than there are rows, the others fewer.
     expect(tensors.map((site) => site.x.shape)).toEqual([

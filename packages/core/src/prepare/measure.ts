@@ -16,7 +16,7 @@ import {
   readMoments,
   type Moments,
 } from './moments.js';
-import { knownDirections, modesGraph, perplexityGraph } from './perplexity.js';
+import { MOST_DIRECTIONS, modesGraph, perplexityGraph } from './perplexity.js';
 import type { Site, SitedPart } from './sites.js';
 import type { LayerSpectrum } from './spectra.js';
 import { writeParameters, type Stage } from './stage.js';
@@ -32,6 +32,8 @@ export interface MeasureOptions {
   /** Linears whose inputs are to be held in Tucker form, tried at these explained variances. */
   readonly activations: readonly Site[];
   readonly epsilons: readonly number[];
+  /** Directions of a mode that are looked at; default MOST_DIRECTIONS. */
+  readonly directions?: number;
   /** Input of the part and gradient of its output, for every calibration batch. */
   readonly inputs: Inputs;
   readonly gradients: readonly HostData[];
@@ -67,6 +69,7 @@ export async function measurePart(options: MeasureOptions): Promise<MeasuredPart
 
 function graphsOf(options: MeasureOptions): Readonly<Record<string, Graph>> {
   const { part, weights, data, activations, epsilons, inputs } = options;
+  const { directions = MOST_DIRECTIONS } = options;
   const sited: SitedPart = { part, sites: weights };
   const held: SitedPart = { part, sites: activations };
   const sizes = weights.map(momentSize);
@@ -75,10 +78,11 @@ function graphsOf(options: MeasureOptions): Readonly<Record<string, Graph>> {
     ...(weights.length > 0 && { gram: gramGraph(sited), plain: spectraGraph(sizes, false) }),
     ...(weights.length > 0 && data && { data: spectraGraph(sizes, true) }),
     ...(activations.length > 0 && {
-      modes: modesGraph(held),
+      modes: modesGraph(held, directions),
       perplexity: perplexityGraph(
         held,
-        activations.map(({ x }) => optionCount(x.type.shape, epsilons.length)),
+        activations.map(({ x }) => optionCount(x.type.shape, epsilons.length, directions)),
+        directions,
       ),
     }),
   };
@@ -161,6 +165,7 @@ async function measureActivations(
   executor: Executor,
 ): Promise<readonly MeasuredInput[]> {
   const { stage, activations, epsilons, inputs, gradients } = options;
+  const { directions = MOST_DIRECTIONS } = options;
   if (activations.length === 0) return [];
   const x = inputs.at(0);
   await stage.run(executor, 'modes', { x });
@@ -173,7 +178,7 @@ async function measureActivations(
   }
   const masks: Record<string, Float32Array> = {};
   for (const [index, site] of activations.entries()) {
-    const rotated = site.x.type.shape.slice(0, -1).map(knownDirections);
+    const rotated = site.x.type.shape.slice(0, -1).map((extent) => Math.min(extent, directions));
     ranks[index].forEach((own, option) => {
       masks[`mask.${String(index)}.${String(option)}`] = keptRows(rotated, own);
     });
@@ -194,8 +199,8 @@ async function measureActivations(
 }
 
 /** How many ranks `rankOptions` gives. */
-function optionCount([first]: Shape, epsilons: number): number {
-  return knownDirections(first) < first ? epsilons : 2 * epsilons;
+function optionCount([first]: Shape, epsilons: number, directions: number): number {
+  return directions < first ? epsilons : 2 * epsilons;
 }
 
 /** Outputs `<prefix>.0` … */

@@ -31,24 +31,26 @@ import type { Site, SitedPart } from './sites.js';
 const PRODUCT = { transA: false, transB: false, gelu: false, batched: false } as const;
 const OF_ROWS = { ...PRODUCT, transA: true } as const;
 
-/** How many directions of a mode are known. */
-export function knownDirections(extent: number): number {
-  return Math.min(extent, LARGEST_EIGEN);
-}
+/** Directions of a mode that are looked at, unless there are fewer. */
+export const MOST_DIRECTIONS = LARGEST_EIGEN;
 
 /**
  * Forward pass of a part on `x`: sets the states that hold each site's U_m and gives, as output `i.m`, the
  * eigenvalues of site i's mode m in descending order, and as output `i.energy` ‖x‖².
+ *
+ * @param most R_m is at most this
  */
-export function modesGraph({ part, sites }: SitedPart): Graph {
+export function modesGraph({ part, sites }: SitedPart, most: number): Graph {
   const builder = new GraphBuilder(part.graph);
   const outputs: Record<string, Value> = {};
   sites.forEach((site, index) => {
     const { x } = site;
     x.type.shape.forEach((_, mode) => {
       const name = `${String(index)}.${String(mode)}`;
-      const { values, basis } = builder.scope(`modes.${name}`, () => directions(builder, x, mode));
-      const target = basisState(builder, site, index, mode);
+      const { values, basis } = builder.scope(`modes.${name}`, () =>
+        directions(builder, x, mode, most),
+      );
+      const target = basisState(builder, site, index, mode, most);
       builder.emit(assign, { target, value: basis }, {}, `keep.${name}`);
       outputs[name] = values;
     });
@@ -65,7 +67,11 @@ export function modesGraph({ part, sites }: SitedPart): Graph {
  *
  * @param options how many options each site has
  */
-export function perplexityGraph({ part, sites }: SitedPart, options: readonly number[]): Graph {
+export function perplexityGraph(
+  { part, sites }: SitedPart,
+  options: readonly number[],
+  most: number,
+): Graph {
   const forward = new GraphBuilder(part.graph);
   const dy = forward.input('dy', part.y.type);
   const { graph, gradients } = backpropagate(
@@ -78,7 +84,7 @@ export function perplexityGraph({ part, sites }: SitedPart, options: readonly nu
   sites.forEach((site, index) => {
     const g = graph.values[gradients.get(site.y.id) ?? -1];
     builder.scope(`site.${String(index)}`, () => {
-      Object.assign(outputs, siteOutputs(builder, site, index, g, options[index]));
+      Object.assign(outputs, siteOutputs(builder, site, index, g, options[index], most));
     });
   });
   return builder.build(outputs);
@@ -90,9 +96,10 @@ function siteOutputs(
   index: number,
   g: Value,
   options: number,
+  most: number,
 ): Readonly<Record<string, Value>> {
   const { shape } = site.x.type;
-  const bases = shape.map((_, mode) => basisState(builder, site, index, mode));
+  const bases = shape.map((_, mode) => basisState(builder, site, index, mode, most));
   const rotate = (x: Value, mode: number, name: string) =>
     builder.emit(modeProduct, { x, u: bases[mode] }, { mode, transposed: false }, name).y;
   const whole = builder.emit(matmul, { a: g, b: site.x }, OF_ROWS, 'whole').y;
@@ -116,9 +123,9 @@ function siteOutputs(
 }
 
 /** Leading eigenvectors of a mode's Gram matrix [R, D] and their eigenvalues. */
-function directions(builder: GraphBuilder, x: Value, axis: number) {
+function directions(builder: GraphBuilder, x: Value, axis: number, most: number) {
   const extent = x.type.shape[axis];
-  const rank = knownDirections(extent);
+  const rank = Math.min(extent, most);
   if (rank === extent) return eigen(builder, x, axis);
   // Eigenvectors within the subspace (Rayleigh–Ritz), turned back to the axis.
   const u = started(builder, x, { axis, extent, rank });
@@ -135,10 +142,16 @@ function eigen(builder: GraphBuilder, x: Value, mode: number) {
   return { values, basis: vectors };
 }
 
-function basisState(builder: GraphBuilder, site: Site, index: number, mode: number): Value {
+function basisState(
+  builder: GraphBuilder,
+  site: Site,
+  index: number,
+  mode: number,
+  most: number,
+): Value {
   const extent = site.x.type.shape[mode];
   const name = `basis.${String(index)}.${String(mode)}`;
-  return builder.state(name, f32(knownDirections(extent), extent));
+  return builder.state(name, f32(Math.min(extent, most), extent));
 }
 
 /** Σ_r v[r, c]² */
