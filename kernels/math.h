@@ -72,20 +72,27 @@ ALWAYS_INLINE NormalTail vf_normal_tail(vf t) {
   return (NormalTail){bell * p * u, bell};
 }
 
-/* gelu(x) = x Phi(x) = max(x, 0) - |x| Q(|x|) */
-ALWAYS_INLINE vf vf_gelu(vf x) {
-  vf t = vf_min(vf_splat(16.0f), vf_abs(x)); /* Q(16) is zero in float: keeps inf * 0 out */
-  return vf_max(vf_zero(), x) - t * vf_normal_tail(t).tail;
-}
-
-/* gelu'(x) = Phi(x) + x e^(-x^2/2) / sqrt(2 pi) */
-ALWAYS_INLINE vf vf_gelu_grad(vf x) {
-  vf t = vf_min(vf_splat(16.0f), vf_abs(x));
-  NormalTail normal = vf_normal_tail(t);
+/* |x|, at most 16: Q(16) is zero in float, which keeps inf * 0 out */
+ALWAYS_INLINE vf vf_gelu_bound(vf x) { return vf_min(vf_splat(16.0f), vf_abs(x)); }
+/* t = vf_gelu_bound(x), tail = Q(t) */
+ALWAYS_INLINE vf vf_gelu_value(vf x, vf t, vf tail) { return vf_max(vf_zero(), x) - t * tail; }
+ALWAYS_INLINE vf vf_gelu_slope(vf x, vf t, NormalTail normal) {
   vi negative = x < 0.0f;
   vf cdf = vf_select(negative, normal.tail, 1.0f - normal.tail);
   vf slope = t * normal.bell * 0.398942280f;
   return vf_select(negative, cdf - slope, cdf + slope);
+}
+
+/* gelu(x) = x Phi(x) = max(x, 0) - |x| Q(|x|) */
+ALWAYS_INLINE vf vf_gelu(vf x) {
+  vf t = vf_gelu_bound(x);
+  return vf_gelu_value(x, t, vf_normal_tail(t).tail);
+}
+
+/* gelu'(x) = Phi(x) + x e^(-x^2/2) / sqrt(2 pi) */
+ALWAYS_INLINE vf vf_gelu_grad(vf x) {
+  vf t = vf_gelu_bound(x);
+  return vf_gelu_slope(x, t, vf_normal_tail(t));
 }
 
 #endif

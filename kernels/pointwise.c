@@ -110,10 +110,25 @@ ALWAYS_INLINE void gelu_grad_vector(const Arrays *on, i64 i, i64 count) {
   vf_put(on->y + i, vf_take(on->b + i, count) * slope, count);
 }
 
-/* dx = dy (P(x) + x p(x)), p the normal density */
+typedef struct {
+  Arrays slope;
+  float *value;
+} GeluPair;
+
+ALWAYS_INLINE void gelu_pair_vector(const GeluPair *on, i64 i, i64 count) {
+  const vf x = vf_take(on->slope.a + i, count), dy = vf_take(on->slope.b + i, count);
+  const vf t = vf_gelu_bound(x);
+  const NormalTail normal = vf_normal_tail(t);
+  vf_put(on->slope.y + i, dy * vf_gelu_slope(x, t, normal), count);
+  vf_put(on->value + i, vf_gelu_value(x, t, normal.tail), count);
+}
+
+/* dx = dy (P(x) + x p(x)), p the normal density; y, which may be absent, is gelu's */
 KERNEL(gelu_grad) {
   const Arrays on = {F32(ctx, args->x), F32(ctx, args->dy), F32(ctx, args->dx)};
+  const GeluPair pair = {on, F32(ctx, args->y)};
   i64 begin, end;
   share(ctx, args->count, GRAIN, &begin, &end);
-  FOR_VECTORS(begin, end, gelu_grad_vector, &on);
+  if (pair.value) FOR_VECTORS(begin, end, gelu_pair_vector, &pair);
+  else FOR_VECTORS(begin, end, gelu_grad_vector, &on);
 }

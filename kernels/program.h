@@ -121,9 +121,9 @@ struct gelu_args {
   int x, y, count;
 };
 
-/* dx = dy · (Φ(x) + x · φ(x)) */
+/* dx = dy · (Φ(x) + x · φ(x)); y = x · Φ(x) */
 struct gelu_grad_args {
-  int x, dy, dx, count;
+  int x, dy, dx, y, count;
 };
 
 /* y = (x − mean) · rstd · γ + β per row, rstd = 1/√(variance + eps) */

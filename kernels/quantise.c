@@ -2,8 +2,8 @@
  *
  *   q = round(x 127 / max|x|), ties to even,  scale = max|x| / 127,  x' = q scale
  *
- * x, q, x' [rows, cols]; scale [rows]. A row with NaN or infinity gets such a scale, so that no
- * element of x' is finite.
+ * x, q, x' [rows, cols]; scale [rows]. Rows may be short: the passes hand over groups of 64 that share
+ * a scale. A row with NaN or infinity gets such a scale, so that no element of x' is finite.
  */
 #include "bytes.h"
 #include "kernels.h"
@@ -12,8 +12,9 @@
 #define LEVELS 127.0f
 /* Rows that are smaller throughout become zeros: LEVELS / max would overflow. 2^-100 */
 #define TINY 7.8886090522101181e-31f
-/* Rows that a thread takes together: their scales fill a cache line. */
-#define ROWS 16
+/* Rows that a thread takes together: the bytes of the shortest ones, and their scales, fill whole
+ * cache lines. */
+#define ROWS 64
 
 /* The larger of two magnitudes by their bits, which order like the numbers, NaN above all. */
 ALWAYS_INLINE vi larger(vi a, vi b) {
@@ -34,9 +35,15 @@ static float row_magnitude(const float *x, i64 cols) {
   }
   for (; i < cols; i += LANES) magnitude_vector(&even, x, i, cols - i);
   even = larger(even, odd);
-  i32 most = 0;
-  UNROLL_LOOP for (i32 lane = 0; lane < LANES; lane++) most = even[lane] > most ? even[lane] : most;
-  return ((vf)vi_splat(most))[0];
+#if LANES == 16
+  even = larger(even, (vi)VF_DOWN8((vf)even));
+#endif
+#if LANES >= 8
+  even = larger(even, (vi)VF_DOWN4((vf)even));
+#endif
+  even = larger(even, (vi)VF_DOWN2((vf)even));
+  even = larger(even, (vi)VF_DOWN1((vf)even));
+  return ((vf)even)[0];
 }
 
 /* Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits. */

@@ -93,7 +93,7 @@ static void check_pointwise(int count) {
   for (int i = 0; i < count; i++) expect("fill", i, at(y)[i], 1.5);
   RUN(gelu, a, y, count);
   for (int i = 0; i < count; i++) expect("gelu", i, at(y)[i], was(a)[i] * normal(was(a)[i]));
-  RUN(gelu_grad, a, b, b, count);
+  RUN(gelu_grad, a, b, b, -1, count);
   for (int i = 0; i < count; i++) {
     const double x = was(a)[i];
     expect("gelu_grad", i, at(b)[i], was(b)[i] * (normal(x) + x * density(x)));

@@ -96,6 +96,7 @@ const NOTES: readonly string[] = [
   'The paper counts a multiply-add of the factors’ weight gradient once and every other one twice,',
   'and leaves out: forming the cores, the first decomposition, attention, layer norm, GELU, the',
   'update and the memory of these. An input shared by q, k and v counts three times.',
+  'It keeps every input of a linear; the plan keeps those that --saved says (all: every one).',
 ];
 
 /** Two tables and what to keep in mind. */

@@ -93,11 +93,12 @@ function diverged(epoch: number, step: number, loss: number): TrainingError {
 
 function initialRecord(plan: RunPlan, executor: Executor, warmupSteps: number): RunRecord {
   const { setup, classes, preprocess, learningRate, smoothing, clip, epochs, seed, init } = plan;
-  const { modelName, config, method, optimizer, pass, microBatches } = setup;
+  const { modelName, config, method, saved, optimizer, pass, microBatches } = setup;
   return {
     model: { name: modelName, config },
     method: method.text,
     ranks: plan.ranks,
+    saved,
     classes,
     preprocess,
     augment: plan.augmentName,

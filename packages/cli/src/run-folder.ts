@@ -17,6 +17,7 @@ import {
   type ModelConfig,
   type Preprocess,
   type Ranks,
+  type SavedForm,
 } from '@thimble/core';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
@@ -50,6 +51,8 @@ export interface RunRecord {
   readonly method: string;
   /** With which the method was compiled; empty without a factored form. */
   readonly ranks: Ranks;
+  /** Form of saved tensors; absent in runs from before there was a choice. */
+  readonly saved?: SavedForm;
   readonly classes: readonly string[];
   readonly preprocess: Preprocess;
   readonly augment: string;

@@ -12,6 +12,7 @@ import {
   OPTIMIZERS,
   parameters,
   parseMethod,
+  SAVED_FORMS,
   type BoundMethod,
   type CompileOptions,
   type ModelConfig,
@@ -19,6 +20,7 @@ import {
   type Optimizer,
   type OptimizerOptions,
   type Program,
+  type SavedForm,
 } from '@thimble/core';
 
 /** The options that decide the program of a training step. */
@@ -30,6 +32,8 @@ export interface StepOptions {
   /** Values for keys that the method's text leaves out. */
   readonly layers?: string;
   readonly truncation?: string;
+  /** Form of the tensors that wait for the backward pass; default `exact`. */
+  readonly saved?: string;
   /** Images of one update. */
   readonly batch: number;
   /** Passes into which an update's batch is cut; default 1. */
@@ -46,6 +50,7 @@ export interface Setup {
   readonly modelName: string;
   readonly config: ModelConfig;
   readonly method: BoundMethod;
+  readonly saved: SavedForm;
   readonly optimizer: Optimizer;
   /** Images of one pass: the batch of the entries `step` or `micro`, and of `eval`. */
   readonly pass: number;
@@ -83,6 +88,11 @@ export function setUp(
 ): Setup {
   const { model: modelName, batch, microBatches = 1, smoothing, clip } = options;
   const config = configOf(modelName, options.imageSize, classes);
+  const { form: saved } = lookUp<{ readonly form: SavedForm }>(
+    'form of saved tensors',
+    options.saved ?? 'exact',
+    SAVED_FORMS,
+  );
   const optimizer = optimizerOf(options);
   if (batch % microBatches !== 0) {
     throw new ConfigError({
@@ -96,6 +106,7 @@ export function setUp(
   const compileOptions = {
     model: (images: number) => buildModel(config, { batch: images, smoothing }),
     method,
+    saved,
     optimizer,
     batch: pass,
     microBatches,
@@ -103,7 +114,7 @@ export function setUp(
   };
   const model = method.forward(buildModel(config, { batch: 1 }));
   const program = compile(compileOptions);
-  const parts = { modelName, config, method, optimizer, pass, microBatches };
+  const parts = { modelName, config, method, saved, optimizer, pass, microBatches };
   return { ...parts, model, compileOptions, program };
 }
 

@@ -1,5 +1,5 @@
 /** Options that several commands take, each defined once. */
-import { METHODS, MODELS, OPTIMIZERS } from '@thimble/core';
+import { METHODS, MODELS, OPTIMIZERS, SAVED_FORMS } from '@thimble/core';
 import { Option, type Command } from 'commander';
 import { defaultThreads, EXECUTOR_NAMES } from './executors.js';
 import { fraction, nonNegativeNumber, positiveNumber, wholeNumber } from './options.js';
@@ -50,6 +50,10 @@ export function addStep(command: Command): Command {
       '--truncation <how>',
       'of weights: data (keep the energy of outputs on your images) or plain',
     )
+    .option(
+      '--saved <form>',
+      `what waits for the backward pass: ${Object.keys(SAVED_FORMS).join(', ')} (default: exact)`,
+    )
     .option('--batch <n>', 'images of one update', wholeNumber(1), DEFAULT_BATCH)
     .option(
       '--micro-batches <n>',
@@ -67,16 +71,23 @@ export function modelHelp(): string {
   return Object.keys(MODELS).join(', ');
 }
 
-/** What each method does, for the end of a help text. */
+/** What each method and form of saved tensors does, for the end of a help text. */
 export function methodHelp(): string {
   const lines = Object.values(METHODS).flatMap(({ usage, summary }) =>
     usage.length < USAGE_WIDTH
       ? [`  ${usage.padEnd(USAGE_WIDTH)} ${summary}`]
       : [`  ${usage}`, `  ${''.padEnd(USAGE_WIDTH)} ${summary}`],
   );
-  return ['Methods (--layers and --truncation fill in what the text leaves out):', ...lines].join(
-    '\n',
+  const forms = Object.values(SAVED_FORMS).map(
+    ({ form, summary }) => `  ${form.padEnd(USAGE_WIDTH)} ${summary}`,
   );
+  return [
+    'Methods (--layers and --truncation fill in what the text leaves out):',
+    ...lines,
+    '',
+    'Saved tensors (--saved):',
+    ...forms,
+  ].join('\n');
 }
 
 const USAGE_WIDTH = 12;

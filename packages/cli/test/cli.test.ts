@@ -181,6 +181,7 @@ describe.concurrent('plan', () => {
     const ended = await run('plan', 'vit-tiny-16', '--method', 'head', '--batch', '8', '--json');
     const plan = lastLine(ended);
     expect(plan).toMatchObject({ event: 'plan', parameters: 5_717_416, trainable: 193_000 });
+    expect(plan['saved']).toBe('exact');
     expect(plan['weightBytes']).toBe(4 * 5_717_416);
     expect(plan['optimizerBytes']).toBe(4 * 193_000);
     const parts = ['weightBytes', 'optimizerBytes', 'savedBytes', 'transientBytes'];
@@ -189,8 +190,23 @@ describe.concurrent('plan', () => {
     expect(plan['flopsPerStep']).toBeGreaterThan(8 * 2e9); // forward: about 2.5 GFLOP an image
   });
 
+  it('keeps fewer bytes in the smaller forms of saved tensors', async () => {
+    const bytes = async (form: string) => {
+      const args = ['plan', 'vit-micro', '--batch', '8', '--saved', form];
+      const ended = await run(...args, '--json');
+      const { stdout } = await run(...args);
+      expect(stdout).toContain(`saved ${form}`);
+      return Number(lastLine(ended)['savedBytes']);
+    };
+    const found = await Promise.all(['all', 'exact', 'compact', 'smallest'].map(bytes));
+    expect(found).toEqual([...found].sort((a, b) => b - a));
+    const ended = await run('plan', 'vit-micro', '--saved', 'compat');
+    expect(ended.stderr).toContain('form of saved tensors: expected one of all, exact, compact');
+    expect(ended.stderr).toContain('The nearest is "compact"');
+  });
+
   it('puts the counts of the WASI paper beside the plan', async () => {
-    const args = ['plan', 'vit-base-32', '--batch', '128', '--paper'];
+    const args = ['plan', 'vit-base-32', '--batch', '128', '--saved', 'all', '--paper'];
     const plan = lastLine(await run(...args, '--json'));
     const { paper } = plan as JsonLine & { paper: PaperFields };
     expect(paper).toMatchObject({ pass: 128, linears: 'mlp', counted: { layers: 24 } });

@@ -1,7 +1,8 @@
 /**
  * compile: model + method + optimiser → Program. The whole pipeline in the order data passes through it.
  *
- *   model(batch) → method.forward → differentiate → method.backward → optimiser → fold, fuse, prune → plan
+ *   model(batch) → method.forward → differentiate → method.backward → form of saved tensors → optimiser
+ *     → fold, fuse, prune → plan
  *
  * Entries of the result: `step` (one optimiser step), or `micro` and `apply` when `microBatches` > 1;
  * `start` (forward only; run once on the first batch) where the method has states to set; and `eval`
@@ -18,6 +19,7 @@ import { OPS } from './ops/index.js';
 import { fold } from './passes/fold.js';
 import { fuse } from './passes/fuse.js';
 import { prune } from './passes/prune.js';
+import { saveAs, type SavedForm } from './passes/saved.js';
 import { plan, type EntryGraph } from './plan/plan.js';
 import type { Program } from './program.js';
 
@@ -36,6 +38,8 @@ export interface CompileOptions {
   readonly microBatches?: number;
   /** Images of one evaluation call; default `batch`; 0 leaves evaluation out. */
   readonly evalBatch?: number;
+  /** In which form tensors wait for the backward pass; default `exact`. */
+  readonly saved?: SavedForm;
   /** Bound on the global gradient norm; absent: no clipping. */
   readonly clipNorm?: number;
   /** Called with every intermediate graph, for printing and for tests. */
@@ -43,7 +47,8 @@ export interface CompileOptions {
 }
 
 /** The stages of the pipeline at which a graph can be looked at. */
-export type Stage = 'model' | 'method' | 'gradient' | 'update' | 'fold' | 'fuse' | 'prune';
+export type Stage =
+  'model' | 'method' | 'gradient' | 'saved' | 'update' | 'fold' | 'fuse' | 'prune';
 
 /**
  * Compiles a training (and evaluation) program. Throws ConfigError for impossible options, GraphError when
@@ -82,7 +87,7 @@ function trainingGraphs(
   optimizer: Optimizer,
   microBatches: number,
 ): readonly EntryGraph[] {
-  const { batch, method, clipNorm = null } = options;
+  const { batch, method, saved = 'exact', clipNorm = null } = options;
   const trace = options.trace ?? (() => undefined);
   const entry = microBatches > 1 ? 'micro' : 'step';
   if (clipNorm !== null && !(clipNorm > 0)) {
@@ -95,9 +100,11 @@ function trainingGraphs(
   }
   const model = forward(options, batch, entry);
   const differentiated = differentiate(model.graph, 'loss', 1 / microBatches);
-  const train: TrainGraph = method?.backward(differentiated, model) ?? differentiated;
-  trace('gradient', entry, train.graph);
-  checkTrainable(train);
+  const plain: TrainGraph = method?.backward(differentiated, model) ?? differentiated;
+  trace('gradient', entry, plain.graph);
+  checkTrainable(plain);
+  const train = saveAs(saved, plain, model.blocks);
+  trace('saved', entry, train.graph);
   const start = method?.start(model) ?? null;
   const before = start ? [finish(options, 'start', start)] : [];
   if (microBatches === 1) {

@@ -7,7 +7,7 @@ it('prints the worked example of ARCHITECTURE.md', () => {
   const stages = Object.values(workedExample('full'));
   const text = readFileSync(new URL('../../../ARCHITECTURE.md', import.meta.url), 'utf8');
   const blocks = [...text.matchAll(/^```\n([\s\S]*?)^```$/gm)].map((match) => match[1]);
-  expect(blocks.length).toBe(5);
+  expect(blocks.length).toBe(6);
   for (const block of blocks) {
     const lines = block.trimEnd().split('\n');
     const holds = stages.some((stage) => {

@@ -161,8 +161,8 @@ describe('Swin', () => {
     layerNormEps: 1e-5,
   };
   const model = (batch: number) => swin(config, { batch });
-  const compiled = (text: string) =>
-    compile({ model, method: parseMethod(text), optimizer: sgd(), batch: BATCH, evalBatch: 0 });
+  const options = { model, optimizer: sgd(), batch: BATCH, evalBatch: 0, saved: 'all' } as const;
+  const compiled = (text: string) => compile({ ...options, method: parseMethod(text) });
 
   it('holds maps in four modes and windows in three', () => {
     const names = compiled('asi=0.8,layers=all')
@@ -291,8 +291,10 @@ function program(text: string, config: VitConfig = SMALL, batch = BATCH): Progra
   return bound(parseMethod(text), config, batch);
 }
 
+/** All that gradients read is kept as it is: what asi replaces. */
 function bound(method: BoundMethod, config: VitConfig = SMALL, batch = BATCH): Program {
-  return compile({ model: modelOf(config), method, optimizer: sgd(), batch, evalBatch: 0 });
+  const options = { model: modelOf(config), optimizer: sgd(), batch, evalBatch: 0 };
+  return compile({ ...options, method, saved: 'all' });
 }
 
 function product(extents: readonly number[]): number {

@@ -143,7 +143,7 @@ describe('work', () => {
 describe('breakdown', () => {
   const config = { ...modelConfig('vit-micro'), depth: 2, classes: 7 };
   const model = (batch: number) => buildModel(config, { batch });
-  const options = { model, optimizer: adamw(), batch: 3, evalBatch: 0 };
+  const options = { model, optimizer: adamw(), batch: 3, evalBatch: 0, saved: 'all' as const };
 
   it('adds up to the peak and finds the counted parts', () => {
     const program = compile(options);

@@ -173,6 +173,7 @@ describe('memory', () => {
       optimizer: sgd(),
       batch: 2,
       evalBatch: 0,
+      saved: 'all',
       ...(clipNorm === undefined ? {} : { clipNorm }),
     });
 

@@ -39,7 +39,7 @@ export function workedExample(method: string): Readonly<Record<Stage | 'program'
     },
   };
   printed.program = printProgram(compile(options));
-  const { model = '', method: methodText = '', gradient = '', update = '' } = printed;
+  const { model = '', method: methodText = '', gradient = '', saved = '', update = '' } = printed;
   const { fold = '', fuse = '', prune = '', program } = printed;
-  return { model, method: methodText, gradient, update, fold, fuse, prune, program };
+  return { model, method: methodText, gradient, saved, update, fold, fuse, prune, program };
 }

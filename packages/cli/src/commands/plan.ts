@@ -136,6 +136,7 @@ function planFields(setup: Setup, options: PlanOptions): PlanFields {
   return {
     model,
     method: method.text,
+    saved: setup.saved,
     optimizer: optimizer.name,
     batch: pass * microBatches,
     microBatches,
@@ -183,7 +184,7 @@ function planLines(setup: Setup, fields: PlanFields): readonly string[] {
   ];
   const share = (bytes: number) => `${((100 * bytes) / fields.peakBytes).toFixed(1)} %`;
   return [
-    `${setup.modelName}, ${setup.method.text}, ${setup.optimizer.name}, batch ` +
+    `${setup.modelName}, ${setup.method.text}, saved ${setup.saved}, ${setup.optimizer.name}, batch ` +
       `${String(pass * microBatches)}${cut}, ${String(setup.config.imageSize)} px, ` +
       `${String(setup.config.classes)} classes`,
     `${metric(fields.parameters)} parameters, ${metric(fields.trainable)} of them training, ` +

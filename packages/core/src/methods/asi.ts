@@ -8,6 +8,10 @@
  * hidden layer (RD); layers=all also norm1. The input of an attention's projection stays, because
  * the attention's own gradient reads it.
  *
+ * That is against all that gradients read (`saved: 'all'`). The other forms of saved tensors compute
+ * norms and GELU again, and with them these very inputs, from what their own gradients keep anyway: then
+ * the cores come on top, and what asi saves is work in dL/dW.
+ *
  * Reference: Nguyen et al., ASI, ICML 2025 (arXiv 2505.05086).
  */
 import type { Method } from './method.js';

@@ -5,8 +5,9 @@
  *   backward  train graph → train graph      form of saved tensors, form of the gradients
  *   neutral   the configuration at which the method must equal plain training, or null
  *
- * Each method's header states the elements that it saves for the backward pass, 4 bytes each, as a
- * closed form that the contract test checks. Legend: B batch, N tokens, M patches of P values, D
+ * Each method's header states the elements that its gradients read of the forward pass, 4 bytes each,
+ * as a closed form that the contract test checks: what is saved unless it is computed again or kept in
+ * 8 bits (passes/saved.ts). Legend: B batch, N tokens, M patches of P values, D
  * width, H heads, R MLP ratio, L depth, C classes. The logits are outputs of the step and count as
  * such.
  *

@@ -15,6 +15,7 @@ import type {
   Params,
   Source,
   Value,
+  ValueId,
 } from '../ir/graph.js';
 import { EMPTY_GRAPH } from '../ir/graph.js';
 import type { TensorType } from '../ir/types.js';
@@ -102,6 +103,11 @@ export class GraphBuilder implements Emitter {
       outputs: idsOf(outputs),
     });
     return outputs;
+  }
+
+  /** A value by its id. */
+  value(id: ValueId): Value {
+    return this.values[id];
   }
 
   /** The graph so far, with the results that the host reads. */

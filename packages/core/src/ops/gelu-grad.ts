@@ -1,30 +1,43 @@
-/** Gradient of the exact GELU. */
+/**
+ * Gradient of the exact GELU and, where the backward pass needs it again, its value: both come from
+ * one evaluation of Φ.
+ */
 import { elements, f32 } from '../ir/types.js';
 import { normalCdf, normalPdf } from './erf.js';
 import type { Op } from './op.js';
-import { expectForm, expectType, type NoParams } from './shapes.js';
+import { expectForm, expectType } from './shapes.js';
 
-/** dx = dy · (Φ(x) + x · φ(x)). */
-export const geluGrad: Op<NoParams, 'x' | 'dy', never, 'dx', never> = {
+export type GeluGradParams = {
+  /** Whether y is wanted: what gelu gives for x, with the same bits. */
+  readonly value?: boolean;
+};
+
+/** dx = dy · (Φ(x) + x · φ(x)); y = x · Φ(x). */
+export const geluGrad: Op<GeluGradParams, 'x' | 'dy', never, 'dx', 'y'> = {
   name: 'gelu_grad',
-  summary: 'dx = dy · (Φ(x) + x · φ(x))',
+  summary: 'dx = dy · (Φ(x) + x · φ(x)); y = x · Φ(x)',
   inputs: ['x', 'dy'],
-  outputs: ['dx'],
-  infer: ({ x, dy }, _params, at) => {
+  outputs: ['dx', 'y?'],
+  infer: ({ x, dy }, { value }, at) => {
     expectForm(at, 'x', x, 'f32[...]');
     expectType(at, 'dy', dy, x);
-    return { dx: x };
+    return { dx: x, ...(value && { y: x }) };
   },
   flops: ({ x }) => 30 * elements(x.shape),
   recompute: 'cheap',
-  reference: ({ x, dy }, { dx }) => {
+  reference: ({ x, dy }, { dx, y }) => {
     for (let i = 0; i < dx.length; i++) {
-      dx[i] = dy[i] * (normalCdf(x[i]) + x[i] * normalPdf(x[i]));
+      // Either output may lie in the memory of an input: read both before writing.
+      const [at, slope] = [x[i], dy[i]];
+      const cdf = normalCdf(at);
+      dx[i] = slope * (cdf + at * normalPdf(at));
+      if (y) y[i] = at * cdf;
     }
   },
   inPlace: [
     ['dx', 'dy'],
     ['dx', 'x'],
+    ['y', 'x'],
   ],
   scalars: { count: 'int' },
   encode: ({ x }) => ({ count: elements(x.shape) }),
@@ -38,6 +51,11 @@ export const geluGrad: Op<NoParams, 'x' | 'dy', never, 'dx', never> = {
       title: 'tails',
       params: {},
       inputs: { x: { type: f32(1, 67), low: -12, high: 12 }, dy: { type: f32(1, 67) } },
+    },
+    {
+      title: 'with the value',
+      params: { value: true },
+      inputs: { x: { type: f32(3, 347), low: -6, high: 6 }, dy: { type: f32(3, 347) } },
     },
     {
       title: 'long',

@@ -2,8 +2,8 @@
  * Rows as 8-bit integers with one scale each: the form in which saved tensors wait for the backward
  * pass at a quarter of their bytes.
  *
- * An element is off by at most half a step, max|x| / 254 of its row. Inserted behind autodiff, so it
- * has no gradient: the forward pass goes on with x itself. A row with NaN or infinity comes back
+ * An element is off by at most half a step, max|x| / 254 of its row. Inserted behind autodiff, so
+ * it has no gradient: the forward pass goes on with x itself. A row with NaN or infinity comes back
  * without a finite element, so that a broken step stays visible.
  */
 import { elements, f32, i8 } from '../ir/types.js';
@@ -43,8 +43,8 @@ export const quantise: Op<NoParams, 'x', never, 'q' | 'scale', never> = {
   },
   scalars: { rows: 'int', cols: 'int' },
   encode: ({ x }) => ({ rows: rowsOf(x.shape), cols: lastOf(x.shape) }),
-  // A value that lies on a tie but for rounding may round either way, a whole step apart. So the rows
-  // of "ties" have 127 as their largest magnitude, which makes the factor exactly 1 everywhere, and
+  // A value that lies on a tie but for rounding may round either way, a whole step apart. So the
+  // rows of "ties" have 127 as their largest magnitude, which makes the factor exactly 1 everywhere, and
   // the random ones were drawn until none came near a tie (they are the same in every run).
   samples: [
     {

@@ -1,13 +1,15 @@
 /**
  * fuse: folds an elementwise node into the kernel that produces its operand, saving a pass over memory.
  *
+ *   gelu(x), gelu_grad(x, dy)               → gelu_grad {value} with outputs dx and y
  *   gelu(matmul(a, b, bias))                → matmul {gelu} with outputs y and pre (the value before)
  *   add(r, matmul(a, b, bias))              → matmul with residual r
  *   add(r, layernorm_grad_input(…))         → layernorm_grad_input with residual r
  *   add(r, windows(x))                      → windows with residual r
  *
  * A node is folded only if its operand has no other reader (a gradient that reads the value before GELU
- * reads `pre` instead). Invariant: outputs are equal up to the rounding of one addition order.
+ * reads `pre` instead). The pair of the first line arises where the backward pass computes GELU again; it
+ * is formed where dy is known by the time of the value. Invariant: outputs are equal up to the rounding of one addition order.
  */
 import {
   consumers,
@@ -21,7 +23,31 @@ import { redirect } from '../ir/rewrite.js';
 import { sameType } from '../ir/types.js';
 
 export function fuse(graph: Graph): Graph {
-  return fuseResiduals(fuseGelu(graph));
+  return fuseResiduals(fuseGelu(fuseGeluPairs(graph)));
+}
+
+function fuseGeluPairs(graph: Graph): Graph {
+  const producer = producers(graph);
+  const readers = consumers(graph);
+  const nodes: (Node | null)[] = [...graph.nodes];
+  const values: Value[] = [...graph.values];
+  const replaced = new Map<ValueId, ValueId>();
+  graph.nodes.forEach((node, index) => {
+    if (node.op !== 'gelu') return;
+    const { x } = node.inputs;
+    const at = (readers.get(x) ?? []).find((reader) => nodes[reader]?.op === 'gelu_grad');
+    const gradient = at === undefined ? null : nodes[at];
+    if (at === undefined || gradient?.inputs.x !== x || gradient.params.value === true) return;
+    if ((producer.get(gradient.inputs.dy) ?? -1) > index) return;
+    const y = values.length;
+    const { type } = graph.values[x];
+    values.push({ id: y, name: `${node.name}.value`, type, source: { kind: 'node' } });
+    const outputs = { ...gradient.outputs, y };
+    nodes[index] = { ...gradient, params: { ...gradient.params, value: true }, outputs };
+    nodes[at] = null;
+    replaced.set(node.outputs.y, y);
+  });
+  return redirect({ ...graph, values, nodes: nodes.filter((node) => node !== null) }, replaced);
 }
 
 function fuseGelu(graph: Graph): Graph {

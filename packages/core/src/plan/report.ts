@@ -112,7 +112,9 @@ export function checkBudget(program: Program, threads: number, budget: number): 
     where: 'memory plan',
     expected: `at most ${megabytes(budget)}`,
     got: `${megabytes(peak)}; largest: ${largest(program, 5).join(', ')}`,
-    todo: 'Lower --batch, train fewer parameters (--method head or last-k), or raise --memory',
+    todo:
+      'Lower --batch, keep less (--saved compact or smallest), train fewer parameters ' +
+      '(--method head or last-k), or raise --memory',
   });
 }
 

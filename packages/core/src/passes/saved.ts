@@ -1,0 +1,99 @@
+/**
+ * saved: in which form the forward pass's tensors wait for the backward pass.
+ *
+ *   all        everything that a gradient reads, as it is
+ *   exact      the same, but what is cheap (GELU, layer norm) is computed again from what is kept
+ *   compact    the same in 8 bits
+ *   smallest   of every block its input in 8 bits, from which the block is computed again; the rest
+ *              as compact
+ *
+ * Bytes that a ViT's block saves for each token under full training, with D width, H heads, R MLP
+ * ratio:
+ *
+ *   all        4((8 + 2R)D + H + 4)     inputs of norms, linears and GELU, qkv, statistics
+ *   exact      4((6 + R)D + H)          x, qkv (3D), attention, first sum, MLP before GELU (RD);
+ *                                       log-sum-exp
+ *   compact    17/16 (6 + R)D + 4H      the same, with a scale for 64 elements
+ *   smallest   17/16 D                  x
+ *
+ * For D = 192, H = 3, R = 4 that is 12316, 7692, 2052 and 204. The backward pass has the copies of
+ * one block in float32 at a time. `exact` has the bits of `all`; `smallest` computes the forward
+ * pass of every block twice: a third more work.
+ */
+import type { Node, TrainGraph, ValueId } from '../ir/graph.js';
+import { opNamed } from '../ops/index.js';
+import { forwardPass, type ForwardPass } from './forward-pass.js';
+import { quantiseSaved } from './quantise-saved.js';
+import { recompute } from './recompute.js';
+
+export type SavedForm = 'all' | 'exact' | 'compact' | 'smallest';
+
+/** The forms by name, each with what it keeps. */
+export const SAVED_FORMS: {
+  readonly [K in SavedForm]: { readonly form: K; readonly summary: string };
+} = {
+  all: { form: 'all', summary: 'everything that gradients read' },
+  exact: { form: 'exact', summary: 'less what is cheap to compute again; the same results' },
+  compact: { form: 'compact', summary: 'the same in 8 bits' },
+  smallest: { form: 'smallest', summary: 'block inputs in 8 bits; blocks are computed again' },
+};
+
+/** @param blocks name prefixes of the model's blocks */
+export function saveAs(form: SavedForm, train: TrainGraph, blocks: readonly string[]): TrainGraph {
+  switch (form) {
+    case 'all':
+      return train;
+    case 'exact':
+      return recomputeCheap(train);
+    case 'compact':
+      return quantiseSaved(recomputeCheap(train));
+    case 'smallest':
+      return quantiseSaved(recomputeBlocks(train, blocks));
+  }
+  return form satisfies never;
+}
+
+/** Recomputes what is cheap from what is saved anyway. */
+export function recomputeCheap(train: TrainGraph): TrainGraph {
+  return recompute(train, keptWhenCheap(forwardPass(train.graph)));
+}
+
+/** Keeps what enters and leaves a block, recomputes what is inside; elsewhere what is cheap. */
+export function recomputeBlocks(train: TrainGraph, blocks: readonly string[]): TrainGraph {
+  const forward = forwardPass(train.graph);
+  const blockOf = (node: Node | undefined) =>
+    blocks.find((prefix) => node?.name.startsWith(prefix));
+  const keptOutside = keptWhenCheap(forward);
+  return recompute(train, (id) => {
+    const block = blockOf(forward.producer(id));
+    const isInner = forward.readers(id).every((node) => blockOf(node) === block);
+    return block === undefined ? keptOutside(id) || !isInner : !isInner;
+  });
+}
+
+/** Which saved roots stay when the others are recomputed by cheap ops from them. */
+function keptWhenCheap(forward: ForwardPass): (root: ValueId) => boolean {
+  const { graph, saved, producer, root } = forward;
+  /** Whether a value can be had in the backward pass without keeping more. */
+  const isAvailable = (id: ValueId): boolean => {
+    const { kind } = graph.values[id].source;
+    if (kind !== 'node') return kind !== 'input' || saved.has(id);
+    return saved.has(root(id)) || isCheap(id);
+  };
+  const isCheap = (id: ValueId): boolean => {
+    const node = producer(id);
+    if (!node || !forward.canRepeat(node) || opNamed(node.op).recompute !== 'cheap') return false;
+    return Object.values(node.inputs).every(isAvailable);
+  };
+  /** A node of which only statistics are saved is not worth another pass over its input. */
+  const isWorthwhile = (id: ValueId): boolean => {
+    const node = producer(id);
+    if (!node) return false;
+    const exact = opNamed(node.op).keepExact ?? [];
+    return Object.entries(node.outputs).some(
+      ([key, output]) => saved.has(output) && !exact.includes(key),
+    );
+  };
+  const kept = new Set([...saved].filter((id) => !(isWorthwhile(id) && isCheap(id))));
+  return (id) => kept.has(id);
+}
