@@ -252,6 +252,16 @@ describe('prepare', () => {
     await expect(run).rejects.toThrow('1 missing: norm.bias');
   });
 
+  it('emits factored weights once', async () => {
+    const options = optionsFor('wsi=0.6');
+    const prepared = await prepare(options);
+    const executor = await filled(options, prepared);
+    await expect(prepared.emitWeights(executor)).rejects.toThrow(
+      'emitWeights: expected one call, got a second one',
+    );
+    await executor.dispose();
+  });
+
   it('needs one whole batch', async () => {
     const [batch] = batches(vitModel, 1);
     const run = prepare(optionsFor('wsi=0.6', { batches: () => [{ ...batch, real: 3 }] }));

@@ -31,8 +31,9 @@ export interface EmitOptions {
   readonly model: ModelGraph;
   /** Of the dense model. */
   readonly match: WeightMatch;
-  readonly parts: readonly FactoredPart[];
-  readonly onPart: (part: FactoredPart, done: number) => void;
+  /** Taken from the front as they are done, so that their moments are not kept. */
+  readonly parts: FactoredPart[];
+  readonly onPart: (part: FactoredPart) => void;
 }
 
 /** Hands every parameter of the factored model to `write`. */
@@ -48,14 +49,14 @@ export async function emitFactored(
     if (factor?.form === 'low-rank') names.set(`${factor.weight} ${factor.side}`, name);
     else write(name, match.read(name));
   }
-  for (const [index, part] of parts.entries()) {
+  for (let part = parts.shift(); part; part = parts.shift()) {
     await emitPart(options, part, (weight, side, data) => {
       const name = names.get(`${weight} ${side}`);
       if (name === undefined) throw new Error(`no factors of ${weight} in the model`);
       write(name, data);
       names.delete(`${weight} ${side}`);
     });
-    onPart(part, index + 1);
+    onPart(part);
   }
   if (names.size > 0) throw new Error(`no ranks for ${[...names.keys()].join(', ')}`);
 }

@@ -13,6 +13,7 @@
  * Activations are measured on the weights of the checkpoint: truncation by data keeps a block's inputs close
  * to the dense model's.
  */
+import { ExecutorError } from '../errors.js';
 import type { Executor, HostData } from '../executors/executor.js';
 import type { ModelGraph } from '../ir/graph.js';
 import { isTrained, linears } from '../methods/linears.js';
@@ -72,11 +73,17 @@ export async function prepare(options: PrepareOptions): Promise<Prepared> {
       activations: activations ? chosenRanks(activations) : {},
     };
     const method = options.method.withRanks(ranks);
+    let parts: readonly FactoredPart[] | null = weights.parts;
     return {
       ranks,
       method,
       tables: { weights: weights.table, activations },
-      emitWeights: (executor) => emit(options, subject, method, weights.parts, executor),
+      emitWeights: async (executor) => {
+        const taken = takeParts(parts);
+        // The moments are let go with the parts, block by block.
+        if (taken.length > 0) parts = null;
+        return emit(options, subject, method, [...taken], executor);
+      },
     };
   } finally {
     await stage.dispose();
@@ -276,20 +283,32 @@ function activationTable(
   return chooseActivations(inputs, need.epsilon, activationBytes);
 }
 
+function takeParts(parts: readonly FactoredPart[] | null): readonly FactoredPart[] {
+  if (parts) return parts;
+  throw new ExecutorError({
+    where: 'emitWeights',
+    expected: 'one call',
+    got: 'a second one',
+    todo: 'Prepare again, or read the weights from the executor that has them',
+  });
+}
+
+/** Empties `parts`. */
 async function emit(
   options: PrepareOptions,
   { match }: Subject,
   method: BoundMethod,
-  parts: readonly FactoredPart[],
+  parts: FactoredPart[],
   executor: Executor,
 ): Promise<LoadReport> {
   const { model: build, source, seed, kind, threads, signal } = options;
   const model = method.forward(build(1));
   if (parts.length === 0) return loadWeights(executor, model, source, seed);
   const stage = new Stage(kind, threads, signal);
+  const total = parts.length;
   try {
-    const onPart = ({ name }: FactoredPart, done: number) => {
-      progress(options, 'factor', name, done, parts.length);
+    const onPart = ({ name }: FactoredPart) => {
+      progress(options, 'factor', name, total - parts.length, total);
     };
     await emitFactored({ stage, model, match, parts, onPart }, (name, data) => {
       executor.write(name, data);

@@ -64,7 +64,8 @@ export interface Prepared {
   /**
    * Writes every parameter into an executor that holds a program of `method`: the factored counterpart
    * of `loadWeights`, one block of dense weights in memory at a time. Throws CheckpointError before
-   * anything is written. Call it once.
+   * anything is written, and ExecutorError when factored weights are asked for a second time: what they
+   * are made from is let go.
    */
   emitWeights(executor: Executor): Promise<LoadReport>;
 }
