@@ -3,14 +3,11 @@
  * in float64, and the choice under a budget.
  */
 import { describe, expect, it } from 'vitest';
-import { backpropagate } from '../src/autodiff.js';
 import { BudgetError } from '../src/errors.js';
-import type { ExecutorKind, HostData } from '../src/executors/executor.js';
+import type { ExecutorKind } from '../src/executors/executor.js';
 import { referenceExecutor } from '../src/executors/reference/index.js';
 import { wasmExecutor } from '../src/executors/wasm/index.js';
-import { elements, f32, type Shape } from '../src/ir/types.js';
-import { linears } from '../src/methods/linears.js';
-import { GraphBuilder } from '../src/ops/builder.js';
+import { elements, f32 } from '../src/ir/types.js';
 import { OPS } from '../src/ops/index.js';
 import {
   chooseActivations,
@@ -23,18 +20,10 @@ import {
   type MeasuredInput,
 } from '../src/prepare/activations.js';
 import { measurePart } from '../src/prepare/measure.js';
-import { sitedParts, type SitedPart } from '../src/prepare/sites.js';
-import { Stage, writeParameters } from '../src/prepare/stage.js';
-import { Random } from '../src/random.js';
-import { modelOf, randomWeights, SMALL } from './tiny-vit.js';
+import { Stage } from '../src/prepare/stage.js';
+import { BATCH, BLOCK, pass, read, seenBy, type Tensor } from './prepare-block.js';
 
-const BATCH = 3;
 const EPSILONS = [0.3, 0.6, 0.9, 1];
-
-interface Tensor {
-  readonly shape: Shape;
-  readonly data: Float64Array;
-}
 
 /** y[p,i,q] = Σ_d u[i,d] x[p,d,q] along `mode`. */
 function modeProduct({ shape, data }: Tensor, u: readonly Float64Array[], mode: number): Tensor {
@@ -80,56 +69,17 @@ function distance(a: Float64Array, b: Float64Array): number {
   return Math.sqrt(a.reduce((sum, value, at) => sum + (value - b[at]) ** 2, 0));
 }
 
-/** x and g of every site of a part, from a pass that gives them as outputs. */
-async function sitesOf({ part, sites }: SitedPart, x: HostData, dy: HostData) {
-  const builder = new GraphBuilder(part.graph);
-  const seed = builder.input('dy', part.y.type);
-  const { graph, gradients } = backpropagate(
-    builder.build({}),
-    [{ of: part.y, seed }],
-    sites.map((site) => site.y),
-  );
-  const outputs: Record<string, number> = {};
-  sites.forEach((site, index) => {
-    outputs[`x${String(index)}`] = site.x.id;
-    outputs[`g${String(index)}`] = gradients.get(site.y.id) ?? -1;
-  });
-  const stage = new Stage(referenceExecutor, 1, undefined);
-  const executor = await stage.load({ run: { ...graph, outputs } });
-  writeParameters(executor, part, read);
-  await stage.run(executor, 'run', { x, dy });
-  const tensors = [];
-  for (const [index, site] of sites.entries()) {
-    const read = async (name: string, shape: Shape): Promise<Tensor> => ({
-      shape,
-      data: Float64Array.from(await executor.read(`run.${name}${String(index)}`)),
-    });
-    tensors.push({ x: await read('x', site.x.type.shape), g: await read('g', site.y.type.shape) });
-  }
-  return tensors;
-}
-
-const weights = randomWeights(modelOf(SMALL)(BATCH));
-
-function read(name: string): Float32Array {
-  return weights.get(name) ?? new Float32Array();
-}
-
-const model = modelOf(SMALL)(BATCH);
-const sited = sitedParts(model, linears(model, 'all'))[2];
-const random = Random.of(4, 'pass');
-const x = random.fillNormal(new Float32Array(elements(sited.part.x.type.shape)));
-const dy = random.fillNormal(new Float32Array(elements(sited.part.y.type.shape)));
+const { x, dy } = pass(4);
 
 /** The options of all four linears of a block. */
 async function measured(kind: ExecutorKind, directions?: number) {
   const stage = new Stage(kind, 2, undefined);
   const { activations, gradients } = await measurePart({
     stage,
-    part: sited.part,
+    part: BLOCK.part,
     weights: [],
     data: false,
-    activations: sited.sites,
+    activations: BLOCK.sites,
     epsilons: EPSILONS,
     inputs: { count: 1, at: () => x },
     gradients: [dy],
@@ -160,7 +110,7 @@ describe.each([referenceExecutor, wasmExecutor])('perplexities on $name', (kind)
 
   it('are those of a truncated HOSVD', async () => {
     const activations = await measured(kind);
-    const tensors = await sitesOf(sited, x, dy);
+    const tensors = await seenBy(BLOCK, x, dy);
     // fc2 has more inputs than there are rows, the others fewer.
     expect(tensors.map((site) => site.x.shape)).toEqual([
       [3, 10, 12],
