@@ -1,6 +1,8 @@
 /** The public part of prepare. */
 export { prepare } from './prepare.js';
 export { printTables } from './print.js';
+export { minimumBytes, plainRanks, rankBytes, ranksForBytes } from './spectra.js';
+export type { LayerSpectrum, Rank } from './spectra.js';
 export { needsImages } from './types.js';
 export type {
   ActivationOption,
