@@ -15,6 +15,7 @@ import { verify } from '../src/ir/verify.js';
 import { add } from '../src/ops/add.js';
 import { GraphBuilder } from '../src/ops/builder.js';
 import { gelu } from '../src/ops/gelu.js';
+import { geluGrad } from '../src/ops/gelu-grad.js';
 import { OPS } from '../src/ops/index.js';
 import { layernormGradInput } from '../src/ops/layernorm-grad-input.js';
 import { matmul } from '../src/ops/matmul.js';
@@ -110,6 +111,26 @@ describe('fold', () => {
 });
 
 describe('fuse', () => {
+  it('takes GELU from its gradient where the gradient of its output is known', () => {
+    const graph = graphOf((builder, { r }) => {
+      const early = builder.emit(gelu, { x: r }, {}, 'early').y;
+      const dy = builder.emit(add, { a: early, b: r }, {}, 'dy').y;
+      const again = builder.emit(gelu, { x: r }, {}, 'again').y;
+      const { dx } = builder.emit(geluGrad, { x: r, dy }, {}, 'act');
+      return { y: builder.emit(add, { a: again, b: dx }, {}, 'sum').y };
+    });
+    expect(text(prune(fuse(graph)))).toMatchInlineSnapshot(`
+      "
+      input r: f32[2,3]
+      early: y f32[2,3] = gelu(x: r)
+      dy: y f32[2,3] = add(a: early.y, b: r)
+      act: dx f32[2,3], y f32[2,3] = gelu_grad(x: r, dy: dy.y) {value: true}
+      sum: y f32[2,3] = add(a: again.value, b: act.dx)
+      output y = sum.y
+      "
+    `);
+  });
+
   it('folds GELU into the matmul and keeps the value before it for the gradient', () => {
     const graph = graphOf((builder, { x, w }) => {
       const before = builder.emit(matmul, { a: x, b: w }, LINEAR, 'fc').y;

@@ -10,10 +10,12 @@ import { differentiate } from '../src/autodiff.js';
 import { compile } from '../src/compile.js';
 import type { ExecutorKind, HostData } from '../src/executors/executor.js';
 import { referenceExecutor } from '../src/executors/reference/index.js';
-import { parameters, type Graph, type TrainGraph } from '../src/ir/graph.js';
+import { parameters, type Graph, type ModelGraph, type TrainGraph } from '../src/ir/graph.js';
 import { f32 } from '../src/ir/types.js';
 import { verify } from '../src/ir/verify.js';
 import { parseMethod } from '../src/methods/index.js';
+import type { BoundMethod } from '../src/methods/method.js';
+import { swin, type SwinConfig } from '../src/models/swin.js';
 import { tokenCount, type VitConfig } from '../src/models/vit.js';
 import { adamw } from '../src/optim/adamw.js';
 import { applyUpdates } from '../src/optim/apply.js';
@@ -34,7 +36,7 @@ import { plan } from '../src/plan/plan.js';
 import { memoryReport, savedSlots } from '../src/plan/report.js';
 import { entryNamed, type Program } from '../src/program.js';
 import { initialise } from '../src/train/weights.js';
-import { EXECUTORS } from './executors.js';
+import { EXECUTORS, FAST_EXECUTORS } from './executors.js';
 import { fixedBatch, modelOf, started, step, weightsOf } from './tiny-vit.js';
 
 /** N = 17, D = 64, H = 2, L = 2, R = 4, P = 48, M = 16: wide enough for 8 bits. */
@@ -154,6 +156,28 @@ describe('recomputing keeps the bits', () => {
     }
   });
 
+  it.each([
+    'full',
+    'bias-only',
+    'lora=4',
+    'asi=0.6,layers=all',
+    'hosvd=0.6',
+    'wasi=0.8,layers=all',
+  ])('of %s on a Swin transformer', async (text) => {
+    const method = parseMethod(text);
+    const run = async (saved: SavedForm) => {
+      const options = { model: swinOf, method, optimizer: sgd(), batch: 2, evalBatch: 0 };
+      const program = compile({ ...options, saved });
+      const losses = await lossesOf(FAST_EXECUTORS[FAST_EXECUTORS.length - 1], program, method);
+      return { losses, bytes: memoryReport(program, 1).savedBytes };
+    };
+    const [all, exact, compact] = [await run('all'), await run('exact'), await run('compact')];
+    expect(exact.losses).toEqual(all.losses);
+    expect(exact.bytes).toBeLessThan(all.bytes);
+    expect(compact.bytes).toBeLessThan(0.4 * exact.bytes);
+    expect(Math.abs(compact.losses[2] - all.losses[2])).toBeLessThan(2e-3 * all.losses[0]);
+  });
+
   it('of every form’s loss, and of its evaluation', async () => {
     const [exact, compact] = await Promise.all(
       (['exact', 'compact'] as const).map((saved) =>
@@ -256,6 +280,45 @@ function withState(): TrainGraph {
   const second = builder.emit(geluGrad, { x: next, dy: first }, {}, 'second').dx;
   builder.emit(geluGrad, { x: old, dy: second }, {}, 'third');
   return { graph: builder.build({ result }), gradients: new Map(), products: new Map() };
+}
+
+/** Two stages of two blocks with shifted windows. */
+function swinOf(batch: number): ModelGraph {
+  const config: SwinConfig = {
+    family: 'swin',
+    imageSize: 32,
+    patch: 2,
+    channels: 3,
+    width: 32,
+    depths: [2, 2],
+    heads: [1, 2],
+    window: 4,
+    mlpRatio: 4,
+    classes: 3,
+    layerNormEps: 1e-5,
+  };
+  return swin(config, { batch });
+}
+
+/** Losses of three steps on a fixed batch, factors set from it. */
+async function lossesOf(
+  kind: ExecutorKind,
+  program: Program,
+  method: BoundMethod,
+): Promise<readonly number[]> {
+  const executor = await kind.load(program);
+  initialise(executor, method.forward(swinOf(2)), 1);
+  const batch = fixedBatch({ ...WIDE, imageSize: 32 }, 2);
+  if (program.entries.some(({ name }) => name === 'start')) {
+    executor.write('start.images', batch.images);
+    await executor.run('start');
+  }
+  const losses = [];
+  for (let number = 1; number <= 3; number++) {
+    losses.push(await step(executor, sgd(), number, 0.05, batch));
+  }
+  await executor.dispose();
+  return losses;
 }
 
 function compiled(

@@ -30,6 +30,7 @@ export const modeProduct: Op<ModeProductParams, 'x' | 'u', never, 'y', never> = 
     return { y: f32(...x.shape.with(mode, rows)) };
   },
   flops: ({ x, u }, { transposed }) => 2 * elements(x.shape) * matrixSizes(u.shape, transposed)[0],
+  keepExact: ['y'],
   recompute: 'costly',
   reference: ({ x, u }, { y }, types, { mode, transposed }) => {
     const { outer, extent, inner } = modeSizes(types.x.shape, mode);

@@ -66,8 +66,8 @@ export function recomputeBlocks(train: TrainGraph, blocks: readonly string[]): T
   const keptOutside = keptWhenCheap(forward);
   return recompute(train, (id) => {
     const block = blockOf(forward.producer(id));
-    const isInner = forward.readers(id).every((node) => blockOf(node) === block);
-    return block === undefined ? keptOutside(id) || !isInner : !isInner;
+    if (block === undefined && forward.saved.has(id)) return keptOutside(id);
+    return forward.readers(id).some((node) => blockOf(node) !== block);
   });
 }
 
@@ -85,15 +85,23 @@ function keptWhenCheap(forward: ForwardPass): (root: ValueId) => boolean {
     if (!node || !forward.canRepeat(node) || opNamed(node.op).recompute !== 'cheap') return false;
     return Object.values(node.inputs).every(isAvailable);
   };
-  /** A node of which only statistics are saved is not worth another pass over its input. */
-  const isWorthwhile = (id: ValueId): boolean => {
+  const repeated = new Set<Node>();
+  const repeat = (id: ValueId): void => {
     const node = producer(id);
-    if (!node) return false;
-    const exact = opNamed(node.op).keepExact ?? [];
-    return Object.entries(node.outputs).some(
-      ([key, output]) => saved.has(output) && !exact.includes(key),
-    );
+    if (!node) return;
+    repeated.add(node);
+    for (const input of Object.values(node.inputs)) if (!saved.has(root(input))) repeat(input);
   };
-  const kept = new Set([...saved].filter((id) => !(isWorthwhile(id) && isCheap(id))));
-  return (id) => kept.has(id);
+  for (const id of saved) if (!isStatistic(forward, id) && isCheap(id)) repeat(id);
+  return (id) => {
+    const node = producer(id);
+    return saved.has(id) && !(node && repeated.has(node));
+  };
+}
+
+/** A statistic alone is not worth another pass over what it sums up. */
+function isStatistic({ producer }: ForwardPass, id: ValueId): boolean {
+  const node = producer(id);
+  if (!node) return false;
+  return (opNamed(node.op).keepExact ?? []).some((key) => node.outputs[key] === id);
 }
