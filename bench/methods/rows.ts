@@ -15,6 +15,11 @@ export interface Row {
 
 export type Family = 'full' | 'part' | 'wasi' | 'wasi, MLP' | 'wasi, plain' | 'one axis' | 'lora';
 
+/** WASI with the comparison's explained variance of activations. */
+function wasi(epsilon: string, layers: string): string {
+  return `wasi=${epsilon},layers=${layers},activations=0.5`;
+}
+
 const EPSILONS = ['0.6', '0.7', '0.8', '0.9'];
 
 /** The comparison's `compact`: what every factored row uses unless it says otherwise. */
@@ -30,25 +35,24 @@ export const ROWS: readonly Row[] = [
   row('lora', 'lora', ['lora'], { seeds: 3, everywhere: true }),
   row('lora, compact', 'lora', ['lora', ...COMPACT]),
   ...EPSILONS.map((epsilon) =>
-    row(`wasi ${epsilon}`, 'wasi', [`wasi=${epsilon}`, ...COMPACT], {
+    row(`wasi ${epsilon}`, 'wasi', [wasi(epsilon, 'all'), ...COMPACT], {
       seeds: 3,
       everywhere: true,
     }),
   ),
-  row('wasi 0.9, smallest', 'wasi', ['wasi=0.9', '--saved', 'smallest']),
-  row('wasi 0.8, smallest', 'wasi', ['wasi=0.8', '--saved', 'smallest']),
+  row('wasi 0.9, smallest', 'wasi', [wasi('0.9', 'all'), '--saved', 'smallest']),
+  row('wasi 0.8, smallest', 'wasi', [wasi('0.8', 'all'), '--saved', 'smallest']),
   ...EPSILONS.map((epsilon) =>
-    row(`wasi ${epsilon}, MLP`, 'wasi, MLP', [`wasi=${epsilon}`, '--layers', 'mlp', ...COMPACT]),
+    row(`wasi ${epsilon}, MLP`, 'wasi, MLP', [wasi(epsilon, 'mlp'), ...COMPACT]),
   ),
   ...EPSILONS.map((epsilon) =>
     row(`wasi ${epsilon}, plain`, 'wasi, plain', [
-      `wasi=${epsilon}`,
-      ...['--truncation', 'plain'],
+      `${wasi(epsilon, 'all')},truncation=plain`,
       ...COMPACT,
     ]),
   ),
-  row('wsi 0.8', 'one axis', ['wsi=0.8', ...COMPACT], { seeds: 3, everywhere: true }),
-  row('asi', 'one axis', ['asi', ...COMPACT], { seeds: 3, everywhere: true }),
+  row('wsi 0.8', 'one axis', ['wsi=0.8,layers=all', ...COMPACT], { seeds: 3, everywhere: true }),
+  row('asi', 'one axis', ['asi=0.5,layers=all', ...COMPACT], { seeds: 3, everywhere: true }),
 ];
 
 function row(
