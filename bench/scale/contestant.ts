@@ -1,4 +1,5 @@
 /** The process of one training method in the scale benchmark. Speaks protocol.ts. */
+import '../harness/small-process.js';
 import { createInterface } from 'node:readline';
 import { peakBytes } from '../harness/peak-bytes.js';
 import type { ScaleConfig } from './protocol.js';

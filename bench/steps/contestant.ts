@@ -2,6 +2,7 @@
  * The process of one of Thimble's executors in the step benchmark: node contestant.js native|wasm.
  * Speaks protocol.ts.
  */
+import '../harness/small-process.js';
 import { createInterface } from 'node:readline';
 import { peakBytes } from '../harness/peak-bytes.js';
 import type { Ran, StepConfig } from './protocol.js';

@@ -1,5 +1,5 @@
 /**
- * Less memory for JavaScript: a small nursery, and array buffers that do not wait to be collected.
+ * Array buffers that do not wait to be collected.
  *
  * V8 does not see what its small objects hold outside of its heap: it lets about 64 MB of dropped
  * array buffers wait, in every isolate, before it collects because of them. Whoever drops many of
@@ -10,14 +10,6 @@ import { runInNewContext } from 'node:vm';
 
 /** Dropped bytes that may wait: a collection of a small heap takes 1 to 3 ms. */
 const LIMIT_BYTES = 8e6;
-
-/**
- * Keeps V8's nursery at its first size. It grows to 16 MB while a program is compiled and hardly
- * shrinks; measured on a run of head: 12 MB less, the same time.
- */
-export function keepHeapSmall(): void {
-  setFlagsFromString('--semi-space-growth-factor=1');
-}
 
 export class Garbage {
   private readonly collect: () => void;
@@ -32,8 +24,13 @@ export class Garbage {
   dropped(bytes: number): boolean {
     this.waiting += bytes;
     if (this.waiting < LIMIT_BYTES) return false;
+    this.clear();
+    return true;
+  }
+
+  /** Collects at once: before a long stretch of work. */
+  clear(): void {
     this.waiting = 0;
     this.collect();
-    return true;
   }
 }

@@ -1,5 +1,7 @@
 #!/usr/bin/env node
 /** The thimble command: reads the command line, runs one sub-command, ends with its exit code. */
+import './small-heap.js';
+import { returnFreedMemory } from '@thimble/native';
 import { Command } from 'commander';
 import { addDemo } from './commands/demo.js';
 import { addEval } from './commands/eval.js';
@@ -9,7 +11,6 @@ import { addPredict } from './commands/predict.js';
 import { addRanks } from './commands/ranks.js';
 import { addTrain } from './commands/train.js';
 import { reportFailure } from './failure.js';
-import { keepHeapSmall } from './garbage.js';
 import { VERSION } from './version.js';
 
 const HELP = `
@@ -41,7 +42,7 @@ function commandLine(): Command {
   return program;
 }
 
-keepHeapSmall();
+returnFreedMemory();
 
 /** A reader that has seen enough (`thimble … | head`) is no failure. */
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

@@ -14,6 +14,7 @@ import {
   type TrainResult,
 } from '@thimble/core';
 import { Buffers, Loader, type SkippedImage } from './data/loader.js';
+import { Garbage } from './garbage.js';
 import { onInterrupt } from './interrupt.js';
 import type { Output } from './output.js';
 import { Recorder } from './recorder.js';
@@ -86,6 +87,7 @@ interface Parts {
 async function loop(plan: RunPlan, parts: Parts, output: Output): Promise<RunOutcome> {
   const { executor, training, validation, recorder } = parts;
   const { setup, epochs } = plan;
+  new Garbage().clear(); // what compiling left
   const started = performance.now();
   const report = new TrainingReport(output, epochs, recorder.stepsPerEpoch);
   report.start(startFields(plan, executor, recorder));

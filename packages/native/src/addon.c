@@ -4,6 +4,7 @@
  *   addEntry(words: Int32Array): number       write(offset, data)   read(offset, into)
  *   run(entry): Promise<void>                 profile(entry): Promise<number[]>   dispose()
  *   variants: string[]                        those that this machine can run, fastest first
+ *   returnFreedMemory(): boolean              see allocator.h
  *
  * Every argument is checked here, whoever calls: a wrong one is a JavaScript exception, never a
  * crash. A run happens on one of libuv's worker threads, as thread 0 of the pool, so the event loop
@@ -17,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "allocator.h"
 #include "engine.h"
 
 enum { MAX_ARGUMENTS = 4, NAME_BYTES = 16, MESSAGE_BYTES = 160 };
@@ -353,6 +355,13 @@ static napi_value supported_variants(napi_env env) {
   return names;
 }
 
+static napi_value return_freed(napi_env env, napi_callback_info info) {
+  napi_value done = NULL;
+  (void)info;
+  napi_get_boolean(env, return_freed_memory(), &done);
+  return done;
+}
+
 NAPI_MODULE_INIT() {
   const napi_property_descriptor methods[] = {
       {"addEntry", NULL, add_entry, NULL, NULL, NULL, napi_default_method, NULL},
@@ -363,10 +372,14 @@ NAPI_MODULE_INIT() {
       {"dispose", NULL, dispose, NULL, NULL, NULL, napi_default_method, NULL},
   };
   napi_value engine = NULL;
+  napi_value freed = NULL;
   if (napi_define_class(env, "Engine", NAPI_AUTO_LENGTH, construct, NULL,
                         sizeof methods / sizeof *methods, methods, &engine) != napi_ok ||
       napi_set_named_property(env, exports, "Engine", engine) != napi_ok ||
-      napi_set_named_property(env, exports, "variants", supported_variants(env)) != napi_ok) {
+      napi_set_named_property(env, exports, "variants", supported_variants(env)) != napi_ok ||
+      napi_create_function(env, "returnFreedMemory", NAPI_AUTO_LENGTH, return_freed, NULL,
+                           &freed) != napi_ok ||
+      napi_set_named_property(env, exports, "returnFreedMemory", freed) != napi_ok) {
     return fail(env, "thimble.node cannot be initialised");
   }
   return exports;

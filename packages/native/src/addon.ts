@@ -35,6 +35,7 @@ export interface Addon {
   ) => Engine;
   /** Those that this machine can run, fastest first. */
   readonly variants: readonly NativeVariant[];
+  returnFreedMemory(): boolean;
 }
 
 /** The same place from src (tests) and from dist. */
@@ -69,5 +70,6 @@ export function requireAddon(): Addon {
 }
 
 function isAddon(value: unknown): value is Addon {
-  return typeof value === 'object' && value !== null && 'Engine' in value && 'variants' in value;
+  const members = ['Engine', 'variants', 'returnFreedMemory'];
+  return typeof value === 'object' && value !== null && members.every((name) => name in value);
 }

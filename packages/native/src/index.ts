@@ -64,6 +64,16 @@ export function nativeVariants(): readonly NativeVariant[] {
   return typeof addon === 'string' ? [] : addon.variants;
 }
 
+/**
+ * Makes the C library of this process give memory that is freed back to the system at once, where
+ * it is glibc and the addon is there; returns whether it does. For programs whose memory is
+ * watched: call it before threads start.
+ */
+export function returnFreedMemory(): boolean {
+  const addon = tryAddon();
+  return typeof addon !== 'string' && addon.returnFreedMemory();
+}
+
 class NativeExecutor implements Executor {
   readonly name = 'native';
   readonly detail: NativeVariant;

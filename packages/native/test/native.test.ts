@@ -9,7 +9,7 @@ import { performance } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { tryAddon } from '../src/addon.js';
-import { native, nativeVariants } from '../src/index.js';
+import { native, nativeVariants, returnFreedMemory } from '../src/index.js';
 import { additions, block, everything, loaded, products } from './programs.js';
 
 const compiler = [process.env['CC'] ?? 'cc', 'gcc', 'clang'].find(
@@ -28,6 +28,11 @@ describe.skipIf(absent)('the native executor', () => {
   it('is there, since there is a C compiler', async () => {
     expect(await native.unavailable()).toBeNull();
     expect(nativeVariants()).toContain('base');
+  });
+
+  it('makes glibc give back what is freed, and leaves other C libraries alone', () => {
+    const { header } = process.report.getReport() as { header: { glibcVersionRuntime?: string } };
+    expect(returnFreedMemory()).toBe(header.glibcVersionRuntime !== undefined);
   });
 
   it('allocates what was planned, constants filled and the rest zero', async () => {
