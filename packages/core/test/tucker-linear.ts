@@ -107,7 +107,7 @@ export function linearProgram(
     found.core = values[outputs.y];
   }
   const graph = prune(new GraphBuilder(train.graph).build(found));
-  const start = refresh === 'iterate' ? startGraph(model, activations) : null;
+  const start = refresh === 'decompose' ? null : startGraph(model, activations);
   verify(graph, OPS);
   if (start) verify(start, OPS);
   const before = start ? [{ name: 'start', graph: prune(start) }] : [];

@@ -157,13 +157,16 @@ it('trains like dense weights and inputs at full ranks, in float64', async () =>
   got.forEach((loss, index) => expect(Math.abs(loss - want[index])).toBeLessThan(1e-9));
 });
 
-it.each(['last-k=1+wasi=0.8', 'wsi=0.8+asi=0.7', 'asi=0.7+lora=2', 'lora=2,layers=all+hosvd=0.7'])(
-  '%s trains',
-  async (text) => {
-    const seen = await losses(referenceExecutor, parseMethod(text), 6, sgd());
-    expect(seen[5]).toBeLessThan(seen[0]);
-  },
-);
+it.each([
+  'last-k=1+wasi=0.8',
+  'wasi=0.8,layers=all,refresh=sequential',
+  'wsi=0.8+asi=0.7',
+  'asi=0.7+lora=2',
+  'lora=2,layers=all+hosvd=0.7',
+])('%s trains', async (text) => {
+  const seen = await losses(referenceExecutor, parseMethod(text), 6, sgd());
+  expect(seen[5]).toBeLessThan(seen[0]);
+});
 
 describe('memory', () => {
   const compiled = (text: string, clipNorm?: number): Program =>
@@ -224,6 +227,10 @@ describe('options', () => {
       'wasi=0.9,truncation=plain,activations=0.6',
       'wasi=0.9,layers=mlp,truncation=plain,activations=0.6',
     ],
+    [
+      'wasi=0.9,refresh=sequential',
+      'wasi=0.9,layers=mlp,truncation=data,activations=0.9,refresh=sequential',
+    ],
   ])('%s means %s', (text, canonical) => {
     expect(parseMethod(text).text).toBe(canonical);
     expect(parseMethod(canonical).text).toBe(canonical);
@@ -239,6 +246,12 @@ describe('options', () => {
   it('refuses an explained variance of activations above 1', () => {
     expect(() => parseMethod('wasi=0.9,activations=2')).toThrow(
       'method wasi: expected an explained variance of activations in (0, 1], got "2".',
+    );
+  });
+
+  it('refuses a refresh that it does not know', () => {
+    expect(() => parseMethod('wasi=0.9,refresh=none')).toThrow(
+      'method wasi: expected refresh=whole or refresh=sequential, got "none".',
     );
   });
 });

@@ -8,19 +8,26 @@
  *   g = dy ×_m U_m for all modes but the last     [r_1 … r_{d−1}, O]
  *   p = Sᵀ g,  q = U_d,  dL/dW = dyᵀ x̂ = pᵀ q     p [r_d, O], q [r_d, I]
  *
- * The factors come from one of two refreshes, run at every step:
- *   iterate    one subspace iteration from the last step's factor: U_m⁺ = orth(U_m A_m A_mᵀ), A_m
- *              the unfolding of x. U_m is the state `<weight>.tucker.<m>`, set by `startGraph`.
- *   decompose  the first r_m eigenvectors of A_m A_mᵀ; no state.
- * Every mode uses the whole x. A mode of full rank has no factor and takes part in no product.
+ * The factors come from one of three refreshes, run at every step:
+ *   iterate     one subspace iteration from the last step's factor: U_m⁺ = orth(U_m A_m A_mᵀ), A_m
+ *               the unfolding of x. U_m is the state `<weight>.tucker.<m>`, set by `startGraph`.
+ *   sequential  the same iteration, with A_m the unfolding of what the modes before it have left,
+ *               x ×_1 U_1⁺ … ×_{m−1} U_{m−1}⁺, in the order that costs least: a mode that shrinks x
+ *               is read three times at its full size, the others at the size that is left. x̂ is an
+ *               orthogonal projection of x all the same, and the fixed point has HOSVD's bound of
+ *               error: the energies that the modes lose, added up.
+ *   decompose   the first r_m eigenvectors of A_m A_mᵀ; no state.
+ * But for `sequential`, every mode uses the whole x. A mode of full rank has no factor and takes part
+ * in no product.
  *
  * Saved: the core, Π r_m elements; with `decompose` also the factors, Σ r_m D_m (with `iterate`
  * they are states anyway). Invariant: nothing behind the forward pass reads x. A batch is never
  * partial: U_1 belongs to a fixed number of images, and training drops an epoch's incomplete rest.
  *
  * Reference: Nguyen et al., ASI, ICML 2025 (arXiv 2505.05086); De Lathauwer et al., A multilinear
- * singular value decomposition, SIAM J. Matrix Anal. Appl. 2000. ASI contracts dy and S in another
- * order, whose product costs O·I·N·r_1; the result is the same.
+ * singular value decomposition, SIAM J. Matrix Anal. Appl. 2000; for `sequential`, Vannieuwenhoven
+ * et al., A new truncation strategy for the higher-order SVD, SIAM J. Sci. Comput. 2012. ASI
+ * contracts dy and S in another order, whose product costs O·I·N·r_1; the result is the same.
  */
 import type { Graph, ModelGraph, TrainGraph, Value, ValueId } from '../ir/graph.js';
 import { outputValues, type ProductGradient } from '../ir/graph.js';
@@ -50,7 +57,7 @@ const LINEAR = { transA: false, transB: true, gelu: false, batched: false } as c
 export const LARGEST_EIGEN = 1024;
 const START_ROUNDS = 4;
 
-export type Refresh = 'iterate' | 'decompose';
+export type Refresh = 'iterate' | 'sequential' | 'decompose';
 
 /**
  * The train graph with the inputs that `ranks` names held in Tucker form.
@@ -131,18 +138,37 @@ function factorState(builder: GraphBuilder, { linear }: Compression, mode: Mode)
 }
 
 function compress(builder: GraphBuilder, compression: Compression, refresh: Refresh): Tucker {
-  const { x } = compression.linear;
-  const factors = compression.modes.map((mode): Factor => {
-    const { axis } = mode;
-    switch (refresh) {
-      case 'iterate':
-        return { axis, u: iterated(builder, x, factorState(builder, compression, mode), mode) };
-      case 'decompose':
-        return { axis, u: decomposed(builder, x, mode) };
+  const { linear, modes } = compression;
+  const { x } = linear;
+  const next = (from: Value, mode: Mode): Factor => {
+    const state = factorState(builder, compression, mode);
+    return { axis: mode.axis, u: iterated(builder, from, state, mode) };
+  };
+  switch (refresh) {
+    case 'iterate': {
+      const factors = modes.map((mode) => next(x, mode));
+      return { core: reduced(builder, x, factors, 'core'), factors };
     }
-    return refresh satisfies never;
-  });
-  return { core: reduced(builder, x, factors, 'core'), factors };
+    case 'sequential': {
+      const factors: Factor[] = [];
+      // Each mode costs three products of the same size, so the order of `reduced` is the cheapest.
+      const { order } = cheapestOrder(x.type.shape, modes);
+      const core = order.reduce((left, mode, index) => {
+        const factor = next(left, mode);
+        factors.push(factor);
+        return applied(builder, left, factor, partialName('core', index, order.length));
+      }, x);
+      return { core, factors };
+    }
+    case 'decompose': {
+      const factors = modes.map((mode) => ({
+        axis: mode.axis,
+        u: decomposed(builder, x, mode),
+      }));
+      return { core: reduced(builder, x, factors, 'core'), factors };
+    }
+  }
+  return refresh satisfies never;
 }
 
 /** U⁺ = orth(U A Aᵀ), written over the state U. */
@@ -154,8 +180,7 @@ function iterated(builder: GraphBuilder, x: Value, u: Value, { axis }: Mode): Va
 
 /** z = x ×_m U, the coordinates of x in the subspace. */
 function projected(builder: GraphBuilder, x: Value, u: Value, axis: number): Value {
-  const params = { mode: axis, transposed: false };
-  return builder.emit(modeProduct, { x, u }, params, `project.${String(axis)}`).y;
+  return applied(builder, x, { axis, u }, `project.${String(axis)}`);
 }
 
 /** orth(Z Aᵀ), Z the unfolding of z: the subspace turned towards the largest directions of x. */
@@ -197,28 +222,39 @@ function decomposed(builder: GraphBuilder, x: Value, { axis, extent, rank }: Mod
  * at last `name`.
  */
 function reduced(builder: GraphBuilder, x: Value, factors: readonly Factor[], name: string): Value {
-  const last = factors.length - 1;
-  return cheapestOrder(x.type.shape, factors).order.reduce((y, { axis, u }, index) => {
-    const params = { mode: axis, transposed: false };
-    return builder.emit(modeProduct, { x: y, u }, params, index < last ? `${name}.partial` : name)
-      .y;
-  }, x);
+  const ranked = factors.map((factor) => ({ ...factor, rank: factor.u.type.shape[0] }));
+  const { order } = cheapestOrder(x.type.shape, ranked);
+  return order.reduce(
+    (y, factor, index) => applied(builder, y, factor, partialName(name, index, order.length)),
+    x,
+  );
 }
 
-/** Tries every order: there are at most four modes. `cost` counts multiply-adds. */
-function cheapestOrder(
+function partialName(name: string, index: number, count: number): string {
+  return index < count - 1 ? `${name}.partial` : name;
+}
+
+/** x ×_m U_m */
+function applied(builder: GraphBuilder, x: Value, { axis, u }: Factor, name: string): Value {
+  return builder.emit(modeProduct, { x, u }, { mode: axis, transposed: false }, name).y;
+}
+
+/**
+ * The order in which reducing every mode to its rank costs least; there are at most four modes.
+ * `cost` counts multiply-adds of one product for each.
+ */
+function cheapestOrder<M extends Pick<Mode, 'axis' | 'rank'>>(
   shape: Shape,
-  factors: readonly Factor[],
-): { readonly order: readonly Factor[]; readonly cost: number } {
-  const orders = factors.map((first) => {
-    const [rank] = first.u.type.shape;
-    const rest = factors.filter((factor) => factor !== first);
-    const after = cheapestOrder(shape.with(first.axis, rank), rest);
-    return { order: [first, ...after.order], cost: elements(shape) * rank + after.cost };
+  modes: readonly M[],
+): { readonly order: readonly M[]; readonly cost: number } {
+  const orders = modes.map((first) => {
+    const rest = modes.filter((mode) => mode !== first);
+    const after = cheapestOrder(shape.with(first.axis, first.rank), rest);
+    return { order: [first, ...after.order], cost: elements(shape) * first.rank + after.cost };
   });
   return orders.reduce((best, next) => (next.cost < best.cost ? next : best), {
     order: [],
-    cost: factors.length === 0 ? 0 : Infinity,
+    cost: modes.length === 0 ? 0 : Infinity,
   });
 }
 

@@ -9,8 +9,12 @@
  * Departures from the paper: R⁺ = L⁺ᵀW⁺ from the new L, without a dense W beside it; truncation in the
  * metric of the data unless `truncation=plain`; the activations' ε sets a byte budget of its own.
  *
+ * `refresh=sequential` lets each mode of an input be refreshed on what the modes before it have left
+ * (tucker.ts) instead of on the whole input: nearly the same subspaces for a fraction of the work.
+ *
  * Reference: WASI, ICLR 2026, arXiv 2510.09160.
  */
+import { ConfigError } from '../errors.js';
 import { factorWeights } from './low-rank.js';
 import type { Method } from './method.js';
 import { keyValues, shareOf } from './options.js';
@@ -23,29 +27,41 @@ import { parseWeights, printWeights, weightNeed, weightRanks, type WsiConfig } f
 export interface WasiConfig {
   readonly weights: WsiConfig;
   readonly activations: TuckerConfig;
+  readonly refresh: WasiRefresh;
 }
 
-const KEYS = ['layers', 'truncation', 'activations'] as const;
+/** From which tensor a mode's factor is refreshed: the input, or what other modes have left of it. */
+export type WasiRefresh = 'whole' | 'sequential';
+
+const KEYS = ['layers', 'truncation', 'activations', 'refresh'] as const;
 
 export const wasi: Method<WasiConfig> = {
   name: 'wasi',
   summary:
     'train weights in low-rank form, with the saved inputs in a subspace that follows them; needs sgd',
-  usage: 'wasi=EPSILON,layers=mlp|all,truncation=data|plain,activations=EPSILON',
+  usage:
+    'wasi=EPSILON,layers=mlp|all,truncation=data|plain,activations=EPSILON,refresh=whole|sequential',
   keys: KEYS,
   parse: parseWasi,
-  print: ({ weights, activations }) =>
-    `wasi=${printWeights(weights)},activations=${String(activations.epsilon)}`,
+  print: ({ weights, activations, refresh }) =>
+    `wasi=${printWeights(weights)},activations=${String(activations.epsilon)}` +
+    (refresh === 'whole' ? '' : `,refresh=${refresh}`),
   forward: (model, { weights }) =>
     factorWeights(model, { ...NO_RANKS, weights: weightRanks(model, weights) }),
-  backward: (train, model, { activations }) =>
-    compressInputs(train, model, tuckerRanks(model, activations), 'iterate'),
+  backward: (train, model, { activations, refresh }) =>
+    compressInputs(
+      train,
+      model,
+      tuckerRanks(model, activations),
+      refresh === 'whole' ? 'iterate' : 'sequential',
+    ),
   start: (model, { activations }) => startGraph(model, tuckerRanks(model, activations)),
   needs: ({ weights, activations: { epsilon, layers } }) => ({
     weights: weightNeed(weights),
     activations: { epsilon, layers },
   }),
   withRanks: (config, ranks) => ({
+    ...config,
     weights: { ...config.weights, ranks: ranks.weights },
     activations: { ...config.activations, ranks: ranks.activations },
   }),
@@ -64,5 +80,19 @@ function parseWasi(text: string | undefined): WasiConfig {
     activations === undefined
       ? weights.epsilon
       : shareOf('wasi', 'an explained variance of activations', activations);
-  return { weights, activations: { epsilon, layers: weights.layers, ranks: null } };
+  return {
+    weights,
+    activations: { epsilon, layers: weights.layers, ranks: null },
+    refresh: refreshOf(given.refresh ?? 'whole'),
+  };
+}
+
+function refreshOf(text: string): WasiRefresh {
+  if (text === 'whole' || text === 'sequential') return text;
+  throw new ConfigError({
+    where: 'method wasi',
+    expected: 'refresh=whole or refresh=sequential',
+    got: `"${text}"`,
+    todo: 'sequential costs less time, whole is as published',
+  });
 }
