@@ -16,7 +16,10 @@
  * *Tangent*: only dR and dL are known (micro-batches, activations that are kept as they are). Then D is
  * taken for its projection on the tangent space, L dR + Z Q with Z = (I − LLᵀ) dL V [O, K] and Q = VᵀR,
  * where V = chol(RRᵀ)⁻¹ makes the rows of Q orthonormal. T = Z (QR'ᵀ)(R'R'ᵀ)⁻¹, R⁺ = C R', so that
- * L⁺R⁺ = L R' − η Z Q on the rows of R': exact for K = I, and for K = O, where Z = 0.
+ * L⁺R⁺ = L R' − η Z Q on the rows of R': exact for K = I, and for K = O, where Z = 0. Where nothing
+ * else needs Z, T = (dL − L S) M with M = V (QR'ᵀ)(R'R'ᵀ)⁻¹ and S = Lᵀ dL = dR Rᵀ, both K×K: four
+ * of six O×K×K products are left. (If dL and dR come from differently rounded activations, S is theirs
+ * on average: LᵀT is their difference then, and L⁺R⁺ = Y R' holds as before.)
  *
  * *Momentum* is kept on dR + λR and on dL V, the tangent vector in orthonormal coordinates, whose norm is
  * that of the gradient; both bases move by O(η) in a step, so the velocities need no transport to first
@@ -102,6 +105,8 @@ export function updatePair(
   builder.scope(`update.${pair.weight}`, () => {
     if (gradient.kind === 'product' && rule.momentum === 0) {
       updateExactly(builder, pair, gradient, rule);
+    } else if (gradient.kind === 'sides' && rule.momentum === 0) {
+      updateFromSides(builder, pair, gradient, rule);
     } else {
       updateAlongTangent(builder, pair, tangentOf(builder, pair, gradient), rule);
     }
@@ -156,6 +161,27 @@ function updateExactly(
   rewrite(builder, 'left', y, (from) => times(builder, from, inverse));
 }
 
+/** The tangent update from the sides as they are, without Z. */
+function updateFromSides(
+  builder: GraphBuilder,
+  { left, right }: LowRankPair,
+  sides: Sides,
+  rule: PairRule,
+): void {
+  const decay = rule.weightDecay;
+  const gram = times(builder, right, right, 'bT');
+  const v = inverseFactor(builder, gram);
+  const across = times(builder, right, sides.right, 'bT'); // R dRᵀ = Sᵀ
+  const mixed = descend(builder, gram, across, rule, decay); // R R'ᵀ
+  const inside = descend(builder, right, sides.right, rule, decay);
+  const w = inverseFactor(builder, times(builder, inside, inside, 'bT'));
+  const overlap = times(builder, v, times(builder, v, mixed, 'aT')); // (RRᵀ)⁻¹ R R'ᵀ
+  const change = times(builder, times(builder, overlap, w), w, 'bT'); // M
+  // The difference first: M may be large where R has small singular values.
+  const outside = minus(builder, sides.left, left, across, 'bT');
+  settle(builder, descend(builder, left, times(builder, outside, change), rule, 0), inside);
+}
+
 function updateAlongTangent(
   builder: GraphBuilder,
   pair: LowRankPair,
@@ -178,7 +204,11 @@ function updateAlongTangent(
   const change = times(builder, times(builder, overlap, w), w, 'bT');
   const settled = tangent.projected && rule.momentum === 0;
   const z = settled ? onLeft : withoutSpan(builder, left, onLeft);
-  const y = descend(builder, left, times(builder, z, change), leftRule, 0);
+  settle(builder, descend(builder, left, times(builder, z, change), leftRule, 0), inside);
+}
+
+/** L⁺ = Y C⁻¹ and R⁺ = C R'. */
+function settle(builder: GraphBuilder, y: Value, inside: Value): void {
   const { c, inverse } = factored(builder, times(builder, y, y, 'aT'));
   rewrite(builder, 'right', inside, (from) => times(builder, c, from));
   rewrite(builder, 'left', y, (from) => times(builder, from, inverse));
