@@ -40,9 +40,8 @@ describe('what waits for the backward pass', () => {
       'blocks.0.norm1.rstd',
       'blocks.0.attn.qkv.weight.tucker.core.y',
       'blocks.0.attn.qkv.y',
-      // The attention's gradient reads its output, so a core of it would come on top.
-      'blocks.0.attn.mix.y',
       'blocks.0.attn.mix.lse',
+      'blocks.0.attn.proj.weight.tucker.core.y',
       'blocks.0.attn.proj.y',
       'blocks.0.norm2.mean',
       'blocks.0.norm2.rstd',
@@ -171,6 +170,7 @@ describe('Swin', () => {
       .filter((name) => /^(attn|mlp)/.test(name));
     expect(names).toEqual([
       ...[0, 1, 2].map((mode) => `attn.qkv.weight.tucker.${String(mode)}`),
+      ...[0, 1, 2].map((mode) => `attn.proj.weight.tucker.${String(mode)}`),
       ...[0, 1, 2, 3].map((mode) => `mlp.fc1.weight.tucker.${String(mode)}`),
       ...[0, 1, 2, 3].map((mode) => `mlp.fc2.weight.tucker.${String(mode)}`),
     ]);

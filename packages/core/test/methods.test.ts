@@ -92,7 +92,7 @@ const EXPECTED: { readonly [K in MethodName]: Expected } = {
   'bias-only': {
     text: 'bias-only',
     trains: (name) => name.endsWith('.bias') || name.startsWith('head.'),
-    saved: (s) => s.L * s.B * s.N * ((6 + s.R) * s.D + s.H + 4) + tail(s),
+    saved: (s) => s.L * s.B * s.N * ((5 + s.R) * s.D + s.H + 4) + tail(s),
   },
   asi: {
     text: 'asi=0.6,layers=mlp',
@@ -131,7 +131,7 @@ const EXPECTED: { readonly [K in MethodName]: Expected } = {
     trains: (name) => /\.(left|right)$/.test(name) || name.startsWith('head.'),
     // Of block 0 only what its adapters read: nothing below them trains.
     saved: (s) =>
-      s.B * s.N * (s.L * ((7 + 2 * s.R) * s.D + s.H + 4 + 2 * 4) - 6 * s.D - s.H - 4) + tail(s),
+      s.B * s.N * (s.L * ((6 + 2 * s.R) * s.D + s.H + 4 + 2 * 4) - 5 * s.D - s.H - 4) + tail(s),
   },
 };
 
@@ -314,12 +314,11 @@ it('saves what the gradients read, by name', () => {
     'norm.mean',
     'norm.rstd',
   ]);
-  // Without norm1.y, norm2.y and act.fused, which only the gradients of weights read.
+  // Without norm1.y, mix.y, norm2.y and act.fused, which only the gradients of weights read.
   expect(saved('bias-only').filter((name) => name.startsWith('blocks.1.'))).toEqual([
     'blocks.1.norm1.mean',
     'blocks.1.norm1.rstd',
     'blocks.1.attn.qkv.y',
-    'blocks.1.attn.mix.y',
     'blocks.1.attn.mix.lse',
     'blocks.1.attn.proj.y',
     'blocks.1.norm2.mean',

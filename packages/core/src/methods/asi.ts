@@ -5,8 +5,7 @@
  *
  * Closed form: full training's, with Π r_m elements for each compressed input in the place of
  * Π D_m. States: Σ r_m D_m for each. Of a ViT, layers=mlp compresses norm2 (D wide) and the MLP's
- * hidden layer (RD); layers=all also norm1. The input of an attention's projection stays, because
- * the attention's own gradient reads it.
+ * hidden layer (RD); layers=all also norm1 and what the attention's projection reads (D each).
  *
  * That is against all that gradients read (`saved: 'all'`). The other forms of saved tensors compute
  * norms and GELU again, and with them these very inputs, from what their own gradients keep anyway: then

@@ -1,9 +1,9 @@
 /**
  * bias-only: every bias (linear and norm) and the classifier train; all other weights are frozen.
  *
- * Closed form: L·BN((6 + R)D + H + 4) + B(2D + 2). No weight gradient reads a linear's input, so of
+ * Closed form: L·BN((5 + R)D + H + 4) + B(2D + 2). No weight gradient reads a linear's input, so of
  * each block only what the input gradients need is saved: norm inputs with their statistics (2D +
- * 4), qkv (3D) with output (D) and log-sum-exp (H), and the value before GELU (RD).
+ * 4), qkv (3D) with log-sum-exp (H), and the value before GELU (RD).
  *
  * Reference: Ben Zaken et al., BitFit, ACL 2022; Cai et al., TinyTL, NeurIPS 2020.
  */

@@ -7,7 +7,7 @@
  * Both are ordinary parameters and train with any optimiser. A starts uniform within ±1/√I, as in the
  * authors' code: what it makes of inputs of variance 1 has a variance of 1/3 whatever I is.
  *
- * Closed form, adapters in the MLPs: BN(L((7 + 2R)D + H + 4 + 2r) − 6D − H − 4) + B(2D + 2). That is
+ * Closed form, adapters in the MLPs: BN(L((6 + 2R)D + H + 4 + 2r) − 5D − H − 4) + B(2D + 2). That is
  * what bias-only saves, with the inputs of the adapted linears, (1 + R)D, and (α/r) x Aᵀ of both; of
  * block 0 only what its adapters read, since nothing below them trains. Gradients and optimiser state
  * for r(O + I) elements of each weight.

@@ -4,8 +4,7 @@
  * Terms. The *modes* of an input x are its axes: batch and tokens (or height and width), then
  * channels; mode m has extent D_m and rank r_m ≤ D_m. A mode of full rank is left as it is: its
  * factor would be the identity. An input is *freed* when nothing but the gradients of the weights
- * that it is compressed for reads it behind the forward pass; any other (the input of an
- * attention's projection, which the gradient of the attention reads) stays as it is, since a
+ * that it is compressed for reads it behind the forward pass; any other stays as it is, since a
  * compressed copy would come on top of it.
  */
 import { differentiate } from '../autodiff.js';
