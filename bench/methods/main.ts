@@ -1,11 +1,11 @@
 /**
  * The training methods side by side on photos: accuracy, memory and time as a user gets them.
  *
- *   npm run bench:methods -- --init FILE --data DIR [--also DIR:SIZE] [--epochs N] [--rows TEXT]
- *   npm run bench:methods -- --init FILE --timing DIR [--rounds N] [--rows TEXT]
+ *   npm run bench:methods -- --init FILE --data DIR[:SIZE] [--also DIR[:SIZE]] [--epochs N] [--rows TEXT]
+ *   npm run bench:methods -- --init FILE --timing DIR[:SIZE] [--rounds N] [--rows TEXT]
  *   npm run bench:methods -- --report
  *
- * DIR has train/ and test/ with class folders. Every run is a process of its own with the command's
+ * DIR has train/ and test/ with class folders, SIZE is the side of the input in pixels. Every run is a process of its own with the command's
  * defaults. Results are saved after each run, and a run whose result is there is not made again, so
  * an interrupted comparison goes on where it stopped; `--fresh` forgets. Accuracy does not depend on
  * how busy the machine is; time does, so `--timing` measures it apart, in short interleaved runs.
@@ -19,7 +19,7 @@ import { document, save } from '../harness/results.js';
 import { drawPicture } from './picture.js';
 import { ROWS, type Row } from './rows.js';
 import { trainOnce } from './runs.js';
-import { readStore, type Run, type Store } from './store.js';
+import { readStore, setOf, type Run, type Store } from './store.js';
 import { methodsText } from './table.js';
 
 const { values: options } = parseArgs({
@@ -55,11 +55,8 @@ else await measureAccuracy(options.init, options.data ?? '');
 
 async function measureAccuracy(init: string, data: string): Promise<void> {
   const sets: readonly (Setting & { readonly first: boolean })[] = [
-    { init, folder: data, imageSize: null, first: true },
-    ...options.also.map((text) => {
-      const [folder = '', imageSize = null] = text.split(':');
-      return { init, folder, imageSize, first: false };
-    }),
+    { ...settingOf(init, data), first: true },
+    ...options.also.map((text) => ({ ...settingOf(init, text), first: false })),
   ];
   const most = Math.max(...ROWS.map((row) => row.seeds));
   // The first seed of every row before the second of any: an early stop leaves whole columns.
@@ -74,24 +71,31 @@ async function measureAccuracy(init: string, data: string): Promise<void> {
   await report();
 }
 
+function settingOf(init: string, text: string): Setting {
+  const [folder = '', imageSize = null] = text.split(':');
+  return { init, folder, imageSize };
+}
+
 async function runOnce(row: Row, set: Setting, seed: number): Promise<void> {
   const { epochs } = options;
-  const key = { row: row.name, data: basename(set.folder), seed, epochs: Number(epochs) };
+  const { imageSize } = set;
+  const data = basename(set.folder);
+  const key = { row: row.name, data, imageSize, seed, epochs: Number(epochs) };
   const known = store.runs.some((run) => sameKey(run, key));
   if (known) return;
-  console.log(`${key.data}  ${row.name}  seed ${seed}`);
+  console.log(`${setOf(key)}  ${row.name}  seed ${seed}`);
   const outcome = await train(row, set, ['--epochs', epochs, '--seed', String(seed)]);
-  store.runs.push({ ...key, imageSize: set.imageSize, outcome });
+  store.runs.push({ ...key, outcome });
   await report();
 }
 
-function sameKey(run: Run, key: Omit<Run, 'outcome' | 'imageSize'>): boolean {
-  const { row, data, seed, epochs } = key;
-  return run.row === row && run.data === data && run.seed === seed && run.epochs === epochs;
+function sameKey(run: Run, key: Omit<Run, 'outcome'>): boolean {
+  const { row, seed, epochs } = key;
+  return run.row === row && setOf(run) === setOf(key) && run.seed === seed && run.epochs === epochs;
 }
 
 async function measureTime(init: string, folder: string): Promise<void> {
-  const set = { init, folder, imageSize: null };
+  const set = settingOf(init, folder);
   store.timing = [];
   for (let round = 0; round < Number(options.rounds); round++) {
     for (const row of chosenRows()) {

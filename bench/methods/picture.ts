@@ -21,17 +21,17 @@ interface Point {
 
 /** Draws the first data set's rows into bench/results/methods.svg. */
 export async function drawPicture(store: Store): Promise<void> {
-  const data = dataSets(store).at(0);
-  if (data === undefined) return;
-  const points = pointsOf(store, data);
-  const view = new View(parse(specification(points, store.init ?? '', data)), { renderer: 'none' });
+  const set = dataSets(store).at(0);
+  if (set === undefined) return;
+  const points = pointsOf(store, set);
+  const view = new View(parse(specification(points, store.init ?? '', set)), { renderer: 'none' });
   await writeFile(path, await view.toSVG());
   view.finalize();
 }
 
-function pointsOf(store: Store, data: string): readonly Point[] {
+function pointsOf(store: Store, set: string): readonly Point[] {
   return ROWS.flatMap(({ name, family }) => {
-    const runs = runsOf(store, name, data);
+    const runs = runsOf(store, name, set);
     const accuracy = accuracyOf(runs);
     if (!accuracy) return [];
     const percent = runs.map((run) => 100 * run.outcome.accuracy);
@@ -70,7 +70,7 @@ function labelsOf(
   return [...placeLabels(dots, WIDTH)];
 }
 
-function specification(points: readonly Point[], model: string, data: string): Spec {
+function specification(points: readonly Point[], model: string, set: string): Spec {
   const across = domainOf(
     points.map((point) => point.megabytes),
     true,
@@ -87,7 +87,7 @@ function specification(points: readonly Point[], model: string, data: string): S
     height: HEIGHT,
     padding: 12,
     background: 'white',
-    title: { text: `${model} on ${data}`, subtitle: 'upper left is better' },
+    title: { text: `${model} on ${set}`, subtitle: 'upper left is better' },
     data: [
       { name: 'points', values: [...points] },
       { name: 'labels', values: labelsOf(points, across, up) },

@@ -1,6 +1,6 @@
 /**
  * What the comparison of methods trains: one row for each setting, with the number of seeds on the
- * first data set. Rows with `everywhere` also run on the other data sets, one seed each.
+ * first set. Rows with `everywhere` also run on the other sets, one seed each.
  */
 
 export interface Row {
@@ -15,44 +15,35 @@ export interface Row {
 
 export type Family = 'full' | 'part' | 'wasi' | 'wasi, MLP' | 'wasi, plain' | 'one axis' | 'lora';
 
-/** WASI with the comparison's explained variance of activations. */
-function wasi(epsilon: string, layers: string): string {
-  return `wasi=${epsilon},layers=${layers},activations=0.5`;
-}
-
 const EPSILONS = ['0.6', '0.7', '0.8', '0.9'];
+const MAIN = { seeds: 3, everywhere: true };
 
-/** The comparison's `compact`: what every factored row uses unless it says otherwise. */
-const COMPACT = ['--saved', 'compact'];
+const saved = (form: string) => ['--saved', form];
 
 export const ROWS: readonly Row[] = [
-  row('full', 'full', ['full'], { seeds: 3, everywhere: true }),
-  row('full, compact', 'full', ['full', ...COMPACT]),
-  row('full, smallest', 'full', ['full', '--saved', 'smallest']),
+  row('full', 'full', ['full'], MAIN),
+  row('full, compact', 'full', ['full', ...saved('compact')]),
+  row('full, smallest', 'full', ['full', ...saved('smallest')], MAIN),
   row('last-k=4', 'part', ['last-k=4']),
-  row('bias-only', 'part', ['bias-only']),
-  row('head', 'part', ['head'], { seeds: 3, everywhere: true }),
-  row('lora', 'lora', ['lora'], { seeds: 3, everywhere: true }),
-  row('lora, compact', 'lora', ['lora', ...COMPACT]),
+  row('last-k=4, smallest', 'part', ['last-k=4', ...saved('smallest')], MAIN),
+  row('bias-only, smallest', 'part', ['bias-only', ...saved('smallest')]),
+  row('head', 'part', ['head'], MAIN),
+  row('lora', 'lora', ['lora']),
+  row('lora, smallest', 'lora', ['lora', ...saved('smallest')], MAIN),
+  // The defaults: all linears, truncation by data, activations 0.5, smallest.
+  ...EPSILONS.map((epsilon) => row(`wasi ${epsilon}`, 'wasi', [`wasi=${epsilon}`], MAIN)),
+  row('wasi 0.8, compact', 'wasi', ['wasi=0.8', ...saved('compact')]),
+  row('wasi 0.8, exact', 'wasi', ['wasi=0.8', ...saved('exact')]),
+  row('wasi 0.8, activations 0.8', 'wasi', ['wasi=0.8,activations=0.8']),
   ...EPSILONS.map((epsilon) =>
-    row(`wasi ${epsilon}`, 'wasi', [wasi(epsilon, 'all'), ...COMPACT], {
-      seeds: 3,
-      everywhere: true,
-    }),
-  ),
-  row('wasi 0.9, smallest', 'wasi', [wasi('0.9', 'all'), '--saved', 'smallest']),
-  row('wasi 0.8, smallest', 'wasi', [wasi('0.8', 'all'), '--saved', 'smallest']),
-  ...EPSILONS.map((epsilon) =>
-    row(`wasi ${epsilon}, MLP`, 'wasi, MLP', [wasi(epsilon, 'mlp'), ...COMPACT]),
+    row(`wasi ${epsilon}, MLP`, 'wasi, MLP', [`wasi=${epsilon},layers=mlp`]),
   ),
   ...EPSILONS.map((epsilon) =>
-    row(`wasi ${epsilon}, plain`, 'wasi, plain', [
-      `${wasi(epsilon, 'all')},truncation=plain`,
-      ...COMPACT,
-    ]),
+    row(`wasi ${epsilon}, plain`, 'wasi, plain', [`wasi=${epsilon},truncation=plain`]),
   ),
-  row('wsi 0.8', 'one axis', ['wsi=0.8,layers=all', ...COMPACT], { seeds: 3, everywhere: true }),
-  row('asi', 'one axis', ['asi=0.5,layers=all', ...COMPACT], { seeds: 3, everywhere: true }),
+  row('wsi 0.8, smallest', 'one axis', ['wsi=0.8', ...saved('smallest')], MAIN),
+  row('asi 0.5, smallest', 'one axis', ['asi=0.5', ...saved('smallest')], MAIN),
+  row('asi 0.5, all', 'one axis', ['asi=0.5', ...saved('all')]),
 ];
 
 function row(

@@ -49,14 +49,19 @@ export async function readStore(fresh: boolean): Promise<Store> {
   };
 }
 
-/** The runs of one row on one data set, by seed. */
-export function runsOf(store: Store, row: string, data: string): readonly Run[] {
-  return store.runs.filter((run) => run.row === row && run.data === data);
+/** What runs are compared within: the photos and their size. */
+export function setOf({ data, imageSize }: Pick<Run, 'data' | 'imageSize'>): string {
+  return imageSize === null ? data : `${data} at ${imageSize} px`;
 }
 
-/** Names of the data sets in the order in which they came. */
+/** The runs of one row on one set, by seed. */
+export function runsOf(store: Store, row: string, set: string): readonly Run[] {
+  return store.runs.filter((run) => run.row === row && setOf(run) === set);
+}
+
+/** The sets in the order in which they came. */
 export function dataSets(store: Store): readonly string[] {
-  return [...new Set(store.runs.map((run) => run.data))];
+  return [...new Set(store.runs.map(setOf))];
 }
 
 export interface MeanAndSpread {

@@ -2,7 +2,7 @@
 import { median } from '@thimble/core';
 import { markdownTable, megabytes, number } from '../harness/table.js';
 import { ROWS } from './rows.js';
-import { accuracyOf, dataSets, runsOf, type Run, type Store } from './store.js';
+import { accuracyOf, dataSets, runsOf, setOf, type Run, type Store } from './store.js';
 
 /** Tables, one for each data set, and what the columns mean. */
 export function methodsText(store: Store): string {
@@ -10,10 +10,8 @@ export function methodsText(store: Store): string {
   return [picture, ...dataSets(store).map((data) => section(store, data)), notes(store)].join('\n');
 }
 
-function section(store: Store, data: string): string {
-  const all = store.runs.filter((run) => run.data === data);
-  const [first] = all;
-  const size = first.imageSize === null ? "the model's own image size" : `${first.imageSize} px`;
+function section(store: Store, set: string): string {
+  const isFirst = set === dataSets(store)[0];
   const head = [
     'method',
     '>accuracy',
@@ -21,11 +19,11 @@ function section(store: Store, data: string): string {
     '>planned',
     '>process peak',
     '>of `full`',
-    ...(data === dataSets(store)[0] ? ['>ms/step'] : []),
+    ...(isFirst ? ['>ms/step'] : []),
   ];
-  const full = runsOf(store, 'full', data)[0]?.outcome.plannedBytes ?? NaN;
+  const full = runsOf(store, 'full', set)[0]?.outcome.plannedBytes ?? NaN;
   const rows = ROWS.flatMap((row) => {
-    const runs = runsOf(store, row.name, data);
+    const runs = runsOf(store, row.name, set);
     const accuracy = accuracyOf(runs);
     if (!accuracy) return [];
     const { plannedBytes } = runs[0].outcome;
@@ -35,23 +33,22 @@ function section(store: Store, data: string): string {
         accuracyText(accuracy),
         String(accuracy.count),
         megabytes(plannedBytes),
-        megabytes(peakOf(store, row.name, runs)),
+        megabytes(peakOf(store, row.name, runs, isFirst)),
         `${((100 * plannedBytes) / full).toFixed(0)} %`,
-        timeOf(store, row.name),
+        ...(isFirst ? [timeOf(store, row.name)] : []),
       ],
     ];
   });
-  const { epochs } = first;
-  return [
-    `## ${data}: ${store.init ?? ''}, ${epochs} epochs, ${size}\n`,
-    markdownTable(head, rows),
-  ].join('\n');
+  const epochs = store.runs.find((run) => setOf(run) === set)?.epochs ?? NaN;
+  return [`## ${set}: ${store.init ?? ''}, ${epochs} epochs\n`, markdownTable(head, rows)].join(
+    '\n',
+  );
 }
 
 /** The short runs measured on a quiet machine know best, where there are any. */
-function peakOf(store: Store, row: string, runs: readonly Run[]): number {
-  const timed = store.timing.filter((one) => one.row === row);
-  const outcomes = timed.length > 0 && runs[0].imageSize === null ? timed : runs;
+function peakOf(store: Store, row: string, runs: readonly Run[], isTimed: boolean): number {
+  const timed = store.timing.filter((one) => isTimed && one.row === row);
+  const outcomes = timed.length > 0 ? timed : runs;
   return Math.max(...outcomes.map(({ outcome }) => outcome.rssPeakBytes));
 }
 

@@ -90,7 +90,7 @@ export function setUp(
   const config = configOf(modelName, options.imageSize, classes);
   const { form: saved } = lookUp<{ readonly form: SavedForm }>(
     'form of saved tensors',
-    options.saved ?? 'exact',
+    options.saved ?? method.saved ?? 'exact',
     SAVED_FORMS,
   );
   const optimizer = optimizerOf(options);

@@ -48,11 +48,11 @@ export function addStep(command: Command): Command {
     .option('--layers <which>', 'linears that the method acts on: mlp or all (default: its own)')
     .option(
       '--truncation <how>',
-      'of weights: data (keep the energy of outputs on your images) or plain',
+      'of weights: data (in the metric of the loss on your images) or plain',
     )
     .option(
       '--saved <form>',
-      `what waits for the backward pass: ${Object.keys(SAVED_FORMS).join(', ')} (default: exact)`,
+      `what waits for the backward pass: ${Object.keys(SAVED_FORMS).join(', ')} (default: smallest for wasi, else exact)`,
     )
     .option('--batch <n>', 'images of one update', wholeNumber(1), DEFAULT_BATCH)
     .option(

@@ -32,7 +32,7 @@ beforeAll(async () => {
   await writeClasses(path('held'), CLASSES, 4);
   const base = await train('--out', 'base');
   expect(base.code, base.stdout + base.stderr).toBe(0);
-  const wsi = await train('--init', 'base', '--method', 'wsi=0.7', '--out', 'wsi');
+  const wsi = await train('--init', 'base', '--method', 'wsi=0.7,layers=mlp', '--out', 'wsi');
   expect(wsi.code, wsi.stdout + wsi.stderr).toBe(0);
   lines = jsonLines(wsi);
 });
@@ -106,7 +106,7 @@ describe('train', () => {
   });
 
   it('starts from random weights with typical ranks', async () => {
-    const ended = await train('--method', 'asi+lora=4', '--out', 'scratch');
+    const ended = await train('--method', 'asi+lora=4,layers=mlp', '--out', 'scratch');
     expect(ended.code, ended.stdout).toBe(0);
     expect(named(jsonLines(ended), 'prepare')).toEqual([]);
     const file = JSON.parse(readFileSync(path('scratch/ranks.json'), 'utf8')) as RanksFile;
@@ -196,7 +196,7 @@ describe('bad input', () => {
     const ended = await train('--init', 'wsi', '--method', 'wsi=0.5', '--out', 'never');
     expect(ended.code).toBe(2);
     expect(lastLine(ended)['message']).toBe(
-      '--method wsi=0.5,layers=mlp,truncation=data: expected the ranks with which ' +
+      '--method wsi=0.5,layers=all,truncation=data: expected the ranks with which ' +
         'wsi/model.safetensors was trained (wsi=0.7,layers=mlp,truncation=data), got a value that ' +
         'changes them. Write --method wsi=0.7,layers=mlp,truncation=data, or start from dense ' +
         'weights: thimble merge makes them.',

@@ -38,7 +38,7 @@ export interface CompileOptions {
   readonly microBatches?: number;
   /** Images of one evaluation call; default `batch`; 0 leaves evaluation out. */
   readonly evalBatch?: number;
-  /** In which form tensors wait for the backward pass; default `exact`. */
+  /** In which form tensors wait for the backward pass; default: the method's, for most `exact`. */
   readonly saved?: SavedForm;
   /** Bound on the global gradient norm; absent: no clipping. */
   readonly clipNorm?: number;
@@ -87,7 +87,8 @@ function trainingGraphs(
   optimizer: Optimizer,
   microBatches: number,
 ): readonly EntryGraph[] {
-  const { batch, method, saved = 'exact', clipNorm = null } = options;
+  const { batch, method, clipNorm = null } = options;
+  const saved = options.saved ?? method?.saved ?? 'exact';
   const trace = options.trace ?? (() => undefined);
   const entry = microBatches > 1 ? 'micro' : 'step';
   if (clipNorm !== null && !(clipNorm > 0)) {

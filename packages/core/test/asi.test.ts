@@ -53,7 +53,7 @@ describe('what waits for the backward pass', () => {
       ['factor.0.y', 'factor.1.y', 'factor.2.y', 'core.y'].map(
         (name) => `${weight}.tucker.${name}`,
       );
-    expect(saved('hosvd=0.4')).toEqual([
+    expect(saved('hosvd=0.4,layers=mlp')).toEqual([
       'blocks.0.norm1.y',
       'blocks.0.norm1.mean',
       'blocks.0.norm1.rstd',
@@ -103,9 +103,13 @@ describe('what waits for the backward pass', () => {
 
   it('makes the plan of a ViT-Ti smaller, the more so the lower ε', () => {
     const config = { ...VIT_PRESETS['vit-tiny-16'], classes: 10 };
-    const peaks = ['full', 'asi=0.9', 'asi=0.8', 'asi=0.6', 'asi=0.6,layers=all'].map((text) =>
-      plannedBytes(program(text, config, 8), 1),
-    );
+    const peaks = [
+      'full',
+      'asi=0.9,layers=mlp',
+      'asi=0.8,layers=mlp',
+      'asi=0.6,layers=mlp',
+      'asi=0.6,layers=all',
+    ].map((text) => plannedBytes(program(text, config, 8), 1));
     peaks.slice(1).forEach((bytes, index) => expect(bytes).toBeLessThan(peaks[index]));
     // Of 197 · 192 · (1 + 4) elements for each block and image, the cores keep a few per cent.
     expect(peaks[0] - peaks[3]).toBeGreaterThan(0.9 * 4 * 12 * 8 * 197 * 192 * 5);
@@ -246,11 +250,11 @@ describe('the start', () => {
 
 describe('options', () => {
   it.each([
-    ['asi', 'asi=0.8,layers=mlp'],
-    ['asi=0.5', 'asi=0.5,layers=mlp'],
-    ['asi=layers=all', 'asi=0.8,layers=all'],
+    ['asi', 'asi=0.8,layers=all'],
+    ['asi=0.5', 'asi=0.5,layers=all'],
+    ['asi=layers=mlp', 'asi=0.8,layers=mlp'],
     ['hosvd=.9,layers=all', 'hosvd=0.9,layers=all'],
-    ['last-k=1+asi=0.5', 'last-k=1+asi=0.5,layers=mlp'],
+    ['last-k=1+asi=0.5', 'last-k=1+asi=0.5,layers=all'],
   ])('%s means %s', (text, canonical) => {
     expect(parseMethod(text).text).toBe(canonical);
     expect(parseMethod(canonical).text).toBe(canonical);
@@ -262,7 +266,7 @@ describe('options', () => {
       activations: { epsilon: 0.5, layers: 'all' },
     });
     const ranks = ranksOf([1, 1, 1], [1, 1, 1]);
-    expect(parseMethod('asi=0.5').withRanks(ranks).text).toBe('asi=0.5,layers=mlp');
+    expect(parseMethod('asi=0.5').withRanks(ranks).text).toBe('asi=0.5,layers=all');
   });
 
   it.each([
@@ -278,7 +282,7 @@ describe('options', () => {
     ],
     [
       'asi=0.5+hosvd',
-      'method asi=0.5,layers=mlp+hosvd=0.8,layers=mlp: expected at most one method that factors ' +
+      'method asi=0.5,layers=all+hosvd=0.8,layers=all: expected at most one method that factors ' +
         'activations, got 2. Leave one out.',
     ],
   ])('refuse %s', (text, message) => {

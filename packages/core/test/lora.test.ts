@@ -127,8 +127,8 @@ describe('loading', () => {
 
 describe('options', () => {
   it.each([
-    ['lora', 'lora=8,layers=mlp,alpha=16'],
-    ['lora=4,alpha=0.5,layers=all', 'lora=4,layers=all,alpha=0.5'],
+    ['lora', 'lora=8,layers=all,alpha=16'],
+    ['lora=4,alpha=0.5,layers=mlp', 'lora=4,layers=mlp,alpha=0.5'],
   ])('%s means %s', (text, canonical) => {
     expect(parseMethod(text).text).toBe(canonical);
     expect(parseMethod(canonical).text).toBe(canonical);
@@ -144,7 +144,7 @@ describe('options', () => {
   });
 
   it('refuses a rank above the smaller side', () => {
-    expect(() => parseMethod('lora=13').forward(modelOf(SMALL)(1))).toThrow(
+    expect(() => parseMethod('lora=13,layers=mlp').forward(modelOf(SMALL)(1))).toThrow(
       `method lora, weight ${FC1}: expected a rank of at most 12, the smaller side of the weight, got 13.`,
     );
   });

@@ -193,7 +193,7 @@ describe('memory', () => {
 
   it('takes what factoring takes from weights and states, and less at the peak', () => {
     const optimizer = sgd({ momentum: 0.9 });
-    const [full, wsi] = ['full', 'wsi=0.8'].map((text) => of(text, optimizer));
+    const [full, wsi] = ['full', 'wsi=0.8,layers=mlp'].map((text) => of(text, optimizer));
     const rank = Math.round(0.319 * 72);
     const taken = 4 * 4 * (72 * 288 - rank * (72 + 288));
     const [a, b] = [full, wsi].map((program) => memoryReport(program, 1));
@@ -220,10 +220,10 @@ describe('composition', () => {
 
   it('factors only what trains', () => {
     const last = ['blocks.2.mlp.fc1.weight true', 'blocks.2.mlp.fc2.weight true'];
-    expect(forms('last-k=1+wsi=0.8', 'all')).toEqual(last);
-    expect(forms('last-k=1+lora=2', 'all')).toEqual(last);
+    expect(forms('last-k=1+wsi=0.8,layers=mlp', 'all')).toEqual(last);
+    expect(forms('last-k=1+lora=2,layers=mlp', 'all')).toEqual(last);
     expect(forms('head+wsi=0.8', 'all')).toEqual([]);
-    expect(forms('lora=2,layers=all', 'all')).toHaveLength(12);
+    expect(forms('lora=2', 'all')).toHaveLength(12);
   });
 
   it.each(['last-k=1+wsi=0.8', 'last-k=2+lora=2'])('%s trains', async (text) => {
@@ -259,8 +259,8 @@ describe('composition', () => {
 
 describe('options', () => {
   it.each([
-    ['wsi', 'wsi=0.8,layers=mlp,truncation=data'],
-    ['wsi=0.9,truncation=plain', 'wsi=0.9,layers=mlp,truncation=plain'],
+    ['wsi', 'wsi=0.8,layers=all,truncation=data'],
+    ['wsi=0.9,truncation=plain', 'wsi=0.9,layers=all,truncation=plain'],
   ])('%s means %s', (text, canonical) => {
     expect(parseMethod(text).text).toBe(canonical);
     expect(parseMethod(canonical).text).toBe(canonical);

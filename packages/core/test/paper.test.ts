@@ -156,21 +156,21 @@ describe('breakdown', () => {
     expect(parts.inputs).toBe(4 * dense.inputElements);
     const rows = 3 * 65;
     expect(parts.gelu).toBe(4 * 2 * rows * 512); // what fc1 gives, before GELU
-    // qkv, the mixed heads and log-sum-exp of each block.
-    expect(parts.attention).toBe(4 * 2 * (rows * (3 + 1) * 128 + rows * 4));
+    // qkv and log-sum-exp of each block.
+    expect(parts.attention).toBe(4 * 2 * (rows * 3 * 128 + rows * 4));
   });
 
   it('counts the inputs of attention only when asked to', () => {
     const program = compile(options);
     const mlp = breakdown(program, paperLayers(model(3), 'mlp', NONE), 1);
     const all = breakdown(program, paperLayers(model(3), 'all', NONE), 1);
-    // norm1 and the mixed heads; the latter are the attention's own otherwise.
+    // norm1 and the mixed heads.
     expect(all.inputs - mlp.inputs).toBe(4 * 2 * (3 * 65 * 128) * 2);
     expect(all.weights - mlp.weights).toBe(4 * 2 * 4 * 128 * 128);
   });
 
   it('plans for core and factors what the paper counts', () => {
-    const method = parseMethod('last-k=1+asi=0.7');
+    const method = parseMethod('last-k=1+asi=0.7,layers=mlp');
     const program = compile({ ...options, method });
     const forwarded = method.forward(model(3));
     const ranks = method.activationRanks(forwarded);

@@ -19,9 +19,10 @@ import { OPS } from '../src/ops/index.js';
 import { applyUpdates } from '../src/optim/apply.js';
 import { sgd } from '../src/optim/sgd.js';
 import { prune } from '../src/passes/prune.js';
+import type { SavedForm } from '../src/passes/saved.js';
 import { plan } from '../src/plan/plan.js';
 import { memoryReport } from '../src/plan/report.js';
-import { entryNamed, type Program } from '../src/program.js';
+import { entryNamed, plannedBytes, type Program } from '../src/program.js';
 import { decomposed, distance, matrix, product, randomMatrix, skew, transposed } from './dense.js';
 import { EXECUTORS, FAST_EXECUTORS } from './executors.js';
 import { fixture, metadata, values } from './golden.js';
@@ -221,11 +222,12 @@ describe('memory', () => {
 
 describe('options', () => {
   it.each([
-    ['wasi', 'wasi=0.8,layers=mlp,truncation=data,activations=0.8'],
-    ['wasi=0.9,layers=all', 'wasi=0.9,layers=all,truncation=data,activations=0.9'],
+    ['wasi', 'wasi=0.8,layers=all,truncation=data,activations=0.5'],
+    ['wasi=0.9,layers=mlp', 'wasi=0.9,layers=mlp,truncation=data,activations=0.5'],
+    ['wasi=1', 'wasi=1,layers=all,truncation=data,activations=1'],
     [
       'wasi=0.9,truncation=plain,activations=0.6',
-      'wasi=0.9,layers=mlp,truncation=plain,activations=0.6',
+      'wasi=0.9,layers=all,truncation=plain,activations=0.6',
     ],
     [
       'wasi=0.9,refresh=sequential',
@@ -241,6 +243,21 @@ describe('options', () => {
       weights: { epsilon: 0.9, layers: 'all', truncation: 'data' },
       activations: { epsilon: 0.6, layers: 'all' },
     });
+  });
+
+  it('is kept in the smallest form unless another is asked for', () => {
+    const bytes = (text: string, saved?: SavedForm) =>
+      plannedBytes(
+        compile({
+          ...{ model: modelOf(SMALL), method: parseMethod(text), optimizer: sgd(), batch: 8 },
+          ...(saved && { saved }),
+        }),
+        1,
+      );
+    expect(bytes('wasi=0.8')).toBe(bytes('wasi=0.8', 'smallest'));
+    expect(bytes('last-k=2+wasi=0.8')).toBe(bytes('last-k=2+wasi=0.8', 'smallest'));
+    expect(bytes('wasi=0.8')).toBeLessThan(bytes('wasi=0.8', 'exact'));
+    expect(bytes('wsi=0.8')).toBe(bytes('wsi=0.8', 'exact'));
   });
 
   it('refuses an explained variance of activations above 1', () => {

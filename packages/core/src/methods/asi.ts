@@ -29,7 +29,7 @@ import { effectiveRanks } from './tucker-ranks.js';
 export const asi: Method<TuckerConfig> = {
   name: 'asi',
   summary: 'train everything, with the saved inputs of linears in a subspace that follows them',
-  usage: 'asi=EPSILON,layers=mlp|all',
+  usage: 'asi=EPSILON,layers=all|mlp',
   keys: ['layers'],
   parse: (text) => parseTucker('asi', text),
   print: (config) => printTucker('asi', config),

@@ -26,7 +26,7 @@ import { effectiveRanks } from './tucker-ranks.js';
 export const hosvd: Method<TuckerConfig> = {
   name: 'hosvd',
   summary: 'as asi, with the best subspace computed anew at every step (slow)',
-  usage: 'hosvd=EPSILON,layers=mlp|all',
+  usage: 'hosvd=EPSILON,layers=all|mlp',
   keys: ['layers'],
   parse: (text) => parseTucker('hosvd', text),
   print: (config) => printTucker('hosvd', config),

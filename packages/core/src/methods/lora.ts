@@ -36,12 +36,12 @@ export interface LoraConfig {
   readonly layers: Layers;
 }
 
-const DEFAULTS = { rank: '8', layers: 'mlp', alpha: '16' } as const;
+const DEFAULTS = { rank: '8', layers: 'all', alpha: '16' } as const;
 
 export const lora: Method<LoraConfig> = {
   name: 'lora',
   summary: `train low-rank adapters and the classifier (default rank ${DEFAULTS.rank}, alpha ${DEFAULTS.alpha})`,
-  usage: 'lora=RANK,layers=mlp|all,alpha=ALPHA',
+  usage: 'lora=RANK,layers=all|mlp,alpha=ALPHA',
   keys: ['layers', 'alpha'],
   parse: (text) => {
     const given = keyValues('lora', text, 'rank', ['layers', 'alpha']);

@@ -18,6 +18,7 @@ import { ConfigError } from '../errors.js';
 import { isParameter } from '../ir/graph.js';
 import type { Graph, ModelGraph, TrainGraph, Value } from '../ir/graph.js';
 import { mapLeaves } from '../ir/rewrite.js';
+import type { SavedForm } from '../passes/saved.js';
 import type { RankNeeds, Ranks } from './ranks.js';
 
 export interface Method<C> {
@@ -46,6 +47,8 @@ export interface Method<C> {
   needs?(config: C): RankNeeds;
   /** The configuration with the ranks found. */
   withRanks?(config: C, ranks: Ranks): C;
+  /** The form of saved tensors that goes with the method where none is asked for; absent: exact. */
+  readonly saved?: SavedForm;
   /** Tucker ranks that `backward` uses: found ones or typical ones. `model` as in `backward`. */
   activationRanks?(model: ModelGraph, config: C): Ranks['activations'];
   /** The configuration for `model` at which training equals `full`; null when there is none. */
@@ -63,6 +66,8 @@ export interface BoundMethod {
   start(model: ModelGraph): Graph | null;
   readonly needs: RankNeeds;
   withRanks(ranks: Ranks): BoundMethod;
+  /** What `compile` takes where no form is asked for; null: exact. */
+  readonly saved: SavedForm | null;
   /** Found or typical; none for methods that compress no activation. */
   activationRanks(model: ModelGraph): Ranks['activations'];
 }
@@ -76,6 +81,7 @@ export function bind<C>(method: Method<C>, config: C): BoundMethod {
     start: (model) => method.start?.(model, config) ?? null,
     needs: method.needs?.(config) ?? { weights: null, activations: null },
     withRanks: (ranks) => bind(method, method.withRanks?.(config, ranks) ?? config),
+    saved: method.saved ?? null,
     activationRanks: (model) => method.activationRanks?.(model, config) ?? {},
   };
 }
@@ -111,6 +117,7 @@ export function compose(methods: readonly BoundMethod[]): BoundMethod {
     start: (model) => methods.map((method) => method.start(model)).find((graph) => graph) ?? null,
     needs,
     withRanks: (ranks) => compose(methods.map((method) => method.withRanks(ranks))),
+    saved: methods.map((method) => method.saved).find((form) => form !== null) ?? null,
     activationRanks: (model) =>
       methods.reduce<Ranks['activations']>(
         (ranks, method) => ({ ...ranks, ...method.activationRanks(model) }),

@@ -15,7 +15,7 @@ export interface TuckerConfig {
 const DEFAULT_EPSILON = '0.8';
 
 export function parseTucker(method: string, text: string | undefined): TuckerConfig {
-  const { epsilon = DEFAULT_EPSILON, layers = 'mlp' } = keyValues(method, text, 'epsilon', [
+  const { epsilon = DEFAULT_EPSILON, layers = 'all' } = keyValues(method, text, 'epsilon', [
     'layers',
   ]);
   return {

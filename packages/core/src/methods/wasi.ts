@@ -7,7 +7,8 @@
  * Weights and gradients: K(O + I) and r(O + I) elements each for O·I.
  *
  * Departures from the paper: R⁺ = L⁺ᵀW⁺ from the new L, without a dense W beside it; truncation in the
- * metric of the data unless `truncation=plain`; the activations' ε sets a byte budget of its own.
+ * metric of the data unless `truncation=plain`; the activations' ε sets a byte budget of its own; the rest
+ * of what is saved is computed again from block inputs in 8 bits (`saved: 'smallest'`) unless asked otherwise.
  *
  * `refresh=sequential` lets each mode of an input be refreshed on what the modes before it have left
  * (tucker.ts) instead of on the whole input: nearly the same subspaces for a fraction of the work.
@@ -40,7 +41,7 @@ export const wasi: Method<WasiConfig> = {
   summary:
     'train weights in low-rank form, with the saved inputs in a subspace that follows them; needs sgd',
   usage:
-    'wasi=EPSILON,layers=mlp|all,truncation=data|plain,activations=EPSILON,refresh=whole|sequential',
+    'wasi=EPSILON,layers=all|mlp,truncation=data|plain,activations=EPSILON,refresh=whole|sequential',
   keys: KEYS,
   parse: parseWasi,
   print: ({ weights, activations, refresh }) =>
@@ -65,20 +66,27 @@ export const wasi: Method<WasiConfig> = {
     weights: { ...config.weights, ranks: ranks.weights },
     activations: { ...config.activations, ranks: ranks.activations },
   }),
+  saved: 'smallest',
   activationRanks: (model, { activations }) =>
     effectiveRanks(model, tuckerRanks(model, activations)),
   // At ε = 1 no rank pays, and every weight and input stays as it is.
   neutral: () => ({ config: parseWasi('1,layers=all') }),
 };
 
-/** The activations' ε is that of the weights where it is left out. */
+/**
+ * The activations' ε where it is left out, unless that of the weights is 1. Inputs bear far more than
+ * weights do, because only weight gradients see them (bench/results/methods.md).
+ */
+const ACTIVATIONS = 0.5;
+
 function parseWasi(text: string | undefined): WasiConfig {
   const given = keyValues('wasi', text, 'epsilon', KEYS);
   const weights = parseWeights('wasi', given);
   const { activations } = given;
+  const usual = weights.epsilon < 1 ? ACTIVATIONS : 1;
   const epsilon =
     activations === undefined
-      ? weights.epsilon
+      ? usual
       : shareOf('wasi', 'an explained variance of activations', activations);
   return {
     weights,

@@ -23,12 +23,12 @@ export interface WsiConfig extends WeightNeed {
 }
 
 /** What stands for options that are left out. */
-export const WEIGHT_DEFAULTS = { epsilon: '0.8', layers: 'mlp', truncation: 'data' } as const;
+export const WEIGHT_DEFAULTS = { epsilon: '0.8', layers: 'all', truncation: 'data' } as const;
 
 export const wsi: Method<WsiConfig> = {
   name: 'wsi',
   summary: `train weights in low-rank form (default explained variance ${WEIGHT_DEFAULTS.epsilon}); needs sgd`,
-  usage: 'wsi=EPSILON,layers=mlp|all,truncation=data|plain',
+  usage: 'wsi=EPSILON,layers=all|mlp,truncation=data|plain',
   keys: ['layers', 'truncation'],
   parse: (text) => {
     const given = keyValues('wsi', text, 'epsilon', ['layers', 'truncation']);
@@ -75,6 +75,6 @@ function truncationOf(method: string, text: string): Truncation {
     where: `method ${method}`,
     expected: 'truncation=data or truncation=plain',
     got: `"${text}"`,
-    todo: 'data keeps the energy of outputs on your images, plain that of the weights themselves',
+    todo: 'data keeps what the loss on your images feels, plain what is large in the weights',
   });
 }
