@@ -3,7 +3,7 @@
  * Legend: N tokens, H heads, d head_dim; a row of qkv is [3, H, d]; per head Q, K, V, Y are [N, d]
  * and S, P are [N, N].
  *   S = scale Q K' + bias + mask   lse = log(rowsum(exp(S)))   P = exp(S - lse)   Y = P V
- * Backward, with delta = rowsum(dY * Y):
+ * Backward, with delta = rowsum(dY * Y) = rowsum(P * dP), so that Y need not be kept:
  *   dV = P' dY   dP = dY V'   dS = scale P (dP - delta)   dQ = dS K   dK = dS' Q
  * P is never kept: the backward pass recomputes it from Q, K and lse (Dao et al., FlashAttention,
  * 2022) for `tile` query rows at a time, so a thread holds at most two arrays of tile x N scores.
@@ -177,25 +177,25 @@ KERNEL(attention) {
 
 /* ---- backward ------------------------------------------------------------------------------ */
 
-/* scores becomes P, products (dY V') becomes dS; both are [rows, width]. */
-static void score_gradients(float *scores, float *products, i64 rows, i64 width, const float *lse,
-                            const float *delta, float scale) {
+/* scores becomes P, products (dP) becomes dS; both are rows of n numbers, `width` apart. */
+static void score_gradients(float *scores, float *products, i64 rows, i64 width, i64 n,
+                            const float *lse, float scale) {
   for (i64 i = 0; i < rows; i++) {
-    vf shift = vf_splat(lse[i]), mean = vf_splat(delta[i]);
-    for (i64 j = i * width; j < (i + 1) * width; j += LANES) {
-      vf p = vf_exp(vf_load(scores + j) - shift);
-      vf_store(scores + j, p);
-      vf_store(products + j, p * (vf_load(products + j) - mean) * scale);
+    float *row = scores + i * width, *slopes = products + i * width;
+    const vf shift = vf_splat(lse[i]);
+    vf sum = {0};
+    for (i64 j = 0; j < n; j += LANES) {
+      vf p = vf_exp(vf_load(row + j) - shift);
+      /* What lies beyond the tokens is no score: its exponential may be infinite. */
+      if (j + LANES > n) p = vf_fill_rest(p, n - j, 0.0f);
+      vf_store(row + j, p);
+      sum = vf_fma(p, vf_load(slopes + j), sum);
+    }
+    const vf mean = vf_splat(vf_sum(sum));
+    for (i64 j = 0; j < n; j += LANES) {
+      vf_store(slopes + j, vf_load(row + j) * (vf_load(slopes + j) - mean) * scale);
     }
   }
-}
-
-static float dot(const float *a, const float *b, i64 n) {
-  vf sum = {0};
-  i64 i = 0;
-  for (; i + LANES <= n; i += LANES) sum = vf_fma(vf_load(a + i), vf_load(b + i), sum);
-  if (i < n) sum = vf_fma(vf_load_part(a + i, n - i), vf_load_part(b + i, n - i), sum);
-  return vf_sum(sum);
 }
 
 /* to [rows, n] += from [rows, width], or to = from */
@@ -227,7 +227,7 @@ static void add_parts(const Context *ctx, const float *partial, i64 chunks, i64 
 typedef struct {
   float *key_columns, *value_columns; /* packed K' and V' */
   float *keys, *queries, *outputs;    /* packed K, and of a tile Q and dY */
-  float *scores, *products, *delta;
+  float *scores, *products;
   i32 *regions;
   float *row; /* of gemm_panels */
 } Room;
@@ -242,7 +242,6 @@ static Room room_in(float *scratch, i64 n, i64 dim, i64 tile) {
   room.outputs = take(&scratch, gemm_packed_floats(tile, dim));
   room.scores = take(&scratch, tile * width);
   room.products = take(&scratch, tile * width);
-  room.delta = take(&scratch, round_up(tile, 16));
   room.regions = (i32 *)take(&scratch, round_up(n, 16));
   room.row = scratch;
   return room;
@@ -253,7 +252,7 @@ static void head_gradient(const Context *ctx, const struct attention_grad_args *
                           i64 image, i64 which, float *bias_sum, i32 accumulate) {
   const i64 n = args->tokens, dim = args->head_dim, heads = args->heads;
   const i64 tiles = (n + args->tile - 1) / args->tile, width = round_up(n, LANES);
-  const float *y = F32(ctx, args->y), *dy = F32(ctx, args->dy), *lse = F32(ctx, args->lse);
+  const float *dy = F32(ctx, args->dy), *lse = F32(ctx, args->lse);
   const float *bias = F32(ctx, args->bias);
   const i32 *region = window_regions(WINDOWS(args), image, room.regions);
   Head head = head_at(F32(ctx, args->qkv), image * heads + which, n, heads, dim);
@@ -266,16 +265,13 @@ static void head_gradient(const Context *ctx, const struct attention_grad_args *
     i64 y_at = head.y_at + first * head.y_row;
     Matrix q = rows_from(head.q, first), d = {dy + y_at, head.y_row, 1};
     Matrix p = {room.scores, width, 1}, ds = {room.products, width, 1};
-    for (i64 i = 0; i < rows; i++) {
-      room.delta[i] = dot(d.data + i * d.row, y + y_at + i * d.row, dim);
-    }
     SUFFIX(gemm_panels)(rows, width, dim, q, room.key_columns, room.scores, width, args->scale, 0,
                         room.row);
     add_to_scores(room.scores, rows, width, bias ? bias + (which * n + first) * n : 0, n, region,
                   first);
     SUFFIX(gemm_panels)(rows, width, dim, d, room.value_columns, room.products, width, 1.0f, 0,
                         room.row);
-    score_gradients(room.scores, room.products, rows, width, lse + head.lse_at + first, room.delta,
+    score_gradients(room.scores, room.products, rows, width, n, lse + head.lse_at + first,
                     args->scale);
     if (bias_sum) add_rows(bias_sum + first * n, room.products, rows, width, n, accumulate);
     SUFFIX(gemm_pack)(room.queries, q, rows, dim);

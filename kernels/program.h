@@ -76,7 +76,7 @@ struct attention_args {
 
 /* ds = p ∘ (dy vᵀ − Δ), dq = scale · ds k, dk = scale · dsᵀ q, dv = pᵀ dy, dbias = Σ ds */
 struct attention_grad_args {
-  int qkv, y, lse, dy, bias, dqkv, dbias, workspace, batch, tokens, heads, head_dim, tile, window,
+  int qkv, lse, dy, bias, dqkv, dbias, workspace, batch, tokens, heads, head_dim, tile, window,
       rows, columns, shift;
   float scale;
   int chunks;

@@ -149,7 +149,6 @@ function attentionGrad(...shape: Parameters<typeof attention>): KernelCase {
     op: 'attention_grad',
     inputs: {
       ...forward.inputs,
-      y: wide,
       lse: { type: f32(batch, heads, tokens), low: lse, high: lse + 0.5 },
       dy: wide,
     },

@@ -107,7 +107,7 @@ static void bench_attention(int batch, int tokens, int heads, int head_dim, int 
   struct attention_args forward = {.qkv = qkv, .bias = -1, .y = y, .lse = lse, .batch = batch,
                                    .tokens = tokens, .heads = heads, .head_dim = head_dim,
                                    .tile = tile, .scale = scale};
-  struct attention_grad_args grad = {.qkv = qkv, .y = y, .lse = lse, .dy = dy, .bias = -1,
+  struct attention_grad_args grad = {.qkv = qkv, .lse = lse, .dy = dy, .bias = -1,
                                      .dqkv = dqkv, .dbias = -1, .batch = batch, .tokens = tokens,
                                      .heads = heads, .head_dim = head_dim, .tile = tile,
                                      .scale = scale, .chunks = batch};

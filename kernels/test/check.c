@@ -245,12 +245,12 @@ static void check_attention(int batch, int n, int heads, int d, int tile, int wi
   }
   grad.qkv = arena_random(&arena, 3 * count);
   grad.dy = arena_random(&arena, count);
-  grad.y = arena_random(&arena, count);
+  int out = arena_random(&arena, count);
   grad.lse = arena_random(&arena, statistics);
   grad.dqkv = arena_random(&arena, 3 * count);
   int guard = arena_random(&arena, 16);
   for (size_t i = 0; i < 3 * count; i++) at(&arena, grad.qkv)[i] *= 3;
-  struct attention_args forward = {.qkv = grad.qkv, .bias = grad.bias, .y = grad.y,
+  struct attention_args forward = {.qkv = grad.qkv, .bias = grad.bias, .y = out,
                                    .lse = grad.lse, .batch = batch, .tokens = n, .heads = heads,
                                    .head_dim = d, .tile = tile, .window = grad.window,
                                    .rows = grad.rows, .columns = grad.columns,
@@ -272,7 +272,7 @@ static void check_attention(int batch, int n, int heads, int d, int tile, int wi
     scratch_limit = (size_t)attention_grad_scratch(n, d, tile);
     run_threads(&arena, threads, (Kernel)SUFFIX(kernel_attention_grad), &grad);
     scratch_limit = GEMM_SCRATCH_BYTES;
-    double errors[4] = {worst_error(at(&arena, grad.y), y, count),
+    double errors[4] = {worst_error(at(&arena, out), y, count),
                         worst_error(at(&arena, grad.lse), lse, statistics),
                         worst_error(at(&arena, grad.dqkv), dqkv, 3 * count),
                         window ? worst_error(at(&arena, grad.dbias), dbias, pairs) : 0};

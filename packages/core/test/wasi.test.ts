@@ -231,7 +231,7 @@ describe('options', () => {
     ],
     [
       'wasi=0.9,refresh=sequential',
-      'wasi=0.9,layers=mlp,truncation=data,activations=0.9,refresh=sequential',
+      'wasi=0.9,layers=all,truncation=data,activations=0.5,refresh=sequential',
     ],
   ])('%s means %s', (text, canonical) => {
     expect(parseMethod(text).text).toBe(canonical);

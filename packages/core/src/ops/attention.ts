@@ -34,7 +34,7 @@ export const attention: Op<AttentionParams, 'qkv', 'bias', 'y' | 'lse', never> =
     const { qkv, bias } = inputs;
     const wanted = bias !== undefined && needs('bias');
     if (!outputGrads.y || !(needs('qkv') || wanted)) return {};
-    const operands = { qkv, y: outputs.y, lse: outputs.lse, dy: outputGrads.y };
+    const operands = { qkv, lse: outputs.lse, dy: outputGrads.y };
     const { dqkv, dbias } = emitter.emit(
       attentionGrad,
       { ...operands, ...(bias && { bias }) },
