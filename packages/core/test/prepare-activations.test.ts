@@ -241,6 +241,26 @@ describe('choice', () => {
     expect(chosenRanks(table)).toEqual({ a: [1, 1, 4] });
   });
 
+  it('leaves out what is not worth its work, but not under a budget', () => {
+    const pair = [layer('a', 1), layer('b', 50)];
+    const few = (_input: MeasuredInput, ranks: readonly number[]) => ranks[1] <= 3;
+    const table = chooseActivations(pair, 0.7, undefined, few);
+    // ε = 0.7 costs 4000 bytes in each.
+    expect(table).toMatchObject({ budgetBytes: 8000, bytes: 6000 });
+    expect(chosenRanks(table)).toEqual({ a: [1, 3, 4], b: [1, 3, 4] });
+    expect(chosenRanks(chooseActivations(pair, 0.7, 8000, few))).toEqual({
+      a: [1, 2, 4],
+      b: [1, 6, 4],
+    });
+  });
+
+  it('keeps an input as it is where no option is worth its work', () => {
+    const pair = [layer('a', 1), layer('b', 50)];
+    const table = chooseActivations(pair, 0.7, undefined, ({ weight }) => weight === 'a');
+    expect(table.budgetBytes).toBe(4000 + 16384);
+    expect(chosenRanks(table)).toEqual({ a: [1, 4, 4] });
+  });
+
   it('refuses a budget below the minimum and names it', () => {
     const run = () => chooseActivations([layer('a', 1), layer('b', 50)], 0.7, 1500);
     expect(run).toThrow(BudgetError);

@@ -241,7 +241,7 @@ describe('options', () => {
   it('asks for both kinds of ranks', () => {
     expect(parseMethod('wasi=0.9,layers=all,activations=0.6').needs).toEqual({
       weights: { epsilon: 0.9, layers: 'all', truncation: 'data' },
-      activations: { epsilon: 0.6, layers: 'all' },
+      activations: { epsilon: 0.6, layers: 'all', refresh: 'iterate' },
     });
   });
 

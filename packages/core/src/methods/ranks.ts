@@ -44,4 +44,9 @@ export interface ActivationNeed {
   /** Explained variance in (0, 1] of each mode: sets the byte budget of all cores and factors. */
   readonly epsilon: number;
   readonly layers: Layers;
+  /**
+   * Where it is given, ranks that take more work with this refresh than the input as it is are not
+   * chosen, unless a budget of bytes is asked for.
+   */
+  readonly refresh?: 'iterate' | 'sequential';
 }

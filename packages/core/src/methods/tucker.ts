@@ -243,7 +243,7 @@ function applied(builder: GraphBuilder, x: Value, { axis, u }: Factor, name: str
  * The order in which reducing every mode to its rank costs least; there are at most four modes.
  * `cost` counts multiply-adds of one product for each.
  */
-function cheapestOrder<M extends Pick<Mode, 'axis' | 'rank'>>(
+export function cheapestOrder<M extends Pick<Mode, 'axis' | 'rank'>>(
   shape: Shape,
   modes: readonly M[],
 ): { readonly order: readonly M[]; readonly cost: number } {

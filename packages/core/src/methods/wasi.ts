@@ -34,6 +34,8 @@ export interface WasiConfig {
 /** From which tensor a mode's factor is refreshed: the input, or what other modes have left of it. */
 export type WasiRefresh = 'whole' | 'sequential';
 
+const REFRESH = { whole: 'iterate', sequential: 'sequential' } as const;
+
 const KEYS = ['layers', 'truncation', 'activations', 'refresh'] as const;
 
 export const wasi: Method<WasiConfig> = {
@@ -50,16 +52,11 @@ export const wasi: Method<WasiConfig> = {
   forward: (model, { weights }) =>
     factorWeights(model, { ...NO_RANKS, weights: weightRanks(model, weights) }),
   backward: (train, model, { activations, refresh }) =>
-    compressInputs(
-      train,
-      model,
-      tuckerRanks(model, activations),
-      refresh === 'whole' ? 'iterate' : 'sequential',
-    ),
+    compressInputs(train, model, tuckerRanks(model, activations), REFRESH[refresh]),
   start: (model, { activations }) => startGraph(model, tuckerRanks(model, activations)),
-  needs: ({ weights, activations: { epsilon, layers } }) => ({
+  needs: ({ weights, activations: { epsilon, layers }, refresh }) => ({
     weights: weightNeed(weights),
-    activations: { epsilon, layers },
+    activations: { epsilon, layers, refresh: REFRESH[refresh] },
   }),
   withRanks: (config, ranks) => ({
     ...config,

@@ -8,6 +8,11 @@
  *
  * The default budget is what the method's ε costs in every layer, which is one of the options: the same
  * bytes are spent where the gradient needs them.
+ *
+ * A method whose saved tensors do not need the compressed inputs (what they are made from waits for the
+ * backward pass anyway, passes/saved.ts) asks for work to be saved instead (`ActivationNeed.refresh`).
+ * Without a budget of bytes, options that take more work than the input as it is are then left out
+ * (methods/tucker-cost.ts); an input that has no other option stays as it is, outside of the budget.
  */
 import type { HostData } from '../executors/executor.js';
 import { elements, type Shape } from '../ir/types.js';
@@ -131,25 +136,39 @@ function sum(values: HostData, from: number, to = values.length): number {
   return result;
 }
 
+/** Whether an option of an input is worth its work. */
+export type Worth = (input: MeasuredInput, ranks: readonly number[]) => boolean;
+
 /**
  * The choice with the least sum of perplexities. Throws BudgetError naming the minimum.
  *
  * @param budget bytes; absent: what `epsilon` costs in every layer.
+ * @param worth options that are not are left out, unless there is a budget; absent: all are.
  */
 export function chooseActivations(
   inputs: readonly MeasuredInput[],
   epsilon: number,
   budget: number | undefined,
+  worth: Worth = () => true,
 ): ActivationTable {
   const epsilons = triedEpsilons(epsilon);
-  const uniform = inputs.map(({ options }) => options[epsilons.indexOf(epsilon)]);
+  const own = epsilons.indexOf(epsilon);
+  const isOpen = (input: MeasuredInput, { ranks }: ActivationOption) =>
+    budget !== undefined || ranks === null || worth(input, ranks);
+  const kept = inputs.map((input) => input.options.filter((option) => isOpen(input, option)));
+  const uniform = inputs.map(({ options }, at) =>
+    kept[at].length > 1 ? options[own] : options[options.length - 1],
+  );
   const bytesOf = (options: readonly ActivationOption[]) =>
     options.reduce((all, { bytes }) => all + bytes, 0);
-  const layers = inputs.map(({ options }) =>
+  const layers = kept.map((options) =>
     options.map(({ bytes, perplexity }) => ({ bytes, loss: perplexity })),
   );
-  const budgetBytes = budget ?? bytesOf(uniform);
-  const chosen = choose(layers, budgetBytes, 'Tucker cores and factors');
+  // What is left may cost more bytes than ε does.
+  const budgetBytes = budget ?? Math.max(bytesOf(uniform), leastBytes(layers));
+  const chosen = choose(layers, budgetBytes, 'Tucker cores and factors').map((option, at) =>
+    inputs[at].options.indexOf(kept[at][option]),
+  );
   return {
     epsilon,
     epsilons,

@@ -17,6 +17,7 @@ import { ExecutorError } from '../errors.js';
 import type { Executor, HostData } from '../executors/executor.js';
 import type { ModelGraph } from '../ir/graph.js';
 import { isTrained, linears } from '../methods/linears.js';
+import { savesWork } from '../methods/tucker-cost.js';
 import { compressible } from '../methods/tucker-ranks.js';
 import type { BoundMethod } from '../methods/method.js';
 import type { Ranks, WeightNeed } from '../methods/ranks.js';
@@ -67,9 +68,10 @@ export async function prepare(options: PrepareOptions): Promise<Prepared> {
   try {
     const measured = await measureAll(options, subject, stage);
     const weights = weightChoice(options, subject, measured);
-    const activations = activationTable(options, measured);
+    const known = { ...subject.stored, ...weights.ranks };
+    const activations = activationTable(options, measured, known);
     const ranks: Ranks = {
-      weights: { ...subject.stored, ...weights.ranks },
+      weights: known,
       activations: activations ? chosenRanks(activations) : {},
     };
     const method = options.method.withRanks(ranks);
@@ -276,11 +278,19 @@ function weightTable(
 function activationTable(
   { method, activationBytes }: PrepareOptions,
   { parts }: Measured,
+  weights: Readonly<Record<string, number | undefined>>,
 ): ActivationTable | null {
   const need = method.needs.activations;
   const inputs: readonly MeasuredInput[] = parts.flatMap(({ result }) => result.activations);
   if (!need || inputs.length === 0) return null;
-  return chooseActivations(inputs, need.epsilon, activationBytes);
+  const { epsilon, refresh } = need;
+  if (!refresh) return chooseActivations(inputs, epsilon, activationBytes);
+  const sites = parts.flatMap((part) => part.sites);
+  const outputs = new Map(sites.map((site) => [site.weight, site.outputs]));
+  return chooseActivations(inputs, epsilon, activationBytes, ({ weight, shape }, ranks) => {
+    const linear = { shape, outputs: outputs.get(weight) ?? 0, rank: weights[weight] ?? null };
+    return savesWork(linear, ranks, refresh);
+  });
 }
 
 function takeParts(parts: readonly FactoredPart[] | null): readonly FactoredPart[] {
