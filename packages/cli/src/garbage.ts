@@ -5,11 +5,17 @@
  * array buffers wait, in every isolate, before it collects because of them. Whoever drops many of
  * them (decoded images, tensors on their way to or from a file) says so here.
  */
+import { setTimeout } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
 /** Dropped bytes that may wait: a collection of a small heap takes 1 to 3 ms. */
 const LIMIT_BYTES = 8e6;
+
+/** Time for freeing what a collection found, and how often that is tried. */
+const SWEEP_MS = 150;
+const ROUNDS = 6;
+const SETTLED_BYTES = 1e6;
 
 export class Garbage {
   private readonly collect: () => void;
@@ -26,6 +32,20 @@ export class Garbage {
     if (this.waiting < LIMIT_BYTES) return false;
     this.clear();
     return true;
+  }
+
+  /**
+   * Collects until nothing more goes: array buffers are freed behind a collection, by another thread.
+   * Returns the bytes of the process then.
+   */
+  async settled(): Promise<number> {
+    let [before, after] = [Infinity, process.memoryUsage.rss()];
+    for (let round = 0; round < ROUNDS && before - after > SETTLED_BYTES; round++) {
+      this.clear();
+      await setTimeout(SWEEP_MS);
+      [before, after] = [after, process.memoryUsage.rss()];
+    }
+    return after;
   }
 
   /** Collects at once: before a long stretch of work. */

@@ -53,6 +53,8 @@ export interface Ready {
   readonly ranks: Ranks;
   /** What the ranks were chosen from; null where they were not chosen now. */
   readonly tables: PrepareTables | null;
+  /** What measured them, for ranks within other budgets; null likewise. */
+  readonly prepared: Prepared | null;
   /** Writes every parameter; null when they start at random. */
   fill(executor: Executor): Promise<LoadReport | null>;
 }
@@ -68,6 +70,7 @@ export async function makeReady(job: Job, output: Output): Promise<Ready> {
     setup,
     ranks: known ?? usedRanks(setup),
     tables: null,
+    prepared: null,
     fill: (executor) => {
       if (start) return Promise.resolve(loadWeights(executor, setup.model, start.checkpoint, seed));
       initialise(executor, setup.model, seed);
@@ -85,12 +88,14 @@ export function usedRanks({ method, model, compileOptions }: Setup): Ranks {
   return { weights: Object.fromEntries(weights), activations: method.activationRanks(whole) };
 }
 
-function readyFrom(found: Prepared, { step, classes }: Job): Ready {
+/** Compiles with the ranks that were found. */
+export function readyFrom(found: Prepared, { step, classes }: Job): Ready {
   const { ranks, tables, method } = found;
   return {
     setup: setUp(step, classes, method),
     ranks,
     tables,
+    prepared: found,
     fill: (executor) => found.emitWeights(executor),
   };
 }

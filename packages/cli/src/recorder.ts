@@ -99,6 +99,7 @@ function initialRecord(plan: RunPlan, executor: Executor, warmupSteps: number): 
     method: method.text,
     ranks: plan.ranks,
     saved,
+    ...(plan.memory && { memory: plan.memory }),
     classes,
     preprocess,
     augment: plan.augmentName,

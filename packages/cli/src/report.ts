@@ -34,6 +34,15 @@ function doneLines(summary: RunSummary, interrupted: boolean): readonly string[]
     `${milliseconds(msPerStep ?? NaN)} per step, ${duration(summary.seconds)} in all; memory: ` +
       `${megabytes(summary.plannedBytes)} planned, ` +
       `${megabytes(summary.rssPeakBytes)} process at most`,
+    ...overBudget(summary),
     `Saved in ${summary.run}; try: thimble predict ${summary.run} IMAGE`,
+  ];
+}
+
+function overBudget({ rssPeakBytes, budgetBytes }: RunSummary): readonly string[] {
+  if (budgetBytes === null || rssPeakBytes <= budgetBytes) return [];
+  return [
+    `The process took ${megabytes(rssPeakBytes - budgetBytes)} more than --memory ` +
+      `${megabytes(budgetBytes)}: what it needs beside the plan was estimated too low`,
   ];
 }

@@ -22,6 +22,7 @@ import {
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { replaceWithText } from './files.js';
+import type { MemoryRecord } from './process-memory.js';
 import { VERSION } from './version.js';
 
 const FORMAT = 'thimble-run';
@@ -53,6 +54,8 @@ export interface RunRecord {
   readonly ranks: Ranks;
   /** Form of saved tensors; absent in runs from before there was a choice. */
   readonly saved?: SavedForm;
+  /** What was chosen for --memory; absent without. */
+  readonly memory?: MemoryRecord;
   readonly classes: readonly string[];
   readonly preprocess: Preprocess;
   readonly augment: string;

@@ -10,6 +10,7 @@ import type {
 } from '@thimble/core';
 import type { LoaderOptions } from './data/loader.js';
 import type { SourceDescription } from './data/source.js';
+import type { MemoryRecord } from './process-memory.js';
 import type { RunRecord } from './run-folder.js';
 import type { Setup } from './setup.js';
 
@@ -33,6 +34,8 @@ export interface RunPlan {
   readonly init: string | null;
   readonly ranks: Ranks;
   readonly tables: PrepareTables | null;
+  /** What was chosen for --memory; null without. */
+  readonly memory: MemoryRecord | null;
   /** Writes the starting weights; null when they are random. */
   readonly fill: (executor: Executor) => Promise<LoadReport | null>;
   readonly strict: boolean;

@@ -14,10 +14,11 @@ import {
   type BoundMethod,
   type ModelGraph,
   type Ranks,
+  type SavedForm,
 } from '@thimble/core';
 import { statSync } from 'node:fs';
 import { openCheckpoint, type OpenCheckpoint } from './checkpoint.js';
-import { checkpointPath, isRanks, readRunRecord } from './run-folder.js';
+import { checkpointPath, isRanks, readRunRecord, type RunRecord } from './run-folder.js';
 
 export interface Start {
   /** The file. */
@@ -26,8 +27,17 @@ export interface Start {
   /** The model's name and image size, where the file or its run folder says so. */
   readonly model: string | null;
   readonly imageSize: number | null;
+  /** What --memory chose for the run; null without a run or its budget. */
+  readonly chosen: ChosenStep | null;
   /** null for dense weights. */
   readonly factors: StoredFactors | null;
+}
+
+/** Options with which a run fitted into --memory. */
+export interface ChosenStep {
+  readonly saved: SavedForm;
+  readonly batch: number;
+  readonly microBatches: number;
 }
 
 /** Method and ranks of the run that saved a checkpoint. */
@@ -54,12 +64,17 @@ export function openStart(init: string): Start {
       checkpoint,
       model: record?.model.name ?? checkpoint.metadata.get('model') ?? null,
       imageSize: record?.model.config.imageSize ?? null,
+      chosen: record ? chosenStep(record) : null,
       factors: storedFactors(path, checkpoint.metadata),
     };
   } catch (error) {
     checkpoint.close();
     throw error;
   }
+}
+
+function chosenStep({ memory, saved, batch, microBatches }: RunRecord): ChosenStep | null {
+  return memory && saved ? { saved, batch, microBatches } : null;
 }
 
 /**

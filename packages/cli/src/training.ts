@@ -42,6 +42,8 @@ export interface RunSummary {
   readonly plannedBytes: number;
   readonly arenaBytes: number;
   readonly rssPeakBytes: number;
+  /** --memory; null without. */
+  readonly budgetBytes: number | null;
   readonly executor: string;
   readonly executorDetail: string;
   readonly threads: number;
@@ -204,6 +206,7 @@ function summarise(
     plannedBytes: plannedBytes(plan.setup.program, executor.threads),
     arenaBytes: executor.arenaBytes,
     rssPeakBytes: process.resourceUsage().maxRSS * 1024,
+    budgetBytes: plan.memory?.budget ?? null,
     executor: executor.name,
     executorDetail: executor.detail,
     threads: executor.threads,

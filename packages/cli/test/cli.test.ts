@@ -298,16 +298,6 @@ describe.concurrent('bad input', () => {
     expect(ended.stderr).toContain('Did you mean train?');
   });
 
-  it('refuses a plan beyond --memory before the first step, naming large tensors', async () => {
-    const ended = await train('photos', '--memory', '10MB', '--out', 'never');
-    expect(ended.code).toBe(1);
-    expect(jsonLines(ended)).toHaveLength(1);
-    const error = lastLine(ended);
-    expect(error).toMatchObject({ name: 'BudgetError', where: 'memory plan' });
-    expect(error['message']).toMatch(/at most 10\.0 MB, got .* MB; largest: blocks\.\d\.\S+ .* MB/);
-    expect(existsSync(join(folder, 'never'))).toBe(false);
-  });
-
   it('refuses a batch larger than the set', async () => {
     const ended = await train('photos', '--batch', '64', '--out', 'never');
     const batch = await run('train', 'photos', ...TRAIN, '--batch', '64', '--json');

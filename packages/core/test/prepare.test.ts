@@ -244,6 +244,21 @@ describe('prepare', () => {
     await executor.dispose();
   });
 
+  it('chooses again from the same measurements', async () => {
+    const budgets = { weightBytes: 60_000, activationBytes: 40_000 };
+    const first = await prepare(optionsFor('wasi=0.8'));
+    const again = first.within(budgets);
+    const { ranks, tables } = await prepare(optionsFor('wasi=0.8', budgets));
+    expect(again.ranks).toEqual(ranks);
+    expect(again.tables).toEqual(tables);
+    expect(again.ranks).not.toEqual(first.ranks);
+    const executor = await filled(optionsFor('wasi=0.8'), again);
+    expect(() => first.within({})).toThrow(
+      'within: expected a call before the weights are emitted',
+    );
+    await executor.dispose();
+  });
+
   it('refuses weights that do not fit before anything runs', async () => {
     const source = sourceOf(vitModel);
     const shapes = new Map([...source.shapes].filter(([name]) => name !== 'norm.bias'));
@@ -257,7 +272,7 @@ describe('prepare', () => {
     const prepared = await prepare(options);
     const executor = await filled(options, prepared);
     await expect(prepared.emitWeights(executor)).rejects.toThrow(
-      'emitWeights: expected one call, got a second one',
+      'emitWeights: expected a call before the weights are emitted, got one after it',
     );
     await executor.dispose();
   });

@@ -139,6 +139,7 @@ function demoPlan(options: DemoOptions, setup: Setup): Omit<RunPlan, 'kind'> {
     init: null,
     ranks: NO_RANKS,
     tables: null,
+    memory: null,
     fill: (executor) => {
       initialise(executor, setup.model, seed);
       return Promise.resolve(null);

@@ -2,7 +2,6 @@
 import {
   augmentNamed,
   augments,
-  checkBudget,
   defaultPreprocess,
   trainingBatchCount,
   type ExecutorKind,
@@ -10,6 +9,7 @@ import {
 } from '@thimble/core';
 import type { Command } from 'commander';
 import { choiceLines, compareWithFull, comparisonLines, type Comparison } from '../comparison.js';
+import { largestImage } from '../data/decode.js';
 import { readDataSet, type DataSet } from '../data-set.js';
 import { chooseExecutor } from '../executors.js';
 import { EXIT, ExitSignal } from '../failure.js';
@@ -17,7 +17,9 @@ import { onInterrupt } from '../interrupt.js';
 import { defaultLearningRate } from '../learning-rate.js';
 import { byteCount, fraction, nonNegativeNumber, positiveNumber, wholeNumber } from '../options.js';
 import { Output } from '../output.js';
-import { makeReady, type Job, type Ready } from '../preparing.js';
+import { makeReady, type Job } from '../preparing.js';
+import type { MemoryRequest } from '../process-memory.js';
+import { readyWithin, type Fitting } from '../ready-within.js';
 import { checkFree, defaultRunFolder } from '../run-folder.js';
 import { configOf, givenKeys, type StepOptions } from '../setup.js';
 import {
@@ -61,7 +63,8 @@ Examples:
   thimble train photos                                     a model from scratch in runs/photos-1
   thimble train photos --init vit_tiny.safetensors         fine-tune pretrained weights
   thimble train photos --init vit_tiny.safetensors --method head --optimizer adamw
-  thimble train photos --memory 256MB --micro-batches 4    refuse rather than exceed a budget
+  thimble train photos --init vit_tiny.safetensors --method wasi --memory 250MB
+                                                           the best of what is open that fits
 `;
 
 export function addTrain(program: Command): void {
@@ -91,7 +94,12 @@ export function addTrain(program: Command): void {
     .option('--out <dir>', 'run folder (default: runs/<name of DIR>-<n>)')
     .option('--force', 'replace an earlier run in --out', false)
     .option('--strict', 'stop at the first unreadable image', false)
-    .option('--memory <size>', 'refuse to start when the plan needs more, as in 512MB', byteCount)
+    .option(
+      '--memory <size>',
+      'what the whole process may take, as in 512MB: chooses what is left open of --saved, ' +
+        '--micro-batches and the explained variances, or refuses to start',
+      byteCount,
+    )
     .option(
       '--workers <n>',
       'threads that prepare images, 40 MB each (0: the main one)',
@@ -122,11 +130,11 @@ async function trainCommand(folder: string, options: TrainOptions): Promise<void
   trainingBatchCount(data.train.length, options.batch);
   const start = options.init === undefined ? null : openStart(options.init);
   try {
-    const ready = await readyToTrain(jobOf(options, data, start, kind), output);
-    const { setup, tables } = ready;
-    if (options.memory !== undefined) checkBudget(setup.program, options.threads, options.memory);
+    const request = await memoryRequest(options, data);
+    const fitting = await readyToTrain(jobOf(options, data, start, kind), request, output);
+    const { setup, tables } = fitting.ready;
     sayChoices(tables, compareWithFull(setup, options.threads), output);
-    const plan = { ...planOf(options, data, ready, out), kind };
+    const plan = { ...planOf(options, data, fitting, out), kind };
     const { interrupted, summary, skipped } = await runTraining(plan, output);
     saySkipped(skipped, output);
     if (data.ignored > 0)
@@ -138,15 +146,32 @@ async function trainCommand(folder: string, options: TrainOptions): Promise<void
   }
 }
 
+async function memoryRequest(
+  { memory, workers }: TrainOptions,
+  { train, validation }: DataSet,
+): Promise<MemoryRequest | null> {
+  if (memory === undefined) return null;
+  const paths = [...train, ...validation].map(({ path }) => path);
+  return { bytes: memory, workers, imageBytes: await largestImage(paths) };
+}
+
 type PreparingJob = Omit<Job, 'signal'>;
 
+type Prepared = Omit<Fitting, 'memory'> & { readonly memory: Fitting['memory'] | null };
+
 /** Finds ranks and compiles; Ctrl-C ends it with nothing written. */
-async function readyToTrain(job: PreparingJob, output: Output): Promise<Ready> {
+async function readyToTrain(
+  open: PreparingJob,
+  request: MemoryRequest | null,
+  output: Output,
+): Promise<Prepared> {
   const interrupt = onInterrupt(() => {
     output.note('thimble: stopping; Ctrl-C again to stop at once');
   });
   try {
-    return await makeReady({ ...job, signal: interrupt.signal }, output);
+    const job = { ...open, signal: interrupt.signal };
+    if (request) return await readyWithin(job, request, output);
+    return { ready: await makeReady(job, output), memory: null };
   } catch (error) {
     if (interrupt.signal.aborted) throw new ExitSignal(EXIT.interrupted);
     throw error;
@@ -164,7 +189,8 @@ function jobOf(
   const { seed, strict, threads, augment } = options;
   const model = options.model ?? start?.model ?? DEFAULT_MODEL;
   const imageSize = options.imageSize ?? (model === start?.model ? start.imageSize : null);
-  const step = { ...options, model, ...(imageSize === null ? {} : { imageSize }) };
+  const taken = options.memory === undefined ? takenUp(options, start) : {};
+  const step = { ...options, ...taken, model, ...(imageSize === null ? {} : { imageSize }) };
   const { imageSize: size } = configOf(model, step.imageSize, data.classes.length);
   return {
     step,
@@ -179,6 +205,16 @@ function jobOf(
     augment: augmentNamed(augment),
     strict,
   };
+}
+
+/** What --memory chose for the run that this one starts from, where it is left open now. */
+function takenUp(
+  { batch, saved, microBatches }: TrainOptions,
+  start: Start | null,
+): Pick<StepOptions, 'saved' | 'microBatches'> {
+  const chosen = start?.chosen;
+  if (chosen?.batch !== batch) return {};
+  return { saved: saved ?? chosen.saved, microBatches: microBatches ?? chosen.microBatches };
 }
 
 function sayChoices(
@@ -198,7 +234,7 @@ function sayChoices(
 function planOf(
   options: TrainOptions,
   data: DataSet,
-  { setup, ranks, tables, fill }: Ready,
+  { ready: { setup, ranks, tables, fill }, memory }: Prepared,
   folder: string,
 ): Omit<RunPlan, 'kind'> {
   const { epochs, warmup, smoothing, seed, strict, threads, augment, workers } = options;
@@ -227,6 +263,7 @@ function planOf(
     init: options.init ?? null,
     ranks,
     tables,
+    memory,
     fill,
     strict,
     loading: { workers },

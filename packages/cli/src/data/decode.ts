@@ -7,6 +7,7 @@
  * file can unpack to gigabytes).
  */
 import { DataError, type RawImage } from '@thimble/core';
+import { statSync } from 'node:fs';
 import sharp from 'sharp';
 
 /** 100 megapixels: 300 MB of RGB, more than cameras give. */
@@ -40,6 +41,24 @@ export async function decodeImage(path: string | Uint8Array): Promise<RawImage> 
       todo: 'Replace or remove the file',
     });
   }
+}
+
+/** Files whose headers are read to find the largest image: large images are large files. */
+const LOOKED_AT = 16;
+
+/** Bytes of the largest of the images as RGB, by the headers of the largest files; 0 for none. */
+export async function largestImage(paths: readonly string[]): Promise<number> {
+  const sized = paths.map((path) => ({ path, bytes: statSync(path).size }));
+  const largest = sized.sort((a, b) => b.bytes - a.bytes).slice(0, LOOKED_AT);
+  let most = 0;
+  for (const { path } of largest) {
+    // What cannot be read is dealt with when its turn comes.
+    const header = await sharp(path)
+      .metadata()
+      .catch(() => null);
+    most = Math.max(most, (header?.width ?? 0) * (header?.height ?? 0) * 3);
+  }
+  return most;
 }
 
 function rgb(data: Uint8Array, width: number, height: number, channels: number): RawImage {

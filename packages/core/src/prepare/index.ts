@@ -12,6 +12,7 @@ export type {
   PrepareOptions,
   Prepared,
   PrepareTables,
+  RankBudgets,
   WeightRow,
   WeightTable,
 } from './types.js';

@@ -67,29 +67,47 @@ export async function prepare(options: PrepareOptions): Promise<Prepared> {
   const stage = new Stage(options.kind, options.threads, options.signal);
   try {
     const measured = await measureAll(options, subject, stage);
-    const weights = weightChoice(options, subject, measured);
-    const known = { ...subject.stored, ...weights.ranks };
-    const activations = activationTable(options, measured, known);
-    const ranks: Ranks = {
-      weights: known,
-      activations: activations ? chosenRanks(activations) : {},
-    };
-    const method = options.method.withRanks(ranks);
-    let parts: readonly FactoredPart[] | null = weights.parts;
-    return {
-      ranks,
-      method,
-      tables: { weights: weights.table, activations },
-      emitWeights: async (executor) => {
-        const taken = takeParts(parts);
-        // The moments are let go with the parts, block by block.
-        if (taken.length > 0) parts = null;
-        return emit(options, subject, method, [...taken], executor);
-      },
-    };
+    return chosenFrom(options, subject, { measured });
   } finally {
     await stage.dispose();
   }
+}
+
+/**
+ * The choice of ranks from what was measured, under the byte budgets of the options.
+ *
+ * @param kept lets the measurements go when weights are emitted
+ */
+function chosenFrom(
+  options: PrepareOptions,
+  subject: Subject,
+  kept: { measured: Measured | null },
+): Prepared {
+  const measured = takeOnce(kept.measured, 'within');
+  const weights = weightChoice(options, subject, measured);
+  const known = { ...subject.stored, ...weights.ranks };
+  const activations = activationTable(options, measured, known);
+  const ranks: Ranks = {
+    weights: known,
+    activations: activations ? chosenRanks(activations) : {},
+  };
+  const method = options.method.withRanks(ranks);
+  let parts: readonly FactoredPart[] | null = weights.parts;
+  return {
+    ranks,
+    method,
+    tables: { weights: weights.table, activations },
+    within: (budgets) => chosenFrom({ ...options, ...budgets }, subject, kept),
+    emitWeights: async (executor) => {
+      const taken = takeOnce(parts, 'emitWeights');
+      // The moments are let go with the parts, block by block.
+      if (taken.length > 0) {
+        parts = null;
+        kept.measured = null;
+      }
+      return emit(options, subject, method, [...taken], executor);
+    },
+  };
 }
 
 /** What is measured. */
@@ -293,12 +311,13 @@ function activationTable(
   });
 }
 
-function takeParts(parts: readonly FactoredPart[] | null): readonly FactoredPart[] {
-  if (parts) return parts;
+/** Throws ExecutorError when `what` was let go with the weights that were emitted. */
+function takeOnce<T>(what: T | null, where: string): T {
+  if (what !== null) return what;
   throw new ExecutorError({
-    where: 'emitWeights',
-    expected: 'one call',
-    got: 'a second one',
+    where,
+    expected: 'a call before the weights are emitted',
+    got: 'one after it',
     todo: 'Prepare again, or read the weights from the executor that has them',
   });
 }

@@ -15,7 +15,15 @@ import type { RankNeeds, Ranks, Truncation } from '../methods/ranks.js';
 import type { Batches } from '../train/evaluate.js';
 import type { LoadReport, WeightSource } from '../train/weights.js';
 
-export interface PrepareOptions {
+/** What ranks may take, where it is not the method's ε that says it. */
+export interface RankBudgets {
+  /** Bytes of all factored weights; default: those of the paper's rule at the method's ε. */
+  readonly weightBytes?: number;
+  /** Bytes of all Tucker cores and factors; default: those of the method's ε in every layer. */
+  readonly activationBytes?: number;
+}
+
+export interface PrepareOptions extends RankBudgets {
   /** The dense model with the classes of the user's data. */
   readonly model: ModelBuilder;
   /** `method.needs` says what is to be found; what it trains is what may be factored. */
@@ -32,10 +40,6 @@ export interface PrepareOptions {
   /** Images of one pass, as the training program has them: Tucker ranks belong to it. */
   readonly batch: number;
   readonly seed: number;
-  /** Bytes of all factored weights; default: those of the paper's rule at the method's ε. */
-  readonly weightBytes?: number;
-  /** Bytes of all Tucker cores and factors; default: those of the method's ε in every layer. */
-  readonly activationBytes?: number;
   readonly onProgress?: (event: PrepareEvent) => void;
   /** Aborting rejects with the signal's reason after the call under way. */
   readonly signal?: AbortSignal;
@@ -61,6 +65,11 @@ export interface Prepared {
   /** `method.withRanks(ranks)`: what to compile. */
   readonly method: BoundMethod;
   readonly tables: PrepareTables;
+  /**
+   * The same measurements with ranks chosen under these budgets; at once, since nothing runs. Throws
+   * BudgetError when a budget is below its table's `minimumBytes`, ExecutorError after `emitWeights`.
+   */
+  within(budgets: RankBudgets): Prepared;
   /**
    * Writes every parameter into an executor that holds a program of `method`: the factored counterpart
    * of `loadWeights`, one block of dense weights in memory at a time. Throws CheckpointError before

@@ -1,0 +1,222 @@
+/**
+ * A program that is ready to train within the bytes of --memory.
+ *
+ *   choose    the options that are open, with typical ranks where the true ones are to be found
+ *   prepare   finds the true ranks under the chosen ε
+ *   fit       where these need more: another form of saved tensors, then fewer bytes for the inputs,
+ *             then for the weights, with ranks chosen again from the same measurements
+ */
+import {
+  BudgetError,
+  buildModel,
+  megabytes,
+  plannedBytes,
+  type BoundMethod,
+  type Prepared,
+  type RankBudgets,
+} from '@thimble/core';
+import {
+  changes,
+  chooseWithin,
+  sayBudget,
+  searchWithin,
+  stepWith,
+  type BudgetChoice,
+  type BudgetJob,
+} from './budget.js';
+import { Garbage } from './garbage.js';
+import { methodLadder } from './method-ladder.js';
+import type { Output } from './output.js';
+import { makeReady, readyFrom, type Job, type Ready } from './preparing.js';
+import {
+  bytesBesidePlan,
+  largestTensor,
+  preparationBytes,
+  type MemoryRecord,
+  type MemoryRequest,
+  type PreparationBytes,
+  type ProcessLoad,
+} from './process-memory.js';
+import { configOf, givenKeys, setUp } from './setup.js';
+import { startedRanks } from './start.js';
+
+export interface Fitting {
+  readonly ready: Ready;
+  readonly memory: MemoryRecord;
+}
+
+/** Throws BudgetError when nothing fits, before anything is written, and what `makeReady` throws. */
+export async function readyWithin(
+  job: Job,
+  request: MemoryRequest,
+  output: Output,
+): Promise<Fitting> {
+  const before = await budgetJobOf(job, request);
+  const choice = chooseWithin(before);
+  sayBudget(before, choice, output);
+  const found = await makeReady({ ...job, step: choice.step, method: choice.method }, output);
+  const { pass } = choice.candidate;
+  const givenUp = changes(choice.best, choice.candidate, choice.step.batch);
+  const chosen = { budget: request.bytes, besidePlan: before.besidePlan(pass), givenUp };
+  if (!found.prepared) return { ready: found, memory: chosen };
+  const after = await afterPreparing(job, request);
+  const room = request.bytes - after.besidePlan(pass);
+  const planned = plannedBytes(found.setup.program, job.threads);
+  if (planned <= room) return { ready: found, memory: chosen };
+  const { ready, said } = fitted(job, after, choice, found);
+  output.event('fitted', { planned, room, givenUp: said });
+  output.line(
+    `Fitted     the ranks found need ${megabytes(planned)} of ${megabytes(room)}: ${said.join(', ')}`,
+  );
+  const besidePlan = after.besidePlan(pass);
+  return { ready, memory: { ...chosen, besidePlan, givenUp: [...givenUp, ...said] } };
+}
+
+/** The same when ranks were found: what that left is resident. */
+async function afterPreparing(job: Job, request: MemoryRequest): Promise<BudgetJob> {
+  const { step, classes } = job;
+  const tensor = largestTensor(
+    buildModel(configOf(step.model, step.imageSize, classes), { batch: 1 }),
+  );
+  const load = await loadOf(job, request, tensor);
+  const { bytes: budget } = request;
+  const besidePlan = (pass: number) => bytesBesidePlan(load, pass);
+  return { ...job, budget, fixed: null, besidePlan, preparing: () => 0 };
+}
+
+async function budgetJobOf(job: Job, request: MemoryRequest): Promise<BudgetJob> {
+  const { step, classes, threads, start, method } = job;
+  const config = configOf(step.model, step.imageSize, classes);
+  const build = (batch: number) => buildModel(config, { batch });
+  setUp(step, classes, method); // refuses what does not go together, and loads what compiling needs
+  const load = await loadOf(job, request, largestTensor(build(1)));
+  const known = (pass: number): BoundMethod => {
+    const ranks = startedRanks(method, pass, start);
+    if (ranks) return method.withRanks(ranks);
+    // Factors are as they were stored; of inputs in passes of another size typical ranks are known.
+    const activations = method.activationRanks(method.forward(build(pass)));
+    return method.withRanks({ weights: start?.factors?.ranks.weights ?? {}, activations });
+  };
+  const preparations = new Map<number, PreparationBytes>();
+  const preparation = (pass: number): PreparationBytes | null => {
+    if (!start || startedRanks(method, pass, start)) return null;
+    const bytes = preparations.get(pass) ?? preparationBytes(build, method, pass, threads);
+    preparations.set(pass, bytes);
+    return bytes;
+  };
+  return {
+    step,
+    classes,
+    threads,
+    budget: request.bytes,
+    fixed: start?.factors ? known : null,
+    besidePlan: (pass) => bytesBesidePlan(load, pass) + (preparation(pass)?.left ?? 0),
+    preparing: (pass) => {
+      const found = preparation(pass);
+      return found ? bytesBesidePlan(load, pass) + found.peak : 0;
+    },
+  };
+}
+
+/** What the process has now, when garbage is gone. */
+async function loadOf(
+  { kind, preprocess }: Job,
+  { workers, imageBytes }: MemoryRequest,
+  tensorBytes: number,
+): Promise<ProcessLoad> {
+  return {
+    residentBytes: await new Garbage().settled(),
+    imageSize: preprocess.size,
+    workers,
+    imageBytes,
+    tensorBytes,
+    wasm: kind.name === 'wasm',
+  };
+}
+
+/** What fits of a program that does not, and what went for it. */
+interface Fitted {
+  readonly ready: Ready;
+  readonly said: readonly string[];
+}
+
+/** Throws BudgetError when the ranks that were found do not fit in any form. */
+function fitted(job: Job, after: BudgetJob, { candidate }: BudgetChoice, found: Ready): Fitted {
+  const { step, classes } = job;
+  const { method } = found.setup;
+  // Ranks of inputs belong to the pass.
+  const microBatches = method.needs.activations ? step.batch / candidate.pass : step.microBatches;
+  const open = { ...step, ...(microBatches === undefined ? {} : { microBatches }) };
+  const same: BudgetJob = { ...after, step: open, fixed: () => method };
+  const { choice, least } = searchWithin(same);
+  if (choice) {
+    const ready = { ...found, setup: setUp(choice.step, classes, method) };
+    return { ready, said: changes(candidate, choice.candidate, step.batch) };
+  }
+  const room = after.budget - after.besidePlan(least.pass);
+  const lowered = { ...job, step: stepWith(step, least) };
+  const budgets = found.prepared ? openBudgets(job, found.prepared) : [];
+  const { ready, said } = withLowerRanks(lowered, found, budgets, room);
+  return { ready, said: [...changes(candidate, least, step.batch), ...said] };
+}
+
+/** The least share of its bytes that a weight is left: with less it is not worth training. */
+const LEAST_SHARE = 0.25;
+
+/** Halvings of the interval in which the largest budget of ranks is looked for. */
+const HALVINGS = 6;
+
+/** Fewer bytes for compressed inputs, then for factored weights, where their ε was not said. */
+function withLowerRanks(job: Job, found: Ready, open: readonly OpenBudget[], room: number): Fitted {
+  const planned = ({ setup }: Ready) => plannedBytes(setup.program, job.threads);
+  const within = (budgets: RankBudgets) =>
+    found.prepared ? readyFrom(found.prepared.within(budgets), job) : found;
+  let least = within({});
+  let fixed: RankBudgets = {};
+  const said: string[] = [];
+  for (const { key, what, from, to } of open) {
+    const at = (bytes: number) => within({ ...fixed, [key]: Math.floor(bytes) });
+    least = at(to);
+    let [low, high] = [to, from];
+    for (let halving = 0; planned(least) <= room && halving < HALVINGS; halving++) {
+      const middle = (low + high) / 2;
+      const ready = at(middle);
+      if (planned(ready) <= room) [low, least] = [middle, ready];
+      else high = middle;
+    }
+    said.push(`${what} ${megabytes(from)} → ${megabytes(low)}`);
+    if (planned(least) <= room) return { ready: least, said };
+    fixed = { ...fixed, [key]: to };
+  }
+  throw new BudgetError({
+    where: 'the ranks found',
+    expected: `a plan of at most ${megabytes(room)}`,
+    got: `${megabytes(planned(least))} with the smallest ranks of ${least.setup.method.text}`,
+    todo: 'Raise --memory, or choose a lower ε, a smaller --model or --image-size',
+  });
+}
+
+/** A budget that may be lowered. */
+interface OpenBudget {
+  readonly key: keyof RankBudgets;
+  readonly what: string;
+  /** Bytes that ranks take, and the least that they may be left. */
+  readonly from: number;
+  readonly to: number;
+}
+
+function openBudgets({ step, start }: Job, { tables }: Prepared): readonly OpenBudget[] {
+  const ladder = start?.factors ? [['']] : methodLadder(step.method ?? 'full', givenKeys(step));
+  const { weights, activations } = tables;
+  const result: OpenBudget[] = [];
+  if (activations && ladder[0].length > 1) {
+    const { bytes: from, minimumBytes: to } = activations;
+    result.push({ key: 'activationBytes', what: 'inputs', from, to });
+  }
+  if (weights && ladder.length > 1) {
+    const { bytes: from, minimumBytes } = weights;
+    const to = Math.max(minimumBytes, LEAST_SHARE * from);
+    result.push({ key: 'weightBytes', what: 'weights', from, to });
+  }
+  return result;
+}
