@@ -21,7 +21,7 @@ export function fileSource(path: string): FileSource {
     read: (name) => {
       const info = header.tensors.get(name);
       if (!info) throw new Error(`${path}: no tensor ${name}`);
-      return new TensorView(info, bytes(info.begin, info.end)).toFloat32();
+      return new TensorView(info, bytes(info.begin, info.end)).asFloat32();
     },
     close: () => {
       closeSync(file);

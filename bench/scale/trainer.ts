@@ -24,6 +24,7 @@ import {
   type Ranks,
 } from '@thimble/core';
 import { native } from '@thimble/native';
+import { Garbage } from '../harness/garbage.js';
 import { fileSource } from './file-source.js';
 import type { ScaleConfig, ScaleReady } from './protocol.js';
 
@@ -50,6 +51,7 @@ export class ScaleTrainer {
     const model: ModelBuilder = (images) => buildModel(shape, { batch: images });
     const images = batch / microBatches;
     const pass = noise(shape.imageSize, images, config.classes);
+    const garbage = new Garbage();
     const source = fileSource(config.weights);
     const given = parseMethod(config.method);
     const started = performance.now();
@@ -57,18 +59,24 @@ export class ScaleTrainer {
     const prepared = needs
       ? await prepare({
           ...{ model, method: given, source, kind: native, threads, batch: images, seed: SEED },
-          batches: () => batches(pass),
+          batches: (count) => batches(pass, count),
+          onDropped: (bytes) => {
+            garbage.dropped(bytes);
+          },
         })
       : null;
     const method = prepared?.method ?? given;
     const optimizer = sgd({ momentum: 0 });
+    garbage.clear();
     const program = compile({
       ...{ model, method, optimizer, batch: images, microBatches, evalBatch, saved },
     });
+    garbage.clear();
     const executor = await native.load(program, { threads });
     if (prepared) await prepared.emitWeights(executor);
     else loadWeights(executor, model(1), source, SEED);
     source.close();
+    garbage.clear();
     const prepareSeconds = (performance.now() - started) / 1000;
     const ready = describe(config, executor, method, model, prepared?.ranks ?? null);
     return new ScaleTrainer(executor, { ...ready, prepareSeconds }, config, pass);
@@ -174,7 +182,8 @@ function noise(side: number, images: number, classes: number): Batch {
   return { images: pixels, labels, real: images };
 }
 
-/** Endless: preparing takes what it needs. */
-function* batches(pass: Batch): Generator<Batch> {
-  for (;;) yield pass;
+/** Endless: preparing takes what it needs. `count` is at most the pass. */
+function* batches({ images, labels, real }: Batch, count: number): Generator<Batch> {
+  const part = images.subarray(0, (images.length / real) * count);
+  for (;;) yield { images: part, labels: labels.subarray(0, count), real: count };
 }

@@ -10,7 +10,6 @@ import {
   initialise,
   linears,
   loadWeights,
-  needsImages,
   prepare,
   type Augment,
   type BoundMethod,
@@ -25,6 +24,7 @@ import {
 } from '@thimble/core';
 import { Loader } from './data/loader.js';
 import type { SourceDescription } from './data/source.js';
+import { Garbage } from './garbage.js';
 import type { Output } from './output.js';
 import type { Bar } from './progress.js';
 import { setUp, type Setup, type StepOptions } from './setup.js';
@@ -104,38 +104,40 @@ async function prepared(job: Job, start: Start, pass: number, output: Output): P
   const { step, method, classes, kind, threads, seed, signal } = job;
   // Shapes are checked before anything is read; the typical ranks do no harm.
   const { compileOptions } = setUp(step, classes, method);
-  const { images, preprocess, augment, strict } = job;
-  const loader = needsImages(method.needs)
-    ? new Loader({
-        source: images,
-        purpose: 'train',
-        batch: pass,
-        seed,
-        preprocess,
-        augment,
-        strict,
-      })
-    : null;
+  const loaders: Loader[] = [];
+  const garbage = new Garbage();
   const progress = new PrepareProgress(output);
   try {
     return await prepare({
       model: compileOptions.model,
       method,
       source: start.checkpoint,
-      batches: () => loader?.epoch(0) ?? [],
+      batches: (images) => {
+        const loader = calibrationLoader(job, images);
+        loaders.push(loader);
+        return loader.epoch(0);
+      },
       kind,
       threads,
       batch: pass,
       seed,
       signal,
+      onDropped: (bytes) => {
+        garbage.dropped(bytes);
+      },
       onProgress: (event) => {
         progress.event(event);
       },
     });
   } finally {
     progress.stop();
-    await loader?.close();
+    await Promise.all(loaders.map((loader) => loader.close()));
   }
+}
+
+function calibrationLoader(job: Job, batch: number): Loader {
+  const { images: source, seed, preprocess, augment, strict } = job;
+  return new Loader({ source, purpose: 'train', batch, seed, preprocess, augment, strict });
 }
 
 const STAGES: { readonly [S in PrepareEvent['stage']]: string } = {

@@ -72,8 +72,8 @@ function distance(a: Float64Array, b: Float64Array): number {
 const { x, dy } = pass(4);
 
 /** The options of all four linears of a block. */
-async function measured(kind: ExecutorKind, directions?: number) {
-  const stage = new Stage(kind, 2, undefined);
+async function measured(kind: ExecutorKind, directions?: number, growth = 1) {
+  const stage = new Stage({ kind, threads: 2 });
   const { activations, gradients } = await measurePart({
     stage,
     part: BLOCK.part,
@@ -81,6 +81,7 @@ async function measured(kind: ExecutorKind, directions?: number) {
     data: false,
     activations: BLOCK.sites,
     epsilons: EPSILONS,
+    growth,
     inputs: { count: 1, at: () => x },
     gradients: [dy],
     read,
@@ -105,6 +106,21 @@ describe.each([referenceExecutor, wasmExecutor])('perplexities on $name', (kind)
         same++;
       });
       expect(same).toBeGreaterThanOrEqual(4);
+    });
+  });
+
+  it('are kept by a larger pass, whose images have the same share', async () => {
+    const own = await measured(kind);
+    const larger = await measured(kind, undefined, 2.5);
+    larger.forEach(({ shape, options }, site) => {
+      const [images, ...others] = own[site].shape;
+      expect(shape).toEqual([Math.ceil(2.5 * images), ...others]);
+      own[site].options.slice(0, -1).forEach(({ ranks, perplexity }, option) => {
+        const [share, ...rest] = ranks ?? [];
+        const want = [Math.ceil(2.5 * share), ...rest];
+        const bytes = tuckerBytes(shape, want);
+        expect(options[option]).toEqual({ ranks: want, bytes, perplexity });
+      });
     });
   });
 

@@ -49,9 +49,9 @@ export async function seenBy({ part, sites }: typeof BLOCK, x: HostData, dy: Hos
     outputs[`x${String(index)}`] = site.x.id;
     outputs[`g${String(index)}`] = gradients.get(site.y.id) ?? -1;
   });
-  const stage = new Stage(referenceExecutor, 1, undefined);
+  const stage = new Stage({ kind: referenceExecutor, threads: 1 });
   const executor = await stage.load({ run: { ...graph, outputs } });
-  writeParameters(executor, part, read);
+  writeParameters(stage, executor, part, read);
   await stage.run(executor, 'run', { x, dy });
   const tensors = [];
   for (const [index, site] of sites.entries()) {

@@ -5,10 +5,18 @@
 import { describe, expect, it } from 'vitest';
 import { referenceExecutor } from '../src/executors/reference/index.js';
 import { wasmExecutor } from '../src/executors/wasm/index.js';
-import type { ExecutorKind } from '../src/executors/executor.js';
+import type { ExecutorKind, HostData } from '../src/executors/executor.js';
+import type { Graph } from '../src/ir/graph.js';
 import { prune } from '../src/passes/prune.js';
 import { plan } from '../src/plan/plan.js';
-import { factorGraph, spectraGraph } from '../src/prepare/factor.js';
+import {
+  dataDirections,
+  dataSpectrum,
+  factorGraph,
+  gramGraph,
+  plainDirections,
+  plainSpectrum,
+} from '../src/prepare/factor.js';
 import { rankAt } from '../src/prepare/spectra.js';
 import { Random } from '../src/random.js';
 
@@ -78,28 +86,45 @@ function momentsOf(w: Matrix, { x, g }: { readonly x: Matrix; readonly g: Matrix
 async function decompose(kind: ExecutorKind, { w, rank, data }: Case) {
   const [outputs, inputs] = [w.length, w[0].length];
   const size = Math.min(outputs, inputs);
-  const gram = outputs > inputs ? times(transpose(w), w) : times(w, transpose(w));
-  const shape = { outputs, inputs, rank };
-  const program = plan([
-    { name: 'spectra', graph: prune(spectraGraph([size], data !== null)) },
-    { name: 'factor', graph: prune(factorGraph([shape], data !== null)) },
-  ]);
-  const executor = await kind.load(program);
-  let energies: readonly number[] = [];
-  for (const entry of ['spectra', 'factor']) {
-    if (data) {
-      const { metric, signal } = momentsOf(w, data);
-      executor.write(`${entry}.metric.0`, flat(metric));
-      executor.write(`${entry}.signal.0`, flat(signal));
-    } else if (entry === 'spectra') {
-      executor.write(`${entry}.gram.0`, flat(gram));
-    }
-    if (entry === 'factor') executor.write('factor.weight.0', flat(w));
+  const graphs: Readonly<Record<string, Graph>> = data
+    ? { spectrum: dataSpectrum(size), directions: dataDirections(size, rank) }
+    : {
+        gram: gramGraph(outputs, inputs),
+        spectrum: plainSpectrum(size),
+        directions: plainDirections(size, rank),
+      };
+  const factor = factorGraph({ outputs, inputs, rank }, data !== null);
+  const entries = Object.entries({ ...graphs, factor });
+  const executor = await kind.load(
+    plan(entries.map(([name, graph]) => ({ name, graph: prune(graph) }))),
+  );
+  const run = async (entry: string, given: Readonly<Record<string, HostData>>) => {
+    for (const [name, value] of Object.entries(given)) executor.write(`${entry}.${name}`, value);
     await executor.run(entry);
-    if (entry === 'spectra') energies = Array.from(await executor.read('spectra.0'));
+  };
+  const weight = flat(w);
+  let energies: readonly number[];
+  if (data) {
+    const { metric, signal } = momentsOf(w, data);
+    await run('spectrum', { metric: flat(metric), signal: flat(signal) });
+    const root = await executor.read('spectrum.root');
+    energies = Array.from(await executor.read('spectrum.energies'));
+    await run('directions', { root, signal: flat(signal) });
+  } else {
+    await run('gram', { weight });
+    const gram = await executor.read('gram.gram');
+    await run('spectrum', { gram });
+    energies = Array.from(await executor.read('spectrum.energies'));
+    await run('directions', { gram });
   }
-  const left = transpose(matrix(await executor.read('factor.left.0'), rank, outputs));
-  const right = matrix(await executor.read('factor.right.0'), rank, inputs);
+  const near = await executor.read('directions.near');
+  await run('factor', {
+    weight,
+    near,
+    ...(data && { far: await executor.read('directions.far') }),
+  });
+  const left = transpose(matrix(await executor.read('factor.left'), rank, outputs));
+  const right = matrix(await executor.read('factor.right'), rank, inputs);
   await executor.dispose();
   return { energies, left, right, product: times(left, right) };
 }

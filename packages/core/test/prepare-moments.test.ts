@@ -3,22 +3,59 @@
  * and packing.
  */
 import { describe, expect, it } from 'vitest';
+import type { HostData } from '../src/executors/executor.js';
 import { referenceExecutor } from '../src/executors/reference/index.js';
 import { wasmExecutor } from '../src/executors/wasm/index.js';
 import { featureGradients } from '../src/prepare/classifier.js';
-import { measurePart } from '../src/prepare/measure.js';
-import { pack, unpack } from '../src/prepare/moments.js';
+import { heldRowBytes, holdRows, holdTriangle, rowsOf, triangleOf } from '../src/prepare/held.js';
+import { addUp, measurePart, type MeasureOptions } from '../src/prepare/measure.js';
+import { momentsOf, type MomentSums } from '../src/prepare/moments.js';
+import type { Site } from '../src/prepare/sites.js';
 import { Stage } from '../src/prepare/stage.js';
 import { Random } from '../src/random.js';
 import { expectClose } from './golden.js';
 import { BLOCK, pass, read, seenBy, type Tensor } from './prepare-block.js';
 
 const BATCHES = [pass(1), pass(2)];
+const TOKENS = 2 * BLOCK.part.x.type.shape[0] * BLOCK.part.x.type.shape[1];
 const ISOTROPIC = 1e-3;
 const RIDGE = 1e-5;
 
+function optionsOf(stage: Stage): MeasureOptions {
+  return {
+    stage,
+    part: BLOCK.part,
+    weights: BLOCK.sites,
+    data: true,
+    activations: [],
+    epsilons: [],
+    growth: 1,
+    inputs: { count: BATCHES.length, at: (batch) => BATCHES[batch].x },
+    gradients: BATCHES.map(({ dy }) => dy),
+    read,
+  };
+}
+
+/** WᵀW of a weight with O > I; the others have no use for it. */
+function gramOf({ weight, outputs, inputs }: Site): Float32Array {
+  const w = read(weight);
+  return new Float32Array(outputs > inputs ? inputs * inputs : 0).map((_, at) => {
+    const [i, j] = [Math.floor(at / inputs), at % inputs];
+    let sum = 0;
+    for (let o = 0; o < outputs; o++) sum += w[o * inputs + i] * w[o * inputs + j];
+    return sum;
+  });
+}
+
+function exactMoments({ metric, signal, rest }: MomentSums, index: number, gram: HostData) {
+  const site = BLOCK.sites[index];
+  const bias = site.bias === null ? null : read(site.bias);
+  const own = { metric: metric.slice(), signal: signal.slice(), rest };
+  return momentsOf(own, site, { tokens: TOKENS, bias, gram });
+}
+
 /** The rows of tensors of several batches. */
-function rowsOf(tensors: readonly Tensor[]): readonly Float64Array[] {
+function tokensOf(tensors: readonly Tensor[]): readonly Float64Array[] {
   return tensors.flatMap(({ shape, data }) => {
     const width = shape[shape.length - 1];
     return Array.from({ length: data.length / width }, (_, row) =>
@@ -55,30 +92,17 @@ function through(rows: readonly Float64Array[], w: Float32Array, transposed: boo
 
 describe.each([referenceExecutor, wasmExecutor])('moments on $name', (kind) => {
   it('are those of inputs and gradients, without bias', async () => {
-    const stage = new Stage(kind, 2, undefined);
-    const { weights } = await measurePart({
-      stage,
-      part: BLOCK.part,
-      weights: BLOCK.sites,
-      data: true,
-      activations: [],
-      epsilons: [],
-      inputs: { count: BATCHES.length, at: (batch) => BATCHES[batch].x },
-      gradients: BATCHES.map(({ dy }) => dy),
-      read,
-    });
+    const stage = new Stage({ kind, threads: 2 });
+    const { sums } = await addUp(optionsOf(stage));
+    const grams = BLOCK.sites.map(gramOf);
     await stage.dispose();
     const seen = await Promise.all(BATCHES.map(({ x, dy }) => seenBy(BLOCK, x, dy)));
     const tolerance = { relative: 1e-4, absolute: 1e-4 };
     BLOCK.sites.forEach(({ weight, outputs, inputs }, index) => {
-      const x = rowsOf(seen.map((batch) => batch[index].x));
-      const g = rowsOf(seen.map((batch) => batch[index].g));
+      const x = tokensOf(seen.map((batch) => batch[index].x));
+      const g = tokensOf(seen.map((batch) => batch[index].g));
       const w = read(weight);
-      const size = Math.min(outputs, inputs);
-      const { moments } = weights[index];
-      if (!moments) throw new Error('no moments');
-      const metric = unpack(moments.metric, size);
-      const signal = unpack(moments.signal, size);
+      const { metric, signal } = exactMoments(sums[index], index, grams[index]);
       const scale = Math.max(...signal.map(Math.abs));
       const compare = (got: Float32Array, want: Float64Array, by: number, what: string) => {
         expectClose(
@@ -108,11 +132,53 @@ describe.each([referenceExecutor, wasmExecutor])('moments on $name', (kind) => {
   });
 });
 
-describe('pack', () => {
-  it('keeps the upper triangle', () => {
+describe('what waits on the host', () => {
+  it('is the moments to bfloat16, the metric as a root', async () => {
+    const stage = new Stage({ kind: wasmExecutor, threads: 2 });
+    const { sums } = await addUp(optionsOf(stage));
+    const { weights } = await measurePart(optionsOf(stage));
+    for (const [index, site] of BLOCK.sites.entries()) {
+      const size = Math.min(site.outputs, site.inputs);
+      const { metric, signal } = exactMoments(sums[index], index, gramOf(site));
+      const held = weights[index].moments;
+      if (!held) throw new Error('no moments');
+      expect(held.root.byteLength + held.signal.byteLength).toBe(2 * size * (size + 1));
+      const root = triangleOf(held.root, size, false);
+      const square = metric.map((_, at) => {
+        const [i, j] = [Math.floor(at / size), at % size];
+        let sum = 0;
+        for (let k = 0; k < size; k++) sum += root[k * size + i] * root[k * size + j];
+        return sum;
+      });
+      const near = (got: Float32Array, want: Float32Array, what: string) => {
+        const absolute = Math.max(...want) / 128;
+        expectClose(got, want, { relative: 0, absolute }, `${site.weight} ${what}`);
+      };
+      near(square, metric, 'metric');
+      near(triangleOf(held.signal, size, true), signal, 'signal');
+    }
+    await stage.dispose();
+  });
+
+  it('of a triangle is its elements, rounded to nearest', () => {
     const a = Float32Array.of(1, 2, 3, 2, 4, 5, 3, 5, 6);
-    expect([...pack(a, 3)]).toEqual([1, 2, 3, 4, 5, 6]);
-    expect(unpack(pack(a, 3), 3)).toEqual(a);
+    expect(holdTriangle(a, 3)).toHaveLength(6);
+    expect(triangleOf(holdTriangle(a, 3), 3, true)).toEqual(a);
+    expect([...triangleOf(holdTriangle(a, 3), 3, false)]).toEqual([1, 2, 3, 0, 4, 5, 0, 0, 6]);
+    const rounded = triangleOf(holdTriangle(Float32Array.of(1 + 3 / 512), 1), 1, true);
+    expect([...rounded]).toEqual([1 + 1 / 128]);
+  });
+
+  it('of rows is within half a step of them', () => {
+    const data = Random.of(3, 'rows').fillNormal(new Float32Array(6 * 5));
+    data.fill(0, 10, 15);
+    const held = holdRows(data, 5);
+    expect(held.values.byteLength + held.scales.byteLength).toBe(heldRowBytes(30, 5));
+    rowsOf(held).forEach((value, at) => {
+      const begin = at - (at % 5);
+      const most = Math.max(...data.subarray(begin, begin + 5).map(Math.abs));
+      expect(Math.abs(value - data[at])).toBeLessThanOrEqual((most / 254) * (1 + 1e-5));
+    });
   });
 });
 

@@ -299,8 +299,8 @@ describe('prepare', () => {
     const deep: ModelBuilder = (batch) => vit({ ...VIT, depth: 12 }, { batch });
     const options = optionsFor('wsi=0.6,layers=all', { kind }, deep);
     const prepared = await prepare(options);
-    // The twelve blocks share their programs: embedding, block, tail, tail backwards, measuring.
-    expect(programs).toHaveLength(5);
+    // Embedding, block, tail and tail backwards; then measuring and spectra, block by block.
+    expect(programs).toHaveLength(4 + 12 * 2);
     const executor = await wasmExecutor.load(
       compile({ model: deep, method: prepared.method, batch: BATCH, evalBatch: 1 }),
     );
@@ -316,10 +316,11 @@ describe('prepare', () => {
     expect(persistent).toBeLessThan(block + moments + 64 * 40);
     // A block's step at this batch: tokens × 40 numbers of the width, forward and backward.
     const activations = 4 * BATCH * 10 * VIT.width * 40;
-    const scratch = 2 * measuring.scratchBytes;
     for (const program of programs) {
+      const scratch = 2 * program.scratchBytes;
       expect(plannedBytes(program, 2) - scratch).toBeLessThan(block + moments + activations);
     }
+    for (const { persistentBytes } of programs.slice(28)) expect(persistentBytes).toBe(0);
   });
 });
 

@@ -6,6 +6,11 @@
  * so bytes are often better spent there. An option takes 4 (Π r_m + Σ D_m r_m) bytes, the sum over modes that
  * are truncated (a mode of full rank has no factor). The last option keeps the input as it is.
  *
+ * Options are measured on at most CALIBRATION_BATCH images (calibrate.ts). For a larger pass the first mode's
+ * ranks keep their share of the images, which is conservative: the energy of more images concentrates in fewer
+ * of their directions, not in more. Ranks of tokens and channels are taken as they are; where a pass has many
+ * more rows, its channels spread somewhat wider than what was measured.
+ *
  * The default budget is what the method's ε costs in every layer, which is one of the options: the same
  * bytes are spent where the gradient needs them.
  *
@@ -104,22 +109,31 @@ export interface GradientSums {
   readonly full: HostData;
   /** One for each option. */
   readonly errors: readonly HostData[];
+  /** True when the columns are all directions in which x has anything. */
+  readonly isWhole: boolean;
 }
 
-/** The options of a site with their perplexities. */
+/**
+ * The options of a site with their perplexities.
+ *
+ * @param growth images of a training pass for each one that was measured: the first mode's extent and ranks
+ *   grow as much
+ */
 export function measuredInput(
   site: Site,
   ranks: readonly (readonly number[])[],
-  { total, full, errors }: GradientSums,
+  { total, full, errors, isWhole }: GradientSums,
+  growth: number,
 ): MeasuredInput {
-  const { shape } = site.x.type;
+  const measured = site.x.type.shape;
+  const shape = grown(measured, growth);
   const truncated = ranks.map((own, option): ActivationOption => {
     const rank = own[shape.length - 1];
     // With all columns known, what lies outside of the kept ones is added up, which loses no digits.
-    let square = full.length < site.inputs ? total - sum(full, 0, rank) : sum(full, rank);
+    let square = isWhole ? sum(full, rank) : total - sum(full, 0, rank);
     square += sum(errors[option], 0, rank);
     const perplexity = Math.sqrt(Math.max(0, square));
-    return { ranks: own, bytes: tuckerBytes(shape, own), perplexity };
+    return { ranks: grown(own, growth), bytes: tuckerBytes(shape, grown(own, growth)), perplexity };
   });
   const whole = { ranks: null, bytes: BYTES * elements(shape), perplexity: 0 };
   return {
@@ -128,6 +142,11 @@ export function measuredInput(
     gradientNorm: Math.sqrt(total),
     options: [...truncated, whole],
   };
+}
+
+/** The share of images stays what it is, rounded up. */
+function grown(extents: Shape, growth: number): Shape {
+  return extents.with(0, Math.ceil(extents[0] * growth - 1e-9));
 }
 
 function sum(values: HostData, from: number, to = values.length): number {

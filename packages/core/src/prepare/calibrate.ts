@@ -1,10 +1,14 @@
 /**
  * calibrate: the calibration images through the dense model, block by block, and the gradient of their loss
- * back through it. One block of weights is in memory at a time; the blocks' inputs wait on the host, in 16
- * bits (bfloat16: second moments do not feel a relative error of 2⁻⁹).
+ * back through it. One block of weights is in memory at a time; the blocks' inputs wait on the host, in 8
+ * bits (held.ts).
  *
  *   forward    images → x₀ → x₁ → … → features; keeps the inputs of the parts from the first measured one
  *   gradients  of a classifier fitted to the features (classifier.ts), through the tail
+ *
+ * Images come in batches of at most CALIBRATION_BATCH, whatever a pass of training has. Second moments are
+ * taken over all of them; options of compressed inputs over the first batch, so that without `all` only that
+ * batch's inputs are kept and go back, and the others only fit the classifier.
  *
  * What a part is measured for is the caller's: `backward` hands over each measured part, last first.
  */
@@ -12,17 +16,20 @@ import { backpropagate } from '../autodiff.js';
 import { DataError } from '../errors.js';
 import type { HostData } from '../executors/executor.js';
 import type { Graph } from '../ir/graph.js';
-import { elements } from '../ir/types.js';
+import { elements, type Shape } from '../ir/types.js';
 import { GraphBuilder } from '../ops/builder.js';
 import type { Batches } from '../train/evaluate.js';
 import { featureGradients } from './classifier.js';
 import type { Part } from './cut.js';
+import { heldRowBytes, holdRows, rowsOf } from './held.js';
 import { writeParameters, type Stage } from './stage.js';
 
+/** Most images in one batch: a block's forward and backward pass is in memory for so many. */
+export const CALIBRATION_BATCH = 16;
 /** Most images that are worth their time. */
 const MOST_IMAGES = 128;
 /** Most bytes of block inputs on the host, unless one batch takes more. */
-const MOST_BYTES = 128e6;
+const MOST_BYTES = 32e6;
 
 export interface CalibrationOptions {
   readonly stage: Stage;
@@ -30,6 +37,8 @@ export interface CalibrationOptions {
   readonly parts: readonly Part[];
   /** Index of the first part whose input is kept. */
   readonly first: number;
+  /** True: every batch goes back, not only the first one. */
+  readonly all: boolean;
   readonly batches: Batches;
   readonly classes: number;
   readonly read: (name: string) => HostData;
@@ -42,7 +51,7 @@ export interface Calibration {
   readonly images: number;
   /** Inputs of part `index`, from `first` to the last block; they are let go. */
   take(index: number): Inputs;
-  /** dL/dy of the last block for every batch. */
+  /** dL/dy of the last block for every batch that goes back. */
   readonly gradients: readonly HostData[];
 }
 
@@ -56,20 +65,22 @@ export const NO_INPUTS: Inputs = { count: 0, at: () => new Float32Array() };
 
 /** Runs the calibration images forward and the tail backward. Throws DataError without a whole batch. */
 export async function calibrate(options: CalibrationOptions): Promise<Calibration> {
-  const { parts, first, classes, onPart } = options;
+  const { parts, first, all, classes, onPart } = options;
   const total = parts.length;
-  const { labels, current: embedded } = await embed(options);
+  const { labels, current } = await embed(options);
   onPart(parts[0], 1, total);
+  const back = all ? current.length : 1;
   const kept = new Map<number, Inputs>();
-  let [current, last] = [embedded, embedded];
+  let last: readonly HostData[] = [];
   for (let index = 1; index < total; index++) {
-    if (index >= first && index < total - 1) kept.set(index, halved(current));
-    if (index === total - 1) last = current;
-    current = await forwardPart(options, parts[index], current);
+    const { x } = parts[index];
+    const inputs = current.slice(0, back);
+    if (index >= first && index < total - 1) kept.set(index, heldInputs(inputs, x.type.shape));
+    if (index === total - 1) last = inputs;
+    await forwardPart(options, parts[index], current);
     onPart(parts[index], index + 1, total);
   }
   const gradients = classifierGradients(current, labels, classes);
-  const tail = await backwardTail(options, last, gradients);
   return {
     images: labels.length,
     take: (index) => {
@@ -77,34 +88,36 @@ export async function calibrate(options: CalibrationOptions): Promise<Calibratio
       kept.delete(index);
       return inputs;
     },
-    gradients: tail,
+    gradients: await backwardTail(options, last, gradients),
   };
 }
 
-/** How many batches of the pass's size are calibrated on. */
-export function calibrationBatches(parts: readonly Part[], first: number, batch: number): number {
-  const blocks = parts.slice(first, -1);
-  const bytes = blocks.reduce((sum, { x }) => sum + 2 * elements(x.type.shape), 0);
-  const most = Math.min(MOST_IMAGES / batch, MOST_BYTES / bytes);
-  return Math.max(1, Math.floor(most));
+/** How many batches are calibrated on. */
+export function calibrationBatches(parts: readonly Part[], first: number): number {
+  const [batch] = parts[0].x.type.shape;
+  const bytes = parts.slice(first, -1).reduce((sum, { x: { type } }) => {
+    const { shape } = type;
+    return sum + heldRowBytes(elements(shape), shape[shape.length - 1]);
+  }, 0);
+  return Math.max(1, Math.floor(Math.min(MOST_IMAGES / batch, MOST_BYTES / bytes)));
 }
 
 /** Embeds the batches as they come, so that no image is kept. */
 async function embed({ stage, parts, first, batches, read }: CalibrationOptions): Promise<{
   readonly labels: readonly number[];
-  readonly current: readonly HostData[];
+  readonly current: HostData[];
 }> {
   const [part] = parts;
   const batch = part.x.type.shape[0];
-  const count = calibrationBatches(parts, first, batch);
+  const count = calibrationBatches(parts, first);
   const executor = await stage.load({ run: part.graph });
-  writeParameters(executor, part, read);
+  writeParameters(stage, executor, part, read);
   const labels: number[] = [];
   const outputs: HostData[] = [];
   for await (const { images, labels: own, real } of batches) {
     if (real < batch) continue;
     await stage.run(executor, 'run', { x: images });
-    outputs.push(await executor.read('run.y'));
+    outputs.push(await stage.read(executor, 'run.y'));
     labels.push(...own);
     if (outputs.length === count) break;
   }
@@ -117,19 +130,18 @@ async function embed({ stage, parts, first, batches, read }: CalibrationOptions)
   });
 }
 
+/** Runs a part on each of `current`, which its outputs replace. */
 async function forwardPart(
   { stage, read }: CalibrationOptions,
   part: Part,
-  inputs: readonly HostData[],
-): Promise<readonly HostData[]> {
+  current: HostData[],
+): Promise<void> {
   const executor = await stage.load({ run: part.graph });
-  writeParameters(executor, part, read);
-  const outputs: HostData[] = [];
-  for (const x of inputs) {
+  writeParameters(stage, executor, part, read);
+  for (const [index, x] of current.entries()) {
     await stage.run(executor, 'run', { x });
-    outputs.push(await executor.read('run.y'));
+    current[index] = await stage.read(executor, 'run.y');
   }
-  return outputs;
 }
 
 /** dL/dfeatures by batch. */
@@ -156,11 +168,11 @@ async function backwardTail(
 ): Promise<readonly HostData[]> {
   const part = parts[parts.length - 1];
   const executor = await stage.load({ run: backwardGraph(part) });
-  writeParameters(executor, part, read);
+  writeParameters(stage, executor, part, read);
   const results: HostData[] = [];
   for (const [index, x] of inputs.entries()) {
     await stage.run(executor, 'run', { x, dy: gradients[index] });
-    results.push(await executor.read('run.dx'));
+    results.push(await stage.read(executor, 'run.dx'));
   }
   return results;
 }
@@ -177,18 +189,8 @@ function backwardGraph(part: Part): Graph {
   return { ...graph, outputs: { dx: gradients.get(part.x.id) ?? -1 } };
 }
 
-/** Inputs kept in 16 bits. */
-function halved(inputs: readonly HostData[]): Inputs {
-  const batches = inputs.map(toHalf);
-  return { count: batches.length, at: (batch) => fromHalf(batches[batch]) };
-}
-
-/** bfloat16, rounded to nearest. */
-function toHalf(data: HostData): Uint16Array {
-  const bits = new Uint32Array(Float32Array.from(data).buffer);
-  return Uint16Array.from(bits, (word) => (word + 0x7fff + ((word >>> 16) & 1)) >>> 16);
-}
-
-function fromHalf(data: Uint16Array): Float32Array {
-  return new Float32Array(Uint32Array.from(data, (half) => half << 16).buffer);
+/** Inputs of a part in 8 bits. */
+function heldInputs(inputs: readonly HostData[], shape: Shape): Inputs {
+  const batches = inputs.map((data) => holdRows(data, shape[shape.length - 1]));
+  return { count: batches.length, at: (batch) => rowsOf(batches[batch]) };
 }

@@ -1,13 +1,15 @@
 /**
  * emit: starting values of a factored model, one tensor at a time. Weights that are to be factored are read,
- * decomposed and written block by block, so no more than one block of them is in memory; every other
- * parameter is written as `loadWeights` writes it.
+ * decomposed and written one by one, so no more than one of them is in memory; every other parameter is
+ * written as `loadWeights` writes it.
  */
 import type { HostData } from '../executors/executor.js';
 import { parameters, type ModelGraph } from '../ir/graph.js';
 import type { WeightMatch } from '../train/weights.js';
-import { factorGraph } from './factor.js';
-import { momentSize, unpack, type Moments } from './moments.js';
+import { dataDirections, factorGraph, gramGraph, plainDirections } from './factor.js';
+import { triangleOf } from './held.js';
+import { gramOf } from './measure.js';
+import { momentSize, type HeldMoments } from './moments.js';
 import type { Site } from './sites.js';
 import type { Stage } from './stage.js';
 
@@ -15,14 +17,15 @@ import type { Stage } from './stage.js';
 export interface FactoredSite {
   readonly site: Site;
   readonly rank: number;
-  /** Upper triangles; null for plain truncation. */
-  readonly moments: Moments | null;
+  /** null for plain truncation. */
+  readonly moments: HeldMoments | null;
 }
 
 /** The factored weights of one part. */
 export interface FactoredPart {
   readonly name: string;
-  readonly sites: readonly FactoredSite[];
+  /** Taken from the front as they are done, so that their moments are not kept. */
+  readonly sites: FactoredSite[];
 }
 
 export interface EmitOptions {
@@ -31,7 +34,7 @@ export interface EmitOptions {
   readonly model: ModelGraph;
   /** Of the dense model. */
   readonly match: WeightMatch;
-  /** Taken from the front as they are done, so that their moments are not kept. */
+  /** Taken from the front as they are done. */
   readonly parts: FactoredPart[];
   readonly onPart: (part: FactoredPart) => void;
 }
@@ -50,45 +53,54 @@ export async function emitFactored(
     else write(name, match.read(name));
   }
   for (let part = parts.shift(); part; part = parts.shift()) {
-    await emitPart(options, part, (weight, side, data) => {
-      const name = names.get(`${weight} ${side}`);
-      if (name === undefined) throw new Error(`no factors of ${weight} in the model`);
-      write(name, data);
-      names.delete(`${weight} ${side}`);
-    });
+    for (let site = part.sites.shift(); site; site = part.sites.shift()) {
+      const { weight } = site.site;
+      await emitSite(options, site, (side, data) => {
+        const name = names.get(`${weight} ${side}`);
+        if (name === undefined) throw new Error(`no factors of ${weight} in the model`);
+        write(name, data);
+        names.delete(`${weight} ${side}`);
+      });
+    }
     onPart(part);
   }
   if (names.size > 0) throw new Error(`no ranks for ${[...names.keys()].join(', ')}`);
 }
 
-async function emitPart(
+async function emitSite(
   { stage, match }: EmitOptions,
-  { sites }: FactoredPart,
-  write: (weight: string, side: 'left' | 'right', data: HostData) => void,
+  { site, rank, moments }: FactoredSite,
+  write: (side: 'left' | 'right', data: HostData) => void,
 ): Promise<void> {
-  const data = sites.some(({ moments }) => moments !== null);
-  const shapes = sites.map(({ site: { outputs, inputs }, rank }) => ({ outputs, inputs, rank }));
-  const executor = await stage.load({ factor: factorGraph(shapes, data) });
-  for (const [index, { site, moments }] of sites.entries()) {
-    const set = (what: string, value: HostData) => {
-      executor.write(`factor.${what}.${String(index)}`, value);
-    };
-    set('weight', match.read(site.weight));
-    if (!moments) continue;
-    set('metric', unpack(moments.metric, momentSize(site)));
-    set('signal', unpack(moments.signal, momentSize(site)));
+  const { weight, outputs, inputs } = site;
+  const size = momentSize(site);
+  const factor = factorGraph({ outputs, inputs, rank }, moments !== null);
+  const executor = await stage.load(
+    moments
+      ? { directions: dataDirections(size, rank), factor }
+      : { gram: gramGraph(outputs, inputs), directions: plainDirections(size, rank), factor },
+  );
+  if (moments) {
+    const root = triangleOf(moments.root, size, false);
+    await stage.run(executor, 'directions', {
+      root,
+      signal: triangleOf(moments.signal, size, true),
+    });
+  } else {
+    const gram = await gramOf(stage, executor, 'gram', match.read(weight));
+    await stage.run(executor, 'directions', { gram });
   }
-  await stage.run(executor, 'factor', {});
-  for (const [index, { site, rank }] of sites.entries()) {
-    const left = await executor.read(`factor.left.${String(index)}`);
-    write(site.weight, 'left', transposed(left, rank, site.outputs));
-    write(site.weight, 'right', await executor.read(`factor.right.${String(index)}`));
-  }
+  const near = await stage.read(executor, 'directions.near');
+  const far = moments ? { far: await stage.read(executor, 'directions.far') } : {};
+  stage.write(executor, 'factor.weight', match.read(weight));
+  await stage.run(executor, 'factor', { near, ...far });
+  write('left', transposed(await stage.read(executor, 'factor.left'), rank, outputs));
+  write('right', await stage.read(executor, 'factor.right'));
 }
 
 /** [rows, cols] → [cols, rows] */
 function transposed(data: HostData, rows: number, cols: number): HostData {
-  const result = data.slice();
+  const result = new Float32Array(data.length);
   for (let r = 0; r < rows; r++) {
     for (let c = 0; c < cols; c++) result[c * rows + r] = data[r * cols + c];
   }

@@ -10,6 +10,9 @@
  * approximation of A = G½ W cᵀ is A V_KᵀV_K, and A Aᵀ has the same eigenvalues as AᵀA = c (Wᵀ G W) cᵀ = c S cᵀ;
  * so W_K cᵀ = W cᵀ V_KᵀV_K. For O ≤ I turn everything round.
  *
+ * Gram matrix, decomposition and factors are programs of their own, so that W and the work of a decomposition
+ * are not in memory together; n² or K n numbers go from one to the next.
+ *
  * orth keeps the order of rows, so the columns of L come in the order of energy.
  */
 import type { Graph, Value } from '../ir/graph.js';
@@ -22,7 +25,7 @@ import { reshaped } from '../ops/reshape.js';
 import { sliceTokens } from '../ops/slice-tokens.js';
 import { symmetricEigen } from '../ops/symmetric-eigen.js';
 
-/** A weight to factor, by position in its block. */
+/** A weight to factor. */
 export interface FactorShape {
   readonly outputs: number;
   readonly inputs: number;
@@ -31,71 +34,91 @@ export interface FactorShape {
 
 const PARAMS = { transA: false, transB: false, gelu: false, batched: false } as const;
 
-/**
- * Energies in descending order: output `i` for the gram matrix or moments of size `sizes[i]`.
- *
- * Inputs: `metric.i` and `signal.i` in the metric of the data, `gram.i` without.
- */
-export function spectraGraph(sizes: readonly number[], data: boolean): Graph {
+/** Of input `weight` [O, I]: output `gram` [n, n], W Wᵀ, or Wᵀ W where O > I. */
+export function gramGraph(outputs: number, inputs: number): Graph {
   const builder = new GraphBuilder();
-  const outputs = sizes.map((size, index): [string, Value] => {
-    const name = String(index);
-    const core = data
-      ? dataCore(builder, name, size).core
-      : builder.input(`gram.${name}`, f32(size, size));
-    return [name, builder.emit(symmetricEigen, { a: core }, {}, `eigen.${name}`).values];
+  const w = builder.input('weight', f32(outputs, inputs));
+  const wide = isWide(w);
+  return builder.build({ gram: product(builder, 'gram', w, w, { transA: wide, transB: !wide }) });
+}
+
+/** Of input `gram` [n, n]: output `energies` [n], the squared singular values, descending. */
+export function plainSpectrum(size: number): Graph {
+  const builder = new GraphBuilder();
+  return builder.build({ energies: energiesOf(builder, builder.input('gram', f32(size, size))) });
+}
+
+/**
+ * Of the moments `metric` and `signal` [n, n]: output `root` [n, n], upper triangular with rootᵀ root = M,
+ * and `energies` [n], descending.
+ */
+export function dataSpectrum(size: number): Graph {
+  const builder = new GraphBuilder();
+  const metric = builder.input('metric', f32(size, size));
+  const signal = builder.input('signal', f32(size, size));
+  const { root } = rootOf(builder, metric);
+  return builder.build({ root, energies: energiesOf(builder, coreOf(builder, root, signal)) });
+}
+
+/** What a truncation keeps of W: from `gram` [n, n] to the output `near` [K, n], which is V_K. */
+export function plainDirections(size: number, rank: number): Graph {
+  const builder = new GraphBuilder();
+  return builder.build({ near: leading(builder, builder.input('gram', f32(size, size)), rank) });
+}
+
+/** In the metric of the data: from `root` and `signal` [n, n] to `near` V_K c and `far` V_K c⁻ᵀ [K, n]. */
+export function dataDirections(size: number, rank: number): Graph {
+  const builder = new GraphBuilder();
+  const given = builder.input('root', f32(size, size));
+  const signal = builder.input('signal', f32(size, size));
+  // The root was rounded: its own square is the metric whose inverse belongs to it.
+  const metric = product(builder, 'metric', given, given, { transA: true });
+  const { root, inverse } = rootOf(builder, metric);
+  const v = leading(builder, coreOf(builder, root, signal), rank);
+  return builder.build({
+    near: product(builder, 'near', v, root),
+    far: product(builder, 'far', v, inverse, { transB: true }),
   });
-  return builder.build(Object.fromEntries(outputs));
 }
 
 /**
- * Factors of the weights of a block: from the inputs `weight.i` [O, I] and, in the metric of the data,
- * `metric.i` and `signal.i` to the outputs `left.i` [K, O], which is Lᵀ, and `right.i` [K, I].
+ * Factors of a weight: from `weight` [O, I], `near` and, in the metric of the data, `far` to the outputs
+ * `left` [K, O], which is Lᵀ, and `right` [K, I].
  */
-export function factorGraph(shapes: readonly FactorShape[], data: boolean): Graph {
+export function factorGraph({ outputs, inputs, rank }: FactorShape, data: boolean): Graph {
   const builder = new GraphBuilder();
-  const outputs: Record<string, Value> = {};
-  for (const [index, shape] of shapes.entries()) {
-    const name = String(index);
-    const { left, right } = builder.scope(`factor.${name}`, () =>
-      factors(builder, name, shape, data),
-    );
-    outputs[`left.${name}`] = left;
-    outputs[`right.${name}`] = right;
-  }
-  return builder.build(outputs);
+  const directions = f32(rank, Math.min(outputs, inputs));
+  const w = builder.input('weight', f32(outputs, inputs));
+  const near = builder.input('near', directions);
+  const far = data ? builder.input('far', directions) : near;
+  const wide = isWide(w);
+  const basis = wide ? product(builder, 'basis', near, w, { transB: true }) : far;
+  const left = builder.emit(orthonormalise, { y: basis }, {}, 'left').q;
+  if (!data) return builder.build({ left, right: product(builder, 'right', left, w) });
+  const rest = wide ? far : product(builder, 'rest', near, w);
+  const turn = product(builder, 'turn', left, basis, { transB: true });
+  return builder.build({ left, right: product(builder, 'right', turn, rest) });
 }
 
-/** c S cᵀ with cᵀc = M, and c and c⁻¹. */
-function dataCore(builder: GraphBuilder, name: string, size: number) {
-  const metric = builder.input(`metric.${name}`, f32(size, size));
-  const signal = builder.input(`signal.${name}`, f32(size, size));
+function isWide({ type }: Value): boolean {
+  return type.shape[0] > type.shape[1];
+}
+
+function energiesOf(builder: GraphBuilder, a: Value): Value {
+  return builder.emit(symmetricEigen, { a }, {}, 'energies').values;
+}
+
+/** c with cᵀc = M, and c⁻¹. */
+function rootOf(builder: GraphBuilder, metric: Value) {
   const { c, inverse } = builder.emit(cholesky, { a: metric }, { ridge: 0 }, 'root');
   if (!c || !inverse) throw new Error('cholesky without results');
-  const half = product(builder, 'half', c, signal);
-  return { core: product(builder, 'core', half, c, { transB: true }), c, inverse };
+  return { root: c, inverse };
 }
 
-function factors(builder: GraphBuilder, name: string, shape: FactorShape, data: boolean) {
-  const { outputs, inputs, rank } = shape;
-  const wide = outputs > inputs;
-  const w = builder.input(`weight.${name}`, f32(outputs, inputs));
-  if (!data) {
-    const gram = product(builder, 'gram', w, w, { transA: wide, transB: !wide });
-    const v = leading(builder, gram, rank);
-    const basis = wide ? product(builder, 'basis', v, w, { transB: true }) : v;
-    const left = builder.emit(orthonormalise, { y: basis }, {}, 'left').q;
-    return { left, right: product(builder, 'right', left, w) };
-  }
-  const { core, c, inverse } = dataCore(builder, name, Math.min(outputs, inputs));
-  const v = leading(builder, core, rank);
-  const near = product(builder, 'near', v, c);
-  const far = product(builder, 'far', v, inverse, { transB: true });
-  const basis = wide ? product(builder, 'basis', near, w, { transB: true }) : far;
-  const rest = wide ? far : product(builder, 'rest', near, w);
-  const left = builder.emit(orthonormalise, { y: basis }, {}, 'left').q;
-  const turn = product(builder, 'turn', left, basis, { transB: true });
-  return { left, right: product(builder, 'right', turn, rest) };
+/** c S cᵀ */
+function coreOf(builder: GraphBuilder, root: Value, signal: Value): Value {
+  const half = product(builder, 'half', root, signal);
+  return product(builder, 'core', half, root, { transB: true });
 }
 
 /** The eigenvectors of the `rank` largest values, as rows. */

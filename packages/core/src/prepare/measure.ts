@@ -1,26 +1,43 @@
 /**
  * measure: one part of the model, with everything that is to be known of its linears before ranks are
- * chosen. All of it is one program, so the part's weights are in memory once.
+ * chosen.
+ *
+ *   pass       forward and backward on one batch, for the linears whose inputs are compressed
+ *   options    each of those by itself (perplexity.ts)
+ *   moments    forward and backward on all batches, adding up (moments.ts)
+ *   spectra    each factored weight by itself (factor.ts)
+ *
+ * Every line is a program of its own, so that the part's weights, the moments and a decomposition are not in
+ * memory together; what goes from one to the next waits on the host. A program takes what its largest entry
+ * takes, so linears have entries of their own.
  */
 import type { Executor, HostData } from '../executors/executor.js';
 import type { Graph } from '../ir/graph.js';
 import { elements, type Shape } from '../ir/types.js';
 import { keptRows, measuredInput, rankOptions, type MeasuredInput } from './activations.js';
 import type { Inputs } from './calibrate.js';
-import { spectraGraph } from './factor.js';
+import type { Part } from './cut.js';
+import { dataSpectrum, gramGraph, plainSpectrum } from './factor.js';
+import { holdTriangle } from './held.js';
 import {
-  gramGraph,
   measuringGraph,
   momentSize,
-  pack,
-  readMoments,
-  type Moments,
+  momentsOf,
+  readSums,
+  type HeldMoments,
+  type MomentSums,
 } from './moments.js';
-import { MOST_DIRECTIONS, modesGraph, perplexityGraph } from './perplexity.js';
-import type { Site, SitedPart } from './sites.js';
+import {
+  directionCount,
+  knowsAll,
+  modesGraph,
+  MOST_DIRECTIONS,
+  passGraph,
+  perplexityGraph,
+} from './perplexity.js';
+import type { Site } from './sites.js';
 import type { LayerSpectrum } from './spectra.js';
 import { writeParameters, type Stage } from './stage.js';
-import type { Part } from './cut.js';
 
 export interface MeasureOptions {
   readonly stage: Stage;
@@ -32,6 +49,8 @@ export interface MeasureOptions {
   /** Linears whose inputs are to be held in Tucker form, tried at these explained variances. */
   readonly activations: readonly Site[];
   readonly epsilons: readonly number[];
+  /** Images of a training pass for each one of a calibration batch. */
+  readonly growth: number;
   /** Directions of a mode that are looked at; default MOST_DIRECTIONS. */
   readonly directions?: number;
   /** Input of the part and gradient of its output, for every calibration batch. */
@@ -45,8 +64,8 @@ export interface MeasuredWeight {
   readonly plain: LayerSpectrum;
   /** Energies in the metric of the choice. */
   readonly spectrum: LayerSpectrum;
-  /** Upper triangles of M and S; null without data. */
-  readonly moments: Moments | null;
+  /** null without data. */
+  readonly moments: HeldMoments | null;
 }
 
 export interface MeasuredPart {
@@ -58,144 +77,81 @@ export interface MeasuredPart {
 
 /** Measures a part. */
 export async function measurePart(options: MeasureOptions): Promise<MeasuredPart> {
-  const { stage, part, read } = options;
-  const executor = await stage.load(graphsOf(options));
-  writeParameters(executor, part, read);
-  const activations = await measureActivations(options, executor);
-  const gradients = await propagate(options, executor);
-  const weights = await measureWeights(options, executor);
-  return { weights, activations, gradients };
+  const { activations, data, inputs } = options;
+  const measured: MeasuredInput[] = [];
+  let gradients: readonly HostData[] = [];
+  if (inputs.count > 0 && (activations.length > 0 || !data)) {
+    const passed = await runPasses(options);
+    ({ gradients } = passed);
+    for (let seen = passed.seen.shift(); seen; seen = passed.seen.shift()) {
+      measured.push(await measureActivation(options, seen));
+    }
+  }
+  let sums: MomentSums[] = [];
+  if (data) ({ sums, gradients } = await addUp(options));
+  const spectra = await measureWeights(options, sums);
+  return { weights: spectra, activations: measured, gradients };
 }
 
-function graphsOf(options: MeasureOptions): Readonly<Record<string, Graph>> {
-  const { part, weights, data, activations, epsilons, inputs } = options;
-  const { directions = MOST_DIRECTIONS } = options;
-  const sited: SitedPart = { part, sites: weights };
-  const held: SitedPart = { part, sites: activations };
-  const sizes = weights.map(momentSize);
-  return {
-    ...(inputs.count > 0 && { measure: measuringGraph({ part, sites: data ? weights : [] }) }),
-    ...(weights.length > 0 && { gram: gramGraph(sited), plain: spectraGraph(sizes, false) }),
-    ...(weights.length > 0 && data && { data: spectraGraph(sizes, true) }),
-    ...(activations.length > 0 && {
-      modes: modesGraph(held, directions),
-      perplexity: perplexityGraph(
-        held,
-        activations.map(({ x }) => optionCount(x.type.shape, epsilons.length, directions)),
-        directions,
-      ),
-    }),
-  };
+/** What a linear sees in the first batch. */
+interface Seen {
+  readonly site: Site;
+  readonly x: HostData;
+  readonly g: HostData;
 }
 
-/** Adds up the moments of all batches; dL/dx of each. */
-async function propagate(
-  { stage, inputs, gradients }: MeasureOptions,
-  executor: Executor,
-): Promise<readonly HostData[]> {
+/** What compressed linears see; dL/dx of every batch, unless `addUp` finds it. */
+async function runPasses(options: MeasureOptions) {
+  const { stage, part, activations, data, inputs, gradients, read } = options;
+  const executor = await stage.load({ pass: passGraph({ part, sites: activations }) });
+  writeParameters(stage, executor, part, read);
+  const seen: Seen[] = [];
   const results: HostData[] = [];
-  for (let batch = 0; batch < inputs.count; batch++) {
-    const x = inputs.at(batch);
-    await stage.run(executor, 'measure', { x, dy: gradients[batch] });
-    results.push(await executor.read('measure.dx'));
+  for (let batch = 0; batch < (data ? 1 : inputs.count); batch++) {
+    await stage.run(executor, 'pass', { x: inputs.at(batch), dy: gradients[batch] });
+    results.push(await stage.read(executor, 'pass.dx'));
+    for (const [index, site] of batch === 0 ? activations.entries() : []) {
+      const x = await stage.read(executor, `pass.x.${String(index)}`);
+      seen.push({ site, x, g: await stage.read(executor, `pass.g.${String(index)}`) });
+    }
   }
-  return results;
+  return { seen, gradients: results };
 }
 
-async function measureWeights(
+/** The options of one input. */
+async function measureActivation(
   options: MeasureOptions,
-  executor: Executor,
-): Promise<readonly MeasuredWeight[]> {
-  const { stage, weights, data } = options;
-  if (weights.length === 0) return [];
-  await stage.run(executor, 'gram', {});
-  const grams = await readAll(executor, 'gram', weights.length);
-  await stage.run(executor, 'plain', named('gram', grams));
-  const plain = await readAll(executor, 'plain', weights.length);
-  const moments = data ? await allMoments(options, executor, grams) : null;
-  if (moments) {
-    await stage.run(executor, 'data', {
-      ...named(
-        'metric',
-        moments.map(({ metric }) => metric),
-      ),
-      ...named(
-        'signal',
-        moments.map(({ signal }) => signal),
-      ),
-    });
-  }
-  const energies = moments ? await readAll(executor, 'data', weights.length) : plain;
-  return weights.map((site, index) => {
-    const { weight, outputs, inputs } = site;
-    const size = momentSize(site);
-    const spectrum = (values: HostData) => ({
-      weight,
-      outputs,
-      inputs,
-      // Rounding can leave a zero energy just below zero.
-      energies: Float64Array.from(values, (value) => Math.max(0, value)),
-    });
-    const own = moments?.[index];
-    return {
-      plain: spectrum(plain[index]),
-      spectrum: spectrum(energies[index]),
-      moments: own ? { metric: pack(own.metric, size), signal: pack(own.signal, size) } : null,
-    };
+  { site, x, g }: Seen,
+): Promise<MeasuredInput> {
+  const { stage, epsilons, growth, directions = MOST_DIRECTIONS } = options;
+  const { shape } = site.x.type;
+  const count = optionCount(shape, epsilons.length, directions);
+  const executor = await stage.load({
+    modes: modesGraph(shape, directions),
+    perplexity: perplexityGraph(site, count, directions),
   });
-}
-
-async function allMoments(
-  { weights, inputs, read }: MeasureOptions,
-  executor: Executor,
-  grams: readonly HostData[],
-): Promise<readonly Moments[]> {
-  const result: Moments[] = [];
-  for (const [index, site] of weights.entries()) {
-    const tokens = inputs.count * (elements(site.y.type.shape) / site.outputs);
-    const bias = site.bias === null ? null : read(site.bias);
-    result.push(await readMoments(executor, site, index, { tokens, bias, gram: grams[index] }));
-  }
-  return result;
-}
-
-/** The options of the part's inputs, on the first batch. */
-async function measureActivations(
-  options: MeasureOptions,
-  executor: Executor,
-): Promise<readonly MeasuredInput[]> {
-  const { stage, activations, epsilons, inputs, gradients } = options;
-  const { directions = MOST_DIRECTIONS } = options;
-  if (activations.length === 0) return [];
-  const x = inputs.at(0);
   await stage.run(executor, 'modes', { x });
-  const ranks: (readonly (readonly number[])[])[] = [];
-  for (const [index, site] of activations.entries()) {
-    const { shape } = site.x.type;
-    const [total] = await executor.read(`modes.${String(index)}.energy`);
-    const modes = await readAll(executor, `modes.${String(index)}`, shape.length);
-    ranks.push(rankOptions(shape, { modes, total }, epsilons));
-  }
-  const masks: Record<string, Float32Array> = {};
-  for (const [index, site] of activations.entries()) {
-    const rotated = site.x.type.shape.slice(0, -1).map((extent) => Math.min(extent, directions));
-    ranks[index].forEach((own, option) => {
-      masks[`mask.${String(index)}.${String(option)}`] = keptRows(rotated, own);
-    });
-  }
-  await stage.run(executor, 'perplexity', { x, dy: gradients[0], ...masks });
-  const result: MeasuredInput[] = [];
-  for (const [index, site] of activations.entries()) {
-    const [total] = await executor.read(`perplexity.total.${String(index)}`);
-    const full = await executor.read(`perplexity.full.${String(index)}`);
-    const errors = await readAll(
-      executor,
-      `perplexity.error.${String(index)}`,
-      ranks[index].length,
-    );
-    result.push(measuredInput(site, ranks[index], { total, full, errors }));
-  }
-  return result;
+  const [total] = await stage.read(executor, 'modes.energy');
+  const read = async (prefix: string, all: number) => {
+    const result: Float32Array[] = [];
+    for (let index = 0; index < all; index++) {
+      result.push(await stage.read(executor, `${prefix}.${String(index)}`));
+    }
+    return result;
+  };
+  const modes = await read('modes', shape.length);
+  const ranks = rankOptions(shape, { modes, total }, epsilons);
+  const last = shape.length - 1;
+  const rotated = shape.slice(0, -1).map((_, mode) => directionCount(shape, mode, directions));
+  const masks = ranks.map(
+    (own, option) => [`mask.${String(option)}`, keptRows(rotated, own)] as const,
+  );
+  await stage.run(executor, 'perplexity', { x, g, ...Object.fromEntries(masks) });
+  const [square] = await stage.read(executor, 'perplexity.total');
+  const full = await stage.read(executor, 'perplexity.full');
+  const errors = await read('perplexity.error', ranks.length);
+  const isWhole = knowsAll(shape, last, directions);
+  return measuredInput(site, ranks, { total: square, full, errors, isWhole }, growth);
 }
 
 /** How many ranks `rankOptions` gives. */
@@ -203,19 +159,79 @@ function optionCount([first]: Shape, epsilons: number, directions: number): numb
   return directions < first ? epsilons : 2 * epsilons;
 }
 
-/** Outputs `<prefix>.0` … */
-async function readAll(
-  executor: Executor,
-  prefix: string,
-  count: number,
-): Promise<readonly HostData[]> {
-  const result: HostData[] = [];
-  for (let index = 0; index < count; index++) {
-    result.push(await executor.read(`${prefix}.${String(index)}`));
+/** The sums of all batches behind the moments, and dL/dx of each batch. */
+export async function addUp(options: MeasureOptions) {
+  const { stage, part, weights, inputs, gradients, read } = options;
+  const executor = await stage.load({ measure: measuringGraph({ part, sites: weights }) });
+  writeParameters(stage, executor, part, read);
+  const results: HostData[] = [];
+  for (let batch = 0; batch < inputs.count; batch++) {
+    await stage.run(executor, 'measure', { x: inputs.at(batch), dy: gradients[batch] });
+    results.push(await stage.read(executor, 'measure.dx'));
+  }
+  const sums: MomentSums[] = [];
+  for (const [index, site] of weights.entries()) {
+    sums.push(await readSums(stage, executor, site, index));
+  }
+  return { sums, gradients: results };
+}
+
+/** The spectra of every weight; `sums` are taken from the front as they are done. */
+async function measureWeights(
+  options: MeasureOptions,
+  sums: MomentSums[],
+): Promise<readonly MeasuredWeight[]> {
+  const { stage, weights, inputs, read } = options;
+  const result: MeasuredWeight[] = [];
+  if (weights.length === 0) return result;
+  const executor = await stage.load(spectrumGraphs(options));
+  for (const [index, site] of weights.entries()) {
+    const at = String(index);
+    const gram = await gramOf(stage, executor, `gram.${at}`, read(site.weight));
+    await stage.run(executor, `plain.${at}`, { gram });
+    const plain = spectrumOf(site, await stage.read(executor, `plain.${at}.energies`));
+    const own = sums.shift();
+    if (!own) {
+      result.push({ plain, spectrum: plain, moments: null });
+      continue;
+    }
+    const tokens = inputs.count * (elements(site.y.type.shape) / site.outputs);
+    const bias = site.bias === null ? null : read(site.bias);
+    const { metric, signal } = momentsOf(own, site, { tokens, bias, gram });
+    await stage.run(executor, `data.${at}`, { metric, signal });
+    const size = momentSize(site);
+    const root = holdTriangle(await stage.read(executor, `data.${at}.root`), size);
+    const spectrum = spectrumOf(site, await stage.read(executor, `data.${at}.energies`));
+    const moments = { root, signal: holdTriangle(signal, size) };
+    result.push({ plain, spectrum, moments });
   }
   return result;
 }
 
-function named(what: string, matrices: readonly HostData[]): Readonly<Record<string, HostData>> {
-  return Object.fromEntries(matrices.map((data, index) => [`${what}.${String(index)}`, data]));
+function spectrumGraphs({ weights, data }: MeasureOptions): Readonly<Record<string, Graph>> {
+  const graphs: Record<string, Graph> = {};
+  for (const [index, site] of weights.entries()) {
+    const at = String(index);
+    graphs[`gram.${at}`] = gramGraph(site.outputs, site.inputs);
+    graphs[`plain.${at}`] = plainSpectrum(momentSize(site));
+    if (data) graphs[`data.${at}`] = dataSpectrum(momentSize(site));
+  }
+  return graphs;
+}
+
+/** W Wᵀ, or Wᵀ W where O > I: by an entry of gramGraph. */
+export async function gramOf(
+  stage: Stage,
+  executor: Executor,
+  entry: string,
+  weight: HostData,
+): Promise<HostData> {
+  await stage.run(executor, entry, { weight });
+  return stage.read(executor, `${entry}.gram`);
+}
+
+function spectrumOf({ weight, outputs, inputs }: Site, values: HostData): LayerSpectrum {
+  // Rounding can leave a zero energy just below zero.
+  const energies = Float64Array.from(values, (value) => Math.max(0, value));
+  return { weight, outputs, inputs, energies };
 }

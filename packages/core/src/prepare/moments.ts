@@ -29,6 +29,7 @@ import { matmul } from '../ops/matmul.js';
 import { sumRows } from '../ops/sum-rows.js';
 import { sumSquares } from '../ops/sum-squares.js';
 import type { Site, SitedPart } from './sites.js';
+import type { Stage } from './stage.js';
 
 /** What is mixed into G: this share of tr(G)/O on its diagonal. */
 const ISOTROPIC = 1e-3;
@@ -39,6 +40,12 @@ const RIDGE = 1e-5;
 export interface Moments {
   readonly metric: Float32Array;
   readonly signal: Float32Array;
+}
+
+/** As they wait for the ranks: c with cᵀc = M, and S, in bfloat16 (held.ts). */
+export interface HeldMoments {
+  readonly root: Uint16Array;
+  readonly signal: Uint16Array;
 }
 
 /** n of a linear. */
@@ -72,19 +79,6 @@ export function measuringGraph({ part, sites }: SitedPart): Graph {
     addMoments(builder, graph, site, gradient(site.y), index);
   });
   return builder.build({ dx: gradient(part.x) });
-}
-
-/** Wᵀ W or W Wᵀ [n, n] of every site, as outputs `0`, `1`, …: what truncation sees without data. */
-export function gramGraph({ part, sites }: SitedPart): Graph {
-  const builder = new GraphBuilder(part.graph);
-  const outputs = sites.map((site, index): [string, Value] => {
-    const w = weightOf(part.graph, site);
-    const wide = site.outputs > site.inputs;
-    const params = { ...PRODUCT, transA: wide, transB: !wide };
-    const name = String(index);
-    return [name, builder.emit(matmul, { a: w, b: w }, params, `gram.${name}`).y];
-  });
-  return builder.build(Object.fromEntries(outputs));
 }
 
 function addMoments(
@@ -130,7 +124,31 @@ function weightOf(graph: Graph, { y }: Site): Value {
   return graph.values[node?.inputs.b ?? -1];
 }
 
-/** What the moments of a site are made from besides the executor's sums. */
+/** What a site's moments are made from: sums over tokens. */
+export interface MomentSums {
+  /** Σ of the outer products of M and S [n, n]. */
+  readonly metric: Float32Array;
+  readonly signal: Float32Array;
+  /** Σ y of a site with O ≤ I, Σ ‖g‖² of another. */
+  readonly rest: Float32Array;
+}
+
+/** Reads what measuringGraph has added up for site `index`. */
+export async function readSums(
+  stage: Stage,
+  executor: Executor,
+  { outputs, inputs }: Site,
+  index: number,
+): Promise<MomentSums> {
+  const { metric, signal, sum, trace } = stateNames(index);
+  return {
+    metric: await stage.read(executor, metric),
+    signal: await stage.read(executor, signal),
+    rest: await stage.read(executor, outputs <= inputs ? sum : trace),
+  };
+}
+
+/** What the moments of a site are made from besides the sums. */
 export interface MomentContext {
   /** Tokens that were added up. */
   readonly tokens: number;
@@ -140,24 +158,23 @@ export interface MomentContext {
   readonly gram: HostData;
 }
 
-/** Reads the sums of site `index` and turns them into M and S. */
-export async function readMoments(
-  executor: Executor,
+/** Turns sums into M and S, which take their place. */
+export function momentsOf(
+  { metric, signal, rest }: MomentSums,
   site: Site,
-  index: number,
   { tokens, bias, gram }: MomentContext,
-): Promise<Moments> {
-  const names = stateNames(index);
+): Moments {
   const size = momentSize(site);
-  const metric = Float32Array.from(await executor.read(names.metric), (sum) => sum / tokens);
-  const signal = Float32Array.from(await executor.read(names.signal), (sum) => sum / tokens);
+  for (let at = 0; at < metric.length; at++) {
+    metric[at] /= tokens;
+    signal[at] /= tokens;
+  }
   if (site.outputs <= site.inputs) {
     addDiagonal(metric, size, ISOTROPIC);
-    if (bias) removeBias(signal, size, bias, await executor.read(names.sum), tokens);
+    if (bias) removeBias(signal, size, bias, rest, tokens);
   } else {
     addDiagonal(metric, size, RIDGE);
-    const [squares] = await executor.read(names.trace);
-    const share = (ISOTROPIC * squares) / tokens / site.outputs;
+    const share = (ISOTROPIC * rest[0]) / tokens / site.outputs;
     for (let at = 0; at < signal.length; at++) signal[at] += share * gram[at];
   }
   return { metric, signal };
@@ -184,28 +201,4 @@ function removeBias(
       a[i * size + j] += bias[i] * bias[j] - cross;
     }
   }
-}
-
-/** The upper triangle of a symmetric matrix, row by row: half the memory. */
-export function pack(a: Float32Array, size: number): Float32Array {
-  const result = new Float32Array((size * (size + 1)) / 2);
-  let at = 0;
-  for (let i = 0; i < size; i++) {
-    result.set(a.subarray(i * size + i, (i + 1) * size), at);
-    at += size - i;
-  }
-  return result;
-}
-
-/** The symmetric matrix of an upper triangle. */
-export function unpack(triangle: Float32Array, size: number): Float32Array {
-  const result = new Float32Array(size * size);
-  let at = 0;
-  for (let i = 0; i < size; i++) {
-    for (let j = i; j < size; j++) {
-      result[i * size + j] = triangle[at];
-      result[j * size + i] = triangle[at++];
-    }
-  }
-  return result;
 }

@@ -3,8 +3,8 @@
  *
  * With input x [D_0, …, D_d] (batch, tokens or height and width, then inputs), output gradient g and weight
  * gradient dW = gᵀ x over all rows, truncating x to ranks r_m gives dW̃, and the perplexity is ‖dW̃ − dW‖_F.
- * Let U_m [R_m, D_m] hold the eigenvectors of mode m's Gram matrix as rows, largest first; all of them, or the
- * first LARGEST_EIGEN of a very large mode. With x rotated by every mode, x̂ = x ×_m U_m, and g by all but
+ * Let U_m [R_m, D_m] hold the eigenvectors of mode m's Gram matrix as rows, largest first; all that x has, or
+ * the first LARGEST_EIGEN of a very large mode. With x rotated by every mode, x̂ = x ×_m U_m, and g by all but
  * the last, ĝ, a truncation is a mask: rows (a, b) of x̂ with a < r_0, b < r_1, and columns c < r_d. So one
  * rotation serves any number of ranks:
  *
@@ -14,8 +14,8 @@
  * (arXiv:2505.05086), for the table; there it is computed layer by layer and rank by rank.
  */
 import { backpropagate } from '../autodiff.js';
-import type { Graph, Value } from '../ir/graph.js';
-import { f32 } from '../ir/types.js';
+import type { Graph, Value, ValueId } from '../ir/graph.js';
+import { elements, f32, type Shape } from '../ir/types.js';
 import { LARGEST_EIGEN, started } from '../methods/tucker.js';
 import { assign } from '../ops/assign.js';
 import { GraphBuilder } from '../ops/builder.js';
@@ -23,6 +23,8 @@ import { matmul } from '../ops/matmul.js';
 import { modeContract } from '../ops/mode-contract.js';
 import { modeProduct } from '../ops/mode-product.js';
 import { multiply } from '../ops/multiply.js';
+import { orthonormalise } from '../ops/orthonormalise.js';
+import { reshaped } from '../ops/reshape.js';
 import { sumRows } from '../ops/sum-rows.js';
 import { sumSquares } from '../ops/sum-squares.js';
 import { symmetricEigen } from '../ops/symmetric-eigen.js';
@@ -30,109 +32,123 @@ import type { Site, SitedPart } from './sites.js';
 
 const PRODUCT = { transA: false, transB: false, gelu: false, batched: false } as const;
 const OF_ROWS = { ...PRODUCT, transA: true } as const;
+const OF_COLUMNS = { ...PRODUCT, transB: true } as const;
 
 /** Directions of a mode that are looked at, unless there are fewer. */
 export const MOST_DIRECTIONS = LARGEST_EIGEN;
 
-/**
- * Forward pass of a part on `x`: sets the states that hold each site's U_m and gives, as output `i.m`, the
- * eigenvalues of site i's mode m in descending order, and as output `i.energy` ‖x‖².
- *
- * @param most R_m is at most this
- */
-export function modesGraph({ part, sites }: SitedPart, most: number): Graph {
-  const builder = new GraphBuilder(part.graph);
-  const outputs: Record<string, Value> = {};
-  sites.forEach((site, index) => {
-    const { x } = site;
-    x.type.shape.forEach((_, mode) => {
-      const name = `${String(index)}.${String(mode)}`;
-      const { values, basis } = builder.scope(`modes.${name}`, () =>
-        directions(builder, x, mode, most),
-      );
-      const target = basisState(builder, site, index, mode, most);
-      builder.emit(assign, { target, value: basis }, {}, `keep.${name}`);
-      outputs[name] = values;
-    });
-    const energy = `${String(index)}.energy`;
-    outputs[energy] = builder.emit(sumSquares, { x }, {}, energy).y;
-  });
-  return builder.build(outputs);
+/** R_m: how many directions of a mode are looked at. There are no more than other elements. */
+export function directionCount(shape: Shape, mode: number, most: number): number {
+  return Math.min(shape[mode], most, elements(shape) / shape[mode]);
+}
+
+/** True when R_m directions are all that a mode has. */
+export function knowsAll(shape: Shape, mode: number, most: number): boolean {
+  return directionCount(shape, mode, most) === directionCount(shape, mode, Infinity);
 }
 
 /**
- * Forward and backward pass of a part on `x` and `dy`. Inputs `mask.i.j` [R_0, …, R_{d−1}] hold −1 for the
- * rows of x̂ that option j of site i keeps and 0 for the others. Outputs: `total.i` is ‖dW‖²; by column c,
- * `full.i` holds ‖D_c‖² and `error.i.j` holds ‖ĝᵀ(mask ∘ x̂)_c − D_c‖².
- *
- * @param options how many options each site has
+ * Forward and backward pass of a part from `x` and `dy`: outputs `x.i` and `g.i`, the input of site i and the
+ * gradient of its output, and `dx`.
  */
-export function perplexityGraph(
-  { part, sites }: SitedPart,
-  options: readonly number[],
-  most: number,
-): Graph {
+export function passGraph({ part, sites }: SitedPart): Graph {
   const forward = new GraphBuilder(part.graph);
   const dy = forward.input('dy', part.y.type);
   const { graph, gradients } = backpropagate(
     forward.build({}),
     [{ of: part.y, seed: dy }],
-    sites.map(({ y }) => y),
+    [part.x, ...sites.map(({ y }) => y)],
   );
-  const builder = new GraphBuilder(graph);
-  const outputs: Record<string, Value> = {};
-  sites.forEach((site, index) => {
-    const g = graph.values[gradients.get(site.y.id) ?? -1];
-    builder.scope(`site.${String(index)}`, () => {
-      Object.assign(outputs, siteOutputs(builder, site, index, g, options[index], most));
-    });
+  const outputs: Record<string, ValueId> = { dx: gradients.get(part.x.id) ?? -1 };
+  sites.forEach(({ x, y }, index) => {
+    outputs[`x.${String(index)}`] = x.id;
+    outputs[`g.${String(index)}`] = gradients.get(y.id) ?? -1;
   });
+  return { ...graph, outputs };
+}
+
+/**
+ * Sets the states that hold each U_m of the input `x` and gives, as output `m`, the eigenvalues of mode m in
+ * descending order, and as output `energy` ‖x‖².
+ *
+ * @param most R_m is at most this
+ */
+export function modesGraph(shape: Shape, most: number): Graph {
+  const builder = new GraphBuilder();
+  const x = builder.input('x', f32(...shape));
+  const outputs: Record<string, Value> = {};
+  shape.forEach((_, mode) => {
+    const name = String(mode);
+    const { values, basis } = builder.scope(`modes.${name}`, () =>
+      directions(builder, x, mode, most),
+    );
+    const target = basisState(builder, shape, mode, most);
+    builder.emit(assign, { target, value: basis }, {}, `keep.${name}`);
+    outputs[name] = values;
+  });
+  outputs.energy = builder.emit(sumSquares, { x }, {}, 'energy').y;
   return builder.build(outputs);
 }
 
-function siteOutputs(
-  builder: GraphBuilder,
-  site: Site,
-  index: number,
-  g: Value,
-  options: number,
-  most: number,
-): Readonly<Record<string, Value>> {
+/**
+ * From `x` and `g` with the states of modesGraph. Inputs `mask.j` [R_0, …, R_{d−1}] hold −1 for the rows of x̂
+ * that option j keeps and 0 for the others. Outputs: `total` is ‖dW‖²; by column c, `full` holds ‖D_c‖² and
+ * `error.j` holds ‖ĝᵀ(mask ∘ x̂)_c − D_c‖².
+ *
+ * @param options how many there are
+ */
+export function perplexityGraph(site: Site, options: number, most: number): Graph {
   const { shape } = site.x.type;
-  const bases = shape.map((_, mode) => basisState(builder, site, index, mode, most));
+  const builder = new GraphBuilder();
+  const given = builder.input('x', f32(...shape));
+  const g = builder.input('g', site.y.type);
+  const bases = shape.map((_, mode) => basisState(builder, shape, mode, most));
   const rotate = (x: Value, mode: number, name: string) =>
     builder.emit(modeProduct, { x, u: bases[mode] }, { mode, transposed: false }, name).y;
-  const whole = builder.emit(matmul, { a: g, b: site.x }, OF_ROWS, 'whole').y;
-  const columns = rotate(site.x, shape.length - 1, 'columns');
+  const whole = builder.emit(matmul, { a: g, b: given }, OF_ROWS, 'whole').y;
+  const columns = rotate(given, shape.length - 1, 'columns');
   const d = builder.emit(matmul, { a: g, b: columns }, OF_ROWS, 'd').y;
   const all = [...shape.keys()].slice(0, -1);
   const x = all.reduce((v, mode) => rotate(v, mode, 'x'), columns);
   const rotated = all.reduce((v, mode) => rotate(v, mode, 'g'), g);
   const outputs: Record<string, Value> = {
-    [`total.${String(index)}`]: builder.emit(sumSquares, { x: whole }, {}, 'total').y,
-    [`full.${String(index)}`]: columnSquares(builder, d),
+    total: builder.emit(sumSquares, { x: whole }, {}, 'total').y,
+    full: columnSquares(builder, d),
   };
   for (let option = 0; option < options; option++) {
-    const name = `${String(index)}.${String(option)}`;
+    const name = String(option);
     const mask = builder.input(`mask.${name}`, f32(...x.type.shape.slice(0, -1)));
     const kept = builder.emit(multiply, { a: x, b: mask }, {}, 'kept').y;
     const error = builder.emit(matmul, { a: rotated, b: kept, residual: d }, OF_ROWS, 'error').y;
     outputs[`error.${name}`] = columnSquares(builder, error);
   }
-  return outputs;
+  return builder.build(outputs);
 }
 
 /** Leading eigenvectors of a mode's Gram matrix [R, D] and their eigenvalues. */
 function directions(builder: GraphBuilder, x: Value, axis: number, most: number) {
-  const extent = x.type.shape[axis];
-  const rank = Math.min(extent, most);
+  const { shape } = x.type;
+  const extent = shape[axis];
+  const rank = directionCount(shape, axis, most);
   if (rank === extent) return eigen(builder, x, axis);
+  if (axis === shape.length - 1 && knowsAll(shape, axis, most)) return fewRows(builder, x);
   // Eigenvectors within the subspace (Rayleigh–Ritz), turned back to the axis.
   const u = started(builder, x, { axis, extent, rank });
   const params = { mode: axis, transposed: false };
   const inside = builder.emit(modeProduct, { x, u }, params, 'inside').y;
   const { values, basis } = eigen(builder, inside, axis);
   return { values, basis: builder.emit(matmul, { a: basis, b: u }, PRODUCT, 'basis').y };
+}
+
+/** Of the last mode of an x with fewer rows A than columns: A Aᵀ has the same eigenvalues, and orth(V A) the vectors. */
+function fewRows(builder: GraphBuilder, x: Value) {
+  const extent = x.type.shape[x.type.shape.length - 1];
+  const rows = reshaped(builder, x, [elements(x.type.shape) / extent, extent]);
+  const a = builder.emit(matmul, { a: rows, b: rows }, OF_COLUMNS, 'gram').y;
+  const { values, vectors } = builder.emit(symmetricEigen, { a }, {}, 'eigen');
+  if (!vectors) throw new Error('symmetric_eigen without vectors');
+  const y = builder.emit(matmul, { a: vectors, b: rows }, PRODUCT, 'turned').y;
+  return { values, basis: builder.emit(orthonormalise, { y }, {}, 'basis').q };
 }
 
 function eigen(builder: GraphBuilder, x: Value, mode: number) {
@@ -142,16 +158,9 @@ function eigen(builder: GraphBuilder, x: Value, mode: number) {
   return { values, basis: vectors };
 }
 
-function basisState(
-  builder: GraphBuilder,
-  site: Site,
-  index: number,
-  mode: number,
-  most: number,
-): Value {
-  const extent = site.x.type.shape[mode];
-  const name = `basis.${String(index)}.${String(mode)}`;
-  return builder.state(name, f32(Math.min(extent, most), extent));
+function basisState(builder: GraphBuilder, shape: Shape, mode: number, most: number): Value {
+  const name = `basis.${String(mode)}`;
+  return builder.state(name, f32(directionCount(shape, mode, most), shape[mode]));
 }
 
 /** Σ_r v[r, c]² */

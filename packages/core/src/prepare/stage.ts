@@ -11,6 +11,9 @@ import { prune } from '../passes/prune.js';
 import { plan, type EntryGraph } from '../plan/plan.js';
 import { hostSlots, plannedBytes, printProgram } from '../program.js';
 import type { Part } from './cut.js';
+import type { PrepareOptions } from './types.js';
+
+export type StageOptions = Pick<PrepareOptions, 'kind' | 'threads' | 'signal' | 'onDropped'>;
 
 export class Stage {
   /** Bytes of the largest program so far. */
@@ -18,12 +21,16 @@ export class Stage {
   private readonly kind: ExecutorKind;
   private readonly threads: number;
   private readonly signal: AbortSignal | undefined;
+  private readonly onDropped: ((bytes: number) => void) | undefined;
+  /** Bytes that were let go since that was last said. */
+  private dropped = 0;
   private current: { readonly key: string; readonly executor: Executor } | null = null;
 
-  constructor(kind: ExecutorKind, threads: number, signal: AbortSignal | undefined) {
+  constructor({ kind, threads, signal, onDropped }: StageOptions) {
     this.kind = kind;
     this.threads = threads;
     this.signal = signal;
+    this.onDropped = onDropped;
   }
 
   /** An executor with the entries' program, its states zero. Throws the signal's reason when aborted. */
@@ -53,25 +60,50 @@ export class Stage {
     inputs: Readonly<Record<string, HostData>>,
   ): Promise<void> {
     this.signal?.throwIfAborted();
-    for (const [name, data] of Object.entries(inputs)) executor.write(`${entry}.${name}`, data);
+    this.sayDropped();
+    for (const [name, data] of Object.entries(inputs)) {
+      this.write(executor, `${entry}.${name}`, data);
+    }
     await executor.run(entry);
+  }
+
+  /** Writes what the caller mostly lets go then: before `run`, so that it is not there beside it. */
+  write(executor: Executor, name: string, data: HostData): void {
+    executor.write(name, data);
+    this.dropped += data.byteLength;
+  }
+
+  /** An output or state, as numbers of its own, which are let go sooner or later. */
+  async read(executor: Executor, name: string): Promise<Float32Array> {
+    this.sayDropped();
+    const data = await executor.read(name);
+    this.dropped += data.byteLength;
+    return data instanceof Float32Array ? data : Float32Array.from(data);
   }
 
   async dispose(): Promise<void> {
     await this.current?.executor.dispose();
     this.current = null;
+    this.sayDropped();
+  }
+
+  /** Not while an argument on the stack still holds them. */
+  private sayDropped(): void {
+    if (this.dropped > 0) this.onDropped?.(this.dropped);
+    this.dropped = 0;
   }
 }
 
 /** Writes those parameters of a part that the executor's program reads. */
 export function writeParameters(
+  stage: Stage,
   executor: Executor,
   part: Part,
   read: (name: string) => HostData,
 ): void {
   const used = hostSlots(executor.program);
   for (const [name, local] of part.parameters)
-    if (used.has(local)) executor.write(local, read(name));
+    if (used.has(local)) stage.write(executor, local, read(name));
 }
 
 /** The passes that every program of `prepare` goes through. */

@@ -31,16 +31,21 @@ export interface PrepareOptions extends RankBudgets {
   /** Dense weights, or those of a run that was factored already. */
   readonly source: WeightSource;
   /**
-   * Training batches of `batch` images, iterated once and left early. Read only where `needsImages`
-   * says so.
+   * Training batches of so many `images`, at most those of a pass; iterated once and left early. Asked
+   * for only where `needsImages` says so.
    */
-  readonly batches: () => Batches;
+  readonly batches: (images: number) => Batches;
   readonly kind: ExecutorKind;
   readonly threads: number;
-  /** Images of one pass, as the training program has them: Tucker ranks belong to it. */
+  /** Images of one pass, as the training program has them: Tucker ranks are for so many. */
   readonly batch: number;
   readonly seed: number;
   readonly onProgress?: (event: PrepareEvent) => void;
+  /**
+   * So many bytes of array buffers have been let go, or soon will be. Collectors that do not count such
+   * bytes let them wait; who can, collects here.
+   */
+  readonly onDropped?: (bytes: number) => void;
   /** Aborting rejects with the signal's reason after the call under way. */
   readonly signal?: AbortSignal;
 }
@@ -72,7 +77,7 @@ export interface Prepared {
   within(budgets: RankBudgets): Prepared;
   /**
    * Writes every parameter into an executor that holds a program of `method`: the factored counterpart
-   * of `loadWeights`, one block of dense weights in memory at a time. Throws CheckpointError before
+   * of `loadWeights`, one dense weight in memory at a time. Throws CheckpointError before
    * anything is written, and ExecutorError when factored weights are asked for a second time: what they
    * are made from is let go.
    */
@@ -126,7 +131,7 @@ export interface ActivationTable {
 
 export interface ActivationRow {
   readonly weight: string;
-  /** Of the linear's input, batch first. */
+  /** Of the linear's input in a training pass, batch first. */
   readonly shape: Shape;
   /** ‖dW‖_F of the batch that was measured. */
   readonly gradientNorm: number;
