@@ -15,7 +15,10 @@
  *               x ×_1 U_1⁺ … ×_{m−1} U_{m−1}⁺, in the order that costs least: a mode that shrinks x
  *               is read three times at its full size, the others at the size that is left. x̂ is an
  *               orthogonal projection of x all the same, and the fixed point has HOSVD's bound of
- *               error: the energies that the modes lose, added up.
+ *               error: the energies that the modes lose, added up. ViT-Ti/16 on photos, dense
+ *               weights, batch 16, one run of ten steps of sgd 0.02: losses are as near to those of
+ *               full training as with `iterate` (the last one: full 0.064; at ε = 0.5 0.071 beside
+ *               0.106, at 0.7 0.071 beside 0.081).
  *   decompose   the first r_m eigenvectors of A_m A_mᵀ; no state.
  * But for `sequential`, every mode uses the whole x. A mode of full rank has no factor and takes part
  * in no product.
