@@ -87,7 +87,7 @@ async function emitSite(
       signal: triangleOf(moments.signal, size, true),
     });
   } else {
-    const gram = await gramOf(stage, executor, 'gram', match.read(weight));
+    const gram = await gramOf(stage, executor, 'gram', () => match.read(weight));
     await stage.run(executor, 'directions', { gram });
   }
   const near = await stage.read(executor, 'directions.near');

@@ -187,7 +187,7 @@ async function measureWeights(
   const executor = await stage.load(spectrumGraphs(options));
   for (const [index, site] of weights.entries()) {
     const at = String(index);
-    const gram = await gramOf(stage, executor, `gram.${at}`, read(site.weight));
+    const gram = await gramOf(stage, executor, `gram.${at}`, () => read(site.weight));
     await stage.run(executor, `plain.${at}`, { gram });
     const plain = spectrumOf(site, await stage.read(executor, `plain.${at}.energies`));
     const own = sums.shift();
@@ -224,9 +224,10 @@ export async function gramOf(
   stage: Stage,
   executor: Executor,
   entry: string,
-  weight: HostData,
+  weight: () => HostData,
 ): Promise<HostData> {
-  await stage.run(executor, entry, { weight });
+  stage.write(executor, `${entry}.weight`, weight());
+  await stage.run(executor, entry, {});
   return stage.read(executor, `${entry}.gram`);
 }
 
