@@ -30,11 +30,11 @@ export const ROWS: readonly Row[] = [
   row('head', 'part', ['head'], MAIN),
   row('lora', 'lora', ['lora']),
   row('lora, smallest', 'lora', ['lora', ...saved('smallest')], MAIN),
-  // The defaults: all linears, truncation by data, activations 0.5, smallest.
+  // The defaults: all linears, truncation by data, activations as weights, smallest.
   ...EPSILONS.map((epsilon) => row(`wasi ${epsilon}`, 'wasi', [`wasi=${epsilon}`], MAIN)),
   row('wasi 0.8, compact', 'wasi', ['wasi=0.8', ...saved('compact')]),
   row('wasi 0.8, exact', 'wasi', ['wasi=0.8', ...saved('exact')]),
-  row('wasi 0.8, activations 0.8', 'wasi', ['wasi=0.8,activations=0.8']),
+  row('wasi 0.8, activations 0.5', 'wasi', ['wasi=0.8,activations=0.5'], MAIN),
   ...EPSILONS.map((epsilon) =>
     row(`wasi ${epsilon}, MLP`, 'wasi, MLP', [`wasi=${epsilon},layers=mlp`]),
   ),

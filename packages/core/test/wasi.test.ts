@@ -222,8 +222,8 @@ describe('memory', () => {
 
 describe('options', () => {
   it.each([
-    ['wasi', 'wasi=0.8,layers=all,truncation=data,activations=0.5'],
-    ['wasi=0.9,layers=mlp', 'wasi=0.9,layers=mlp,truncation=data,activations=0.5'],
+    ['wasi', 'wasi=0.8,layers=all,truncation=data,activations=0.8'],
+    ['wasi=0.9,layers=mlp', 'wasi=0.9,layers=mlp,truncation=data,activations=0.9'],
     ['wasi=1', 'wasi=1,layers=all,truncation=data,activations=1'],
     [
       'wasi=0.9,truncation=plain,activations=0.6',
@@ -231,7 +231,7 @@ describe('options', () => {
     ],
     [
       'wasi=0.9,refresh=sequential',
-      'wasi=0.9,layers=all,truncation=data,activations=0.5,refresh=sequential',
+      'wasi=0.9,layers=all,truncation=data,activations=0.9,refresh=sequential',
     ],
   ])('%s means %s', (text, canonical) => {
     expect(parseMethod(text).text).toBe(canonical);

@@ -70,20 +70,14 @@ export const wasi: Method<WasiConfig> = {
   neutral: () => ({ config: parseWasi('1,layers=all') }),
 };
 
-/**
- * The activations' ε where it is left out, unless that of the weights is 1. Inputs bear far more than
- * weights do, because only weight gradients see them (bench/results/methods.md).
- */
-const ACTIVATIONS = 0.5;
-
+/** The activations' ε is that of the weights where it is left out. */
 function parseWasi(text: string | undefined): WasiConfig {
   const given = keyValues('wasi', text, 'epsilon', KEYS);
   const weights = parseWeights('wasi', given);
   const { activations } = given;
-  const usual = weights.epsilon < 1 ? ACTIVATIONS : 1;
   const epsilon =
     activations === undefined
-      ? usual
+      ? weights.epsilon
       : shareOf('wasi', 'an explained variance of activations', activations);
   return {
     weights,
