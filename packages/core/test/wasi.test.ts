@@ -160,7 +160,7 @@ it('trains like dense weights and inputs at full ranks, in float64', async () =>
 
 it.each([
   'last-k=1+wasi=0.8',
-  'wasi=0.8,layers=all,refresh=sequential',
+  'wasi=0.8,layers=all,refresh=whole',
   'wsi=0.8+asi=0.7',
   'asi=0.7+lora=2',
   'lora=2,layers=all+hosvd=0.7',
@@ -229,10 +229,7 @@ describe('options', () => {
       'wasi=0.9,truncation=plain,activations=0.6',
       'wasi=0.9,layers=all,truncation=plain,activations=0.6',
     ],
-    [
-      'wasi=0.9,refresh=sequential',
-      'wasi=0.9,layers=all,truncation=data,activations=0.9,refresh=sequential',
-    ],
+    ['wasi=0.9,refresh=whole', 'wasi=0.9,layers=all,truncation=data,activations=0.9,refresh=whole'],
   ])('%s means %s', (text, canonical) => {
     expect(parseMethod(text).text).toBe(canonical);
     expect(parseMethod(canonical).text).toBe(canonical);
@@ -241,7 +238,7 @@ describe('options', () => {
   it('asks for both kinds of ranks', () => {
     expect(parseMethod('wasi=0.9,layers=all,activations=0.6').needs).toEqual({
       weights: { epsilon: 0.9, layers: 'all', truncation: 'data' },
-      activations: { epsilon: 0.6, layers: 'all', refresh: 'iterate' },
+      activations: { epsilon: 0.6, layers: 'all', refresh: 'sequential' },
     });
   });
 
@@ -299,7 +296,7 @@ function layerOf(file: SafetensorsFile): FactoredLayer {
  * are full.
  */
 function layerProgram({ shape, outputs, rank, ranks }: FactoredLayer): Program {
-  const method = parseMethod('wasi').withRanks({
+  const method = parseMethod('wasi=0.8,refresh=whole').withRanks({
     weights: { [WEIGHT]: rank },
     activations: { [WEIGHT]: ranks },
   });

@@ -10,8 +10,8 @@
  * metric of the data unless `truncation=plain`; the activations' ε sets a byte budget of its own; the rest
  * of what is saved is computed again from block inputs in 8 bits (`saved: 'smallest'`) unless asked otherwise.
  *
- * `refresh=sequential` lets each mode of an input be refreshed on what the modes before it have left
- * (tucker.ts) instead of on the whole input: nearly the same subspaces for a fraction of the work.
+ * Each mode of an input is refreshed on what the modes before it have left (tucker.ts): nearly the same
+ * subspaces for a fraction of the work. `refresh=whole` refreshes it on the whole input, as published.
  *
  * Reference: WASI, ICLR 2026, arXiv 2510.09160.
  */
@@ -34,6 +34,8 @@ export interface WasiConfig {
 /** From which tensor a mode's factor is refreshed: the input, or what other modes have left of it. */
 export type WasiRefresh = 'whole' | 'sequential';
 
+const USUAL_REFRESH = 'sequential';
+
 const REFRESH = { whole: 'iterate', sequential: 'sequential' } as const;
 
 const KEYS = ['layers', 'truncation', 'activations', 'refresh'] as const;
@@ -43,12 +45,12 @@ export const wasi: Method<WasiConfig> = {
   summary:
     'train weights in low-rank form, with the saved inputs in a subspace that follows them; needs sgd',
   usage:
-    'wasi=EPSILON,layers=all|mlp,truncation=data|plain,activations=EPSILON,refresh=whole|sequential',
+    'wasi=EPSILON,layers=all|mlp,truncation=data|plain,activations=EPSILON,refresh=sequential|whole',
   keys: KEYS,
   parse: parseWasi,
   print: ({ weights, activations, refresh }) =>
     `wasi=${printWeights(weights)},activations=${String(activations.epsilon)}` +
-    (refresh === 'whole' ? '' : `,refresh=${refresh}`),
+    (refresh === USUAL_REFRESH ? '' : `,refresh=${refresh}`),
   forward: (model, { weights }) =>
     factorWeights(model, { ...NO_RANKS, weights: weightRanks(model, weights) }),
   backward: (train, model, { activations, refresh }) =>
@@ -82,7 +84,7 @@ function parseWasi(text: string | undefined): WasiConfig {
   return {
     weights,
     activations: { epsilon, layers: weights.layers, ranks: null },
-    refresh: refreshOf(given.refresh ?? 'whole'),
+    refresh: refreshOf(given.refresh ?? USUAL_REFRESH),
   };
 }
 
