@@ -11,6 +11,7 @@ import {
   type MemoryReport,
   type PrepareTables,
   type Program,
+  type SavedForm,
 } from '@thimble/core';
 import { counted, metric, percent } from './format.js';
 import { ratio } from './paper.js';
@@ -30,16 +31,24 @@ export interface PlanNumbers {
 export interface Comparison {
   readonly full: PlanNumbers;
   readonly run: PlanNumbers;
+  /** Forms of saved tensors. */
+  readonly fullSaved: SavedForm;
+  readonly runSaved: SavedForm;
 }
 
-/** Plans `full` for comparison; null where the run is that. */
+/** Plans `full` with its own form of saved tensors; null where the run is that. */
 export function compareWithFull(setup: Setup, threads: number): Comparison | null {
-  const { compileOptions, pass, microBatches, program, method } = setup;
-  if (method.name === 'full' && microBatches === 1) return null;
+  const { compileOptions, pass, microBatches, program, method, saved: runSaved } = setup;
+  const fullSaved = 'exact';
+  if (method.name === 'full' && microBatches === 1 && runSaved === fullSaved) return null;
   const batch = pass * microBatches;
   const full = parseMethod('full');
-  const plain = compile({ ...compileOptions, method: full, batch, microBatches: 1, evalBatch: 0 });
+  const plain = compile({
+    ...{ ...compileOptions, method: full, saved: fullSaved },
+    ...{ batch, microBatches: 1, evalBatch: 0 },
+  });
   return {
+    ...{ fullSaved, runSaved },
     full: numbers(plain, memoryReport(plain, threads), 1),
     run: numbers(program, memoryReport(program, threads), microBatches),
   };
@@ -61,12 +70,13 @@ const ROWS: readonly (readonly [keyof PlanNumbers, string])[] = [
 ];
 
 /** A table with the ratio beside each pair. */
-export function comparisonLines({ full, run }: Comparison): readonly string[] {
+export function comparisonLines({ full, run, fullSaved, runSaved }: Comparison): readonly string[] {
   const rows = ROWS.map(([key, title]) => {
     const text = key === 'flopsPerStep' ? metric : megabytes;
     return [title, text(full[key]), text(run[key]), ratio(full[key], run[key])];
   });
-  return [tableText(['', '>full', '>This run', '>Ratio'], rows), ''];
+  const head = ['', `>full, ${fullSaved}`, `>this run, ${runSaved}`, '>Ratio'];
+  return [tableText(head, rows), ''];
 }
 
 /** What `prepare` chose, in one line for weights and one for activations. */
@@ -85,13 +95,13 @@ export function choiceLines({ weights, activations }: PrepareTables): readonly s
   }
   if (activations) {
     const { layers, bytes, fullBytes, epsilon } = activations;
-    const error = layers.map(({ options, chosen, gradientNorm }) =>
-      gradientNorm > 0 ? options[chosen].perplexity / gradientNorm : 0,
-    );
+    const compressed = layers.filter(({ options, chosen }) => options[chosen].ranks !== null);
+    const error = Math.hypot(...layers.map(({ options, chosen }) => options[chosen].perplexity));
+    const norm = Math.hypot(...layers.map(({ gradientNorm }) => gradientNorm));
     lines.push(
-      `Inputs     ${String(layers.length)} compressed (ε ${String(epsilon)}): ` +
-        `${megabytes(fullBytes)} → ${megabytes(bytes)}, weight gradients off by ` +
-        `${percent(Math.min(...error))} to ${percent(Math.max(...error))}`,
+      `Inputs     ${String(compressed.length)} of ${String(layers.length)} compressed ` +
+        `(ε ${String(epsilon)}): ${megabytes(fullBytes)} → ${megabytes(bytes)}, ` +
+        `${percent(norm > 0 ? error / norm : 0)} off in the weights' gradient`,
     );
   }
   return lines;
