@@ -6,7 +6,6 @@ import {
   BudgetError,
   megabytes,
   parseMethod,
-  plannedBytes,
   SAVED_FORMS,
   type BoundMethod,
   type SavedForm,
@@ -16,6 +15,7 @@ import { Garbage } from './garbage.js';
 import { passesOf, searchPlans, type Candidate, type SearchSpace } from './memory-search.js';
 import { methodLadder } from './method-ladder.js';
 import type { Output } from './output.js';
+import { executorBytes } from './process-memory.js';
 import { givenKeys, setUp, type StepOptions } from './setup.js';
 
 /** What a budget is shared out to. */
@@ -31,6 +31,8 @@ export interface BudgetJob {
   besidePlan(pass: number): number;
   /** Bytes of the whole process while ranks are found; 0 where none are. */
   preparing(pass: number): number;
+  /** Bytes beside executor and process while weights are emitted; 0 where they are only read. */
+  emitting(pass: number): number;
 }
 
 /** The options of a step with what was chosen for them. */
@@ -120,7 +122,8 @@ interface Needs {
 function needsOf(job: BudgetJob, candidate: Candidate): Needs {
   const { step, classes, threads } = job;
   const method = methodOf(job, candidate);
-  const plan = plannedBytes(setUp(stepWith(step, candidate), classes, method).program, threads);
+  const { program } = setUp(stepWith(step, candidate), classes, method);
+  const plan = executorBytes(program, threads, job.emitting(candidate.pass));
   new Garbage().clear(); // of many programs, which would stay resident
   const training = job.besidePlan(candidate.pass) + plan;
   const preparing = job.preparing(candidate.pass);
@@ -150,7 +153,9 @@ function tooSmall(job: BudgetJob, least: Candidate): BudgetError {
 function headFits(job: BudgetJob): boolean {
   if (job.fixed || job.step.method === 'head') return false;
   const head = { method: 'head', saved: 'exact', pass: 1 } as const;
-  const { bytes } = needsOf({ ...job, fixed: () => parseMethod('head'), preparing: () => 0 }, head);
+  const none = () => 0;
+  const other = { fixed: () => parseMethod('head'), preparing: none, emitting: none };
+  const { bytes } = needsOf({ ...job, ...other }, head);
   return bytes <= job.budget;
 }
 

@@ -5,6 +5,7 @@
  * array buffers wait, in every isolate, before it collects because of them. Whoever drops many of
  * them (decoded images, tensors on their way to or from a file) says so here.
  */
+import { returnFreedMemory } from '@thimble/native';
 import { setTimeout } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
@@ -35,7 +36,8 @@ export class Garbage {
   }
 
   /**
-   * Collects until nothing more goes: array buffers are freed behind a collection, by another thread.
+   * Collects until nothing more goes: array buffers are freed behind a collection, by another thread,
+   * and leave holes in the heap of the C library, which are given back.
    * Returns the bytes of the process then.
    */
   async settled(): Promise<number> {
@@ -43,6 +45,7 @@ export class Garbage {
     for (let round = 0; round < ROUNDS && before - after > SETTLED_BYTES; round++) {
       this.clear();
       await setTimeout(SWEEP_MS);
+      returnFreedMemory();
       [before, after] = [after, process.memoryUsage.rss()];
     }
     return after;

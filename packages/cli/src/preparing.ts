@@ -22,6 +22,7 @@ import {
   type Preprocess,
   type Ranks,
 } from '@thimble/core';
+import { returnFreedMemory } from '@thimble/native';
 import { Loader } from './data/loader.js';
 import type { SourceDescription } from './data/source.js';
 import { Garbage } from './garbage.js';
@@ -123,7 +124,7 @@ async function prepared(job: Job, start: Start, pass: number, output: Output): P
       seed,
       signal,
       onDropped: (bytes) => {
-        garbage.dropped(bytes);
+        if (garbage.dropped(bytes)) returnFreedMemory(); // activations of few images leave holes
       },
       onProgress: (event) => {
         progress.event(event);

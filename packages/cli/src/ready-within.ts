@@ -10,8 +10,9 @@ import {
   BudgetError,
   buildModel,
   megabytes,
-  plannedBytes,
+  preparationBytes,
   type BoundMethod,
+  type PreparationBytes,
   type Prepared,
   type RankBudgets,
 } from '@thimble/core';
@@ -30,11 +31,11 @@ import type { Output } from './output.js';
 import { makeReady, readyFrom, type Job, type Ready } from './preparing.js';
 import {
   bytesBesidePlan,
+  executorBytes,
   largestTensor,
-  preparationBytes,
+  REST,
   type MemoryRecord,
   type MemoryRequest,
-  type PreparationBytes,
   type ProcessLoad,
 } from './process-memory.js';
 import { configOf, givenKeys, setUp } from './setup.js';
@@ -59,9 +60,9 @@ export async function readyWithin(
   const givenUp = changes(choice.best, choice.candidate, choice.step.batch);
   const chosen = { budget: request.bytes, besidePlan: before.besidePlan(pass), givenUp };
   if (!found.prepared) return { ready: found, memory: chosen };
-  const after = await afterPreparing(job, request);
+  const after = await afterPreparing(job, before, request);
   const room = request.bytes - after.besidePlan(pass);
-  const planned = plannedBytes(found.setup.program, job.threads);
+  const planned = executorBytes(found.setup.program, job.threads, after.emitting(pass));
   if (planned <= room) return { ready: found, memory: chosen };
   const { ready, said } = fitted(job, after, choice, found);
   output.event('fitted', { planned, room, givenUp: said });
@@ -73,15 +74,19 @@ export async function readyWithin(
 }
 
 /** The same when ranks were found: what that left is resident. */
-async function afterPreparing(job: Job, request: MemoryRequest): Promise<BudgetJob> {
+async function afterPreparing(
+  job: Job,
+  { emitting }: BudgetJob,
+  request: MemoryRequest,
+): Promise<BudgetJob> {
   const { step, classes } = job;
   const tensor = largestTensor(
     buildModel(configOf(step.model, step.imageSize, classes), { batch: 1 }),
   );
   const load = await loadOf(job, request, tensor);
   const { bytes: budget } = request;
-  const besidePlan = (pass: number) => bytesBesidePlan(load, pass);
-  return { ...job, budget, fixed: null, besidePlan, preparing: () => 0 };
+  const besidePlan = (pass: number) => bytesBesidePlan(load, pass, REST.prepared);
+  return { ...job, budget, fixed: null, besidePlan, preparing: () => 0, emitting };
 }
 
 async function budgetJobOf(job: Job, request: MemoryRequest): Promise<BudgetJob> {
@@ -100,7 +105,8 @@ async function budgetJobOf(job: Job, request: MemoryRequest): Promise<BudgetJob>
   const preparations = new Map<number, PreparationBytes>();
   const preparation = (pass: number): PreparationBytes | null => {
     if (!start || startedRanks(method, pass, start)) return null;
-    const bytes = preparations.get(pass) ?? preparationBytes(build, method, pass, threads);
+    const asked = { model: build, method, batch: pass, threads };
+    const bytes = preparations.get(pass) ?? preparationBytes(asked, start.checkpoint.shapes);
     preparations.set(pass, bytes);
     return bytes;
   };
@@ -110,11 +116,16 @@ async function budgetJobOf(job: Job, request: MemoryRequest): Promise<BudgetJob>
     threads,
     budget: request.bytes,
     fixed: start?.factors ? known : null,
-    besidePlan: (pass) => bytesBesidePlan(load, pass) + (preparation(pass)?.left ?? 0),
+    besidePlan: (pass) => {
+      const found = preparation(pass);
+      if (!found) return bytesBesidePlan(load, pass, REST.training);
+      return bytesBesidePlan(load, pass, REST.grown + REST.prepared) + found.left;
+    },
     preparing: (pass) => {
       const found = preparation(pass);
-      return found ? bytesBesidePlan(load, pass) + found.peak : 0;
+      return found ? bytesBesidePlan(load, pass, REST.finding) + found.finding : 0;
     },
+    emitting: (pass) => preparation(pass)?.emitting ?? 0,
   };
 }
 
@@ -156,7 +167,9 @@ function fitted(job: Job, after: BudgetJob, { candidate }: BudgetChoice, found: 
   const room = after.budget - after.besidePlan(least.pass);
   const lowered = { ...job, step: stepWith(step, least) };
   const budgets = found.prepared ? openBudgets(job, found.prepared) : [];
-  const { ready, said } = withLowerRanks(lowered, found, budgets, room);
+  const planned = ({ setup }: Ready) =>
+    executorBytes(setup.program, job.threads, after.emitting(least.pass));
+  const { ready, said } = withLowerRanks(lowered, found, { open: budgets, room, planned });
   return { ready, said: [...changes(candidate, least, step.batch), ...said] };
 }
 
@@ -166,11 +179,20 @@ const LEAST_SHARE = 0.25;
 /** Halvings of the interval in which the largest budget of ranks is looked for. */
 const HALVINGS = 6;
 
+interface RankSearch {
+  readonly open: readonly OpenBudget[];
+  /** Bytes for the executor. */
+  readonly room: number;
+  readonly planned: (ready: Ready) => number;
+}
+
 /** Fewer bytes for compressed inputs, then for factored weights, where their ε was not said. */
-function withLowerRanks(job: Job, found: Ready, open: readonly OpenBudget[], room: number): Fitted {
-  const planned = ({ setup }: Ready) => plannedBytes(setup.program, job.threads);
-  const within = (budgets: RankBudgets) =>
-    found.prepared ? readyFrom(found.prepared.within(budgets), job) : found;
+function withLowerRanks(job: Job, found: Ready, { open, room, planned }: RankSearch): Fitted {
+  const garbage = new Garbage();
+  const within = (budgets: RankBudgets) => {
+    garbage.clear(); // of the program before
+    return found.prepared ? readyFrom(found.prepared.within(budgets), job) : found;
+  };
   let least = within({});
   let fixed: RankBudgets = {};
   const said: string[] = [];

@@ -11,6 +11,7 @@ import { parseMethod } from '../src/methods/index.js';
 import { buildModel, modelConfig } from '../src/models/index.js';
 import { calibrationBatches } from '../src/prepare/calibrate.js';
 import { heldRowBytes, holdTriangle } from '../src/prepare/held.js';
+import { preparationBytes } from '../src/prepare/needs.js';
 import { prepare } from '../src/prepare/prepare.js';
 import { sitedParts } from '../src/prepare/sites.js';
 import { plannedBytes } from '../src/program.js';
@@ -84,5 +85,28 @@ describe('preparing a ViT-B/32 takes', () => {
       return 2 * holdTriangle(new Float32Array(size * size), size).byteLength;
     });
     expect(bytes.reduce((sum, own) => sum + own)).toBe(48 * 2 * 768 * 769);
+  });
+
+  it('what is said before, by the programs that run', { timeout: 120_000 }, async () => {
+    const needs = (text: string, batch: number) =>
+      preparationBytes({ model, method: parseMethod(text), batch, threads: 2 }, source().shapes);
+    const plain = 'wsi=0.8,layers=all,truncation=plain';
+    const [weight, square] = [4 * 768 * 3072, 4 * 768 * 768];
+    const ran = await largest(plain, 16);
+    const { finding, left } = needs(plain, 16);
+    expect(Math.round((finding - weight - 4 * square) / 1e6)).toBe(ran['gram.0']);
+    expect(left).toBe(0);
+    const all = 'last-k=1+wasi=0.8,layers=all';
+    const data = needs(all, 16);
+    expect(needs(all, 128)).toEqual(data);
+    expect(data.left).toBe(4 * 2 * 768 * 769);
+    expect(data.emitting).toBeGreaterThan(weight);
+    // Beside the programs: gradients of eight batches, and what compressed linears see or the sums.
+    const x = 4 * 16 * 50 * 768;
+    const seen = x * (1 + 3 + (1 + 1) + (1 + 4) + (4 + 1));
+    const { pass, measure } = await largest(all, 16);
+    const most = Math.max(pass * 1e6 + 10 * x + seen, measure * 1e6 + 17 * x + 8 * square);
+    const held = 128 * heldRowBytes(50 * 768, 768);
+    expect(Math.abs(data.finding - (held + data.left + most))).toBeLessThan(1e6);
   });
 });

@@ -4,7 +4,8 @@
 
 #include <stdbool.h>
 
-/* Makes it give freed memory back to the system at once. False where it has no such setting. */
+/* Gives what is free back to the system, and from now on large blocks as soon as they are freed.
+ * False where it has no such setting. */
 bool return_freed_memory(void);
 
 #endif

@@ -178,7 +178,7 @@ async function backwardTail(
 }
 
 /** From `x` and `dy` to `dx`. */
-function backwardGraph(part: Part): Graph {
+export function backwardGraph(part: Part): Graph {
   const builder = new GraphBuilder(part.graph);
   const dy = builder.input('dy', part.y.type);
   const { graph, gradients } = backpropagate(

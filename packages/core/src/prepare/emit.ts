@@ -4,7 +4,7 @@
  * written as `loadWeights` writes it.
  */
 import type { HostData } from '../executors/executor.js';
-import { parameters, type ModelGraph } from '../ir/graph.js';
+import { parameters, type Graph, type ModelGraph } from '../ir/graph.js';
 import type { WeightMatch } from '../train/weights.js';
 import { dataDirections, factorGraph, gramGraph, plainDirections } from './factor.js';
 import { triangleOf } from './held.js';
@@ -72,14 +72,9 @@ async function emitSite(
   { site, rank, moments }: FactoredSite,
   write: (side: 'left' | 'right', data: HostData) => void,
 ): Promise<void> {
-  const { weight, outputs, inputs } = site;
+  const { weight, outputs } = site;
   const size = momentSize(site);
-  const factor = factorGraph({ outputs, inputs, rank }, moments !== null);
-  const executor = await stage.load(
-    moments
-      ? { directions: dataDirections(size, rank), factor }
-      : { gram: gramGraph(outputs, inputs), directions: plainDirections(size, rank), factor },
-  );
+  const executor = await stage.load(factorGraphs(site, rank, moments !== null));
   if (moments) {
     const root = triangleOf(moments.root, size, false);
     await stage.run(executor, 'directions', {
@@ -96,6 +91,20 @@ async function emitSite(
   await stage.run(executor, 'factor', { near, ...far });
   write('left', transposed(await stage.read(executor, 'factor.left'), rank, outputs));
   write('right', await stage.read(executor, 'factor.right'));
+}
+
+/** What factors a weight. */
+export function factorGraphs(
+  site: Site,
+  rank: number,
+  data: boolean,
+): Readonly<Record<string, Graph>> {
+  const { outputs, inputs } = site;
+  const size = momentSize(site);
+  const factor = factorGraph({ outputs, inputs, rank }, data);
+  return data
+    ? { directions: dataDirections(size, rank), factor }
+    : { gram: gramGraph(outputs, inputs), directions: plainDirections(size, rank), factor };
 }
 
 /** [rows, cols] → [cols, rows] */

@@ -125,11 +125,7 @@ async function measureActivation(
 ): Promise<MeasuredInput> {
   const { stage, epsilons, growth, directions = MOST_DIRECTIONS } = options;
   const { shape } = site.x.type;
-  const count = optionCount(shape, epsilons.length, directions);
-  const executor = await stage.load({
-    modes: modesGraph(shape, directions),
-    perplexity: perplexityGraph(site, count, directions),
-  });
+  const executor = await stage.load(optionGraphs(site, epsilons, directions));
   await stage.run(executor, 'modes', { x });
   const [total] = await stage.read(executor, 'modes.energy');
   const read = async (prefix: string, all: number) => {
@@ -152,6 +148,20 @@ async function measureActivation(
   const errors = await read('perplexity.error', ranks.length);
   const isWhole = knowsAll(shape, last, directions);
   return measuredInput(site, ranks, { total: square, full, errors, isWhole }, growth);
+}
+
+/** What measures the options of an input. */
+export function optionGraphs(
+  site: Site,
+  epsilons: readonly number[],
+  directions: number = MOST_DIRECTIONS,
+): Readonly<Record<string, Graph>> {
+  const { shape } = site.x.type;
+  const count = optionCount(shape, epsilons.length, directions);
+  return {
+    modes: modesGraph(shape, directions),
+    perplexity: perplexityGraph(site, count, directions),
+  };
 }
 
 /** How many ranks `rankOptions` gives. */
@@ -208,7 +218,11 @@ async function measureWeights(
   return result;
 }
 
-function spectrumGraphs({ weights, data }: MeasureOptions): Readonly<Record<string, Graph>> {
+/** What decomposes the weights, each in entries of its own. */
+export function spectrumGraphs({
+  weights,
+  data,
+}: Pick<MeasureOptions, 'weights' | 'data'>): Readonly<Record<string, Graph>> {
   const graphs: Record<string, Graph> = {};
   for (const [index, site] of weights.entries()) {
     const at = String(index);

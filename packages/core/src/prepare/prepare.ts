@@ -27,7 +27,13 @@ import { compressible } from '../methods/tucker-ranks.js';
 import type { BoundMethod } from '../methods/method.js';
 import type { Ranks, WeightNeed } from '../methods/ranks.js';
 import { storedRanks } from '../train/factors.js';
-import { loadWeights, matchWeights, type LoadReport, type WeightMatch } from '../train/weights.js';
+import {
+  loadWeights,
+  matchWeights,
+  type LoadReport,
+  type WeightMatch,
+  type WeightSource,
+} from '../train/weights.js';
 import {
   chooseActivations,
   chosenRanks,
@@ -116,10 +122,9 @@ function chosenFrom(
 }
 
 /** What is measured. */
-interface Subject {
+export interface Asked {
   /** Dense, or with the factors that the checkpoint holds. */
   readonly model: ModelGraph;
-  readonly match: WeightMatch;
   /** Ranks of weights that came factored. */
   readonly stored: Readonly<Record<string, number>>;
   /** Names of the weights to factor, and of those whose inputs are compressed. */
@@ -127,8 +132,22 @@ interface Subject {
   readonly activations: ReadonlySet<string>;
 }
 
+interface Subject extends Asked {
+  readonly match: WeightMatch;
+}
+
 function subjectOf(options: PrepareOptions): Subject {
-  const { model: build, method, source, seed } = options;
+  const { source, seed } = options;
+  const asked = askedOf(options, source.shapes);
+  return { ...asked, match: matchWeights(asked.model, source, seed) };
+}
+
+/** What is measured of weights with these shapes. */
+export function askedOf(
+  options: Pick<PrepareOptions, 'model' | 'method' | 'batch'>,
+  shapes: WeightSource['shapes'],
+): Asked {
+  const { model: build, method } = options;
   const { needs } = method;
   const dense = build(calibrationBatch(options));
   const shaped = method.forward(dense);
@@ -136,19 +155,25 @@ function subjectOf(options: PrepareOptions): Subject {
   const held = needs.activations ? compressible(shaped, needs.activations.layers) : [];
   const chosen = trained.map(({ weight }) => weight);
   const activations = new Set(held.map(({ weight }) => weight));
-  const found = storedRanks(source.shapes);
+  const found = storedRanks(shapes);
   if (!chosen.some((weight) => found.has(weight))) {
-    const match = matchWeights(dense, source, seed);
-    return { model: dense, match, stored: {}, weights: new Set(chosen), activations };
+    return { model: dense, stored: {}, weights: new Set(chosen), activations };
   }
   const stored = Object.fromEntries([...found].filter(([weight]) => chosen.includes(weight)));
   const model = method.withRanks({ weights: stored, activations: {} }).forward(dense);
-  const match = matchWeights(model, source, seed);
-  return { model, match, stored, weights: new Set(), activations };
+  return { model, stored, weights: new Set(), activations };
+}
+
+/** The parts of the model with the linears that are measured. */
+export function askedParts({ model, weights, activations }: Asked): readonly SitedPart[] {
+  const measured = linears(model, 'all').filter(
+    ({ weight }) => weights.has(weight) || activations.has(weight),
+  );
+  return sitedParts(model, measured);
 }
 
 /** Images of one batch of calibration. */
-function calibrationBatch({ batch }: PrepareOptions): number {
+function calibrationBatch({ batch }: Pick<PrepareOptions, 'batch'>): number {
   return Math.min(batch, CALIBRATION_BATCH);
 }
 
@@ -164,11 +189,8 @@ async function measureAll(
   stage: Stage,
 ): Promise<Measured> {
   const { method } = options;
-  const { model, match, weights, activations } = subject;
-  const measured = linears(model, 'all').filter(
-    ({ weight }) => weights.has(weight) || activations.has(weight),
-  );
-  const parts = sitedParts(model, measured);
+  const { match, weights, activations } = subject;
+  const parts = askedParts(subject);
   const indices = [...parts.keys()].filter((index) => parts[index].sites.length > 0);
   if (indices.length === 0) return { images: 0, parts: [] };
   const data = weights.size > 0 && method.needs.weights?.truncation === 'data';

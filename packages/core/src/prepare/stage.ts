@@ -9,7 +9,7 @@ import { fold } from '../passes/fold.js';
 import { fuse } from '../passes/fuse.js';
 import { prune } from '../passes/prune.js';
 import { plan, type EntryGraph } from '../plan/plan.js';
-import { hostSlots, plannedBytes, printProgram } from '../program.js';
+import { hostSlots, plannedBytes, printProgram, type Program } from '../program.js';
 import type { Part } from './cut.js';
 import type { PrepareOptions } from './types.js';
 
@@ -36,7 +36,7 @@ export class Stage {
   /** An executor with the entries' program, its states zero. Throws the signal's reason when aborted. */
   async load(graphs: Readonly<Record<string, Graph>>): Promise<Executor> {
     this.signal?.throwIfAborted();
-    const program = plan(Object.entries(graphs).map(([name, graph]) => entryOf(name, graph)));
+    const program = programOf(graphs);
     const key = printProgram(program);
     if (this.current?.key === key) {
       const { executor } = this.current;
@@ -104,6 +104,11 @@ export function writeParameters(
   const used = hostSlots(executor.program);
   for (const [name, local] of part.parameters)
     if (used.has(local)) stage.write(executor, local, read(name));
+}
+
+/** The program of these entries. */
+export function programOf(graphs: Readonly<Record<string, Graph>>): Program {
+  return plan(Object.entries(graphs).map(([name, graph]) => entryOf(name, graph)));
 }
 
 /** The passes that every program of `prepare` goes through. */
