@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 /** The thimble command: reads the command line, runs one sub-command, ends with its exit code. */
 import './small-heap.js';
 import { returnFreedMemory } from '@thimble/native';
