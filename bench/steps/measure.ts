@@ -5,12 +5,13 @@
 import type { ExecutorKind } from '@thimble/core';
 import { fileURLToPath } from 'node:url';
 import { JsonProcess, numberIn, numbersIn } from '../harness/json-process.js';
+import type { RanSteps } from '../harness/json-answers.js';
 import { interleave } from '../harness/rounds.js';
 import { pairedRatio, spread, type Rounds, type Spread } from '../harness/statistics.js';
 import { PEERS } from '../peers/index.js';
 import type { Peer } from '../peers/peer.js';
 import type { StepCase } from './cases.js';
-import type { Ran, Ready, StepConfig } from './protocol.js';
+import type { Ready, StepConfig } from './protocol.js';
 import { STEP_EXECUTORS } from './trainer.js';
 import { writeWorkload } from './workload.js';
 
@@ -122,7 +123,7 @@ async function turn(one: Live, steps: number): Promise<readonly number[]> {
   return ms;
 }
 
-async function run(process: JsonProcess, steps: number): Promise<Ran> {
+async function run(process: JsonProcess, steps: number): Promise<RanSteps> {
   const answer = await process.ask({ run: steps });
   return {
     ms: numbersIn(answer, 'ms'),

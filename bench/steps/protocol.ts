@@ -49,11 +49,3 @@ export interface Ready {
   readonly arenaBytes?: number;
   readonly flopsPerStep?: number;
 }
-
-/** Answer to `run`. */
-export interface Ran {
-  readonly ms: readonly number[];
-  readonly loss: readonly number[];
-  /** Greatest resident memory of the process since its start. */
-  readonly rssPeakBytes: number;
-}
