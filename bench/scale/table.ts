@@ -28,7 +28,9 @@ export function scaleTable(result: ScaleResult): string {
     `Medians of ${rounds} interleaved rounds of one step; × is how many times faster, the median of`,
     'the ratios within each round. K/n is the mean rank of the factored weights as a share of the',
     'smaller side. Peak memory is the process’s, preparing included. Inference: batches of',
-    `${evalBatch} images.\n`,
+    `${evalBatch} images. Ranks by the published rule (truncation=plain) from weights with the spectrum of a`,
+    'pretrained ViT-B/32 (spectrum.ts), SGD without momentum, images of noise; every arena is as large as',
+    'its plan.\n',
   ].join('\n');
 }
 
