@@ -23,8 +23,7 @@ import {
   type Program,
   type Ranks,
 } from '@thimble/core';
-import { native } from '@thimble/native';
-import { Garbage } from '../harness/garbage.js';
+import { Garbage, native } from '@thimble/native';
 import { fileSource } from './file-source.js';
 import type { ScaleConfig, ScaleReady } from './protocol.js';
 

@@ -11,7 +11,7 @@ import {
   type SavedForm,
 } from '@thimble/core';
 import { counted } from './format.js';
-import { Garbage } from './garbage.js';
+import { Garbage } from '@thimble/native';
 import { passesOf, searchPlans, type Candidate, type SearchSpace } from './memory-search.js';
 import { methodLadder } from './method-ladder.js';
 import type { Output } from './output.js';

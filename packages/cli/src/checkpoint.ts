@@ -19,7 +19,7 @@ import {
 } from '@thimble/core';
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { replaceFile, writeAll } from './files.js';
-import { Garbage } from './garbage.js';
+import { Garbage } from '@thimble/native';
 
 export interface OpenCheckpoint extends WeightSource {
   readonly metadata: ReadonlyMap<string, string>;

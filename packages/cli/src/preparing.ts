@@ -22,10 +22,9 @@ import {
   type Preprocess,
   type Ranks,
 } from '@thimble/core';
-import { returnFreedMemory } from '@thimble/native';
+import { Garbage, returnFreedMemory } from '@thimble/native';
 import { Loader } from './data/loader.js';
 import type { SourceDescription } from './data/source.js';
-import { Garbage } from './garbage.js';
 import type { Output } from './output.js';
 import type { Bar } from './progress.js';
 import { setUp, type Setup, type StepOptions } from './setup.js';

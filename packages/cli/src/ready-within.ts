@@ -25,7 +25,7 @@ import {
   type BudgetChoice,
   type BudgetJob,
 } from './budget.js';
-import { Garbage } from './garbage.js';
+import { Garbage } from '@thimble/native';
 import { methodLadder } from './method-ladder.js';
 import type { Output } from './output.js';
 import { makeReady, readyFrom, type Job, type Ready } from './preparing.js';

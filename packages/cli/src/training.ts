@@ -14,7 +14,7 @@ import {
   type TrainResult,
 } from '@thimble/core';
 import { Buffers, Loader, type SkippedImage } from './data/loader.js';
-import { Garbage } from './garbage.js';
+import { Garbage } from '@thimble/native';
 import { onInterrupt } from './interrupt.js';
 import type { Output } from './output.js';
 import { Recorder } from './recorder.js';

@@ -27,6 +27,7 @@ import {
 import { requireAddon, tryAddon, type Addon, type Engine, type NativeVariant } from './addon.js';
 
 export type { NativeVariant } from './addon.js';
+export { Garbage, returnFreedMemory } from './garbage.js';
 
 export interface NativeLoadOptions extends LoadOptions {
   /** Default: the fastest that this machine can run. */
@@ -62,16 +63,6 @@ export const native: NativeExecutorKind = {
 export function nativeVariants(): readonly NativeVariant[] {
   const addon = tryAddon();
   return typeof addon === 'string' ? [] : addon.variants;
-}
-
-/**
- * Makes the C library of this process give memory that is freed back to the system at once, where
- * it is glibc and the addon is there; returns whether it does. For programs whose memory is
- * watched: call it before threads start.
- */
-export function returnFreedMemory(): boolean {
-  const addon = tryAddon();
-  return typeof addon !== 'string' && addon.returnFreedMemory();
 }
 
 class NativeExecutor implements Executor {

@@ -26,7 +26,7 @@ import { openCheckpoint } from '../checkpoint.js';
 import { chooseExecutor } from '../executors.js';
 import { replaceFile, writeAll } from '../files.js';
 import { counted } from '../format.js';
-import { Garbage } from '../garbage.js';
+import { Garbage } from '@thimble/native';
 import { Output } from '../output.js';
 import { checkpointPath, readRunRecord, type RunRecord } from '../run-folder.js';
 import {

@@ -22,7 +22,7 @@ import {
   type RawImage,
 } from '@thimble/core';
 import { setImmediate } from 'node:timers/promises';
-import { Garbage } from '../garbage.js';
+import { Garbage } from '@thimble/native';
 import { openSource, type SourceDescription } from './source.js';
 
 /** All that a worker needs to know; serialisable. */

@@ -5,10 +5,10 @@
  * array buffers wait, in every isolate, before it collects because of them. Whoever drops many of
  * them (decoded images, tensors on their way to or from a file) says so here.
  */
-import { returnFreedMemory } from '@thimble/native';
 import { setTimeout } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { tryAddon } from './addon.js';
 
 /** Dropped bytes that may wait: a collection of a small heap takes 1 to 3 ms. */
 const LIMIT_BYTES = 8e6;
@@ -56,4 +56,14 @@ export class Garbage {
     this.waiting = 0;
     this.collect();
   }
+}
+
+/**
+ * Makes the C library of this process give memory that is freed back to the system at once, where
+ * it is glibc and the addon is there; returns whether it does. For programs whose memory is
+ * watched: call it before threads start.
+ */
+export function returnFreedMemory(): boolean {
+  const addon = tryAddon();
+  return typeof addon !== 'string' && addon.returnFreedMemory();
 }
