@@ -9,6 +9,7 @@ export default defineConfig({
     alias: {
       '@thimble/core': source('packages/core/src/index.ts'),
       '@thimble/native': source('packages/native/src/index.ts'),
+      '@thimble/onnx': source('packages/onnx/src/index.ts'),
     },
   },
   test: {

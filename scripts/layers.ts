@@ -36,6 +36,7 @@ const CORE_LAYERS: Readonly<Record<string, readonly string[]>> = {
   'executors/wasm': ['errors', 'ir', 'ops', 'program', 'executors/executor'],
   data: ['errors', 'ir', 'random'],
   formats: ['errors', 'ir'],
+  checkpoints: ['errors', 'names', 'ir', 'models', 'data', 'formats', 'train'],
   train: [
     'errors',
     'ir',
@@ -68,8 +69,9 @@ const CORE_LAYERS: Readonly<Record<string, readonly string[]>> = {
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   'packages/core': [],
   'packages/native': ['@thimble/core'],
-  'packages/cli': ['@thimble/core', '@thimble/native'],
-  bench: ['@thimble/core', '@thimble/native'],
+  'packages/onnx': ['@thimble/core'],
+  'packages/cli': ['@thimble/core', '@thimble/native', '@thimble/onnx'],
+  bench: ['@thimble/core', '@thimble/native', '@thimble/onnx'],
   scripts: ['@thimble/core'],
 };
 

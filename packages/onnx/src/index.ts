@@ -1,0 +1,2 @@
+/** The public API of @thimble/onnx: an explicit list. */
+export {};
