@@ -53,3 +53,14 @@ export class ExecutorError extends ThimbleError {}
 
 /** A training run that cannot go on: the loss is not a number. */
 export class TrainingError extends ThimbleError {}
+
+/** A file that could not be had over the network: no connection, no permission, wrong bytes. */
+export class DownloadError extends ThimbleError {
+  /** The same may work later: no connection, a server in trouble. */
+  readonly isTemporary: boolean;
+
+  constructor(parts: ErrorParts, isTemporary = false) {
+    super(parts);
+    this.isTemporary = isTemporary;
+  }
+}

@@ -1,0 +1,263 @@
+/**
+ * One file of a model into the cache: continued where it broke off, checked, then given its name.
+ *
+ * The bytes go to `<blob>.thimble.incomplete`, which outlives the process; the next attempt asks for
+ * the rest (`Range`). A file is only ever named after the checksum that its bytes were found to
+ * have. The checksum is SHA-256 for large files and git's SHA-1 of a blob for the others.
+ */
+import { DownloadError, megabytes } from '@thimble/core';
+import { createHash, type Hash } from 'node:crypto';
+import {
+  closeSync,
+  createReadStream,
+  fsyncSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  statfsSync,
+  statSync,
+} from 'node:fs';
+import { dirname } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { writeAll } from '../files.js';
+import { isCode, type HubCache } from './cache.js';
+import type { HubReference } from './reference.js';
+import { isTemporary, noAnswer, request } from './requests.js';
+import type { HubSettings } from './settings.js';
+
+/** A file as the hub lists it at a commit. */
+export interface HubFile {
+  readonly path: string;
+  readonly bytes: number;
+  readonly hash: 'sha256' | 'git';
+  readonly checksum: string;
+}
+
+export interface Transfer {
+  readonly settings: HubSettings;
+  readonly reference: HubReference;
+  readonly cache: HubCache;
+  readonly file: HubFile;
+  /** Where the file is to be had; asked for when it is needed. */
+  readonly address: () => Promise<URL>;
+  /** Bytes that are there now. */
+  readonly onProgress: (done: number) => void;
+  readonly onWait: () => void;
+}
+
+/** Attempts in a row that bring no byte. */
+const FRUITLESS = 4;
+
+/** Brings the file's bytes into the cache. Throws DownloadError; what came is kept. */
+export async function fetchBlob(transfer: Transfer): Promise<void> {
+  const { cache, file, onWait } = transfer;
+  const blob = cache.blob(file.checksum);
+  if (isWhole(blob, file)) return;
+  try {
+    mkdirSync(dirname(blob), { recursive: true });
+    await cache.locked(file.checksum, onWait, async () => {
+      if (isWhole(blob, file)) return; // another process had it meanwhile
+      checkRoom(transfer);
+      const resumed = await receive(transfer);
+      if (resumed !== 'wrong') return;
+      await receive(transfer); // a damaged part from before; it is gone now
+    });
+  } catch (error) {
+    throw diskError(transfer, error);
+  }
+}
+
+function isWhole(path: string, { bytes }: HubFile): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.size === bytes;
+}
+
+/** A file that grows, and the hash of what it has. */
+interface Part {
+  readonly descriptor: number;
+  hash: Hash;
+  size: number;
+}
+
+/** `wrong`: a part from before spoiled the checksum, and was removed. Throws when fresh bytes do. */
+async function receive(transfer: Transfer): Promise<'right' | 'wrong'> {
+  const { cache, file } = transfer;
+  const path = cache.incomplete(file.checksum);
+  const part = await openPart(path, file);
+  const before = part.size;
+  try {
+    await receiveRest(transfer, part);
+    fsyncSync(part.descriptor);
+  } finally {
+    closeSync(part.descriptor);
+  }
+  const found = part.hash.digest('hex');
+  if (found === file.checksum) {
+    renameSync(path, cache.blob(file.checksum));
+    return 'right';
+  }
+  rmSync(path, { force: true });
+  if (before > 0) return 'wrong';
+  throw new DownloadError({
+    where: `${transfer.reference.name}, ${file.path}`,
+    expected: `${file.hash === 'git' ? 'git checksum' : 'SHA-256'} ${file.checksum}`,
+    got: found,
+    todo: 'The bytes were changed on the way and are removed; try again, or another network',
+  });
+}
+
+async function openPart(path: string, file: HubFile): Promise<Part> {
+  const size = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+  if (size > file.bytes) rmSync(path);
+  const hash = newHash(file);
+  if (size > 0 && size <= file.bytes) {
+    for await (const chunk of createReadStream(path) as AsyncIterable<Buffer>) hash.update(chunk);
+  }
+  return { descriptor: openSync(path, 'a'), hash, size: size <= file.bytes ? size : 0 };
+}
+
+/** Attempts until the last byte; a pause grows while none brings any. */
+async function receiveRest(transfer: Transfer, part: Part): Promise<void> {
+  const { settings, file } = transfer;
+  for (let fruitless = 0; part.size < file.bytes;) {
+    const before = part.size;
+    try {
+      await attempt(transfer, part);
+    } catch (error) {
+      fruitless = part.size > before ? 0 : fruitless + 1;
+      if (!isTemporary(error) || fruitless === FRUITLESS) throw error;
+      await sleep(settings.retryMs * 2 ** fruitless);
+    }
+  }
+}
+
+async function attempt(transfer: Transfer, part: Part): Promise<void> {
+  const { settings, reference, file, onProgress } = transfer;
+  const silence = new AbortController();
+  const watch = setTimeout(() => {
+    silence.abort();
+  }, settings.stallMs);
+  try {
+    const response = await request(settings, reference, await transfer.address(), {
+      headers: {
+        'accept-encoding': 'identity',
+        ...(part.size > 0 ? { range: `bytes=${String(part.size)}-` } : {}),
+      },
+      signal: silence.signal,
+    });
+    if (part.size > 0 && !continues(response, part)) restart(part, file);
+    if (response.status === 416) throw tooShort(transfer, 0);
+    checkLength(transfer, part, response);
+    onProgress(part.size);
+    for await (const chunk of bodyOf(transfer, response)) {
+      watch.refresh();
+      if (part.size + chunk.byteLength > file.bytes) throw tooLong(transfer, part);
+      writeAll(part.descriptor, chunk);
+      part.hash.update(chunk);
+      part.size += chunk.byteLength;
+      onProgress(part.size);
+    }
+  } finally {
+    clearTimeout(watch);
+    silence.abort();
+  }
+  if (part.size < file.bytes) throw tooShort(transfer, part.size);
+}
+
+/** The body's chunks; a connection that breaks is a DownloadError. */
+async function* bodyOf(transfer: Transfer, { body }: Response): AsyncGenerator<Uint8Array> {
+  if (!body) return;
+  const reader = (body as ReadableStream<Uint8Array>).getReader();
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      yield value;
+    }
+  } catch (error) {
+    throw noAnswer(transfer.settings, transfer.reference, error);
+  }
+}
+
+function continues(response: Response, { size }: Part): boolean {
+  const range = response.headers.get('content-range') ?? '';
+  return response.status === 206 && range.startsWith(`bytes ${String(size)}-`);
+}
+
+function restart(part: Part, file: HubFile): void {
+  ftruncateSync(part.descriptor, 0);
+  part.hash = newHash(file);
+  part.size = 0;
+}
+
+function newHash({ hash, bytes }: HubFile): Hash {
+  if (hash === 'sha256') return createHash('sha256');
+  return createHash('sha1').update(`blob ${String(bytes)}\0`);
+}
+
+/** What is announced is checked before anything is written. */
+function checkLength(transfer: Transfer, { size }: Part, response: Response): void {
+  const announced = response.headers.get('content-length');
+  const encoding = response.headers.get('content-encoding') ?? 'identity';
+  if (announced === null || encoding !== 'identity') return;
+  if (size + Number(announced) !== transfer.file.bytes) {
+    throw tooShort(transfer, size + Number(announced));
+  }
+}
+
+function tooShort({ reference, file }: Transfer, got: number): DownloadError {
+  const parts = {
+    where: `${reference.name}, ${file.path}`,
+    expected: `${String(file.bytes)} bytes`,
+    got: String(got),
+    todo: 'Try again: what came is kept and continued',
+  };
+  return new DownloadError(parts, true);
+}
+
+function tooLong({ reference, file, cache }: Transfer, part: Part): DownloadError {
+  restart(part, file);
+  rmSync(cache.incomplete(file.checksum), { force: true });
+  return new DownloadError({
+    where: `${reference.name}, ${file.path}`,
+    expected: `${String(file.bytes)} bytes, as the hub lists it`,
+    got: 'more',
+    todo: 'The server sends another file than it lists; try again later, or another HF_ENDPOINT',
+  });
+}
+
+function checkRoom({ cache, file, reference }: Transfer): void {
+  const there = statSync(cache.incomplete(file.checksum), { throwIfNoEntry: false })?.size ?? 0;
+  const { bavail, bsize } = statfsSync(cache.folder);
+  const [needed, free] = [file.bytes - there, bavail * bsize];
+  if (needed > free) throw noRoom(reference, cache, file, megabytes(free));
+}
+
+function noRoom(
+  { name }: HubReference,
+  { folder }: HubCache,
+  { path, bytes }: HubFile,
+  free: string,
+): DownloadError {
+  return new DownloadError({
+    where: `${name}, ${path}`,
+    expected: `room for ${megabytes(bytes)} in ${folder}`,
+    got: free,
+    todo: 'Free some, or set HF_HOME to a folder on another disk; what came is kept and continued',
+  });
+}
+
+/** What the disk says, in the words of the user. */
+function diskError({ reference, cache, file }: Transfer, error: unknown): unknown {
+  if (isCode(error, 'ENOSPC') || isCode(error, 'EDQUOT')) {
+    return noRoom(reference, cache, file, 'a full disk');
+  }
+  if (!['EACCES', 'EPERM', 'EROFS', 'ENOTDIR'].some((code) => isCode(error, code))) return error;
+  return new DownloadError({
+    where: `${reference.name}, ${file.path}`,
+    expected: `a cache that can be written to at ${cache.folder}`,
+    got: error instanceof Error ? error.message : String(error),
+    todo: 'Set HF_HOME to a folder of yours',
+  });
+}

@@ -1,0 +1,78 @@
+/**
+ * A checkpoint in several files as one: every shard's header is checked as that of a single file,
+ * and index and shards have to agree on where each tensor is.
+ */
+import { FormatError, megabytes } from '@thimble/core';
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { openCheckpoint, type OpenCheckpoint } from '../checkpoint.js';
+import { parseShardIndex } from './shard-index.js';
+
+const MAX_INDEX_BYTES = 64_000_000;
+
+/** @param path the index; its shards are beside it. Throws FormatError. */
+export function openSharded(path: string): OpenCheckpoint {
+  const { shards, shardOf } = parseShardIndex(path, indexText(path));
+  const missing = shards.filter((shard) => !existsSync(join(dirname(path), shard)));
+  if (missing.length > 0) {
+    throw wrong(path, `${String(shards.length)} shards beside it`, `no ${missing.join(', ')}`);
+  }
+  const opened = new Map<string, OpenCheckpoint>();
+  try {
+    for (const shard of shards) opened.set(shard, openCheckpoint(join(dirname(path), shard)));
+    const owner = owners(path, opened, shardOf);
+    return {
+      name: path,
+      metadata: new Map([...opened.values()].flatMap(({ metadata }) => [...metadata])),
+      shapes: new Map(
+        [...owner].map(([tensor, shard]) => [tensor, shard.shapes.get(tensor) ?? []]),
+      ),
+      read: (tensor) => {
+        const shard = owner.get(tensor);
+        if (shard) return shard.read(tensor);
+        throw wrong(path, `tensor ${tensor}`, 'none of this name');
+      },
+      close: () => {
+        for (const shard of opened.values()) shard.close();
+      },
+    };
+  } catch (error) {
+    for (const shard of opened.values()) shard.close();
+    throw error;
+  }
+}
+
+/** The shard of each tensor. */
+function owners(
+  path: string,
+  opened: ReadonlyMap<string, OpenCheckpoint>,
+  shardOf: ReadonlyMap<string, string>,
+): ReadonlyMap<string, OpenCheckpoint> {
+  const owner = new Map<string, OpenCheckpoint>();
+  for (const [shard, checkpoint] of opened) {
+    for (const tensor of checkpoint.shapes.keys()) {
+      const before = owner.get(tensor);
+      if (before) throw wrong(path, `tensor ${tensor} once`, `it in ${before.name} and ${shard}`);
+      owner.set(tensor, checkpoint);
+    }
+  }
+  for (const [tensor, shard] of shardOf) {
+    if (owner.get(tensor) === opened.get(shard) && owner.has(tensor)) continue;
+    const elsewhere = owner.get(tensor);
+    const got = elsewhere ? `it in ${elsewhere.name}` : 'none of this name there';
+    throw wrong(path, `tensor ${tensor} in ${shard}`, got);
+  }
+  return owner;
+}
+
+function indexText(path: string): string {
+  const size = statSync(path, { throwIfNoEntry: false })?.size;
+  if (size === undefined) throw wrong(path, 'an index of shards', 'no file');
+  if (size <= MAX_INDEX_BYTES) return readFileSync(path, 'utf8');
+  throw wrong(path, `an index of at most ${megabytes(MAX_INDEX_BYTES)}`, megabytes(size));
+}
+
+function wrong(where: string, expected: string, got: string): FormatError {
+  const todo = 'Download or export the whole checkpoint again';
+  return new FormatError({ where, expected, got, todo });
+}
