@@ -72,6 +72,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   'packages/onnx': ['@thimble/core'],
   'packages/cli': ['@thimble/core', '@thimble/native', '@thimble/onnx'],
   bench: ['@thimble/core', '@thimble/native', '@thimble/onnx'],
+  pretrain: ['@thimble/core', '@thimble/native'],
   scripts: ['@thimble/core'],
 };
 
@@ -115,7 +116,7 @@ function layerOf(file: string): string {
 /** Imports of packages against PACKAGES; core may import neither Node nor any package. */
 function packageProblems(): readonly string[] {
   return Object.entries(PACKAGES).flatMap(([folder, allowed]) =>
-    sources(folder === 'bench' || folder === 'scripts' ? folder : `${folder}/src`).flatMap((file) =>
+    sources(folder.startsWith('packages/') ? `${folder}/src` : folder).flatMap((file) =>
       specifiers(file)
         .filter((specifier) => !specifier.startsWith('.'))
         .filter((specifier) => {
