@@ -71,6 +71,8 @@ export class Recorder {
       ['format', 'pt'],
       ['model', setup.modelName],
       ['classes', JSON.stringify(classes)],
+      ['thimble.config', JSON.stringify(setup.config)],
+      ['preprocess', JSON.stringify(this.plan.preprocess)],
       ...factorMetadata(method, model, ranks, pass),
     ]);
     return saveCheckpoint(this.path(RUN_FILES.model), this.executor, setup.model, metadata);

@@ -85,7 +85,7 @@ export {
 } from './models/index.js';
 export type { BuildOptions } from './models/options.js';
 export { swin, type SwinConfig } from './models/swin.js';
-export { vit, tokenCount, type VitConfig } from './models/vit.js';
+export { vit, prefixTokens, tokenCount, type VitConfig } from './models/vit.js';
 export { initialValues } from './nn/initialise.js';
 export {
   checkedThreads,
@@ -120,6 +120,7 @@ export {
   readWeights,
 } from './train/weights.js';
 export type { LoadReport, WeightMatch, WeightSource } from './train/weights.js';
+export * from './checkpoints/index.js';
 export { storedRanks } from './train/factors.js';
 export { median, train } from './train/loop.js';
 export type { EpochEvent, StepEvent, TrainEvent, TrainOptions, TrainResult } from './train/loop.js';

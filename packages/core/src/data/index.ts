@@ -12,6 +12,7 @@ export {
   imagenetStd,
   normalizeInto,
   preprocessInto,
+  withSize,
   type Preprocess,
   type Triple,
 } from './preprocess.js';

@@ -5,7 +5,8 @@
  * As timm and the image processors of Hugging Face do it: shortest edge to floor(size /
  * cropPercentage), the longer one in proportion (rounded down), the size × size in the middle,
  * levels / 255, minus mean, divided by standard deviation. `resize: 'squash'` is the
- * ViTImageProcessor's way: both edges to `size`.
+ * ViTImageProcessor's way: both edges to `size`. `edge` says in pixels what is resized to before the
+ * crop, for processors that do (256 → 224), and `offset` how the crop is centred.
  */
 import { ConfigError } from '../errors.js';
 import type { RawImage } from './image.js';
@@ -19,6 +20,13 @@ export interface Preprocess {
   /** How much of the shortest edge the crop keeps, in (0, 1]. */
   readonly cropPercentage: number;
   readonly resize: 'shortest-edge' | 'squash';
+  /**
+   * Pixels of the shortest edge (squash: of both) before the crop, ≥ size; default
+   * floor(size / cropPercentage), for squash `size`.
+   */
+  readonly edge?: number;
+  /** Where half a pixel goes in centring the crop: to the even side (default, torchvision) or down. */
+  readonly offset?: 'even' | 'down';
   readonly filter: ResampleFilter;
   /** Per channel, in units of level / 255. */
   readonly mean: Triple;
@@ -44,7 +52,7 @@ export const imagenetStd: Triple = [0.229, 0.224, 0.225];
  * argument.
  */
 export function checkPreprocess(preprocess: Preprocess): Preprocess {
-  const { size, cropPercentage, std } = preprocess;
+  const { size, cropPercentage, edge, std } = preprocess;
   const fail = (field: string, expected: string, got: string): never => {
     throw new ConfigError({
       where: `preprocess.${field}`,
@@ -57,8 +65,18 @@ export function checkPreprocess(preprocess: Preprocess): Preprocess {
   if (!(cropPercentage > 0 && cropPercentage <= 1)) {
     fail('cropPercentage', 'a number in (0, 1]', String(cropPercentage));
   }
+  if (edge !== undefined && !(Number.isInteger(edge) && edge >= size)) {
+    fail('edge', `a whole number ≥ the size ${String(size)}`, String(edge));
+  }
   if (!std.every((s) => s > 0)) fail('std', 'three positive numbers', std.join(', '));
   return preprocess;
+}
+
+/** `preprocess` for a model that reads another size: the same part of the picture. */
+export function withSize(preprocess: Preprocess, size: number): Preprocess {
+  const { edge, size: before, ...rest } = preprocess;
+  if (size === before || edge === undefined) return { ...preprocess, size };
+  return { ...rest, size, edge: Math.round((edge * size) / before) };
 }
 
 /**
@@ -72,15 +90,16 @@ export function preprocessInto(image: RawImage, preprocess: Preprocess, out: Flo
 
 /** The size × size picture that evaluation sees, before normalisation. */
 export function centreCrop(image: RawImage, preprocess: Preprocess): RawImage {
-  const { size, filter } = preprocess;
-  if (preprocess.resize === 'squash') return resize(image, size, size, filter);
+  const { size, filter, offset = 'even' } = preprocess;
+  const squash = preprocess.resize === 'squash';
+  const edge = preprocess.edge ?? (squash ? size : Math.floor(size / preprocess.cropPercentage));
   const shortest = Math.min(image.width, image.height);
-  const edge = Math.floor(size / preprocess.cropPercentage);
-  const width = Math.trunc((edge * image.width) / shortest);
-  const height = Math.trunc((edge * image.height) / shortest);
+  const width = squash ? edge : Math.trunc((edge * image.width) / shortest);
+  const height = squash ? edge : Math.trunc((edge * image.height) / shortest);
+  const centred = offset === 'down' ? Math.floor : roundHalfEven;
   const window = {
-    x: roundHalfEven((width - size) / 2),
-    y: roundHalfEven((height - size) / 2),
+    x: centred((width - size) / 2),
+    y: centred((height - size) / 2),
     width: size,
     height: size,
   };

@@ -16,7 +16,7 @@
 import { ConfigError } from '../errors.js';
 import type { RawImage } from './image.js';
 
-export type ResampleFilter = 'nearest' | 'box' | 'bilinear' | 'bicubic' | 'lanczos';
+export type ResampleFilter = 'nearest' | 'box' | 'bilinear' | 'hamming' | 'bicubic' | 'lanczos';
 
 /** A rectangle in pixels; only an input box may have fractional numbers. */
 export interface Rectangle {
@@ -73,6 +73,7 @@ interface Filter {
 const filters: { readonly [F in Exclude<ResampleFilter, 'nearest'>]: Filter } = {
   box: { support: 0.5, weight: (x) => (x > -0.5 && x <= 0.5 ? 1 : 0) },
   bilinear: { support: 1, weight: (x) => Math.max(0, 1 - Math.abs(x)) },
+  hamming: { support: 1, weight: (x) => hamming(Math.abs(x)) },
   bicubic: { support: 2, weight: (x) => cubic(Math.abs(x)) },
   lanczos: { support: 3, weight: (x) => (x >= -3 && x < 3 ? sinc(x) * sinc(x / 3) : 0) },
 };
@@ -82,6 +83,11 @@ function cubic(x: number): number {
   if (x < 1) return (1.5 * x - 2.5) * x * x + 1;
   if (x < 2) return ((-0.5 * x + 2.5) * x - 4) * x + 2;
   return 0;
+}
+
+function hamming(x: number): number {
+  if (x >= 1) return 0;
+  return sinc(x) * (0.54 + 0.46 * Math.cos(Math.PI * x));
 }
 
 function sinc(x: number): number {

@@ -4,9 +4,15 @@
  * Shapes: images [B, C, S, S]; tokens [B, N, D] with N = (S/p)² patches, plus one with a class token.
  * Pooling `token`: the class token's row goes through `norm` into `head`. Pooling `mean`: the mean of the
  * patch tokens goes through `fc_norm` into `head`, and there is no `norm` (timm's global_pool='avg').
- * Known limits: square images, no dropout or stochastic depth, no distillation token.
  *
- * Reference: Dosovitskiy et al., An image is worth 16x16 words, ICLR 2021.
+ * `distilled` (DeiT): a second token, `dist_token`, behind the class token, with a classifier of its own,
+ * `head_dist`. Logits are the mean of both classifiers', in training too: without a teacher the loss is
+ * the cross-entropy of the mean. `distilledHead: false` leaves the second classifier out: the token takes
+ * part in attention only (DeiTForImageClassification of Hugging Face).
+ * Known limits: square images, no dropout or stochastic depth, no distillation loss.
+ *
+ * Reference: Dosovitskiy et al., An image is worth 16x16 words, ICLR 2021; Touvron et al., Training
+ * data-efficient image transformers & distillation through attention, ICML 2021.
  */
 import { ConfigError } from '../errors.js';
 import type { ModelGraph, Value } from '../ir/graph.js';
@@ -17,6 +23,7 @@ import { GraphBuilder } from '../ops/builder.js';
 import { concatTokens } from '../ops/concat-tokens.js';
 import { meanTokens } from '../ops/mean-tokens.js';
 import { reshaped } from '../ops/reshape.js';
+import { scale } from '../ops/scale.js';
 import { sliceTokens } from '../ops/slice-tokens.js';
 import { softmaxCrossEntropy } from '../ops/softmax-cross-entropy.js';
 import type { BuildOptions } from './options.js';
@@ -37,6 +44,10 @@ export interface VitConfig {
   readonly classes: number;
   readonly pooling: 'token' | 'mean';
   readonly classToken: boolean;
+  /** A distillation token behind the class token; pooling `token` only. Default false. */
+  readonly distilled?: boolean;
+  /** Whether the distillation token has a classifier, `head_dist`; default `distilled`. */
+  readonly distilledHead?: boolean;
   readonly layerNormEps: number;
 }
 
@@ -53,7 +64,7 @@ const CLASS_TOKEN_STD = 1e-6;
  */
 export function vit(config: VitConfig, options: BuildOptions): ModelGraph {
   checkConfig(config);
-  const { imageSize, channels, patch, width, classes, layerNormEps: eps } = config;
+  const { imageSize, channels, patch, width, layerNormEps: eps } = config;
   const { batch, smoothing = 0 } = options;
   const builder = new GraphBuilder();
   const images = builder.input('images', f32(batch, channels, imageSize, imageSize));
@@ -66,13 +77,13 @@ export function vit(config: VitConfig, options: BuildOptions): ModelGraph {
     x = transformerBlock(builder, name, x, { heads, hidden: Math.round(width * mlpRatio), eps });
     blocks.push(`${name}.`);
   }
-  const logits = linear(builder, 'head', pool(builder, config, x), classes);
+  const logits = classify(builder, config, x);
   const { loss } = builder.emit(softmaxCrossEntropy, { logits, labels }, { smoothing }, 'loss');
   return {
     graph: builder.build({ logits, loss }),
     blocks,
     tail: ['norm.', 'fc_norm.'],
-    head: 'head.',
+    head: hasTwoHeads(config) ? 'head' : 'head.', // head.weight and head_dist.weight
   };
 }
 
@@ -83,18 +94,29 @@ export function vitImageSizeRule({ imageSize, patch }: VitConfig): string | null
 
 /** Number of tokens N that the blocks see. */
 export function tokenCount(config: VitConfig): number {
-  return (config.imageSize / config.patch) ** 2 + (config.classToken ? 1 : 0);
+  return (config.imageSize / config.patch) ** 2 + prefixTokens(config);
 }
 
-/** Class token in front, position embedding on top. */
+/** Number of tokens in front of the patches. */
+export function prefixTokens({ classToken, distilled = false }: VitConfig): number {
+  return (classToken ? 1 : 0) + (distilled ? 1 : 0);
+}
+
+function hasTwoHeads({ distilled = false, distilledHead = distilled }: VitConfig): boolean {
+  return distilledHead;
+}
+
+/** Class token (and distillation token behind it) in front, position embedding on top. */
 function embed(builder: GraphBuilder, config: VitConfig, patches: Value): Value {
   const { width } = config;
   let x = patches;
-  if (config.classToken) {
-    const initial = { kind: 'normal', std: CLASS_TOKEN_STD } as const;
-    const token = builder.parameter('cls_token', f32(1, 1, width), { initial, decay: false });
-    x = builder.emit(concatTokens, { a: token, b: x }, {}, 'class_token').y;
-  }
+  const prepend = (parameter: string, std: number, name: string) => {
+    const initial = { kind: 'normal', std } as const;
+    const token = builder.parameter(parameter, f32(1, 1, width), { initial, decay: false });
+    x = builder.emit(concatTokens, { a: token, b: x }, {}, name).y;
+  };
+  if (config.distilled) prepend('dist_token', EMBEDDING_STD, 'distillation_token');
+  if (config.classToken) prepend('cls_token', CLASS_TOKEN_STD, 'class_token');
   const position = builder.parameter('pos_embed', f32(1, tokenCount(config), width), {
     initial: { kind: 'truncatedNormal', std: EMBEDDING_STD },
     decay: false,
@@ -102,13 +124,31 @@ function embed(builder: GraphBuilder, config: VitConfig, patches: Value): Value 
   return builder.emit(add, { a: x, b: position }, {}, 'position').y;
 }
 
+/** [B, N, D] → logits [B, classes]. */
+function classify(builder: GraphBuilder, config: VitConfig, x: Value): Value {
+  const { classes } = config;
+  if (!hasTwoHeads(config)) return linear(builder, 'head', pool(builder, config, x), classes);
+  const pair = builder.emit(sliceTokens, { x }, { start: 0, count: 2 }, 'pool').y;
+  const features = layerNorm(builder, 'norm', pair, config.layerNormEps); // [B, 2, D]
+  const a = linear(builder, 'head', tokenAt(builder, features, 0, 'class_feature'), classes);
+  const distilled = tokenAt(builder, features, 1, 'distillation_feature');
+  const b = linear(builder, 'head_dist', distilled, classes);
+  const sum = builder.emit(add, { a, b }, {}, 'sum').y;
+  return builder.emit(scale, { x: sum }, { factor: 0.5 }, 'mean').y;
+}
+
+/** [B, N, D] → [B, D] */
+function tokenAt(builder: GraphBuilder, x: Value, start: number, name: string): Value {
+  const [batch, , width] = x.type.shape;
+  const token = builder.emit(sliceTokens, { x }, { start, count: 1 }, name).y;
+  return reshaped(builder, token, [batch, width]);
+}
+
 /** [B, N, D] → [B, D]. The norm is taken after the class token is picked: it acts on each token alone. */
 function pool(builder: GraphBuilder, config: VitConfig, x: Value): Value {
-  const [batch, tokens, width] = x.type.shape;
+  const tokens = x.type.shape[1];
   if (config.pooling === 'token') {
-    const token = builder.emit(sliceTokens, { x }, { start: 0, count: 1 }, 'pool').y;
-    const flat = reshaped(builder, token, [batch, width]);
-    return layerNorm(builder, 'norm', flat, config.layerNormEps);
+    return layerNorm(builder, 'norm', tokenAt(builder, x, 0, 'pool'), config.layerNormEps);
   }
   const start = config.classToken ? 1 : 0;
   const patches =
@@ -139,6 +179,9 @@ function checkConfig(config: VitConfig): void {
   check(config.layerNormEps > 0, 'layerNormEps', 'a number > 0', String(config.layerNormEps));
   check(config.mlpRatio > 0, 'mlpRatio', 'a number > 0', String(config.mlpRatio));
   check(classToken || pooling === 'mean', 'pooling', 'mean without a class token', pooling);
+  const { distilled = false, distilledHead = distilled } = config;
+  check(!distilled || pooling === 'token', 'pooling', 'token with a distillation token', pooling);
+  check(distilled || !distilledHead, 'distilledHead', 'false without a distillation token', 'true');
 }
 
 function check(condition: boolean, option: string, expected: string, got: string): void {

@@ -54,15 +54,29 @@ export function cutModel(model: ModelGraph): readonly Part[] {
   });
 }
 
-/** What the classifier reads: [B, F]. */
+/**
+ * What the classifier reads: [B, …]. Two classifiers that read parts of one activation (DeiT's, a token
+ * each) read that activation.
+ */
 function featuresOf({ graph, head }: ModelGraph): ValueId {
+  const isActivation = (id: ValueId) => graph.values[id].source.kind === 'node';
+  const ofHead = (id: ValueId) =>
+    graph.values[id].source.kind === 'parameter' && graph.values[id].name.startsWith(head);
+  const read = new Set<ValueId>();
   for (const node of graph.nodes) {
     const ids = Object.values(node.inputs);
-    const ofHead = (id: ValueId) =>
-      graph.values[id].source.kind === 'parameter' && graph.values[id].name.startsWith(head);
-    const activation = ids.find((id) => graph.values[id].source.kind === 'node');
-    if (ids.some(ofHead) && activation !== undefined) return activation;
+    if (ids.some(ofHead)) ids.filter(isActivation).forEach((id) => read.add(id));
   }
+  for (const node of graph.nodes.toReversed()) {
+    if (read.size <= 1) break;
+    const made = Object.values(node.outputs).filter((id) => read.delete(id));
+    if (made.length > 0) {
+      Object.values(node.inputs)
+        .filter(isActivation)
+        .forEach((id) => read.add(id));
+    }
+  }
+  for (const features of read) return features;
   throw cutError('classifier', `a node that reads a parameter ${head}…`, 'none');
 }
 

@@ -1,6 +1,6 @@
 /**
  * Position embeddings at another image size: the patches' rows are a picture of G × G points with D
- * channels, resized by antialiased bicubic interpolation; rows of class tokens are kept.
+ * channels, resized by antialiased bicubic interpolation; rows of class and distillation tokens are kept.
  *
  * Output point i reads the inputs around c = (i + 1/2)·s, s = G/G′, with Keys' cubic (a = −1/2)
  * widened by max(s, 1) and weights normalised to sum 1; rows first, then columns, in float64.
@@ -23,7 +23,7 @@ export function canResizePositions(name: string, from: Shape, to: Shape, prefix:
 /**
  * Resizes a position embedding [1, N, D] to `rows` rows.
  *
- * @param prefix rows of class tokens in front, which stay as they are
+ * @param prefix rows of class and distillation tokens in front, which stay as they are
  * @example resizePositions(data, [1, 197, 192], 65, 1); // 224 px → 128 px at patch 16
  */
 export function resizePositions(

@@ -9,6 +9,9 @@ import { initialValues } from '../nn/initialise.js';
 import { checkForms } from './factors.js';
 import { canResizePositions, resizePositions } from './positions.js';
 
+/** Parameters with a row of their own in front of a position embedding. */
+const PREFIX_TOKENS: readonly string[] = ['cls_token', 'dist_token'];
+
 /** Tensors of a checkpoint, read one at a time so that a large file is never held whole. */
 export interface WeightSource {
   /** What errors call it: a file name. */
@@ -115,7 +118,7 @@ export function fitPositions(
   source: WeightSource,
 ): { readonly source: WeightSource; readonly resized: readonly string[] } {
   const all = parameters(model.graph);
-  const prefix = all.filter(({ name }) => name === 'cls_token').length;
+  const prefix = all.filter(({ name }) => PREFIX_TOKENS.includes(name)).length;
   const rowsOf = new Map<string, number>();
   for (const { name, type } of all) {
     const found = source.shapes.get(name);

@@ -1,0 +1,79 @@
+/**
+ * A checkpoint seen under Thimble's names through a layout, and the reverse.
+ *
+ * A parameter's places are the foreign tensors that hold its consecutive blocks of rows, first to last.
+ */
+import type { Shape } from '../ir/types.js';
+import type { WeightSource } from '../train/weights.js';
+import type { Layout } from './layouts.js';
+
+export interface PlacedLayout extends Layout {
+  /** The value of `{p}` in this file. */
+  readonly prefix: string;
+}
+
+/** The foreign tensors of our parameter `name`; null where the naming has no such parameter. */
+export function placesOf(layout: PlacedLayout, name: string): readonly string[] | null {
+  const [, stage, , block] = /^layers\.(\d+)\.(blocks\.(\d+)\.)?/.exec(name) ?? [];
+  const only = /^blocks\.(\d+)\./.exec(name)?.[1];
+  const [, last] = /\.(weight|bias)$/.exec(name) ?? [];
+  const key = name
+    .replace(/^layers\.\d+\./, 'layers.{s}.')
+    .replace(/(^|\.)blocks\.\d+\./, '$1blocks.{b}.')
+    .replace(/\.(weight|bias)$/, '.*');
+  if (!Object.hasOwn(layout.names, key)) return null;
+  const s = Number(stage ?? 0);
+  const found = layout.names[key];
+  return (typeof found === 'string' ? [found] : found).map((pattern) =>
+    pattern
+      .replace('{p}', layout.prefix)
+      .replace('{b}', block ?? only ?? '')
+      .replace('{s}', String(s))
+      .replace('{s-1}', String(s - 1))
+      .replace('{2s}', String(2 * s))
+      .replace('{2s+1}', String(2 * s + 1))
+      .replace('*', last ?? ''),
+  );
+}
+
+/** The shape of our parameter `name` in a file; null where one of its places is empty or does not fit. */
+export function placedShape(
+  layout: PlacedLayout,
+  shapes: ReadonlyMap<string, Shape>,
+  name: string,
+): Shape | null {
+  const parts = placesOf(layout, name)?.map((place) => shapes.get(place)) ?? [];
+  const [first] = parts;
+  if (!first || parts.some((part) => part?.join() !== first.join())) return null;
+  return parts.length === 1 ? first : [first[0] * parts.length, ...first.slice(1)];
+}
+
+/** Our parameter `name`, its blocks of rows put together. */
+export function readPlaced(layout: PlacedLayout, source: WeightSource, name: string): Float32Array {
+  const places = placesOf(layout, name) ?? [name];
+  if (places.length === 1) return source.read(places[0]);
+  const parts = places.map((place) => source.read(place));
+  const whole = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
+
+/** `source` without what all its names start with: `module.`, `model.`, `backbone.`, `_orig_mod.`. */
+export function withoutWrapper(source: WeightSource): WeightSource {
+  const wrapper = WRAPPERS.find((prefix) =>
+    [...source.shapes.keys()].every((name) => name.startsWith(prefix)),
+  );
+  if (wrapper === undefined || source.shapes.size === 0) return source;
+  return withoutWrapper({
+    name: source.name,
+    shapes: new Map([...source.shapes].map(([name, shape]) => [name.slice(wrapper.length), shape])),
+    read: (name) => source.read(wrapper + name),
+  });
+}
+
+/** Of DataParallel, Lightning and other trainers, torch.compile. */
+const WRAPPERS = ['module.', 'model.', 'backbone.', '_orig_mod.'];

@@ -1,0 +1,191 @@
+/**
+ * What a checkpoint is: from the names and shapes of its tensors, the files beside it and its metadata, to
+ * the model's configuration and the weights under Thimble's names.
+ *
+ * Every tensor of the file has to have a place: a parameter of the model, or the layout's list of what is
+ * no weight (buffers, poolers). Anything else is a part that Thimble's model does not have, and an error
+ * that lists it; nothing is left out in silence.
+ */
+import { CheckpointError, ConfigError } from '../errors.js';
+import { parameters, type Parameter } from '../ir/graph.js';
+import type { Shape } from '../ir/types.js';
+import { buildModel, MODELS, type ModelConfig } from '../models/index.js';
+import { storedRanks } from '../train/factors.js';
+import type { WeightSource } from '../train/weights.js';
+import { configured, type Configured } from './config.js';
+import { describeConfig, listed, unknownArchitecture, withReasons } from './describe.js';
+import { factsOf, isThimble, type Facts } from './facts.js';
+import { labelsOf } from './labels.js';
+import { LAYOUTS } from './layouts.js';
+import { placedShape, placesOf, readPlaced, withoutWrapper, type PlacedLayout } from './places.js';
+import { parsePreprocess, storedPreprocess } from './preprocess.js';
+import type { NamingName, Recognised, Sidecars } from './types.js';
+
+/**
+ * What the checkpoint `source` is.
+ *
+ * @param metadata of the safetensors file; of the first shard of several
+ * @example recognise(openCheckpoint('vit.safetensors'), metadata, { config: null, preprocessor: null })
+ * Throws CheckpointError that says what was recognised, what is missing and what is extra.
+ */
+export function recognise(
+  source: WeightSource,
+  metadata: ReadonlyMap<string, string>,
+  sidecars: Sidecars,
+): Recognised {
+  const bare = withoutWrapper(source);
+  const shapes = withProducts(bare.shapes);
+  const layout = layoutOf(shapes);
+  if (!layout) throw unknownArchitecture(bare, sidecars);
+  const facts = factsOf(metadata, sidecars);
+  const found = configured(layout, source.name, shapes, facts);
+  const { config, hasClassifier, guesses } = found;
+  const naming: NamingName = isThimble(metadata) ? 'thimble' : layout.naming;
+  const description = describeConfig(naming, found);
+  const wanted = wantedParameters(source.name, found);
+  const ignored = matched({ file: source.name, description, layout, bare, shapes, wanted, facts });
+  return {
+    naming,
+    description: [description, ...guesses].join('; '),
+    modelName: presetOf(config),
+    config,
+    hasClassifier,
+    weights: translated(layout, bare, wanted),
+    labels: hasClassifier ? labelsOf(source.name, metadata, sidecars, config.classes) : null,
+    preprocess: storedPreprocess(metadata) ?? parsePreprocess(sidecars),
+    ignored,
+  };
+}
+
+/** `shapes` with the weights that are there as factors only. */
+function withProducts(shapes: ReadonlyMap<string, Shape>): ReadonlyMap<string, Shape> {
+  const result = new Map(shapes);
+  for (const weight of storedRanks(shapes).keys()) {
+    const rows = shapes.get(`${weight}.left`)?.[0];
+    const columns = shapes.get(`${weight}.right`)?.[1];
+    if (rows !== undefined && columns !== undefined && !result.has(weight)) {
+      result.set(weight, [rows, columns]);
+    }
+  }
+  return result;
+}
+
+/** The first layout whose sign the tensors have. */
+function layoutOf(shapes: ReadonlyMap<string, Shape>): PlacedLayout | undefined {
+  return LAYOUTS.flatMap((layout) => layout.prefixes.map((prefix) => ({ ...layout, prefix }))).find(
+    (layout) => layout.sign.every((name) => placedShape(layout, shapes, name) !== null),
+  );
+}
+
+/** Every parameter that the file has to hold. */
+function wantedParameters(
+  file: string,
+  { config, hasClassifier }: Configured,
+): readonly Parameter[] {
+  try {
+    const model = buildModel(config, { batch: 1 });
+    const all = parameters(model.graph);
+    return hasClassifier ? all : all.filter(({ name }) => !name.startsWith(model.head));
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    const { where, expected, got } = error.parts;
+    const todo = 'Thimble has no such model; check the file and the config.json beside it';
+    throw new CheckpointError({ where: `${file}, ${where}`, expected, got, todo });
+  }
+}
+
+interface Match {
+  readonly file: string;
+  readonly description: string;
+  readonly layout: PlacedLayout;
+  readonly bare: WeightSource;
+  /** Of `bare`, and of the products of its factors. */
+  readonly shapes: ReadonlyMap<string, Shape>;
+  readonly wanted: readonly Parameter[];
+  readonly facts: Facts;
+}
+
+/** Throws CheckpointError unless every tensor has its place and shape; returns what is ignored. */
+function matched(match: Match): readonly string[] {
+  const { layout, bare, shapes, wanted } = match;
+  const places = new Map(
+    wanted.map((parameter) => [parameter, placesOf(layout, parameter.name) ?? [parameter.name]]),
+  );
+  const used = new Set([...places.values()].flat());
+  const missing = [...used].filter((name) => !shapes.has(name));
+  const isOurs = layout.naming === 'timm';
+  const isFactor = (name: string) => isOurs && used.has(name.replace(/\.(left|right)$/, ''));
+  const others = [...bare.shapes.keys()].filter((name) => !used.has(name) && !isFactor(name));
+  const isIgnored = (name: string) => layout.ignored.some((pattern) => pattern.test(name));
+  const extra = others.filter((name) => !isIgnored(name));
+  if (missing.length > 0 || extra.length > 0) throw doesNotFit(match, missing, extra);
+  for (const [{ type }, names] of places) {
+    const [rows, ...rest] = type.shape;
+    const shape = [rows / names.length, ...rest];
+    const odd = names.find((name) => shapes.get(name)?.join() !== shape.join());
+    if (odd !== undefined) throw oddShape(match, odd, shape);
+  }
+  return others;
+}
+
+function doesNotFit(
+  { file, description, wanted }: Match,
+  missing: readonly string[],
+  extra: readonly string[],
+): CheckpointError {
+  const parts = [
+    ...(missing.length > 0 ? [`${String(missing.length)} missing: ${listed(missing)}`] : []),
+    ...(extra.length > 0
+      ? [`${String(extra.length)} with no place in it: ${withReasons(extra)}`]
+      : []),
+  ];
+  return new CheckpointError({
+    where: file,
+    expected: `the ${String(wanted.length)} parameters of what it looks like: ${description}`,
+    got: parts.join('; '),
+    todo: 'Thimble reads plain ViT, DeiT and Swin transformers; this is another model or a damaged file',
+  });
+}
+
+function oddShape(
+  { file, description, shapes }: Match,
+  name: string,
+  shape: Shape,
+): CheckpointError {
+  return new CheckpointError({
+    where: `${file}, tensor ${name}`,
+    expected: `shape [${shape.join(', ')}] in ${description}`,
+    got: `[${(shapes.get(name) ?? []).join(', ')}]`,
+    todo: 'The file is damaged or was put together from several models',
+  });
+}
+
+/** The source under Thimble's names; a weight that is there as factors only keeps them. */
+function translated(
+  layout: PlacedLayout,
+  bare: WeightSource,
+  wanted: readonly Parameter[],
+): WeightSource {
+  const shapes = new Map<string, Shape>();
+  for (const { name } of wanted) {
+    const shape = placedShape(layout, bare.shapes, name);
+    if (shape) shapes.set(name, shape);
+    for (const factor of [`${name}.left`, `${name}.right`]) {
+      const found = bare.shapes.get(factor);
+      if (found) shapes.set(factor, found);
+    }
+  }
+  return { name: bare.name, shapes, read: (name) => readPlaced(layout, bare, name) };
+}
+
+/** The preset with the configuration, whatever its image size and classes. */
+function presetOf(config: ModelConfig): string | null {
+  const text = comparable(config);
+  const found = Object.entries(MODELS).find(([, preset]) => comparable(preset) === text);
+  return found?.[0] ?? null;
+}
+
+function comparable(config: ModelConfig): string {
+  const entries = Object.entries({ ...config, imageSize: 0, classes: 0 });
+  return JSON.stringify(entries.sort(([a], [b]) => (a < b ? -1 : 1)));
+}
