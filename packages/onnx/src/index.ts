@@ -1,2 +1,24 @@
 /** The public API of @thimble/onnx: an explicit list. */
-export {};
+export { encodeOnnx, type OnnxFile } from './encode.js';
+export {
+  ONNX_FORMATS,
+  onnxModel,
+  type OnnxFormat,
+  type OnnxFormatName,
+  type OnnxOptions,
+} from './formats.js';
+export type {
+  Attribute,
+  Initializer,
+  OnnxData,
+  OnnxGraph,
+  OnnxModel,
+  OnnxNode,
+  OnnxType,
+  ValueInfo,
+} from './graph.js';
+export { half } from './half.js';
+export { INPUT, lower, OUTPUT } from './lower.js';
+export { printOnnx } from './print.js';
+export { quantise } from './quantise.js';
+export type { ReadWeight } from './site.js';

@@ -1,0 +1,70 @@
+/**
+ * A model of Thimble as an ONNX graph in float32: images [batch, 3, S, S] as `pixel_values`, logits
+ * [batch, classes] as `logits`, the names that transformers.js and Hugging Face's exporters use.
+ *
+ * Invariant: no constant of the graph depends on the batch (batch.ts).
+ */
+import { GraphError, lookUp, type ModelGraph, type Node, type ValueId } from '@thimble/core';
+import { openBatch, type Extent, type OpenGraph } from './batch.js';
+import { BATCH, type OnnxGraph, type OnnxNode, type ValueInfo } from './graph.js';
+import { LOWERINGS, type Lowering } from './lowerings/index.js';
+import { Emission, Site, type ReadWeight } from './site.js';
+
+export const INPUT = 'pixel_values';
+export const OUTPUT = 'logits';
+
+/**
+ * The graph of `model` up to its logits.
+ *
+ * @param model the forward graph for a batch: what a method's `forward` returned
+ * @param read the value of a parameter
+ *
+ * Throws GraphError for an op that only training has, or a batch that cannot be left open.
+ *
+ * @example
+ * lower((batch) => method.forward(buildModel(config, { batch })), (name) => checkpoint.read(name));
+ */
+export function lower(model: (batch: number) => ModelGraph, read: ReadWeight): OnnxGraph {
+  const open = openBatch(model);
+  const emission = new Emission();
+  const names = new Map<ValueId, string>();
+  const images = open.graph.values.find(
+    ({ name, source }) => name === 'images' && source.kind === 'input',
+  );
+  if (!images) throw new Error('a model without images');
+  names.set(images.id, INPUT);
+  for (const node of open.graph.nodes) {
+    const site = new Site(node, open, emission, names, read);
+    names.set(node.outputs.y, loweringOf(node)(site));
+  }
+  const logits = open.graph.outputs.logits;
+  const last = names.get(logits) ?? '';
+  return {
+    inputs: [valueInfo(INPUT, open, images.id)],
+    outputs: [valueInfo(OUTPUT, open, logits)],
+    nodes: emission.nodes.map((node) => renamed(node, last, OUTPUT)),
+    initializers: [...emission.initializers.values()],
+  };
+}
+
+function loweringOf(node: Node): Lowering {
+  const lowering = lookUp<Lowering | 'training'>('op', node.op, LOWERINGS);
+  if (lowering !== 'training') return lowering;
+  throw new GraphError({
+    where: `node ${node.name}`,
+    expected: 'an op of a forward pass to logits',
+    got: `${node.op}, which only training has`,
+    todo: 'Export the forward graph of a model',
+  });
+}
+
+function valueInfo(name: string, open: OpenGraph, id: ValueId): ValueInfo {
+  const extent = ({ count, perImage }: Extent) => (perImage ? BATCH : count);
+  return { name, type: 'float32', shape: open.extents(id).map(extent) };
+}
+
+/** The node with a value under another name. */
+function renamed(node: OnnxNode, from: string, to: string): OnnxNode {
+  const rename = (name: string) => (name === from ? to : name);
+  return { ...node, inputs: node.inputs.map(rename), outputs: node.outputs.map(rename) };
+}

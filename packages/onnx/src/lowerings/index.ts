@@ -1,0 +1,65 @@
+/**
+ * How each op becomes ONNX nodes: a total table, so that the compiler asks for every new op.
+ *
+ * `training`: the op is part of a loss, a gradient, an update or a preparation; a forward pass to
+ * logits does not have it.
+ */
+import type { OpName } from '@thimble/core';
+import type { Site } from '../site.js';
+import { attention, relativePositionBias } from './attention.js';
+import { add, gelu, layernorm, matmul, multiply, scale } from './linear.js';
+import {
+  broadcastTokens,
+  concatTokens,
+  meanTokens,
+  padTokens,
+  patchify,
+  reshape,
+  sliceTokens,
+  windows,
+} from './tokens.js';
+
+/** Writes the nodes of one op and returns the name of its output y. */
+export type Lowering = (site: Site) => string;
+
+export const LOWERINGS: { readonly [K in OpName]: Lowering | 'training' } = {
+  accumulate: 'training',
+  adamw: 'training',
+  add,
+  assign: 'training',
+  attention,
+  attention_grad: 'training',
+  broadcast_tokens: broadcastTokens,
+  cholesky: 'training',
+  clip_scale: 'training',
+  concat_tokens: concatTokens,
+  dequantise: 'training',
+  fill: 'training',
+  gelu,
+  gelu_grad: 'training',
+  layernorm,
+  layernorm_grad_input: 'training',
+  layernorm_grad_params: 'training',
+  matmul,
+  mean_tokens: meanTokens,
+  mode_contract: 'training',
+  mode_product: 'training',
+  multiply,
+  orthonormalise: 'training',
+  pad_tokens: padTokens,
+  patchify,
+  quantise: 'training',
+  relative_position_bias: relativePositionBias,
+  relative_position_bias_grad: 'training',
+  reshape,
+  scale,
+  sgd: 'training',
+  slice_tokens: sliceTokens,
+  softmax_cross_entropy: 'training',
+  softmax_cross_entropy_grad: 'training',
+  sum_rows: 'training',
+  sum_squares: 'training',
+  symmetric_eigen: 'training',
+  velocity: 'training',
+  windows,
+};

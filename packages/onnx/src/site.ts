@@ -1,0 +1,209 @@
+/**
+ * What the lowering of one node sees and writes with.
+ *
+ * Names. A node of the graph called `blocks.0.mlp.fc1` becomes ONNX nodes `blocks.0.mlp.fc1/MatMul`,
+ * `blocks.0.mlp.fc1/Add`; a value is called like the node that makes it. Weights keep their names, with
+ * `.T` where they are transposed. Constants that nodes share are called by what they hold:
+ * `ints/-1x197x192`.
+ */
+import {
+  GraphError,
+  isParameter,
+  type Graph,
+  type Node,
+  type Parameter,
+  type Value,
+  type ValueId,
+} from '@thimble/core';
+import type { Extent, OpenGraph } from './batch.js';
+import type { Attribute, Initializer, OnnxData, OnnxNode, OnnxType } from './graph.js';
+
+/** ONNX nodes and constants as they are written, in order. */
+export class Emission {
+  readonly nodes: OnnxNode[] = [];
+  readonly initializers = new Map<string, Initializer>();
+  private readonly names = new Set<string>();
+
+  /** Adds a node with `count` outputs and returns their names. */
+  node(
+    scope: string,
+    op: string,
+    inputs: readonly string[],
+    attributes: Readonly<Record<string, Attribute>>,
+    count: number,
+  ): readonly string[] {
+    const name = this.unique(`${scope}/${op}`);
+    const outputs = count === 1 ? [name] : indices(count).map((i) => `${name}.${String(i)}`);
+    this.nodes.push({ name, op, inputs, outputs, attributes });
+    return outputs;
+  }
+
+  /** Adds a constant unless there is one of this name, which then is the same. */
+  constant(name: string, type: OnnxType, shape: readonly number[], read: () => OnnxData): string {
+    if (!this.initializers.has(name)) this.initializers.set(name, { name, type, shape, read });
+    return name;
+  }
+
+  private unique(name: string): string {
+    let free = name;
+    for (let n = 2; this.names.has(free); n++) free = `${name}_${String(n)}`;
+    this.names.add(free);
+    return free;
+  }
+}
+
+/** The weights as the model's parameters are called. */
+export type ReadWeight = (parameter: string) => Float32Array;
+
+/** One node of the graph about to be lowered. */
+export class Site {
+  readonly node: Node;
+  private readonly open: OpenGraph;
+  private readonly emission: Emission;
+  private readonly names: ReadonlyMap<ValueId, string>;
+  private readonly read: ReadWeight;
+
+  constructor(
+    node: Node,
+    open: OpenGraph,
+    emission: Emission,
+    names: ReadonlyMap<ValueId, string>,
+    read: ReadWeight,
+  ) {
+    this.node = node;
+    this.open = open;
+    this.emission = emission;
+    this.names = names;
+    this.read = read;
+  }
+
+  get graph(): Graph {
+    return this.open.graph;
+  }
+
+  has(operand: string): boolean {
+    return this.node.inputs[operand] !== undefined;
+  }
+
+  /** An input or output of the node. */
+  value(operand: string): Value {
+    return this.graph.values[this.node.inputs[operand] ?? this.node.outputs[operand]];
+  }
+
+  extents(operand: string): readonly Extent[] {
+    return this.open.extents(this.value(operand).id);
+  }
+
+  /** Extents that do not depend on the batch, NaN for those that do. */
+  fixed(operand: string): readonly number[] {
+    return this.extents(operand).map(({ count, perImage }) => (perImage ? NaN : count));
+  }
+
+  /** The ONNX name of an input. A parameter becomes a constant of the graph. */
+  input(operand: string): string {
+    const value = this.value(operand);
+    const name = this.names.get(value.id);
+    if (name !== undefined) return name;
+    if (isParameter(value)) return this.weight(value);
+    if (value.source.kind === 'constant') return this.filled(value, value.source.fill);
+    throw new GraphError({
+      where: `node ${this.node.name}, operand ${operand}`,
+      expected: 'images, a parameter, a constant or the result of an earlier node',
+      got: `${value.name}, a result or ${value.source.kind} that a forward pass does not use`,
+      todo: 'Export a model whose forward pass reads nothing else',
+    });
+  }
+
+  /** A number from a node's params. */
+  number(param: string): number {
+    return Number(this.node.params[param]);
+  }
+
+  flag(param: string): boolean {
+    return this.node.params[param] === true;
+  }
+
+  emit(
+    op: string,
+    inputs: readonly string[],
+    attributes: Readonly<Record<string, Attribute>> = {},
+  ): string {
+    return this.emitAll(op, inputs, attributes, 1)[0];
+  }
+
+  emitAll(
+    op: string,
+    inputs: readonly string[],
+    attributes: Readonly<Record<string, Attribute>>,
+    outputs: number,
+  ): readonly string[] {
+    return this.emission.node(this.node.name, op, inputs, attributes, outputs);
+  }
+
+  /** `x` under another shape; -1 for the batch. */
+  reshape(x: string, ...shape: readonly number[]): string {
+    return this.emit('Reshape', [x, this.ints(...shape)]);
+  }
+
+  /** A list of integers, as shapes and axes are given. */
+  ints(...values: readonly number[]): string {
+    const name = `ints/${values.join('x')}`;
+    const read = () => BigInt64Array.from(values, BigInt);
+    return this.emission.constant(name, 'int64', [values.length], read);
+  }
+
+  /** A table of integers under a name that says what it holds. */
+  table(name: string, shape: readonly number[], make: () => readonly number[]): string {
+    return this.emission.constant(name, 'int64', shape, () => BigInt64Array.from(make(), BigInt));
+  }
+
+  scalar(value: number): string {
+    return this.floats(`scalar/${String(value)}`, [], () => Float32Array.of(value));
+  }
+
+  floats(name: string, shape: readonly number[], make: () => Float32Array): string {
+    return this.emission.constant(name, 'float32', shape, make);
+  }
+
+  /** The weight as it is. */
+  weight({ name, type }: Parameter): string {
+    return this.floats(name, type.shape, () => this.read(name));
+  }
+
+  /** The weight [O, …], its other axes folded into I, as [I, O]. */
+  transposed({ name, type }: Parameter): string {
+    const [outputs, ...rest] = type.shape;
+    const inputs = rest.reduce((product, extent) => product * extent, 1);
+    const make = () => transpose(this.read(name), outputs, inputs);
+    return this.floats(`${name}.T`, [inputs, outputs], make);
+  }
+
+  private filled({ name, type }: Value, fill: number): string {
+    const extents = this.open.extents(this.graph.values.findIndex((value) => value.name === name));
+    if (extents.every(({ perImage }) => !perImage)) {
+      const count = type.shape.reduce((product, extent) => product * extent, 1);
+      return this.floats(name, type.shape, () => new Float32Array(count).fill(fill));
+    }
+    throw new GraphError({
+      where: `constant ${name}`,
+      expected: 'a shape without the batch',
+      got: `[${type.shape.join(',')}]`,
+      todo: 'Use a constant that is repeated over the batch',
+    });
+  }
+}
+
+export function indices(count: number): readonly number[] {
+  return Array.from({ length: count }, (_, index) => index);
+}
+
+/** [rows, columns] → [columns, rows]. */
+function transpose(data: Float32Array, rows: number, columns: number): Float32Array {
+  const result = new Float32Array(data.length);
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++) {
+      result[column * rows + row] = data[row * columns + column];
+    }
+  }
+  return result;
+}
