@@ -26,25 +26,34 @@ export const OUTPUT = 'logits';
  */
 export function lower(model: (batch: number) => ModelGraph, read: ReadWeight): OnnxGraph {
   const open = openBatch(model);
-  const emission = new Emission();
-  const names = new Map<ValueId, string>();
   const images = open.graph.values.find(
     ({ name, source }) => name === 'images' && source.kind === 'input',
   );
   if (!images) throw new Error('a model without images');
-  names.set(images.id, INPUT);
+  const { logits } = open.graph.outputs;
+  const { nodes, initializers, names } = lowerNodes(open, new Map([[images.id, INPUT]]), read);
+  return {
+    inputs: [valueInfo(INPUT, open, images.id)],
+    outputs: [valueInfo(OUTPUT, open, logits)],
+    nodes: nodes.map((node) => renamed(node, names.get(logits) ?? '', OUTPUT)),
+    initializers,
+  };
+}
+
+/** The nodes of a graph in ONNX. @param inputs names of its inputs */
+export function lowerNodes(
+  open: OpenGraph,
+  inputs: ReadonlyMap<ValueId, string>,
+  read: ReadWeight,
+) {
+  const emission = new Emission();
+  const names = new Map(inputs);
   for (const node of open.graph.nodes) {
     const site = new Site(node, open, emission, names, read);
     names.set(node.outputs.y, loweringOf(node)(site));
   }
-  const logits = open.graph.outputs.logits;
-  const last = names.get(logits) ?? '';
-  return {
-    inputs: [valueInfo(INPUT, open, images.id)],
-    outputs: [valueInfo(OUTPUT, open, logits)],
-    nodes: emission.nodes.map((node) => renamed(node, last, OUTPUT)),
-    initializers: [...emission.initializers.values()],
-  };
+  const { nodes } = emission;
+  return { nodes, initializers: [...emission.initializers.values()], names };
 }
 
 function loweringOf(node: Node): Lowering {

@@ -8,7 +8,9 @@ import { indices, type Site } from '../site.js';
 /** [a ; b] along the tokens; a row of tokens for all images is repeated over the batch. */
 export function concatTokens(site: Site): string {
   const b = site.input('b');
-  const shared = !site.extents('a')[0].perImage && site.extents('b')[0].perImage;
+  const [rows] = site.extents('a');
+  const [images] = site.extents('b');
+  const shared = !rows.perImage && rows.count === 1 && (images.perImage || images.count > 1);
   const a = shared ? overBatch(site, site.input('a'), b) : site.input('a');
   return site.emit('Concat', [a, b], { axis: int(1) });
 }
