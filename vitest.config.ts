@@ -16,6 +16,7 @@ export default defineConfig({
     include: [
       'packages/*/test/**/*.test.ts',
       'bench/test/**/*.test.ts',
+      'pretrain/test/**/*.test.ts',
       'scripts/test/**/*.test.ts',
     ],
     testTimeout: 60_000,

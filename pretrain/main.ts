@@ -45,7 +45,7 @@ const { values: options, positionals } = parseArgs({
     threads: { type: 'string', default: '2' },
   },
 });
-const { size } = { size: configOf(1).imageSize };
+const size = configOf(1).imageSize;
 const threads = Number(options.threads);
 mkdirSync(options.out, { recursive: true });
 
@@ -118,6 +118,12 @@ async function saveBackbone(
   classes: readonly string[],
 ): Promise<void> {
   const tensors = await readWeights(executor, buildModel(config, { batch: 1 }));
+  const sources = tensors.map((tensor) => ({ ...tensor, dtype: 'F32' as const }));
+  writeFileSync(backboneFile(), writeSafetensors(sources, backboneMetadata(classes)));
+}
+
+/** Enough to use the file without anything beside it. */
+function backboneMetadata(classes: readonly string[]): ReadonlyMap<string, string> {
   const preprocess: Preprocess = {
     size,
     cropPercentage: 1,
@@ -126,15 +132,13 @@ async function saveBackbone(
     mean: [0.5, 0.5, 0.5],
     std: [0.5, 0.5, 0.5],
   };
-  const metadata = new Map([
+  return new Map([
     ['format', 'pt'],
     ['model', 'vit-micro'],
     ['classes', JSON.stringify(classes)],
-    ['thimble.config', JSON.stringify(config)],
-    ['thimble.preprocess', JSON.stringify(preprocess)],
+    ['thimble.config', JSON.stringify(configOf(classes.length))],
+    ['preprocess', JSON.stringify(preprocess)],
   ]);
-  const sources = tensors.map((tensor) => ({ ...tensor, dtype: 'F32' as const }));
-  writeFileSync(backboneFile(), writeSafetensors(sources, metadata));
 }
 
 function openBackbone(): WeightSource {
@@ -154,7 +158,9 @@ function ship(): void {
   }));
   const assets = join(ROOT, 'packages/core/assets');
   mkdirSync(assets, { recursive: true });
-  writeFileSync(join(assets, 'vit-micro.safetensors'), writeSafetensors(sources, metadata));
+  const classes = JSON.parse(metadata.get('classes') ?? '[]') as string[];
+  const file = writeSafetensors(sources, backboneMetadata(classes));
+  writeFileSync(join(assets, 'vit-micro.safetensors'), file);
   for (const file of ['backbone.jsonl', 'cifar10.jsonl', 'cifar10-random.jsonl']) {
     copyFileSync(join(options.out, file), join(ROOT, 'pretrain/logs', file));
   }
