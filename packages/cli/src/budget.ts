@@ -21,7 +21,6 @@ import { givenKeys, setUp, type StepOptions } from './setup.js';
 /** What a budget is shared out to. */
 export interface BudgetJob {
   readonly step: StepOptions;
-  readonly classes: number;
   readonly threads: number;
   /** Bytes of the whole process. */
   readonly budget: number;
@@ -99,11 +98,11 @@ export function stepWith(step: StepOptions, { method, saved, pass }: Candidate):
   return { ...step, method, saved, microBatches: step.batch / pass };
 }
 
-function spaceOf({ step, classes, fixed }: BudgetJob): SearchSpace {
+function spaceOf({ step, fixed }: BudgetJob): SearchSpace {
   const { batch, microBatches } = step;
   const passes = microBatches === undefined ? passesOf(batch) : [batch / microBatches];
   // Says which form is the default, and refuses options that go with nothing.
-  const { saved, method } = setUp(step, classes, fixed?.(passes[0]));
+  const { saved, method } = setUp(step, fixed?.(passes[0]));
   const forms = Object.values(SAVED_FORMS).map(({ form }): SavedForm => form);
   return {
     methods: fixed ? [[method.text]] : methodLadder(step.method ?? 'full', givenKeys(step)),
@@ -120,9 +119,9 @@ interface Needs {
 }
 
 function needsOf(job: BudgetJob, candidate: Candidate): Needs {
-  const { step, classes, threads } = job;
+  const { step, threads } = job;
   const method = methodOf(job, candidate);
-  const { program } = setUp(stepWith(step, candidate), classes, method);
+  const { program } = setUp(stepWith(step, candidate), method);
   const plan = executorBytes(program, threads, job.emitting(candidate.pass));
   new Garbage().clear(); // of many programs, which would stay resident
   const training = job.besidePlan(candidate.pass) + plan;

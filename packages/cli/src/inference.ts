@@ -1,69 +1,102 @@
-/** A trained run made ready to classify: its evaluation program, loaded with its weights. */
+/** A model made ready to classify: its evaluation program, loaded with its weights. */
 import {
   augments,
   buildModel,
+  CheckpointError,
   compile,
   loadWeights,
+  NO_RANKS,
   parseMethod,
+  type BoundMethod,
   type Executor,
   type ExecutorKind,
+  type Preprocess,
 } from '@thimble/core';
-import { openCheckpoint } from './checkpoint.js';
 import { Loader } from './data/loader.js';
 import type { SourceDescription } from './data/source.js';
-import { checkpointPath, readRunRecord, type RunRecord } from './run-folder.js';
+import type { Output } from './output.js';
+import type { HubOptions, PreprocessOptions } from './shared-options.js';
+import { classesOf, openStart, preprocessFor, type Start } from './start.js';
+import { preprocessNamed } from './weights/preprocessing.js';
 
-export interface InferenceOptions {
-  readonly run: string;
-  /** The weights of the best epoch instead of the last one. */
+export interface InferenceOptions extends HubOptions, PreprocessOptions {
+  /** A run, or whatever else `openStart` takes. */
+  readonly from: string;
+  /** Of a run: the weights of the best epoch instead of the last one. */
   readonly best: boolean;
   readonly batch: number;
   readonly threads: number;
 }
 
 export class Classifier {
-  readonly record: RunRecord;
+  /** In the order of the model's outputs: its labels, or else numbers. */
+  readonly classes: readonly string[];
+  readonly description: string;
   readonly executor: Executor;
+  private readonly preprocess: Preprocess;
   private readonly batch: number;
 
-  private constructor(record: RunRecord, executor: Executor, batch: number) {
-    this.record = record;
+  private constructor(start: Start, executor: Executor, options: InferenceOptions) {
+    const { preprocess: asked, batch } = options;
+    const preprocess = asked === undefined ? start.preprocess : preprocessNamed(asked);
+    this.classes = classesOf(start);
+    this.description = start.description;
     this.executor = executor;
+    this.preprocess = preprocessFor(start.model.config, preprocess);
     this.batch = batch;
   }
 
-  /** Loads a run. Throws FormatError or CheckpointError for a damaged run folder. */
-  static async open(kind: ExecutorKind, options: InferenceOptions): Promise<Classifier> {
-    const { run, best, batch, threads } = options;
-    const record = readRunRecord(run);
-    const path = checkpointPath(run, best);
-    const build = (images: number) => buildModel(record.model.config, { batch: images });
-    const method = parseMethod(record.method).withRanks(record.ranks);
-    const program = compile({ model: build, method, batch, evalBatch: batch });
-    const executor = await kind.load(program, { threads });
+  /** Loads a model. Throws what `openStart` throws, and CheckpointError for a backbone alone. */
+  static async open(
+    kind: ExecutorKind,
+    options: InferenceOptions,
+    output: Output,
+  ): Promise<Classifier> {
+    const { from, best, batch, threads, offline, revision } = options;
+    const access = { output, best, offline, ...(revision === undefined ? {} : { revision }) };
+    const start = await openStart(from, access);
     try {
-      const checkpoint = openCheckpoint(path);
+      if (!start.hasClassifier) throw withoutClassifier(start);
+      const build = (images: number) => buildModel(start.model.config, { batch: images });
+      const method = methodOf(start);
+      const program = compile({ model: build, method, batch, evalBatch: batch });
+      const executor = await kind.load(program, { threads });
       try {
-        loadWeights(executor, method.forward(build(1)), checkpoint, record.seed);
-      } finally {
-        checkpoint.close();
+        const seed = start.record?.seed ?? 0;
+        loadWeights(executor, method.forward(build(1)), start.checkpoint, seed);
+        return new Classifier(start, executor, options);
+      } catch (error) {
+        await executor.dispose();
+        throw error;
       }
-      return new Classifier(record, executor, batch);
-    } catch (error) {
-      await executor.dispose();
-      throw error;
+    } finally {
+      start.checkpoint.close();
     }
   }
 
   /** Batches of images as the model reads them; close it afterwards. */
   loader(source: SourceDescription, strict: boolean, workers: number): Loader {
-    const { preprocess, seed } = this.record;
-    const augment = augments.none;
-    const settings = { source, purpose: 'evaluate', batch: this.batch, seed, preprocess } as const;
-    return new Loader({ ...settings, augment, strict }, { workers });
+    const { batch, preprocess } = this;
+    const settings = { source, purpose: 'evaluate', batch, seed: 0, preprocess } as const;
+    return new Loader({ ...settings, augment: augments.none, strict }, { workers });
   }
 
   close(): Promise<void> {
     return this.executor.dispose();
   }
+}
+
+/** The method that gives the weights their form. */
+function methodOf({ record, factors }: Start): BoundMethod {
+  const { method = 'full', ranks = NO_RANKS } = record ?? factors ?? {};
+  return parseMethod(method).withRanks(ranks);
+}
+
+function withoutClassifier({ path, description }: Start): CheckpointError {
+  return new CheckpointError({
+    where: path,
+    expected: 'a model with a classifier',
+    got: description,
+    todo: 'Train one on your photos: thimble train photos --init with these weights',
+  });
 }

@@ -28,13 +28,13 @@ import type { SourceDescription } from './data/source.js';
 import type { Output } from './output.js';
 import type { Bar } from './progress.js';
 import { setUp, type Setup, type StepOptions } from './setup.js';
-import { startedRanks, type Start } from './start.js';
+import { startedRanks } from './factors.js';
+import type { Start } from './start.js';
 
 export interface Job {
   readonly step: StepOptions;
   readonly method: BoundMethod;
   readonly start: Start | null;
-  readonly classes: number;
   readonly kind: ExecutorKind;
   readonly threads: number;
   readonly seed: number;
@@ -61,11 +61,11 @@ export interface Ready {
 
 /** Finds what is missing and compiles. Throws what `prepare`, `compile` and the signal throw. */
 export async function makeReady(job: Job, output: Output): Promise<Ready> {
-  const { start, method, step, classes, seed } = job;
+  const { start, method, step, seed } = job;
   const pass = step.batch / (step.microBatches ?? 1);
   const known = startedRanks(method, pass, start);
   if (start && !known) return readyFrom(await prepared(job, start, pass, output), job);
-  const setup = setUp(step, classes, known ? method.withRanks(known) : method);
+  const setup = setUp(step, known ? method.withRanks(known) : method);
   return {
     setup,
     ranks: known ?? usedRanks(setup),
@@ -89,10 +89,10 @@ export function usedRanks({ method, model, compileOptions }: Setup): Ranks {
 }
 
 /** Compiles with the ranks that were found. */
-export function readyFrom(found: Prepared, { step, classes }: Job): Ready {
+export function readyFrom(found: Prepared, { step }: Job): Ready {
   const { ranks, tables, method } = found;
   return {
-    setup: setUp(step, classes, method),
+    setup: setUp(step, method),
     ranks,
     tables,
     prepared: found,
@@ -101,9 +101,9 @@ export function readyFrom(found: Prepared, { step, classes }: Job): Ready {
 }
 
 async function prepared(job: Job, start: Start, pass: number, output: Output): Promise<Prepared> {
-  const { step, method, classes, kind, threads, seed, signal } = job;
+  const { step, method, kind, threads, seed, signal } = job;
   // Shapes are checked before anything is read; the typical ranks do no harm.
-  const { compileOptions } = setUp(step, classes, method);
+  const { compileOptions } = setUp(step, method);
   const loaders: Loader[] = [];
   const garbage = new Garbage();
   const progress = new PrepareProgress(output);

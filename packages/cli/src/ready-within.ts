@@ -38,8 +38,8 @@ import {
   type MemoryRequest,
   type ProcessLoad,
 } from './process-memory.js';
-import { configOf, givenKeys, setUp } from './setup.js';
-import { startedRanks } from './start.js';
+import { givenKeys, setUp } from './setup.js';
+import { startedRanks } from './factors.js';
 
 export interface Fitting {
   readonly ready: Ready;
@@ -79,10 +79,7 @@ async function afterPreparing(
   { emitting }: BudgetJob,
   request: MemoryRequest,
 ): Promise<BudgetJob> {
-  const { step, classes } = job;
-  const tensor = largestTensor(
-    buildModel(configOf(step.model, step.imageSize, classes), { batch: 1 }),
-  );
+  const tensor = largestTensor(buildModel(job.step.model.config, { batch: 1 }));
   const load = await loadOf(job, request, tensor);
   const { bytes: budget } = request;
   const besidePlan = (pass: number) => bytesBesidePlan(load, pass, REST.prepared);
@@ -90,10 +87,9 @@ async function afterPreparing(
 }
 
 async function budgetJobOf(job: Job, request: MemoryRequest): Promise<BudgetJob> {
-  const { step, classes, threads, start, method } = job;
-  const config = configOf(step.model, step.imageSize, classes);
-  const build = (batch: number) => buildModel(config, { batch });
-  setUp(step, classes, method); // refuses what does not go together, and loads what compiling needs
+  const { step, threads, start, method } = job;
+  const build = (batch: number) => buildModel(step.model.config, { batch });
+  setUp(step, method); // refuses what does not go together, and loads what compiling needs
   const load = await loadOf(job, request, largestTensor(build(1)));
   const known = (pass: number): BoundMethod => {
     const ranks = startedRanks(method, pass, start);
@@ -112,7 +108,6 @@ async function budgetJobOf(job: Job, request: MemoryRequest): Promise<BudgetJob>
   };
   return {
     step,
-    classes,
     threads,
     budget: request.bytes,
     fixed: start?.factors ? known : null,
@@ -153,7 +148,7 @@ interface Fitted {
 
 /** Throws BudgetError when the ranks that were found do not fit in any form. */
 function fitted(job: Job, after: BudgetJob, { candidate }: BudgetChoice, found: Ready): Fitted {
-  const { step, classes } = job;
+  const { step } = job;
   const { method } = found.setup;
   // Ranks of inputs belong to the pass.
   const microBatches = method.needs.activations ? step.batch / candidate.pass : step.microBatches;
@@ -161,7 +156,7 @@ function fitted(job: Job, after: BudgetJob, { candidate }: BudgetChoice, found: 
   const same: BudgetJob = { ...after, step: open, fixed: () => method };
   const { choice, least } = searchWithin(same);
   if (choice) {
-    const ready = { ...found, setup: setUp(choice.step, classes, method) };
+    const ready = { ...found, setup: setUp(choice.step, method) };
     return { ready, said: changes(candidate, choice.candidate, step.batch) };
   }
   const room = after.budget - after.besidePlan(least.pass);

@@ -6,7 +6,7 @@ import type { Loader } from './data/loader.js';
 import { replaceWithCopy } from './files.js';
 import { RUN_FILES, writeRunRecord, type EpochRecord, type RunRecord } from './run-folder.js';
 import type { RunPlan } from './run-plan.js';
-import { factorMetadata } from './start.js';
+import { factorMetadata } from './factors.js';
 
 export class Recorder {
   record: RunRecord;
@@ -65,12 +65,14 @@ export class Recorder {
   }
 
   private save(): Promise<void> {
-    const { setup, classes, ranks } = this.plan;
+    const { setup, classes, preprocess, ranks } = this.plan;
     const { method, model, pass } = setup;
     const metadata = new Map([
       ['format', 'pt'],
       ['model', setup.modelName],
       ['classes', JSON.stringify(classes)],
+      ['thimble.config', JSON.stringify(setup.config)],
+      ['preprocess', JSON.stringify(preprocess)],
       ['thimble.config', JSON.stringify(setup.config)],
       ['preprocess', JSON.stringify(this.plan.preprocess)],
       ...factorMetadata(method, model, ranks, pass),
@@ -115,6 +117,7 @@ function initialRecord(plan: RunPlan, executor: Executor, warmupSteps: number): 
     epochs,
     seed,
     init,
+    ...(plan.origin && { origin: plan.origin }),
     data: plan.data,
     executor: { name: executor.name, detail: executor.detail, threads: executor.threads },
     status: 'running',

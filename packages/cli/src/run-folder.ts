@@ -22,6 +22,7 @@ import {
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { replaceWithText } from './files.js';
+import type { Origin } from './origin.js';
 import type { MemoryRecord } from './process-memory.js';
 import { VERSION } from './version.js';
 
@@ -69,6 +70,8 @@ export interface RunRecord {
   readonly epochs: number;
   readonly seed: number;
   readonly init: string | null;
+  /** Where the starting weights came from; absent without any, and in runs of version 0.1.0. */
+  readonly origin?: Origin;
   readonly data: {
     readonly from: string;
     readonly validationFrom: string;

@@ -10,6 +10,7 @@ import type {
 } from '@thimble/core';
 import type { LoaderOptions } from './data/loader.js';
 import type { SourceDescription } from './data/source.js';
+import type { Origin } from './origin.js';
 import type { MemoryRecord } from './process-memory.js';
 import type { RunRecord } from './run-folder.js';
 import type { Setup } from './setup.js';
@@ -32,6 +33,10 @@ export interface RunPlan {
   readonly clip: number | null;
   readonly seed: number;
   readonly init: string | null;
+  /** null without starting weights. */
+  readonly origin: Origin | null;
+  /** Tensors of the starting weights that the model has no place for. */
+  readonly ignored: readonly string[];
   readonly ranks: Ranks;
   readonly tables: PrepareTables | null;
   /** What was chosen for --memory; null without. */

@@ -6,9 +6,7 @@ import {
   buildModel,
   compile,
   ConfigError,
-  imageSizeRule,
   lookUp,
-  modelConfig,
   OPTIMIZERS,
   parameters,
   parseMethod,
@@ -22,11 +20,12 @@ import {
   type Program,
   type SavedForm,
 } from '@thimble/core';
+import type { NamedModel } from './named-model.js';
 
 /** The options that decide the program of a training step. */
 export interface StepOptions {
-  readonly model: string;
-  readonly imageSize?: number;
+  /** With the classes and the image size to train with. */
+  readonly model: NamedModel;
   /** `last-k=4`, as `parseMethod` reads it; default `full`. */
   readonly method?: string;
   /** Values for keys that the method's text leaves out. */
@@ -83,11 +82,10 @@ export function givenKeys({
  */
 export function setUp(
   options: StepOptions,
-  classes: number,
   method: BoundMethod = parseMethod(options.method ?? 'full', givenKeys(options)),
 ): Setup {
-  const { model: modelName, batch, microBatches = 1, smoothing, clip } = options;
-  const config = configOf(modelName, options.imageSize, classes);
+  const { model: named, batch, microBatches = 1, smoothing, clip } = options;
+  const { name: modelName, config } = named;
   const { form: saved } = lookUp<{ readonly form: SavedForm }>(
     'form of saved tensors',
     options.saved ?? method.saved ?? 'exact',
@@ -116,24 +114,6 @@ export function setUp(
   const program = compile(compileOptions);
   const parts = { modelName, config, method, saved, optimizer, pass, microBatches };
   return { ...parts, model, compileOptions, program };
-}
-
-/** The preset with these classes and, where given, this image size. */
-export function configOf(
-  name: string,
-  imageSize: number | undefined,
-  classes: number,
-): ModelConfig {
-  const preset = modelConfig(name);
-  const config = { ...preset, classes, imageSize: imageSize ?? preset.imageSize };
-  const rule = imageSizeRule(config);
-  if (rule === null) return config;
-  throw new ConfigError({
-    where: '--image-size',
-    expected: `for ${name} ${rule}`,
-    got: String(config.imageSize),
-    todo: 'Change the size',
-  });
 }
 
 /** Elements of all parameters, and of those that train. */

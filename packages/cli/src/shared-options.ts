@@ -2,6 +2,7 @@
 import { METHODS, MODELS, OPTIMIZERS, SAVED_FORMS } from '@thimble/core';
 import { Option, type Command } from 'commander';
 import { defaultThreads, EXECUTOR_NAMES } from './executors.js';
+import { PREPROCESS_HELP } from './weights/preprocessing.js';
 import { fraction, nonNegativeNumber, positiveNumber, wholeNumber } from './options.js';
 
 /** What every command takes. */
@@ -33,7 +34,28 @@ export function addExecutor(command: Command): Command {
     .option('--threads <n>', 'worker threads', wholeNumber(1), defaultThreads());
 }
 
-/** The options of StepOptions except `model`. */
+/** How weights are had from the hub. */
+export interface HubOptions {
+  readonly revision?: string;
+  readonly offline: boolean;
+}
+
+export function addHub(command: Command): Command {
+  return command
+    .option('--revision <name>', 'branch, tag or commit of a model on the hub (default: main)')
+    .option('--offline', 'ask nothing of the network: what was downloaded before', false);
+}
+
+/** How pictures become numbers. */
+export interface PreprocessOptions {
+  readonly preprocess?: string;
+}
+
+export function addPreprocess(command: Command): Command {
+  return command.option('--preprocess <how>', PREPROCESS_HELP);
+}
+
+/** The options of StepOptions except `model`, and the image size. */
 export function addStep(command: Command): Command {
   return command
     .option(

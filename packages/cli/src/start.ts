@@ -1,36 +1,66 @@
 /**
- * What a run starts from: the weights of --init, dense or with the factors of an earlier run.
+ * The one door for weights: what a run, an evaluation or a plan starts from.
  *
- * A checkpoint of a method with ranks says in its metadata which method and ranks it was trained
- * with (`FactorMetadata`). A run that starts from it continues with them: its factors have their
- * sizes, and the text of its method, if it says anything, has to agree.
+ *   a file           safetensors, or the index of a sharded checkpoint
+ *   a folder         in hub layout, or of a run
+ *   owner/name       a model on the hub, downloaded into the shared cache
+ *   vit-micro        a preset whose weights come with Thimble
+ *
+ * Whatever it was, what comes out is the same: the model's configuration, its tensors under
+ * Thimble's names, labels, preprocessing, and where it all came from.
  */
 import {
-  ConfigError,
+  familyPreprocess,
   FormatError,
-  linears,
-  NO_RANKS,
-  parseMethod,
-  type BoundMethod,
-  type ModelGraph,
-  type Ranks,
+  recognise,
+  withSize,
+  type ModelConfig,
+  type Preprocess,
+  type Recognised,
   type SavedForm,
 } from '@thimble/core';
-import { statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { openCheckpoint, type OpenCheckpoint } from './checkpoint.js';
-import { checkpointPath, isRanks, readRunRecord, type RunRecord } from './run-folder.js';
+import { storedFactors, type StoredFactors } from './factors.js';
+import { hubModel, type HubModel } from './hub/model.js';
+import { hubReference, looksLikeHubName, referenceText } from './hub/reference.js';
+import { hubSettings } from './hub/settings.js';
+import type { NamedModel } from './named-model.js';
+import type { Output } from './output.js';
+import { checkpointPath, readRunRecord, RUN_FILES, type RunRecord } from './run-folder.js';
+import { embeddedWeights } from './weights/embedded.js';
+import { isFolder, openWeightFiles } from './weights/files.js';
 
 export interface Start {
-  /** The file. */
+  /** What was asked for. */
+  readonly text: string;
+  /** The file, for errors. */
   readonly path: string;
+  /** One line for people. */
+  readonly description: string;
+  /** With the image size and the classes of the file. */
+  readonly model: NamedModel;
+  /** Whether the file or its neighbours say what the tensors alone cannot: heads, ε. */
+  readonly isDescribed: boolean;
+  readonly hasClassifier: boolean;
+  /** In the order of the classifier's outputs; null where nothing says them. */
+  readonly labels: readonly string[] | null;
+  /** As the model was trained. */
+  readonly preprocess: Preprocess;
+  /** False where nothing says it and the family's habit counts. */
+  readonly isPreprocessSaid: boolean;
+  /** Under Thimble's names. */
   readonly checkpoint: OpenCheckpoint;
-  /** The model's name and image size, where the file or its run folder says so. */
-  readonly model: string | null;
-  readonly imageSize: number | null;
+  /** Tensors of the file that the model has no place for. */
+  readonly ignored: readonly string[];
   /** What --memory chose for the run; null without a run or its budget. */
   readonly chosen: ChosenStep | null;
   /** null for dense weights. */
   readonly factors: StoredFactors | null;
+  /** Of a run folder. */
+  readonly record: RunRecord | null;
+  readonly hub: HubModel | null;
 }
 
 /** Options with which a run fitted into --memory. */
@@ -40,135 +70,107 @@ export interface ChosenStep {
   readonly microBatches: number;
 }
 
-/** Method and ranks of the run that saved a checkpoint. */
-export interface StoredFactors {
-  /** As `parseMethod` reads it. */
-  readonly method: string;
-  readonly ranks: Ranks;
-  /** Images of one pass, to which Tucker ranks belong. */
-  readonly pass: number;
+/** How weights may be had. */
+export interface Access {
+  readonly output: Output;
+  /** Branch, tag or commit of a model on the hub. */
+  readonly revision?: string;
+  readonly offline?: boolean;
+  /** Of a run: the weights of its best epoch instead of the last. */
+  readonly best?: boolean;
 }
 
-/** Key of the checkpoint's metadata. */
-const KEY = 'thimble.factors';
+/** Opens what was asked for; close its checkpoint. Throws FormatError, CheckpointError, DownloadError. */
+export async function openStart(text: string, access: Access): Promise<Start> {
+  if (isFolder(text) && existsSync(join(text, RUN_FILES.record))) return openRun(text, access);
+  if (existsSync(text)) return openWeights(text, text, null);
+  const embedded = embeddedWeights(text);
+  if (embedded !== null) return openWeights(text, embedded, null);
+  if (!looksLikeHubName(text)) throw nothingThere(text);
+  const settings = hubSettings(process.env, access.offline === true);
+  const hub = await hubModel(hubReference(text, access.revision), settings, access.output);
+  return openWeights(text, hub.folder, hub);
+}
 
-/** Opens --init: a safetensors file or a run folder. Throws FormatError. */
-export function openStart(init: string): Start {
-  const folder = statSync(init, { throwIfNoEntry: false })?.isDirectory() === true;
-  const record = folder ? readRunRecord(init) : null;
-  const path = folder ? checkpointPath(init, false) : init;
-  const checkpoint = openCheckpoint(path);
-  try {
-    return {
-      path,
-      checkpoint,
-      model: record?.model.name ?? checkpoint.metadata.get('model') ?? null,
-      imageSize: record?.model.config.imageSize ?? null,
-      chosen: record ? chosenStep(record) : null,
-      factors: storedFactors(path, checkpoint.metadata),
-    };
-  } catch (error) {
-    checkpoint.close();
-    throw error;
-  }
+/** Names of the classes a start tells apart: its labels, or else numbers. */
+export function classesOf({ labels, model }: Start): readonly string[] {
+  return labels ?? Array.from({ length: model.config.classes }, (_, index) => String(index));
+}
+
+function openRun(folder: string, { best = false }: Access): Start {
+  const record = readRunRecord(folder);
+  const path = checkpointPath(folder, best);
+  const { model, classes: labels, preprocess } = record;
+  const description = `${model.name}, ${String(model.config.imageSize)} px, of a run`;
+  return closingOnError(openCheckpoint(path), (checkpoint) => ({
+    ...{ text: folder, path, description, model, labels, preprocess, checkpoint, record },
+    ...{ isDescribed: true, hasClassifier: true, isPreprocessSaid: true, ignored: [], hub: null },
+    chosen: chosenStep(record),
+    factors: storedFactors(path, checkpoint.metadata),
+  }));
 }
 
 function chosenStep({ memory, saved, batch, microBatches }: RunRecord): ChosenStep | null {
   return memory && saved ? { saved, batch, microBatches } : null;
 }
 
-/**
- * What a checkpoint says of itself: nothing for plain training.
- *
- * @param model what the method's `forward` returned
- */
-export function factorMetadata(
-  method: BoundMethod,
-  model: ModelGraph,
-  ranks: Ranks,
-  pass: number,
-): ReadonlyMap<string, string> {
-  const { weights, activations } = method.needs;
-  const forms = linears(model, 'all').flatMap(({ weight, form }) => {
-    if (form.kind === 'dense') return [];
-    const { kind, left } = form;
-    return [[weight, { form: kind, rank: left.type.shape[1] }] as const];
+/** @param where a file or a folder in hub layout */
+function openWeights(text: string, where: string, hub: HubModel | null): Start {
+  const { path, checkpoint: file, sidecars } = openWeightFiles(where);
+  return closingOnError(file, () => {
+    const found = recognise(file, file.metadata, sidecars);
+    const name = nameOf(found, file, hub, text);
+    const said = found.preprocess;
+    const checkpoint = { ...file, ...found.weights };
+    return {
+      ...{ text, path, checkpoint, hub, record: null, chosen: null },
+      description: found.description,
+      model: { name, config: found.config },
+      isDescribed: sidecars.config !== null || file.metadata.has('model'),
+      hasClassifier: found.hasClassifier,
+      labels: found.labels,
+      preprocess: preprocessFor(found.config, said ?? familyPreprocess(found.naming, found.config)),
+      isPreprocessSaid: said !== null,
+      ignored: found.ignored,
+      factors: storedFactors(path, file.metadata),
+    };
   });
-  if (!weights && !activations && forms.length === 0) return new Map();
-  const stored: StoredFactors = { method: method.text, ranks, pass };
-  const epsilon = { weights: weights?.epsilon ?? null, activations: activations?.epsilon ?? null };
-  return new Map([[KEY, JSON.stringify({ ...stored, epsilon, forms: Object.fromEntries(forms) })]]);
 }
 
-function storedFactors(path: string, metadata: ReadonlyMap<string, string>): StoredFactors | null {
-  const text = metadata.get(KEY);
-  if (text === undefined) return null;
-  let parsed: unknown;
+/** The preset, or what the file, the hub or the path calls it. */
+function nameOf(
+  found: Recognised,
+  file: OpenCheckpoint,
+  hub: HubModel | null,
+  text: string,
+): string {
+  const stored = file.metadata.get('model');
+  const path = basename(text).replace(/\.(safetensors|json)$/, '');
+  return found.modelName ?? stored ?? (hub ? referenceText(hub.reference) : path);
+}
+
+/** The same part of the picture at the size that the model reads. */
+export function preprocessFor({ imageSize }: ModelConfig, preprocess: Preprocess): Preprocess {
+  return withSize(preprocess, imageSize);
+}
+
+function closingOnError(
+  checkpoint: OpenCheckpoint,
+  start: (checkpoint: OpenCheckpoint) => Start,
+): Start {
   try {
-    parsed = JSON.parse(text);
-  } catch {
-    parsed = null;
+    return start(checkpoint);
+  } catch (error) {
+    checkpoint.close();
+    throw error;
   }
-  if (isStored(parsed)) return parsed;
-  throw new FormatError({
-    where: `${path}, metadata ${KEY}`,
-    expected: 'method, ranks and pass as JSON',
-    got: text.slice(0, 60),
-    todo: 'Use the file as thimble train saved it',
-  });
 }
 
-function isStored(value: unknown): value is StoredFactors {
-  if (typeof value !== 'object' || value === null) return false;
-  const stored: Partial<Record<keyof StoredFactors, unknown>> = value;
-  return (
-    typeof stored.method === 'string' && typeof stored.pass === 'number' && isRanks(stored.ranks)
-  );
-}
-
-/**
- * The method to train with, and what of its ranks is known before any measurement. `text` is
- * --method, undefined where it was left out: then that of the start, or `full`. A text of the
- * start's method without any values takes those of the start.
- *
- * @param given options beside the text, as `parseMethod` takes them
- * Throws ConfigError when the method would change the ranks of weights that came factored.
- */
-export function startedMethod(
-  text: string | undefined,
-  given: Readonly<Record<string, string>>,
-  start: Start | null,
-): BoundMethod {
-  const stored = start?.factors ?? null;
-  if (!stored || !start) return parseMethod(text ?? 'full', given);
-  const before = parseMethod(stored.method);
-  const bare = text === undefined || (text === before.name && Object.keys(given).length === 0);
-  const method = bare ? before : parseMethod(text ?? before.name, given);
-  const { weights } = method.needs;
-  const changed = JSON.stringify(weights) !== JSON.stringify(before.needs.weights);
-  if (weights && before.needs.weights && changed) throw changedRanks(method, before, start.path);
-  return method;
-}
-
-/**
- * The ranks with which a run continues: those of the start where it was trained with the same
- * needs, and passes of as many images; null where ranks are to be found.
- */
-export function startedRanks(method: BoundMethod, pass: number, start: Start | null): Ranks | null {
-  const { weights, activations } = method.needs;
-  if (!weights && !activations) return NO_RANKS;
-  const stored = start?.factors;
-  if (!stored) return null;
-  const before = parseMethod(stored.method).needs;
-  const same = JSON.stringify(before) === JSON.stringify(method.needs);
-  return same && (activations === null || stored.pass === pass) ? stored.ranks : null;
-}
-
-function changedRanks(method: BoundMethod, before: BoundMethod, path: string): ConfigError {
-  return new ConfigError({
-    where: `--method ${method.text}`,
-    expected: `the ranks with which ${path} was trained (${before.text})`,
-    got: 'a value that changes them',
-    todo: `Write --method ${before.text}, or start from dense weights: thimble merge makes them`,
+function nothingThere(text: string): FormatError {
+  return new FormatError({
+    where: text,
+    expected: 'a file, a folder, or a model on the hub as owner/name',
+    got: 'nothing at this path',
+    todo: 'Check the path',
   });
 }

@@ -15,6 +15,7 @@ import {
 } from '@thimble/core';
 import { Buffers, Loader, type SkippedImage } from './data/loader.js';
 import { Garbage } from '@thimble/native';
+import { counted } from './format.js';
 import { onInterrupt } from './interrupt.js';
 import type { Output } from './output.js';
 import { Recorder } from './recorder.js';
@@ -151,6 +152,7 @@ function ranksFile({ setup, ranks, tables }: RunPlan): RanksFile {
 
 function sayLoaded(report: LoadReport | null, plan: RunPlan, output: Output): void {
   if (!report) return;
+  output.event('loaded', { from: plan.init, ...report, ignored: plan.ignored });
   const classes = String(plan.classes.length);
   const replaced =
     report.replaced.length === 0
@@ -160,19 +162,30 @@ function sayLoaded(report: LoadReport | null, plan: RunPlan, output: Output): vo
     report.resized.length === 0
       ? ''
       : `; ${report.resized.join(' and ')} resized to ${String(plan.setup.config.imageSize)} px`;
-  const unused = report.unused.length === 0 ? '' : `; unused: ${report.unused.join(', ')}`;
+  const unused = [...report.unused, ...plan.ignored];
+  const left = unused.length === 0 ? '' : `; unused: ${abridged(unused)}`;
   output.line(
-    `Loaded ${String(report.loaded)} tensors of ${plan.init ?? ''}${replaced}${resized}${unused}`,
+    `Loaded ${String(report.loaded)} tensors of ${plan.init ?? ''}${replaced}${resized}${left}`,
   );
 }
 
+/** The first few names. */
+function abridged(names: readonly string[]): string {
+  const more = names.length - SHOWN_NAMES;
+  const shown = names.slice(0, SHOWN_NAMES).join(', ');
+  return more > 0 ? `${shown} and ${counted(more, 'more tensor')}` : shown;
+}
+
+const SHOWN_NAMES = 5;
+
 function startFields(plan: RunPlan, executor: Executor, recorder: Recorder) {
-  const { setup, classes, data, folder } = plan;
+  const { setup, classes, preprocess, data, folder } = plan;
   return {
     model: setup.modelName,
     method: setup.method.text,
     ...parameterCounts(setup.model),
     classes,
+    preprocess,
     trainImages: data.trainImages,
     validationImages: data.validationImages,
     steps: recorder.totalSteps,

@@ -28,6 +28,7 @@ import { EXIT, exitCodeOf, failureRecord } from '../src/failure.js';
 import { duration, metric, milliseconds, percent } from '../src/format.js';
 import { memoryChart } from '../src/memory-chart.js';
 import { trainingTenants } from '../src/memory-map.js';
+import { presetModel } from '../src/named-model.js';
 import { byteCount, fraction, positiveNumber, wholeNumber } from '../src/options.js';
 import { predictionsPicture } from '../src/picture.js';
 import { checkFree } from '../src/run-folder.js';
@@ -164,10 +165,11 @@ describe('checkpoints', () => {
 });
 
 describe('memory of a step', () => {
-  const fixed = { model: 'vit-micro', method: 'last-k=2', saved: 'exact', optimizer: 'sgd' };
+  const model = presetModel('vit-micro', { classes: 10 });
+  const fixed = { model, method: 'last-k=2', saved: 'exact', optimizer: 'sgd' };
   const step = { ...fixed, batch: 4, smoothing: 0 };
-  const whole = setUp({ ...step, microBatches: 1 }, 10);
-  const passes = setUp({ ...step, microBatches: 2 }, 10);
+  const whole = setUp({ ...step, microBatches: 1 });
+  const passes = setUp({ ...step, microBatches: 2 });
 
   it('gives every byte to one tensor at a time', () => {
     for (const { program } of [whole, passes]) {

@@ -168,7 +168,9 @@ describe('eval and predict', () => {
   it('tells what a run folder lacks', async () => {
     const missing = await run('predict', 'held', 'held/red/0.png');
     expect(missing.code).toBe(1);
-    expect(missing.stderr).toContain('held/run.json: expected a thimble-run record of version 1');
+    expect(missing.stderr).toContain(
+      'held: expected model.safetensors or model.safetensors.index.json, or the folder of a run',
+    );
     mkdirSync(join(folder, 'halfway'));
     copyFileSync(join(folder, 'base/run.json'), join(folder, 'halfway/run.json'));
     const halfway = await run('eval', 'halfway', 'held');
@@ -357,8 +359,8 @@ describe.concurrent('bad input', () => {
     const ended = await train('photos', '--init', 'narrow.safetensors');
     expect(ended.code).toBe(1);
     expect(lastLine(ended)['message']).toBe(
-      'narrow.safetensors, tensor norm.weight: expected shape [128], got [64]. ' +
-        'Choose the --model and --image-size that the checkpoint was made for.',
+      'narrow.safetensors, tensor norm.weight: expected shape [128] in ViT-128x6/4, 16 px, 3 ' +
+        'classes, timm names, got [64]. The file is damaged or was put together from several models.',
     );
   });
 

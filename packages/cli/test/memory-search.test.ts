@@ -3,6 +3,7 @@ import { parseMethod, plannedBytes } from '@thimble/core';
 import { describe, expect, it } from 'vitest';
 import { passesOf, searchPlans, type Candidate, type SearchSpace } from '../src/memory-search.js';
 import { methodLadder } from '../src/method-ladder.js';
+import { presetModel } from '../src/named-model.js';
 import { setUp } from '../src/setup.js';
 
 const SPACE: SearchSpace = {
@@ -86,8 +87,9 @@ describe('searchPlans', () => {
 
 /** Bytes of a step of vit-micro in batches of eight. */
 function vitPlan({ method, saved, pass }: Candidate): number {
-  const step = { model: 'vit-micro', optimizer: 'sgd', smoothing: 0, batch: 8 };
-  const { program } = setUp({ ...step, method, saved, microBatches: 8 / pass }, 3);
+  const model = presetModel('vit-micro', { classes: 3 });
+  const step = { model, optimizer: 'sgd', smoothing: 0, batch: 8 };
+  const { program } = setUp({ ...step, method, saved, microBatches: 8 / pass });
   return plannedBytes(program, 1);
 }
 

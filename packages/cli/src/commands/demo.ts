@@ -28,6 +28,7 @@ import { EXIT, ExitSignal } from '../failure.js';
 import { duration, milliseconds, percent } from '../format.js';
 import { memoryChart } from '../memory-chart.js';
 import { wholeNumber } from '../options.js';
+import { presetModel } from '../named-model.js';
 import { Output } from '../output.js';
 import { predictionsPicture, type Prediction } from '../picture.js';
 import { checkFree } from '../run-folder.js';
@@ -108,8 +109,9 @@ async function demoCommand(options: DemoOptions): Promise<void> {
 
 function demoSetup(): Setup {
   const { batch, weightDecay } = RECIPE;
-  const fixed = { model: 'vit-micro', method: 'full', optimizer: 'adamw', microBatches: 1 };
-  return setUp({ ...fixed, batch, weightDecay, smoothing: 0 }, shapesClasses.length);
+  const model = presetModel('vit-micro', { classes: shapesClasses.length });
+  const fixed = { model, method: 'full', optimizer: 'adamw', microBatches: 1 };
+  return setUp({ ...fixed, batch, weightDecay, smoothing: 0 });
 }
 
 function demoPlan(options: DemoOptions, setup: Setup): Omit<RunPlan, 'kind'> {
@@ -137,6 +139,8 @@ function demoPlan(options: DemoOptions, setup: Setup): Omit<RunPlan, 'kind'> {
     clip: null,
     seed,
     init: null,
+    origin: null,
+    ignored: [],
     ranks: NO_RANKS,
     tables: null,
     memory: null,

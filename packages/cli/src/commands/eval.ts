@@ -1,7 +1,7 @@
 /** thimble eval: accuracy and loss of a run on a folder of class folders. */
 import { DataError, predictLogits } from '@thimble/core';
 import type { Command } from 'commander';
-import { findSplit, scanFolderAs } from '../data/folder.js';
+import { classFolders, findSplit, scanFolderAs } from '../data/folder.js';
 import type { Loader } from '../data/loader.js';
 import { chooseExecutor } from '../executors.js';
 import { percent } from '../format.js';
@@ -11,14 +11,19 @@ import { Output } from '../output.js';
 import { saySkipped } from '../report.js';
 import {
   addExecutor,
+  addHub,
   addJson,
+  addPreprocess,
   type CommonOptions,
   type ExecutorOptions,
+  type HubOptions,
+  type PreprocessOptions,
 } from '../shared-options.js';
 import { tableText } from '../table.js';
 import { Tally } from '../tally.js';
+import { placesAmong } from '../weights/head.js';
 
-interface EvalOptions extends CommonOptions, ExecutorOptions {
+interface EvalOptions extends CommonOptions, ExecutorOptions, HubOptions, PreprocessOptions {
   readonly best: boolean;
   readonly batch: number;
   readonly strict: boolean;
@@ -32,6 +37,7 @@ class folders inside, the latter is used.
 Examples:
   thimble eval runs/photos-1 photos/test
   thimble eval runs/photos-1 photos/test --best --json
+  thimble eval google/vit-base-patch16-224 photos    a pretrained model, by the names of its labels
 `;
 
 export function addEval(program: Command): void {
@@ -39,9 +45,12 @@ export function addEval(program: Command): void {
     .command('eval')
     .summary('measure a run on a folder of images')
     .description('Measures accuracy and loss of a trained run on a folder of images.')
-    .argument('<RUN>', 'run folder of thimble train')
+    .argument(
+      '<RUN>',
+      'run folder of thimble train; also weights: a file, a folder, owner/name on the hub',
+    )
     .argument('<DIR>', 'folder of class folders')
-    .option('--best', 'weights of the best epoch instead of the last', false)
+    .option('--best', 'of a run: weights of the best epoch instead of the last', false)
     .option('--batch <n>', 'images of one pass', wholeNumber(1), 16)
     .option('--strict', 'stop at the first unreadable image', false)
     .option(
@@ -50,7 +59,7 @@ export function addEval(program: Command): void {
       wholeNumber(0),
       0,
     );
-  addJson(addExecutor(command))
+  addJson(addExecutor(addHub(addPreprocess(command))))
     .addHelpText('after', HELP)
     .action(async (run: string, folder: string, options: EvalOptions) => {
       await evalCommand(run, folder, options);
@@ -62,10 +71,10 @@ async function evalCommand(run: string, folder: string, options: EvalOptions): P
   const kind = await chooseExecutor(options.executor, (text) => {
     output.note(text);
   });
-  const classifier = await Classifier.open(kind, { run, ...options });
+  const classifier = await Classifier.open(kind, { from: run, ...options }, output);
   try {
-    const { classes } = classifier.record;
     const held = (await findSplit(folder))?.held ?? folder;
+    const classes = await folderNames(held, classifier.classes);
     const { files } = await scanFolderAs(held, classes);
     const source = { kind: 'folder', files } as const;
     const loader = classifier.loader(source, options.strict, options.workers);
@@ -83,7 +92,7 @@ async function evalCommand(run: string, folder: string, options: EvalOptions): P
 }
 
 async function evaluateAll(classifier: Classifier, loader: Loader, output: Output): Promise<Tally> {
-  const tally = new Tally(classifier.record.classes);
+  const tally = new Tally(classifier.classes);
   const bar = output.bar('Evaluating', loader.count);
   try {
     for await (const { images, labels, real, taken } of loader.epoch(0)) {
@@ -110,10 +119,22 @@ function sayResult(tally: Tally, classifier: Classifier, skipped: number, output
   }));
   const where = { executor: executor.name, threads: executor.threads };
   output.event('done', { accuracy, loss, images, skipped, perClass, ...where });
-  const rows = perClass.map((row) => [row.name, row.images, percent(row.accuracy ?? NaN)]);
+  const rows = perClass
+    .filter(({ images: count }) => count > 0)
+    .map((row) => [row.name, row.images, percent(row.accuracy ?? NaN)]);
   output.line(tableText(['Class', '>Images', '>Accuracy'], rows));
   output.line();
   output.line(`Accuracy ${percent(accuracy)}, loss ${loss.toFixed(4)}, ${String(images)} images`);
+}
+
+/** Labels, under the folders' names where these mean them by another spelling or one synonym. */
+async function folderNames(folder: string, labels: readonly string[]): Promise<readonly string[]> {
+  const names = await classFolders(folder);
+  const renamed = [...labels];
+  placesAmong(names, labels).forEach((place, index) => {
+    if (place >= 0) renamed[place] = names[index];
+  });
+  return renamed;
 }
 
 function nothingReadable(folder: string, skipped: number): DataError {

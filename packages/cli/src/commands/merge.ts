@@ -125,6 +125,8 @@ async function writeMerged(
       ['format', 'pt'],
       ['model', record.model.name],
       ['classes', JSON.stringify(record.classes)],
+      ['thimble.config', JSON.stringify(record.model.config)],
+      ['preprocess', JSON.stringify(record.preprocess)],
     ]);
     const { prefix, ordered } = safetensorsPrefix(tensors, metadata);
     let bytes = prefix.byteLength;

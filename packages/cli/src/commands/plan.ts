@@ -4,7 +4,6 @@ import {
   lookUp,
   megabytes,
   memoryReport,
-  modelConfig,
   printGraph,
   printProgram,
   stepFlops,
@@ -19,16 +18,27 @@ import { metric } from '../format.js';
 import { memoryChart } from '../memory-chart.js';
 import { trainingTenants } from '../memory-map.js';
 import { wholeNumber } from '../options.js';
+import { fittedModel } from '../named-model.js';
 import { Output } from '../output.js';
 import { paperFields, paperLines } from '../paper.js';
 import { parameterCounts, setUp, type Setup, type StepOptions } from '../setup.js';
-import { addJson, addStep, methodHelp, modelHelp, type CommonOptions } from '../shared-options.js';
+import {
+  addHub,
+  addJson,
+  addStep,
+  methodHelp,
+  modelHelp,
+  type CommonOptions,
+  type HubOptions,
+} from '../shared-options.js';
 import { defaultThreads } from '../executors.js';
 import { tableText } from '../table.js';
+import { chooseModel } from '../weights/choose.js';
 
-interface PlanOptions extends CommonOptions, Omit<StepOptions, 'model'> {
+interface PlanOptions extends CommonOptions, HubOptions, Omit<StepOptions, 'model'> {
   readonly model?: string;
-  readonly classes: number;
+  readonly imageSize?: number;
+  readonly classes?: number;
   readonly threads: number;
   readonly svg?: string;
   readonly print?: string;
@@ -52,6 +62,7 @@ Examples:
   thimble plan vit-base-16 --batch 32 --micro-batches 8 --json
   thimble plan vit-base-32 --batch 128 --paper
   thimble plan vit-micro --print program
+  thimble plan google/vit-base-patch16-224 --method wasi
 `;
 
 export function addPlan(program: Command): void {
@@ -59,7 +70,7 @@ export function addPlan(program: Command): void {
     .command('plan')
     .summary('show the memory and work of a training step')
     .description('Shows the memory and the work of a training step without running it.')
-    .argument('[MODEL]', modelHelp())
+    .argument('[MODEL]', `${modelHelp()}; a file, a folder, a run, or owner/name on the hub`)
     .option('--model <name>', 'the same as MODEL')
     .option(
       '--classes <n>',
@@ -72,7 +83,7 @@ export function addPlan(program: Command): void {
       wholeNumber(1),
       defaultThreads(),
     );
-  addStep(command)
+  addHub(addStep(command))
     .option('--svg <file>', 'draw the memory over the step')
     .option('--paper', "beside the plan, the WASI paper's counts of memory and work", false)
     .addOption(new Option('--print <form>', 'print a text form: graph or program'));
@@ -85,8 +96,12 @@ export function addPlan(program: Command): void {
 
 async function planCommand(positional: string | undefined, options: PlanOptions): Promise<void> {
   const output = new Output(options.json);
-  const model = modelName(positional, options.model);
-  const setup = setUp({ ...options, model }, options.classes ?? modelConfig(model).classes);
+  const name = modelName(positional, options.model);
+  const { revision, offline } = options;
+  const access = { output, offline, ...(revision === undefined ? {} : { revision }) };
+  const { model: published, start } = await chooseModel({ model: name }, name, access);
+  start?.checkpoint.close();
+  const setup = setUp({ ...options, model: fittedModel(published, options) });
   if (options.print !== undefined) {
     process.stdout.write(lookUp('text form', options.print, PRINTERS)(setup));
     return;
@@ -111,7 +126,7 @@ function modelName(positional: string | undefined, option: string | undefined): 
     where: 'thimble plan',
     expected: 'one MODEL',
     got: name === undefined ? 'none' : `${name} and --model ${option ?? ''}`,
-    todo: `Name one of ${modelHelp()}`,
+    todo: `Name one of ${modelHelp()}, a file or folder with weights, or owner/name on the hub`,
   });
 }
 

@@ -11,12 +11,16 @@ import { Output } from '../output.js';
 import { saySkipped } from '../report.js';
 import {
   addExecutor,
+  addHub,
   addJson,
+  addPreprocess,
   type CommonOptions,
   type ExecutorOptions,
+  type HubOptions,
+  type PreprocessOptions,
 } from '../shared-options.js';
 
-interface PredictOptions extends CommonOptions, ExecutorOptions {
+interface PredictOptions extends CommonOptions, ExecutorOptions, HubOptions, PreprocessOptions {
   readonly best: boolean;
   readonly top: number;
 }
@@ -28,6 +32,7 @@ const HELP = `
 Examples:
   thimble predict runs/photos-1 new.jpg
   thimble predict runs/photos-1 inbox/*.jpg --top 1 --json
+  thimble predict google/vit-base-patch16-224 new.jpg      a pretrained model, as it is
 `;
 
 export function addPredict(program: Command): void {
@@ -35,11 +40,14 @@ export function addPredict(program: Command): void {
     .command('predict')
     .summary('classify images with a run')
     .description('Prints the most probable classes of images. Exit code 1 when one cannot be read.')
-    .argument('<RUN>', 'run folder of thimble train')
+    .argument(
+      '<RUN>',
+      'run folder of thimble train; also weights: a file, a folder, owner/name on the hub',
+    )
     .argument('<IMAGE...>', 'JPEG, PNG or WebP files')
     .option('--top <k>', 'classes to print', wholeNumber(1), 3)
-    .option('--best', 'weights of the best epoch instead of the last', false);
-  addJson(addExecutor(command))
+    .option('--best', 'of a run: weights of the best epoch instead of the last', false);
+  addJson(addExecutor(addHub(addPreprocess(command))))
     .addHelpText('after', HELP)
     .action(async (run: string, images: readonly string[], options: PredictOptions) => {
       await predictCommand(run, images, options);
@@ -56,7 +64,7 @@ async function predictCommand(
     output.note(text);
   });
   const batch = Math.min(images.length, MAX_BATCH);
-  const classifier = await Classifier.open(kind, { run, batch, ...options });
+  const classifier = await Classifier.open(kind, { from: run, batch, ...options }, output);
   try {
     const failed = await predictAll(classifier, images, options.top, output);
     output.event('done', {
@@ -80,7 +88,7 @@ async function predictAll(
 ): Promise<number> {
   const files = images.map((name) => ({ path: resolve(name), name, label: 0 }));
   const loader = classifier.loader({ kind: 'folder', files }, false, 0);
-  const { classes } = classifier.record;
+  const { classes } = classifier;
   const width = Math.max(...images.map((name) => name.length));
   try {
     for await (const { images: pixels, indices, real, labels, taken } of loader.epoch(0)) {

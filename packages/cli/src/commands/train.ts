@@ -2,12 +2,11 @@
 import {
   augmentNamed,
   augments,
-  defaultPreprocess,
   trainingBatchCount,
   type ExecutorKind,
   type PrepareTables,
 } from '@thimble/core';
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
 import { choiceLines, compareWithFull, comparisonLines, type Comparison } from '../comparison.js';
 import { largestImage } from '../data/decode.js';
 import { readDataSet, type DataSet } from '../data-set.js';
@@ -21,24 +20,39 @@ import { makeReady, type Job } from '../preparing.js';
 import type { MemoryRequest } from '../process-memory.js';
 import { readyWithin, type Fitting } from '../ready-within.js';
 import { checkFree, defaultRunFolder } from '../run-folder.js';
-import { configOf, givenKeys, type StepOptions } from '../setup.js';
+import { givenKeys, type StepOptions } from '../setup.js';
 import {
   addExecutor,
+  addHub,
   addJson,
+  addPreprocess,
   addStep,
   DEFAULT_MODEL,
   methodHelp,
   modelHelp,
   type CommonOptions,
   type ExecutorOptions,
+  type HubOptions,
+  type PreprocessOptions,
 } from '../shared-options.js';
 import { sayDone, saySkipped } from '../report.js';
 import type { RunPlan } from '../run-plan.js';
-import { openStart, startedMethod, type Start } from '../start.js';
+import { startedMethod } from '../factors.js';
+import type { Start } from '../start.js';
 import { runTraining } from '../training.js';
+import { sayStart, startFrom, type Beginning } from '../weights/beginning.js';
+import { HEADS, type Head } from '../weights/head.js';
 
-interface TrainOptions extends CommonOptions, ExecutorOptions, Omit<StepOptions, 'model'> {
+interface TrainOptions
+  extends
+    CommonOptions,
+    ExecutorOptions,
+    HubOptions,
+    PreprocessOptions,
+    Omit<StepOptions, 'model'> {
   readonly model?: string;
+  readonly imageSize?: number;
+  readonly head: Head;
   readonly epochs: number;
   readonly lr?: number;
   readonly warmup: number;
@@ -62,6 +76,8 @@ out.
 Examples:
   thimble train photos                                     a model from scratch in runs/photos-1
   thimble train photos --init vit_tiny.safetensors         fine-tune pretrained weights
+  thimble train photos --model google/vit-base-patch16-224-in21k
+                                                           pretrained weights from the hub
   thimble train photos --init vit_tiny.safetensors --method head --optimizer adamw
   thimble train photos --init vit_tiny.safetensors --method wasi --memory 250MB
                                                            the best of what is open that fits
@@ -73,14 +89,22 @@ export function addTrain(program: Command): void {
     .summary('train a model on a folder of images')
     .description('Trains a model on a folder of images, one sub-folder per class.')
     .argument('<DIR>', 'folder of class folders')
-    .option('--model <name>', `${modelHelp()} (default: of --init RUN, else ${DEFAULT_MODEL})`)
     .option(
-      '--init <file>',
-      'safetensors or run folder to start from; another number of classes gets a new head',
+      '--model <name>',
+      `${modelHelp()}; owner/name on the hub; a folder (default: of --init, else ${DEFAULT_MODEL})`,
+    )
+    .option(
+      '--init <weights>',
+      'to start from: a safetensors file, a folder, a run, owner/name on the hub, or random',
+    )
+    .addOption(
+      new Option('--head <how>', 'the classifier: kept where its classes are those of DIR (auto)')
+        .choices(HEADS)
+        .default('auto'),
     )
     .option('--epochs <n>', 'passes over the training images', wholeNumber(1), 10)
     .option('--lr <x>', 'peak learning rate (default: by optimiser and method)', positiveNumber);
-  addStep(command)
+  addHub(addPreprocess(addStep(command)))
     .option(
       '--warmup <x>',
       'epochs of rising rate; below 1 a share of the run',
@@ -121,20 +145,22 @@ async function trainCommand(folder: string, options: TrainOptions): Promise<void
   const kind = await chooseExecutor(options.executor, (text) => {
     output.note(text);
   });
-  const data = await readDataSet({
+  const photos = await readDataSet({
     folder,
     share: options.valFraction,
     seed: options.seed,
     ...(options.val === undefined ? {} : { validation: options.val }),
   });
-  trainingBatchCount(data.train.length, options.batch);
-  const start = options.init === undefined ? null : openStart(options.init);
+  trainingBatchCount(photos.train.length, options.batch);
+  const beginning = await startFrom(options, photos, output);
   try {
+    sayStart(beginning, output);
+    const { data } = beginning;
     const request = await memoryRequest(options, data);
-    const fitting = await readyToTrain(jobOf(options, data, start, kind), request, output);
+    const fitting = await readyToTrain(jobOf(options, beginning, kind), request, output);
     const { setup, tables } = fitting.ready;
     sayChoices(tables, compareWithFull(setup, options.threads), output);
-    const plan = { ...planOf(options, data, fitting, out), kind };
+    const plan = { ...planOf(options, beginning, fitting, out), kind };
     const { interrupted, summary, skipped } = await runTraining(plan, output);
     saySkipped(skipped, output);
     if (data.ignored > 0)
@@ -142,7 +168,7 @@ async function trainCommand(folder: string, options: TrainOptions): Promise<void
     sayDone(summary, interrupted, output);
     if (interrupted) throw new ExitSignal(EXIT.interrupted);
   } finally {
-    start?.checkpoint.close();
+    beginning.start?.checkpoint.close();
   }
 }
 
@@ -182,26 +208,21 @@ async function readyToTrain(
 
 function jobOf(
   options: TrainOptions,
-  data: DataSet,
-  start: Start | null,
+  { data, start, model, preprocess }: Beginning,
   kind: ExecutorKind,
 ): PreparingJob {
   const { seed, strict, threads, augment } = options;
-  const model = options.model ?? start?.model ?? DEFAULT_MODEL;
-  const imageSize = options.imageSize ?? (model === start?.model ? start.imageSize : null);
   const taken = options.memory === undefined ? takenUp(options, start) : {};
-  const step = { ...options, ...taken, model, ...(imageSize === null ? {} : { imageSize }) };
-  const { imageSize: size } = configOf(model, step.imageSize, data.classes.length);
+  const step = { ...options, ...taken, model };
   return {
     step,
     method: startedMethod(options.method, givenKeys(step), start),
     start,
-    classes: data.classes.length,
     kind,
     threads,
     seed,
     images: { kind: 'folder', files: data.train },
-    preprocess: { ...defaultPreprocess, size },
+    preprocess,
     augment: augmentNamed(augment),
     strict,
   };
@@ -233,16 +254,15 @@ function sayChoices(
 
 function planOf(
   options: TrainOptions,
-  data: DataSet,
+  { data, start, preprocess, origin }: Beginning,
   { ready: { setup, ranks, tables, fill }, memory }: Prepared,
   folder: string,
 ): Omit<RunPlan, 'kind'> {
   const { epochs, warmup, smoothing, seed, strict, threads, augment, workers } = options;
-  const scratch = options.init === undefined;
   return {
     setup,
     classes: data.classes,
-    preprocess: { ...defaultPreprocess, size: setup.config.imageSize },
+    preprocess,
     augment: augmentNamed(augment),
     augmentName: augment,
     train: { kind: 'folder', files: data.train },
@@ -255,12 +275,14 @@ function planOf(
     },
     epochs,
     learningRate:
-      options.lr ?? defaultLearningRate(setup.optimizer.name, setup.method.name, scratch),
+      options.lr ?? defaultLearningRate(setup.optimizer.name, setup.method.name, start === null),
     warmup,
     smoothing,
     clip: options.clip ?? null,
     seed,
-    init: options.init ?? null,
+    init: start?.text ?? null,
+    origin,
+    ignored: start?.ignored ?? [],
     ranks,
     tables,
     memory,

@@ -97,7 +97,7 @@ export async function findSplit(root: string): Promise<{ train: string; held: st
 }
 
 /** Names of the visible sub-folders, sorted by code unit so that labels are the same everywhere. */
-async function classFolders(root: string): Promise<string[]> {
+export async function classFolders(root: string): Promise<string[]> {
   let names: string[];
   try {
     names = await readdir(root);

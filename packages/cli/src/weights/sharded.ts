@@ -12,7 +12,7 @@ const MAX_INDEX_BYTES = 64_000_000;
 
 /** @param path the index; its shards are beside it. Throws FormatError. */
 export function openSharded(path: string): OpenCheckpoint {
-  const { shards, shardOf } = parseShardIndex(path, indexText(path));
+  const { shards, shardOf } = parseShardIndex(path, shardIndexText(path));
   const missing = shards.filter((shard) => !existsSync(join(dirname(path), shard)));
   if (missing.length > 0) {
     throw wrong(path, `${String(shards.length)} shards beside it`, `no ${missing.join(', ')}`);
@@ -65,7 +65,8 @@ function owners(
   return owner;
 }
 
-function indexText(path: string): string {
+/** The text of an index on this disk. Throws FormatError. */
+export function shardIndexText(path: string): string {
   const size = statSync(path, { throwIfNoEntry: false })?.size;
   if (size === undefined) throw wrong(path, 'an index of shards', 'no file');
   if (size <= MAX_INDEX_BYTES) return readFileSync(path, 'utf8');

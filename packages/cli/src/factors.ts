@@ -1,0 +1,140 @@
+/**
+ * Factored runs that continue: what a checkpoint says of its method and ranks (`FactorMetadata`).
+ *
+ * A run that starts from it continues with them: its factors have their sizes, and the text of its
+ * method, if it says anything, has to agree.
+ */
+import {
+  ConfigError,
+  FormatError,
+  linears,
+  NO_RANKS,
+  parseMethod,
+  type BoundMethod,
+  type ModelGraph,
+  type Ranks,
+} from '@thimble/core';
+import { isRanks } from './run-folder.js';
+
+/** Method and ranks of the run that saved a checkpoint. */
+export interface StoredFactors {
+  /** As `parseMethod` reads it. */
+  readonly method: string;
+  readonly ranks: Ranks;
+  /** Images of one pass, to which Tucker ranks belong. */
+  readonly pass: number;
+}
+
+/** What continues: a start, as far as its factors are concerned. */
+export interface FactoredStart {
+  readonly path: string;
+  /** null for dense weights. */
+  readonly factors: StoredFactors | null;
+}
+
+/** Key of the checkpoint's metadata. */
+const KEY = 'thimble.factors';
+
+/**
+ * What a checkpoint says of itself: nothing for plain training.
+ *
+ * @param model what the method's `forward` returned
+ */
+export function factorMetadata(
+  method: BoundMethod,
+  model: ModelGraph,
+  ranks: Ranks,
+  pass: number,
+): ReadonlyMap<string, string> {
+  const { weights, activations } = method.needs;
+  const forms = linears(model, 'all').flatMap(({ weight, form }) => {
+    if (form.kind === 'dense') return [];
+    const { kind, left } = form;
+    return [[weight, { form: kind, rank: left.type.shape[1] }] as const];
+  });
+  if (!weights && !activations && forms.length === 0) return new Map();
+  const stored: StoredFactors = { method: method.text, ranks, pass };
+  const epsilon = { weights: weights?.epsilon ?? null, activations: activations?.epsilon ?? null };
+  return new Map([[KEY, JSON.stringify({ ...stored, epsilon, forms: Object.fromEntries(forms) })]]);
+}
+
+/** null for dense weights. Throws FormatError. */
+export function storedFactors(
+  path: string,
+  metadata: ReadonlyMap<string, string>,
+): StoredFactors | null {
+  const text = metadata.get(KEY);
+  if (text === undefined) return null;
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch {
+    parsed = null;
+  }
+  if (isStored(parsed)) return parsed;
+  throw new FormatError({
+    where: `${path}, metadata ${KEY}`,
+    expected: 'method, ranks and pass as JSON',
+    got: text.slice(0, 60),
+    todo: 'Use the file as thimble train saved it',
+  });
+}
+
+function isStored(value: unknown): value is StoredFactors {
+  if (typeof value !== 'object' || value === null) return false;
+  const stored: Partial<Record<keyof StoredFactors, unknown>> = value;
+  return (
+    typeof stored.method === 'string' && typeof stored.pass === 'number' && isRanks(stored.ranks)
+  );
+}
+
+/**
+ * The method to train with, and what of its ranks is known before any measurement. `text` is
+ * --method, undefined where it was left out: then that of the start, or `full`. A text of the
+ * start's method without any values takes those of the start.
+ *
+ * @param given options beside the text, as `parseMethod` takes them
+ * Throws ConfigError when the method would change the ranks of weights that came factored.
+ */
+export function startedMethod(
+  text: string | undefined,
+  given: Readonly<Record<string, string>>,
+  start: FactoredStart | null,
+): BoundMethod {
+  const stored = start?.factors ?? null;
+  if (!stored || !start) return parseMethod(text ?? 'full', given);
+  const before = parseMethod(stored.method);
+  const bare = text === undefined || (text === before.name && Object.keys(given).length === 0);
+  const method = bare ? before : parseMethod(text ?? before.name, given);
+  const { weights } = method.needs;
+  const changed = JSON.stringify(weights) !== JSON.stringify(before.needs.weights);
+  if (weights && before.needs.weights && changed) throw changedRanks(method, before, start.path);
+  return method;
+}
+
+/**
+ * The ranks with which a run continues: those of the start where it was trained with the same
+ * needs, and passes of as many images; null where ranks are to be found.
+ */
+export function startedRanks(
+  method: BoundMethod,
+  pass: number,
+  start: FactoredStart | null,
+): Ranks | null {
+  const { weights, activations } = method.needs;
+  if (!weights && !activations) return NO_RANKS;
+  const stored = start?.factors;
+  if (!stored) return null;
+  const before = parseMethod(stored.method).needs;
+  const same = JSON.stringify(before) === JSON.stringify(method.needs);
+  return same && (activations === null || stored.pass === pass) ? stored.ranks : null;
+}
+
+function changedRanks(method: BoundMethod, before: BoundMethod, path: string): ConfigError {
+  return new ConfigError({
+    where: `--method ${method.text}`,
+    expected: `the ranks with which ${path} was trained (${before.text})`,
+    got: 'a value that changes them',
+    todo: `Write --method ${before.text}, or start from dense weights: thimble merge makes them`,
+  });
+}
