@@ -72,8 +72,10 @@ function withProducts(shapes: ReadonlyMap<string, Shape>): ReadonlyMap<string, S
 
 /** The first layout whose sign the tensors have. */
 function layoutOf(shapes: ReadonlyMap<string, Shape>): PlacedLayout | undefined {
+  const has = (layout: PlacedLayout) => (parameter: string) =>
+    placesOf(layout, parameter)?.every((place) => shapes.has(place)) === true;
   return LAYOUTS.flatMap((layout) => layout.prefixes.map((prefix) => ({ ...layout, prefix }))).find(
-    (layout) => layout.sign.every((name) => placedShape(layout, shapes, name) !== null),
+    (layout) => layout.sign.every(has(layout)),
   );
 }
 

@@ -1,0 +1,209 @@
+/**
+ * Preprocessing that files beside a checkpoint ask for: pixel values of transformers and timm
+ * (reference/preprocess_fixture.py), defaults, round trips, and what is refused.
+ */
+import { describe, expect, it } from 'vitest';
+import {
+  familyPreprocess,
+  parsePreprocess,
+  preprocessorConfig,
+  recognise,
+} from '../src/checkpoints/index.js';
+import { rawImage } from '../src/data/image.js';
+import {
+  defaultPreprocess,
+  imagenetMean,
+  preprocessInto,
+  withSize,
+  type Preprocess,
+} from '../src/data/preprocess.js';
+import { MODELS } from '../src/models/index.js';
+import { caseOf } from './checkpoint-cases.js';
+import { fixture } from './golden.js';
+
+const FILE = fixture('../../../reference/fixtures/preprocess.safetensors');
+if (!FILE) throw new Error('reference/fixtures/preprocess.safetensors is missing');
+const CASES = [...FILE.metadata].map(([name, json]) => {
+  const sidecars = JSON.parse(json) as { preprocessor: unknown; config: unknown };
+  return { name, preprocess: parsePreprocess(sidecars) };
+});
+const PICTURES = [0, 1, 2];
+
+/** In levels of 255. Pillow's own; what is left is the rounding of float32, 3e-5. */
+const PILLOW = 1e-4;
+/** torchvision rounds its weights otherwise: a level either way, and no more. */
+const TORCHVISION = 1 + 1e-4;
+
+function pixels(preprocess: Preprocess, picture: number): Float32Array {
+  const view = FILE?.tensors.get(`pictures/${String(picture)}`);
+  if (!view) throw new Error(`no picture ${String(picture)}`);
+  const [height, width] = view.shape;
+  const image = rawImage(width, height, Uint8Array.from(view.toInt32()));
+  const out = new Float32Array(3 * preprocess.size ** 2);
+  preprocessInto(image, preprocess, out);
+  return out;
+}
+
+/** Largest difference, in units of a level's height 1/(255 std). */
+function difference(name: string, preprocess: Preprocess, backend: string): number {
+  const worst = PICTURES.map((picture) => {
+    const want = FILE?.tensors.get(`${name}/${backend}/${String(picture)}`)?.toFloat64();
+    if (!want) throw new Error(`no ${name}/${backend}/${String(picture)}`);
+    const got = pixels(preprocess, picture);
+    expect(got.length).toBe(want.length);
+    const pixelsPerChannel = want.length / 3;
+    return want.reduce((most, value, i) => {
+      const { std } = preprocess;
+      const levels = Math.abs(got[i] - value) * 255 * std[Math.floor(i / pixelsPerChannel)];
+      return levels <= most ? most : levels; // NaN stays
+    }, 0);
+  });
+  return Math.max(...worst);
+}
+
+describe('pixel values', () => {
+  it.each(CASES)('$name: those of Pillow', ({ name, preprocess }) => {
+    if (!preprocess) throw new Error('nothing parsed');
+    expect(difference(name, preprocess, 'pillow')).toBeLessThan(PILLOW);
+  });
+
+  const both = CASES.filter(({ name }) => FILE.tensors.has(`${name}/torchvision/0`));
+  it.each(both)('$name: within a level of those of torchvision', ({ name, preprocess }) => {
+    if (!preprocess) throw new Error('nothing parsed');
+    expect(difference(name, preprocess, 'torchvision')).toBeLessThan(TORCHVISION);
+  });
+
+  it.each(CASES)('$name: the same after a way out and in again', ({ preprocess }) => {
+    if (!preprocess) throw new Error('nothing parsed');
+    const config = { ...MODELS['vit-tiny-16'], imageSize: 16 };
+    const preprocessor: unknown = JSON.parse(
+      JSON.stringify(preprocessorConfig(config, preprocess)),
+    );
+    const back = parsePreprocess({ config: null, preprocessor });
+    if (!back) throw new Error('nothing parsed');
+    for (const picture of PICTURES) {
+      // A crop that timm centres to the even side is a pixel off; transformers knows "down" only.
+      const down = { ...preprocess, offset: 'down' } as const;
+      expect(pixels(back, picture)).toEqual(pixels(down, picture));
+    }
+  });
+});
+
+/** What a preprocessor_config.json says. */
+function parsed(preprocessor: object): Preprocess | null {
+  return parsePreprocess({ config: null, preprocessor });
+}
+
+describe('parsePreprocess', () => {
+  const bit = {
+    image_processor_type: 'BitImageProcessor',
+    size: { shortest_edge: 256 },
+    crop_size: { height: 224, width: 224 },
+    resample: 3,
+  };
+
+  it('says nothing where the files do not', () => {
+    expect(parsePreprocess({ config: null, preprocessor: null })).toBeNull();
+    expect(parsePreprocess({ config: { model_type: 'vit' }, preprocessor: null })).toBeNull();
+  });
+
+  it('keeps the part of the picture at another image size', () => {
+    expect(parsed(bit)).toMatchObject({ size: 224, edge: 256, offset: 'down' });
+    const sidecars = { config: null, preprocessor: bit };
+    expect(parsePreprocess(sidecars, 112)).toMatchObject({ size: 112, edge: 128 });
+    expect(withSize({ ...defaultPreprocess, size: 224 }, 96)).toEqual({
+      ...defaultPreprocess,
+      size: 96,
+    });
+  });
+
+  it('reads an image processor before the recipe of timm', () => {
+    const config = { pretrained_cfg: { input_size: [3, 96, 96], crop_pct: 0.5 } };
+    expect(parsePreprocess({ config, preprocessor: null })).toMatchObject({
+      size: 96,
+      cropPercentage: 0.5,
+      resize: 'shortest-edge',
+      mean: imagenetMean,
+    });
+    expect(parsePreprocess({ config, preprocessor: bit })).toMatchObject({ size: 224 });
+  });
+
+  it('takes pictures that are not to be resized for such that have the size', () => {
+    expect(parsed({ size: 32, do_resize: false })).toMatchObject({ size: 32, resize: 'squash' });
+  });
+
+  it.each([
+    [{ ...bit, do_center_crop: false }, 'size: expected a square, or a crop after resizing'],
+    [{ ...bit, crop_size: 300 }, 'crop_size: expected at most the size 256, got 300'],
+    [{ ...bit, do_resize: false }, 'do_resize: expected true before a crop, got false'],
+    [{ size: { height: 224, width: 196 } }, 'size: expected a square, got [224,196]'],
+    [{ size: { longest_edge: 224 } }, 'size: expected a whole number ≥ 1, got null'],
+    [{ size: 0 }, 'size: expected a whole number ≥ 1, got 0'],
+    [{ size: 1e12 }, 'size: expected a whole number ≥ 1, got 1000000000000'],
+    [{ resample: 6 }, 'resample: expected a whole number from 0 to 5, got 6'],
+    [{ do_pad: true }, 'do_pad: expected false, got true'],
+    [{ do_normalize: 'yes' }, 'do_normalize: expected true or false, got "yes"'],
+    [{ image_mean: [0.5, 0.5] }, 'image_mean: expected three numbers, got [0.5,0.5]'],
+    [{ image_mean: null }, 'image_mean: expected a list of numbers, got null'],
+    [{ image_processor_type: 'SamImageProcessor' }, 'got SamImageProcessor'],
+  ])('refuses %o', (file, message) => {
+    expect(() => parsed(file)).toThrow(message);
+    expect(() => parsed(file)).toThrow(/^preprocessor_config.json/);
+  });
+
+  it('refuses a standard deviation of zero', () => {
+    expect(() => parsed({ image_std: [1, 0, 1] })).toThrow('std: expected three positive numbers');
+  });
+
+  it.each([
+    [{ crop_mode: 'border' }, 'crop_mode: expected center or squash, got border'],
+    [{ interpolation: 'random' }, 'interpolation: expected'],
+    [{ crop_pct: 1.5 }, 'cropPercentage: expected a number in (0, 1], got 1.5'],
+    [{ crop_pct: '0.9' }, 'crop_pct: expected a number > 0, got "0.9"'],
+    [{ input_size: [3, 224, 160] }, 'input_size: expected a square, got [3,224,160]'],
+  ])('refuses %o in the recipe of timm', (cfg, message) => {
+    const config = { pretrained_cfg: { mean: [0.5, 0.5, 0.5], ...cfg } };
+    expect(() => parsePreprocess({ config, preprocessor: null })).toThrow(message);
+  });
+});
+
+describe('familyPreprocess', () => {
+  it('is what the family was trained with', () => {
+    const vit = MODELS['vit-tiny-16'];
+    const swin = MODELS['swin-tiny'];
+    expect(familyPreprocess('timm', vit)).toEqual(defaultPreprocess);
+    expect(familyPreprocess('timm', swin)).toMatchObject({ mean: imagenetMean });
+    expect(familyPreprocess('timm', { ...vit, distilled: true }).mean).toEqual(imagenetMean);
+    expect(familyPreprocess('hugging-face', vit)).toMatchObject({
+      resize: 'squash',
+      filter: 'bilinear',
+      mean: [0.5, 0.5, 0.5],
+    });
+    expect(familyPreprocess('torchvision', vit)).toMatchObject({ edge: 256, filter: 'bilinear' });
+    expect(familyPreprocess('torchvision', swin)).toMatchObject({ edge: 232, filter: 'bicubic' });
+  });
+});
+
+describe('what a checkpoint says of itself', () => {
+  const { source, sidecars } = caseOf('timm', 'vit');
+  const stored: Preprocess = { ...defaultPreprocess, size: 16, edge: 20, offset: 'down' };
+
+  it('goes before the files beside it', () => {
+    const metadata = new Map([['preprocess', JSON.stringify(stored)]]);
+    expect(recognise(source, metadata, sidecars).preprocess).toEqual(stored);
+    expect(recognise(source, new Map(), sidecars).preprocess).toMatchObject({
+      size: 16,
+      mean: [0.5, 0.4, 0.3],
+    });
+  });
+
+  it.each([
+    ['{"size": 16', 'metadata preprocess: expected JSON'],
+    [JSON.stringify({ ...stored, filter: 'fine' }), 'metadata preprocess, filter: expected'],
+    [JSON.stringify({ ...stored, size: -1 }), 'metadata preprocess, size: expected'],
+    [JSON.stringify({ ...stored, edge: 8 }), 'preprocess.edge: expected a whole number ≥ the size'],
+  ])('is checked: %s', (text, message) => {
+    const metadata = new Map([['preprocess', text]]);
+    expect(() => recognise(source, metadata, sidecars)).toThrow(message);
+  });
+});
