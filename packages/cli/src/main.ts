@@ -4,6 +4,7 @@ import { returnFreedMemory } from '@thimble/native';
 import { Command } from 'commander';
 import { addDemo } from './commands/demo.js';
 import { addEval } from './commands/eval.js';
+import { addExport } from './commands/export.js';
 import { addMerge } from './commands/merge.js';
 import { addPlan } from './commands/plan.js';
 import { addPredict } from './commands/predict.js';
@@ -17,6 +18,7 @@ Examples:
   thimble demo                                    train on drawn shapes, no download
   thimble train photos --init vit.safetensors     one sub-folder of photos per class
   thimble predict runs/photos-1 new.jpg
+  thimble export runs/photos-1                    ONNX files, checked against the run
   thimble plan vit-tiny-16 --batch 8 --svg memory.svg
 
 Exit codes: 0 done, 1 failed, 2 wrong command line, 130 interrupted.`;
@@ -37,6 +39,7 @@ function commandLine(): Command {
   addPlan(program);
   addRanks(program);
   addMerge(program);
+  addExport(program);
   addDemo(program);
   return program;
 }

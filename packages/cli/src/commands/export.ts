@@ -1,0 +1,263 @@
+/** thimble export: a run as files that other libraries and runtimes load. */
+import { ConfigError, elements, megabytes } from '@thimble/core';
+import { Garbage } from '@thimble/native';
+import type { Command } from 'commander';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
+import { chooseExecutor } from '../executors.js';
+import { Checker, type Agreement } from '../export/check.js';
+import {
+  dtypeOf,
+  DTYPES,
+  EXPORT_FORMATS,
+  formatsOf,
+  sidecars,
+  type DtypeName,
+  type ExportFormat,
+} from '../export/formats.js';
+import { openExported, type ExportedModel } from '../export/model.js';
+import { findRuntime } from '../export/runtime.js';
+import { EXIT, ExitSignal } from '../failure.js';
+import { replaceFile, replaceWithText, writeAll } from '../files.js';
+import { counted, milliseconds, percent } from '../format.js';
+import { onInterrupt } from '../interrupt.js';
+import { Output } from '../output.js';
+import {
+  addExecutor,
+  addJson,
+  type CommonOptions,
+  type ExecutorOptions,
+} from '../shared-options.js';
+import { tableText } from '../table.js';
+
+interface ExportOptions extends CommonOptions, ExecutorOptions {
+  readonly format: string;
+  readonly out?: string;
+  readonly best: boolean;
+  readonly dense: boolean;
+  readonly dtype: string;
+  readonly labels?: string;
+  readonly force: boolean;
+  readonly check: boolean;
+}
+
+const HELP = `
+Formats:
+${Object.entries(EXPORT_FORMATS)
+  .map(([name, { summary, file }]) => `  ${name.padEnd(12)} ${file.padEnd(26)} ${summary}`)
+  .join('\n')}
+
+The folder is laid out as models on the Hugging Face hub are, with config.json,
+preprocessor_config.json and labels.txt: transformers.js takes it as it is. Each ONNX file is run
+beside Thimble where onnxruntime-node is installed; a float32 file that differs is not kept.
+
+Examples:
+  thimble export runs/photos-1
+  thimble export runs/photos-1 --format onnx,onnx-int8 --best --out flowers
+  thimble export runs/photos-1 --format hf --dtype f16
+`;
+
+export function addExport(program: Command): void {
+  const command = program
+    .command('export')
+    .summary('write a run as ONNX or for transformers')
+    .description('Writes the model of a run as files that other libraries and runtimes load.')
+    .argument('<RUN>', 'run folder of thimble train')
+    .option('--format <names>', `one or more of ${Object.keys(EXPORT_FORMATS).join(', ')}`, 'onnx')
+    .option('--out <folder>', 'where to write (default: export in RUN)')
+    .option('--best', 'weights of the best epoch instead of the last', false)
+    .option('--dense', 'multiply factored weights out; else they stay factored', false)
+    .option('--dtype <name>', `of safetensors: ${Object.keys(DTYPES).join(', ')}`, 'f32')
+    .option('--labels <file>', 'names of the classes, one per line (default: those of the run)')
+    .option('--force', 'replace existing files', false)
+    .option('--no-check', 'leave out running the ONNX files');
+  addJson(addExecutor(command))
+    .addHelpText('after', HELP)
+    .action(async (run: string, options: ExportOptions) => {
+      await exportCommand(run, options);
+    });
+}
+
+async function exportCommand(run: string, options: ExportOptions): Promise<void> {
+  const output = new Output(options.json);
+  const formats = formatsOf(options.format);
+  const dtype = dtypeOf(options.dtype, [...formats.values()]);
+  const model = openExported(run, options);
+  const interrupt = onInterrupt(() => {
+    output.note('thimble: stopping; what is complete stays');
+  });
+  let checker: Checker | string | null = null;
+  try {
+    const folder = options.out ?? join(run, 'export');
+    const texts = sidecars(model, [...formats.values()], dtype);
+    checkNew(folder, formats, texts, options.force);
+    checker = await openChecker(run, options, formats, output);
+    const job: Job = { model, dtype, folder, checker, signal: interrupt.signal };
+    const written: Written[] = [];
+    for (const [name, format] of formats) written.push(await exportFile(name, format, job));
+    mkdirSync(folder, { recursive: true });
+    for (const [name, text] of texts) await replaceWithText(join(folder, name), text);
+    await report(written, job, options, output);
+  } catch (error) {
+    if (interrupt.signal.aborted) throw new ExitSignal(EXIT.interrupted);
+    throw error;
+  } finally {
+    if (checker instanceof Checker) await checker.close();
+    model.close();
+    interrupt.dispose();
+  }
+}
+
+/** What compares the files with the run; a text where nothing can, null where nothing is to be. */
+async function openChecker(
+  run: string,
+  options: ExportOptions,
+  formats: ReadonlyMap<string, ExportFormat>,
+  output: Output,
+): Promise<Checker | string | null> {
+  if (!options.check || [...formats.values()].every(({ onnx }) => onnx === null)) return null;
+  const runtime = await findRuntime();
+  if (typeof runtime === 'string') return runtime;
+  const kind = await chooseExecutor(options.executor, (text) => {
+    output.note(text);
+  });
+  return Checker.open(kind, runtime, { run, ...options });
+}
+
+interface Job {
+  readonly model: ExportedModel;
+  readonly dtype: DtypeName;
+  readonly folder: string;
+  readonly checker: Checker | string | null;
+  readonly signal: AbortSignal;
+}
+
+interface Written {
+  readonly format: string;
+  readonly file: string;
+  readonly bytes: number;
+  /** null: not an ONNX file, or not checked. */
+  readonly agreement: Agreement | null;
+}
+
+/** Writes one file beside its place, checks it there, and moves it. */
+async function exportFile(name: string, format: ExportFormat, job: Job): Promise<Written> {
+  const { model, dtype, folder, checker, signal } = job;
+  const path = join(folder, format.file);
+  const unchecked = `${path}.unchecked`;
+  const parts = format.parts(model, dtype);
+  mkdirSync(dirname(path), { recursive: true });
+  try {
+    await replaceFile(unchecked, async (descriptor) => {
+      const garbage = new Garbage();
+      for (const part of parts) {
+        writeAll(descriptor, part);
+        garbage.dropped(part.byteLength);
+        await setImmediate(); // lets Ctrl-C in
+        signal.throwIfAborted();
+      }
+    });
+    const compared = format.onnx !== null && checker instanceof Checker ? checker : null;
+    const isExact = format.onnx === 'onnx';
+    const agreement = compared ? await compared.compare(name, unchecked, isExact) : null;
+    signal.throwIfAborted();
+    renameSync(unchecked, path);
+    return { format: name, file: format.file, bytes: statSync(path).size, agreement };
+  } finally {
+    rmSync(unchecked, { force: true });
+  }
+}
+
+async function report(
+  written: readonly Written[],
+  job: Job,
+  options: ExportOptions,
+  output: Output,
+): Promise<void> {
+  const { checker, model, folder } = job;
+  const isChecked = checker instanceof Checker;
+  const times = isChecked ? await checker.latencies() : new Map<string, number>();
+  const dense = denseBytes(model);
+  const unchecked = typeof checker === 'string' ? checker : null;
+  for (const { agreement, ...file } of written) {
+    const latencyMs = times.get(file.format) ?? null;
+    output.event('file', { ...file, ofFloat32: file.bytes / dense, ...agreement, latencyMs });
+  }
+  output.event('done', {
+    out: folder,
+    files: written.length,
+    classes: model.labels.length,
+    factored: model.isFactored,
+    ...(isChecked && { executor: checker.executor, latencyMs: times.get('') ?? null }),
+    threads: options.threads,
+    notChecked: unchecked,
+  });
+  output.line(`Exported ${counted(written.length, 'file')} to ${folder}`);
+  output.line();
+  output.line(tableOf(written, times, dense));
+  output.line();
+  if (isChecked) {
+    const threads = counted(options.threads, 'thread');
+    const ours = milliseconds(times.get('') ?? NaN);
+    output.line(`Time for one image: median of rounds, ${threads}; Thimble, ${checker.executor}: ${ours}`);
+  }
+  if (unchecked !== null) output.line(`Not checked: ${unchecked}.`);
+}
+
+function tableOf(
+  written: readonly Written[],
+  times: ReadonlyMap<string, number>,
+  dense: number,
+): string {
+  const head = [
+    'Format',
+    'File',
+    '>Size',
+    '>of fp32',
+    '>max |Δlogit|',
+    '>Same class',
+    '>One image',
+  ];
+  const rows = written.map(({ format, file, bytes, agreement }) => {
+    const share = percent(bytes / dense);
+    const time = times.get(format);
+    return [
+      ...[format, file, megabytes(bytes), share],
+      agreement ? agreement.maxDifference.toExponential(1) : '',
+      agreement ? `${String(agreement.agreeing)} of ${String(agreement.images)}` : '',
+      time === undefined ? '' : milliseconds(time),
+    ];
+  });
+  return tableText(head, rows);
+}
+
+/** Bytes of the dense weights in float32. */
+function denseBytes({ dense }: ExportedModel): number {
+  return [...dense.shapes.values()].reduce((sum, shape) => sum + 4 * elements(shape), 0);
+}
+
+/** Throws ConfigError where a file would be replaced by another. */
+function checkNew(
+  folder: string,
+  formats: ReadonlyMap<string, ExportFormat>,
+  texts: ReadonlyMap<string, string>,
+  force: boolean,
+): void {
+  if (force) return;
+  const files = [...formats.values()].map(({ file }) => file);
+  const inTheWay = files.find((file) => existsSync(join(folder, file)));
+  const other = [...texts].find(([name, text]) => holdsOther(join(folder, name), text))?.[0];
+  const found = inTheWay ?? other;
+  if (found === undefined) return;
+  throw new ConfigError({
+    where: `--out ${folder}`,
+    expected: 'a folder without an earlier export of this format, or of another run',
+    got: `one with ${found}`,
+    todo: 'Choose another folder, or --force to replace the files',
+  });
+}
+
+function holdsOther(path: string, text: string): boolean {
+  return existsSync(path) && readFileSync(path, 'utf8') !== text;
+}

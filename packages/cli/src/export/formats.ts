@@ -1,0 +1,155 @@
+/**
+ * What an export can write, by name, and the parts of each file.
+ *
+ * The folder is laid out as models on the Hugging Face hub are, which is what transformers and
+ * transformers.js read:
+ *
+ *   config.json  preprocessor_config.json  labels.txt
+ *   onnx/model.onnx  onnx/model_fp16.onnx  onnx/model_quantized.onnx
+ *   model.safetensors     Hugging Face names, dense
+ *   thimble.safetensors   timm's names, factored where the run is
+ */
+import {
+  ConfigError,
+  foreignWeights,
+  huggingFaceConfig,
+  lookUp,
+  preprocessorConfig,
+  safetensorsData,
+  safetensorsPrefix,
+  type ModelConfig,
+  type WeightSource,
+} from '@thimble/core';
+import { encodeOnnx, ONNX_FORMATS, onnxModel, type OnnxFormatName } from '@thimble/onnx';
+import { VERSION } from '../version.js';
+import type { ExportedModel } from './model.js';
+
+/** Element types of safetensors files, by the names of --dtype. */
+export const DTYPES = {
+  f32: { safetensors: 'F32', torch: 'float32' },
+  f16: { safetensors: 'F16', torch: 'float16' },
+  bf16: { safetensors: 'BF16', torch: 'bfloat16' },
+} as const;
+
+export type DtypeName = keyof typeof DTYPES;
+
+export interface ExportFormat {
+  readonly summary: string;
+  /** Path in the folder. */
+  readonly file: string;
+  /** The ONNX form; null for a safetensors file. */
+  readonly onnx: OnnxFormatName | null;
+  /** Whether config.json and preprocessor_config.json belong to it. */
+  readonly hasConfig: boolean;
+  /** The file in parts, each valid until the next is asked for. */
+  parts(model: ExportedModel, dtype: DtypeName): Iterable<Uint8Array>;
+}
+
+export const EXPORT_FORMATS: Readonly<Record<string, ExportFormat>> = {
+  ...Object.fromEntries(
+    (Object.keys(ONNX_FORMATS) as OnnxFormatName[]).map((name) => [name, onnxFormat(name)]),
+  ),
+  safetensors: {
+    summary: "weights under timm's names, as --init reads them; factors stay factors",
+    file: 'thimble.safetensors',
+    onnx: null,
+    hasConfig: false,
+    parts: ({ weights, metadata, method }, dtype) => {
+      const kept = [...metadata].filter(([key]) => method !== 'full' || key !== 'thimble.factors');
+      return safetensorsParts(weights, dtype, new Map(kept));
+    },
+  },
+  hf: {
+    summary: 'weights, configuration and labels for transformers (Python); always dense',
+    file: 'model.safetensors',
+    onnx: null,
+    hasConfig: true,
+    parts: ({ dense, record }, dtype) => {
+      const weights = foreignWeights('hugging-face', record.model.config, dense);
+      return safetensorsParts(weights, dtype, new Map([['format', 'pt']]));
+    },
+  },
+};
+
+/** `onnx,onnx-int8` → formats by name. Throws UnknownNameError with the nearest name. */
+export function formatsOf(text: string): ReadonlyMap<string, ExportFormat> {
+  const names = text.split(',').map((name) => name.trim());
+  return new Map(
+    names.map((name) => [name, lookUp<ExportFormat>('export format', name, EXPORT_FORMATS)]),
+  );
+}
+
+function onnxFormat(name: OnnxFormatName): ExportFormat {
+  const { summary, file } = ONNX_FORMATS[name];
+  return {
+    summary,
+    file: `onnx/${file}`,
+    onnx: name,
+    hasConfig: true,
+    parts: (exported) => {
+      const { model, weights, record } = exported;
+      const metadata = onnxMetadata(exported);
+      const { read } = weights;
+      const options = { model, read, name: record.model.name, producerVersion: VERSION, metadata };
+      return encodeOnnx(onnxModel(name, options)).parts();
+    },
+  };
+}
+
+/** Everything that is needed to use the file alone. */
+function onnxMetadata({ record, labels, method }: ExportedModel): ReadonlyMap<string, string> {
+  return new Map([
+    ['model', record.model.name],
+    ['method', method],
+    ['labels', JSON.stringify(labels)],
+    ['preprocess', JSON.stringify(record.preprocess)],
+    ['thimble', VERSION],
+  ]);
+}
+
+function* safetensorsParts(
+  weights: WeightSource,
+  dtype: DtypeName,
+  metadata: ReadonlyMap<string, string>,
+): Iterable<Uint8Array> {
+  const type = DTYPES[dtype].safetensors;
+  const tensors = [...weights.shapes].map(([name, shape]) => ({ name, shape, dtype: type }));
+  const { prefix, ordered } = safetensorsPrefix(tensors, metadata);
+  yield prefix;
+  for (const tensor of ordered) {
+    yield safetensorsData({ ...tensor, data: weights.read(tensor.name) });
+  }
+}
+
+/** The text files of the folder, by name. */
+export function sidecars(
+  { record, labels }: ExportedModel,
+  formats: readonly ExportFormat[],
+  dtype: DtypeName,
+): ReadonlyMap<string, string> {
+  const files = new Map([['labels.txt', `${labels.join('\n')}\n`]]);
+  if (!formats.some(({ hasConfig }) => hasConfig)) return files;
+  const { config } = record.model;
+  // transformers has no ViT that pools by the mean; transformers.js takes any graph under this name.
+  const isForTorch = formats.some(({ onnx, hasConfig }) => hasConfig && onnx === null);
+  const known: ModelConfig =
+    isForTorch || config.family === 'swin' ? config : { ...config, pooling: 'token' };
+  const asJson = (value: object) => `${JSON.stringify(value, null, 2)}\n`;
+  const type = { torch_dtype: DTYPES[dtype].torch };
+  files.set('config.json', asJson({ ...huggingFaceConfig(known, labels), ...type }));
+  files.set('preprocessor_config.json', asJson(preprocessorConfig(config, record.preprocess)));
+  return files;
+}
+
+/** The name of --dtype. Throws UnknownNameError. */
+export function dtypeOf(name: string, formats: readonly ExportFormat[]): DtypeName {
+  lookUp<object>('dtype', name, DTYPES);
+  const dtype = (Object.keys(DTYPES) as DtypeName[]).find((known) => known === name) ?? 'f32';
+  if (dtype === 'f32' || formats.some(({ onnx }) => onnx === null)) return dtype;
+  throw new ConfigError({
+    where: '--dtype',
+    expected: 'a format with safetensors: safetensors or hf',
+    got: 'ONNX formats alone',
+    todo: 'Choose --format onnx-fp16 for half the bytes in ONNX',
+  });
+}
