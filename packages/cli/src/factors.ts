@@ -33,7 +33,7 @@ export interface FactoredStart {
 }
 
 /** Key of the checkpoint's metadata. */
-const KEY = 'thimble.factors';
+export const FACTORS = 'thimble.factors';
 
 /**
  * What a checkpoint says of itself: nothing for plain training.
@@ -55,7 +55,9 @@ export function factorMetadata(
   if (!weights && !activations && forms.length === 0) return new Map();
   const stored: StoredFactors = { method: method.text, ranks, pass };
   const epsilon = { weights: weights?.epsilon ?? null, activations: activations?.epsilon ?? null };
-  return new Map([[KEY, JSON.stringify({ ...stored, epsilon, forms: Object.fromEntries(forms) })]]);
+  return new Map([
+    [FACTORS, JSON.stringify({ ...stored, epsilon, forms: Object.fromEntries(forms) })],
+  ]);
 }
 
 /** null for dense weights. Throws FormatError. */
@@ -63,7 +65,7 @@ export function storedFactors(
   path: string,
   metadata: ReadonlyMap<string, string>,
 ): StoredFactors | null {
-  const text = metadata.get(KEY);
+  const text = metadata.get(FACTORS);
   if (text === undefined) return null;
   let parsed: unknown;
   try {
@@ -73,7 +75,7 @@ export function storedFactors(
   }
   if (isStored(parsed)) return parsed;
   throw new FormatError({
-    where: `${path}, metadata ${KEY}`,
+    where: `${path}, metadata ${FACTORS}`,
     expected: 'method, ranks and pass as JSON',
     got: text.slice(0, 60),
     todo: 'Use the file as thimble train saved it',

@@ -87,12 +87,12 @@ export class Classifier {
 }
 
 /** The method that gives the weights their form. */
-function methodOf({ record, factors }: Start): BoundMethod {
+export function methodOf({ record, factors }: Start): BoundMethod {
   const { method = 'full', ranks = NO_RANKS } = record ?? factors ?? {};
   return parseMethod(method).withRanks(ranks);
 }
 
-function withoutClassifier({ path, description }: Start): CheckpointError {
+export function withoutClassifier({ path, description }: Start): CheckpointError {
   return new CheckpointError({
     where: path,
     expected: 'a model with a classifier',

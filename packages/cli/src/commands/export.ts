@@ -23,15 +23,20 @@ import { replaceFile, replaceWithText, writeAll } from '../files.js';
 import { counted, milliseconds, percent } from '../format.js';
 import { onInterrupt } from '../interrupt.js';
 import { Output } from '../output.js';
+import { RUN_FILES } from '../run-folder.js';
 import {
   addExecutor,
+  addHub,
   addJson,
+  addPreprocess,
   type CommonOptions,
   type ExecutorOptions,
+  type HubOptions,
+  type PreprocessOptions,
 } from '../shared-options.js';
 import { tableText } from '../table.js';
 
-interface ExportOptions extends CommonOptions, ExecutorOptions {
+interface ExportOptions extends CommonOptions, ExecutorOptions, HubOptions, PreprocessOptions {
   readonly format: string;
   readonly out?: string;
   readonly best: boolean;
@@ -63,16 +68,19 @@ export function addExport(program: Command): void {
     .command('export')
     .summary('write a run as ONNX or for transformers')
     .description('Writes the model of a run as files that other libraries and runtimes load.')
-    .argument('<RUN>', 'run folder of thimble train')
+    .argument(
+      '<RUN>',
+      'run folder of thimble train; also weights: a file, a folder, owner/name on the hub',
+    )
     .option('--format <names>', `one or more of ${Object.keys(EXPORT_FORMATS).join(', ')}`, 'onnx')
-    .option('--out <folder>', 'where to write (default: export in RUN)')
-    .option('--best', 'weights of the best epoch instead of the last', false)
+    .option('--out <folder>', 'where to write (default: export in the run folder)')
+    .option('--best', 'of a run: weights of the best epoch instead of the last', false)
     .option('--dense', 'multiply factored weights out; else they stay factored', false)
     .option('--dtype <name>', `of safetensors: ${Object.keys(DTYPES).join(', ')}`, 'f32')
-    .option('--labels <file>', 'names of the classes, one per line (default: those of the run)')
+    .option('--labels <file>', "names of the classes, one per line (default: the model's)")
     .option('--force', 'replace existing files', false)
     .option('--no-check', 'leave out running the ONNX files');
-  addJson(addExecutor(command))
+  addJson(addExecutor(addHub(addPreprocess(command))))
     .addHelpText('after', HELP)
     .action(async (run: string, options: ExportOptions) => {
       await exportCommand(run, options);
@@ -83,16 +91,18 @@ async function exportCommand(run: string, options: ExportOptions): Promise<void>
   const output = new Output(options.json);
   const formats = formatsOf(options.format);
   const dtype = dtypeOf(options.dtype, [...formats.values()]);
-  const model = openExported(run, options);
+  const folder = outFolder(run, options.out);
+  const { revision, offline, best } = options;
+  const access = { output, best, offline, ...(revision === undefined ? {} : { revision }) };
+  const model = await openExported(run, options, access);
   const interrupt = onInterrupt(() => {
     output.note('thimble: stopping; what is complete stays');
   });
   let checker: Checker | string | null = null;
   try {
-    const folder = options.out ?? join(run, 'export');
     const texts = sidecars(model, [...formats.values()], dtype);
     checkNew(folder, formats, texts, options.force);
-    checker = await openChecker(run, options, formats, output);
+    checker = await openChecker(model, options, formats, output);
     const job: Job = { model, dtype, folder, checker, signal: interrupt.signal };
     const written: Written[] = [];
     for (const [name, format] of formats) written.push(await exportFile(name, format, job));
@@ -109,9 +119,20 @@ async function exportCommand(run: string, options: ExportOptions): Promise<void>
   }
 }
 
+function outFolder(run: string, out: string | undefined): string {
+  if (out !== undefined) return out;
+  if (existsSync(join(run, RUN_FILES.record))) return join(run, 'export');
+  throw new ConfigError({
+    where: '--out',
+    expected: `a folder for the files, since ${run} is no run`,
+    got: 'none',
+    todo: 'Pass --out FOLDER',
+  });
+}
+
 /** What compares the files with the run; a text where nothing can, null where nothing is to be. */
 async function openChecker(
-  run: string,
+  model: ExportedModel,
   options: ExportOptions,
   formats: ReadonlyMap<string, ExportFormat>,
   output: Output,
@@ -122,7 +143,7 @@ async function openChecker(
   const kind = await chooseExecutor(options.executor, (text) => {
     output.note(text);
   });
-  return Checker.open(kind, runtime, { run, ...options });
+  return Checker.open(kind, runtime, model, options.threads);
 }
 
 interface Job {
@@ -200,7 +221,9 @@ async function report(
   if (isChecked) {
     const threads = counted(options.threads, 'thread');
     const ours = milliseconds(times.get('') ?? NaN);
-    output.line(`Time for one image: median of rounds, ${threads}; Thimble, ${checker.executor}: ${ours}`);
+    output.line(
+      `Time for one image: median of rounds, ${threads}; Thimble, ${checker.executor}: ${ours}`,
+    );
   }
   if (unchecked !== null) output.line(`Not checked: ${unchecked}.`);
 }

@@ -1,5 +1,5 @@
 /**
- * Exported ONNX files against the run that they came from: logits on noise, and time for one image.
+ * Exported ONNX files against the weights that they came from: logits on noise, and time for one image.
  *
  * Noise is of pixels, through the model's normalisation. A float32 file has to agree with our executor;
  * of the others the difference is shown. Times are taken in rounds, everything once in each round, so
@@ -7,15 +7,20 @@
  */
 import {
   argmax,
+  buildModel,
+  compile,
+  loadWeights,
   median,
   normalizeInto,
   predictLogits,
   Random,
   TrainingError,
+  type Executor,
   type ExecutorKind,
   type HostData,
+  type Preprocess,
 } from '@thimble/core';
-import { Classifier, type InferenceOptions } from '../inference.js';
+import type { ExportedModel } from './model.js';
 import type { Runtime, RuntimeModel } from './runtime.js';
 
 /** Images of noise. */
@@ -33,9 +38,9 @@ export interface Agreement {
   readonly images: number;
 }
 
-/** One classifier beside any number of files. */
+/** Our executor beside any number of files. */
 export class Checker {
-  private readonly classifier: Classifier;
+  private readonly ours: Executor;
   private readonly runtime: Runtime;
   private readonly threads: number;
   private readonly noise: Float32Array;
@@ -43,13 +48,13 @@ export class Checker {
   private readonly loaded = new Map<string, RuntimeModel>();
 
   private constructor(
-    classifier: Classifier,
+    ours: Executor,
     runtime: Runtime,
     threads: number,
     noise: Float32Array,
     expected: HostData,
   ) {
-    this.classifier = classifier;
+    this.ours = ours;
     this.runtime = runtime;
     this.threads = threads;
     this.noise = noise;
@@ -59,26 +64,26 @@ export class Checker {
   static async open(
     kind: ExecutorKind,
     runtime: Runtime,
-    options: Omit<InferenceOptions, 'batch'>,
+    model: ExportedModel,
+    threads: number,
   ): Promise<Checker> {
-    const classifier = await Classifier.open(kind, { ...options, batch: 1 });
+    const ours = await loaded(kind, model, threads);
     try {
-      const noise = noiseFor(classifier);
+      const noise = noiseFor(model.preprocess);
       const expected: number[] = [];
       for (let image = 0; image < CHECKED; image++) {
-        expected.push(...(await predictLogits(classifier.executor, imageOf(noise, image))));
+        expected.push(...(await predictLogits(ours, imageOf(noise, image))));
       }
-      const logits = Float64Array.from(expected);
-      return new Checker(classifier, runtime, options.threads, noise, logits);
+      return new Checker(ours, runtime, threads, noise, Float64Array.from(expected));
     } catch (error) {
-      await classifier.close();
+      await ours.dispose();
       throw error;
     }
   }
 
   /** What runs our side: `native avx512`. */
   get executor(): string {
-    const { name, detail } = this.classifier.executor;
+    const { name, detail } = this.ours;
     return `${name} ${detail}`;
   }
 
@@ -106,7 +111,7 @@ export class Checker {
   async latencies(): Promise<ReadonlyMap<string, number>> {
     const image = imageOf(this.noise, 0);
     const contestants = new Map<string, () => Promise<unknown>>([
-      ['', () => predictLogits(this.classifier.executor, image)],
+      ['', () => predictLogits(this.ours, image)],
       ...[...this.loaded].map(([name, model]) => [name, () => model.logits(image, 1)] as const),
     ]);
     const times = new Map([...contestants.keys()].map((name) => [name, [] as number[]]));
@@ -122,15 +127,32 @@ export class Checker {
 
   async close(): Promise<void> {
     for (const model of this.loaded.values()) await model.release();
-    await this.classifier.close();
+    await this.ours.dispose();
+  }
+}
+
+/** The weights as they came, ready for one image. */
+async function loaded(
+  kind: ExecutorKind,
+  { config, original }: ExportedModel,
+  threads: number,
+): Promise<Executor> {
+  const { method, weights } = original;
+  const build = (batch: number) => buildModel(config, { batch });
+  const executor = await kind.load(compile({ model: build, method, batch: 1 }), { threads });
+  try {
+    loadWeights(executor, method.forward(build(1)), weights, 0);
+    return executor;
+  } catch (error) {
+    await executor.dispose();
+    throw error;
   }
 }
 
 /** Images [CHECKED, 3, S, S]. */
-function noiseFor({ record }: Classifier): Float32Array {
-  const { preprocess, seed } = record;
+function noiseFor(preprocess: Preprocess): Float32Array {
   const { size } = preprocess;
-  const random = Random.of(seed, 'export');
+  const random = Random.of(1, 'export');
   const out = new Float32Array(CHECKED * 3 * size ** 2);
   for (let image = 0; image < CHECKED; image++) {
     const data = Uint8Array.from({ length: 3 * size ** 2 }, () =>

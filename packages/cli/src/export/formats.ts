@@ -22,7 +22,8 @@ import {
 } from '@thimble/core';
 import { encodeOnnx, ONNX_FORMATS, onnxModel, type OnnxFormatName } from '@thimble/onnx';
 import { VERSION } from '../version.js';
-import type { ExportedModel } from './model.js';
+import { FACTORS } from '../factors.js';
+import { graphOf, type ExportedModel } from './model.js';
 
 /** Element types of safetensors files, by the names of --dtype. */
 export const DTYPES = {
@@ -54,18 +55,15 @@ export const EXPORT_FORMATS: Readonly<Record<string, ExportFormat>> = {
     file: 'thimble.safetensors',
     onnx: null,
     hasConfig: false,
-    parts: ({ weights, metadata, method }, dtype) => {
-      const kept = [...metadata].filter(([key]) => method !== 'full' || key !== 'thimble.factors');
-      return safetensorsParts(weights, dtype, new Map(kept));
-    },
+    parts: (model, dtype) => safetensorsParts(model.weights, dtype, ownMetadata(model)),
   },
   hf: {
     summary: 'weights, configuration and labels for transformers (Python); always dense',
     file: 'model.safetensors',
     onnx: null,
     hasConfig: true,
-    parts: ({ dense, record }, dtype) => {
-      const weights = foreignWeights('hugging-face', record.model.config, dense);
+    parts: ({ dense, config }, dtype) => {
+      const weights = foreignWeights('hugging-face', config, dense);
       return safetensorsParts(weights, dtype, new Map([['format', 'pt']]));
     },
   },
@@ -86,24 +84,35 @@ function onnxFormat(name: OnnxFormatName): ExportFormat {
     file: `onnx/${file}`,
     onnx: name,
     hasConfig: true,
-    parts: (exported) => {
-      const { model, weights, record } = exported;
-      const metadata = onnxMetadata(exported);
-      const { read } = weights;
-      const options = { model, read, name: record.model.name, producerVersion: VERSION, metadata };
-      return encodeOnnx(onnxModel(name, options)).parts();
+    parts: (model) => {
+      const { read } = model.weights;
+      const parts = { model: graphOf(model), read, name: model.name, producerVersion: VERSION };
+      return encodeOnnx(onnxModel(name, { ...parts, metadata: onnxMetadata(model) })).parts();
     },
   };
 }
 
 /** Everything that is needed to use the file alone. */
-function onnxMetadata({ record, labels, method }: ExportedModel): ReadonlyMap<string, string> {
+function onnxMetadata(model: ExportedModel): ReadonlyMap<string, string> {
   return new Map([
-    ['model', record.model.name],
-    ['method', method],
-    ['labels', JSON.stringify(labels)],
-    ['preprocess', JSON.stringify(record.preprocess)],
+    ['model', model.name],
+    ['method', model.method.text],
+    ['labels', JSON.stringify(model.labels)],
+    ['preprocess', JSON.stringify(model.preprocess)],
     ['thimble', VERSION],
+  ]);
+}
+
+/** What a run's own checkpoint says, so that the file is read back as one. */
+function ownMetadata(model: ExportedModel): ReadonlyMap<string, string> {
+  const factors = model.isFactored ? model.metadata.get(FACTORS) : undefined;
+  return new Map([
+    ['format', 'pt'],
+    ['model', model.name],
+    ['classes', JSON.stringify(model.labels)],
+    ['thimble.config', JSON.stringify(model.config)],
+    ['preprocess', JSON.stringify(model.preprocess)],
+    ...(factors === undefined ? [] : [[FACTORS, factors] as const]),
   ]);
 }
 
@@ -123,13 +132,12 @@ function* safetensorsParts(
 
 /** The text files of the folder, by name. */
 export function sidecars(
-  { record, labels }: ExportedModel,
+  { config, labels, preprocess }: ExportedModel,
   formats: readonly ExportFormat[],
   dtype: DtypeName,
 ): ReadonlyMap<string, string> {
   const files = new Map([['labels.txt', `${labels.join('\n')}\n`]]);
   if (!formats.some(({ hasConfig }) => hasConfig)) return files;
-  const { config } = record.model;
   // transformers has no ViT that pools by the mean; transformers.js takes any graph under this name.
   const isForTorch = formats.some(({ onnx, hasConfig }) => hasConfig && onnx === null);
   const known: ModelConfig =
@@ -137,7 +145,7 @@ export function sidecars(
   const asJson = (value: object) => `${JSON.stringify(value, null, 2)}\n`;
   const type = { torch_dtype: DTYPES[dtype].torch };
   files.set('config.json', asJson({ ...huggingFaceConfig(known, labels), ...type }));
-  files.set('preprocessor_config.json', asJson(preprocessorConfig(config, record.preprocess)));
+  files.set('preprocessor_config.json', asJson(preprocessorConfig(config, preprocess)));
   return files;
 }
 

@@ -1,4 +1,4 @@
-/** The model that an export writes: of a run, in the form that it has or made dense. */
+/** The model that an export writes, in the form that its weights have or made dense. */
 import {
   buildModel,
   ConfigError,
@@ -8,73 +8,98 @@ import {
   mergedWeights,
   parameters,
   parseMethod,
+  type BoundMethod,
+  type ModelConfig,
   type ModelGraph,
+  type Preprocess,
   type Shape,
   type WeightSource,
 } from '@thimble/core';
 import { readFileSync } from 'node:fs';
-import { openCheckpoint } from '../checkpoint.js';
-import { checkpointPath, readRunRecord, type RunRecord } from '../run-folder.js';
+import { methodOf, withoutClassifier } from '../inference.js';
+import { classesOf, openStart, preprocessFor, type Access, type Start } from '../start.js';
+import { preprocessNamed } from '../weights/preprocessing.js';
 
 export interface ExportedModel {
-  readonly record: RunRecord;
-  /** Names of the classes in the order of the logits. */
-  readonly labels: readonly string[];
-  /** The method that the weights belong to: that of the run, or `full`. */
-  readonly method: string;
-  /** The forward graph for a batch. */
-  readonly model: (batch: number) => ModelGraph;
-  /** The parameters of `model`. */
+  readonly name: string;
+  readonly config: ModelConfig;
+  /** As it is written: the weights' own, or `full`. */
+  readonly method: BoundMethod;
+  /** The parameters that `method` makes of the model. */
   readonly weights: WeightSource;
   /** The parameters of the dense model: products multiplied out as they are read. */
   readonly dense: WeightSource;
+  /** Whether `weights` has factors. */
+  readonly isFactored: boolean;
+  /** Names of the classes in the order of the logits. */
+  readonly labels: readonly string[];
+  readonly preprocess: Preprocess;
   /** Metadata of the checkpoint. */
   readonly metadata: ReadonlyMap<string, string>;
-  /** True while weights are in factors. */
-  readonly isFactored: boolean;
+  /** The weights as they came, for the executor that exported files are compared with. */
+  readonly original: { readonly method: BoundMethod; readonly weights: WeightSource };
   close(): void;
 }
 
 export interface ExportedOptions {
-  readonly best: boolean;
   readonly dense: boolean;
-  /** A file with one name in each line; else those of the run. */
+  /** A file with one name in each line; else those of the model. */
   readonly labels?: string;
+  /** As --preprocess; else the model's. */
+  readonly preprocess?: string;
 }
 
-/** Opens a run. Throws FormatError, CheckpointError, DataError or ConfigError. */
-export function openExported(run: string, options: ExportedOptions): ExportedModel {
-  const record = readRunRecord(run);
-  const path = checkpointPath(run, options.best);
-  const labels = labelsOf(record, options.labels);
-  const checkpoint = openCheckpoint(path);
+/** Opens a run, or whatever else `openStart` takes. Throws what that throws, and ConfigError. */
+export async function openExported(
+  from: string,
+  options: ExportedOptions,
+  access: Access,
+): Promise<ExportedModel> {
+  const start = await openStart(from, access);
   try {
-    const build = (batch: number) => buildModel(record.model.config, { batch });
-    const bound = parseMethod(record.method).withRanks(record.ranks);
-    const form = bound.forward(build(1));
-    const { read } = matchWeights(form, checkpoint, record.seed);
-    const dense = denseWeights(path, form, read);
-    const isFactored = hasFactors(form) && !options.dense;
-    const method = isFactored ? bound : parseMethod('full');
-    const all = parameters(form.graph);
-    const shapes = new Map(all.map(({ name, type }) => [name, type.shape]));
-    return {
-      record,
-      labels,
-      method: isFactored ? record.method : 'full',
-      model: (batch) => method.forward(build(batch)),
-      weights: isFactored ? { name: path, shapes, read } : dense,
-      dense,
-      metadata: checkpoint.metadata,
-      isFactored,
-      close: () => {
-        checkpoint.close();
-      },
-    };
+    if (!start.hasClassifier) throw withoutClassifier(start);
+    return exportedModel(start, options);
   } catch (error) {
-    checkpoint.close();
+    start.checkpoint.close();
     throw error;
   }
+}
+
+function exportedModel(start: Start, options: ExportedOptions): ExportedModel {
+  const { path, checkpoint, record } = start;
+  const { name, config } = start.model;
+  const own = methodOf(start);
+  const form = own.forward(buildModel(config, { batch: 1 }));
+  const { read } = matchWeights(form, checkpoint, record?.seed ?? 0);
+  const all = parameters(form.graph);
+  const shapes = new Map(all.map((parameter) => [parameter.name, parameter.type.shape]));
+  const weights = { name: path, shapes, read };
+  const dense = denseWeights(path, form, read);
+  const isFactored = hasFactors(form) && !options.dense;
+  const asked = options.preprocess;
+  return {
+    name,
+    config,
+    method: isFactored ? own : parseMethod('full'),
+    weights: isFactored ? weights : dense,
+    dense,
+    isFactored,
+    labels: labelsOf(start, options.labels),
+    preprocess: preprocessFor(
+      config,
+      asked === undefined ? start.preprocess : preprocessNamed(asked),
+    ),
+    metadata: checkpoint.metadata,
+    original: { method: own, weights },
+    close: () => {
+      checkpoint.close();
+    },
+  };
+}
+
+/** The forward graph of what is exported, for a batch. */
+export function graphOf({ config, method }: ExportedModel): (batch: number) => ModelGraph {
+  return (batch) => method.forward(buildModel(config, { batch }));
 }
 
 function hasFactors(model: ModelGraph): boolean {
@@ -98,15 +123,16 @@ function denseWeights(
   };
 }
 
-function labelsOf({ classes, model }: RunRecord, file: string | undefined): readonly string[] {
-  if (file === undefined) return classes;
+function labelsOf(start: Start, file: string | undefined): readonly string[] {
+  if (file === undefined) return classesOf(start);
   const labels = linesOf(file);
-  if (labels.length === model.config.classes) return labels;
+  const { classes } = start.model.config;
+  if (labels.length === classes) return labels;
   throw new ConfigError({
     where: `--labels ${file}`,
-    expected: `${String(model.config.classes)} lines, one for each class of the model`,
+    expected: `${String(classes)} lines, one for each class of the model`,
     got: String(labels.length),
-    todo: 'Pass the names in the order of the classes, or leave --labels out for those of the run',
+    todo: 'Pass the names in the order of the classes, or leave --labels out for those of the model',
   });
 }
 
