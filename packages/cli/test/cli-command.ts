@@ -18,14 +18,21 @@ export interface JsonLine {
   readonly [name: string]: unknown;
 }
 
-/** @param onLine called with every line of stdout and a function that sends Ctrl-C */
+/**
+ * @param onLine called with every line of stdout and a function that sends Ctrl-C
+ * @param environment variables beside those of this process
+ */
 export function thimble(
   args: readonly string[],
   folder: string,
   onLine?: (line: string, interrupt: () => void) => void,
+  environment: Readonly<Record<string, string>> = {},
 ): Promise<Ended> {
   if (!existsSync(MAIN)) throw new Error(`${MAIN} is missing: run npm run build first`);
-  const child = spawn(process.execPath, [MAIN, ...args], { cwd: folder });
+  const child = spawn(process.execPath, [MAIN, ...args], {
+    cwd: folder,
+    env: { ...process.env, ...environment },
+  });
   let stdout = '';
   let stderr = '';
   let lines = 0;

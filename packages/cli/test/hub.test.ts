@@ -18,9 +18,12 @@ import {
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { HubCache } from '../src/hub/cache.js';
+import { diskError } from '../src/hub/disk.js';
 import { hubModel, type HubModel } from '../src/hub/model.js';
 import { hubReference, looksLikeHubName } from '../src/hub/reference.js';
 import { hubSettings, type HubSettings } from '../src/hub/settings.js';
+import { fetchBlob } from '../src/hub/transfer.js';
 import { Output } from '../src/output.js';
 import { gitChecksum, HubServer, sha256 } from './hub-server.js';
 
@@ -250,6 +253,38 @@ describe('a network that fails', () => {
     await expect(get('owner/tiny', { endpoint: nowhere })).rejects.toThrow(
       /owner\/tiny: expected an answer from 127\.0\.0\.1:\d+, got .*ECONNREFUSED.*Check the network/,
     );
+  });
+});
+
+describe('a disk that fails', () => {
+  it('is asked for room first', async () => {
+    const reference = hubReference('owner/tiny');
+    const file = { path: 'a', bytes: 2 ** 60, hash: 'sha256', checksum: 'f'.repeat(64) } as const;
+    const ignore = () => undefined;
+    const job = {
+      settings: settings(),
+      reference,
+      cache: new HubCache(cache, reference.name),
+      file,
+    };
+    const address = () => Promise.reject(new Error('not asked'));
+    await expect(
+      fetchBlob({ ...job, address, onProgress: ignore, onWait: ignore }),
+    ).rejects.toThrow(
+      /^owner\/tiny: expected room for \S+ MB for a in \S+, got \S+ MB\. Free some, or set HF_HOME/,
+    );
+  });
+
+  it('is explained', () => {
+    const of = (code: string) =>
+      diskError('a/b', '/cache', Object.assign(new Error(code), { code }));
+    expect(String(of('ENOSPC'))).toContain(
+      'a/b: expected room for the rest in /cache, got a full disk',
+    );
+    expect(String(of('EACCES'))).toContain(
+      'expected a cache that can be written to at /cache, got EACCES',
+    );
+    expect(String(of('EIO'))).toBe('Error: EIO');
   });
 });
 

@@ -65,7 +65,7 @@ export class HubCache {
   /** Path of a file of a commit where it is complete; null otherwise. */
   file(commit: string, file: string): string | null {
     const path = join(this.snapshot(commit), file);
-    return existsSync(path) ? path : null; // follows the link
+    return existsSync(path) ? path : null; // existsSync follows the link
   }
 
   /** Notes that a commit has no such file. */

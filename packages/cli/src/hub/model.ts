@@ -13,6 +13,7 @@ import type { Output } from '../output.js';
 import { convertLine, isPickle } from '../pickle.js';
 import { parseShardIndex, SHARD_INDEX } from '../weights/shard-index.js';
 import { HubCache } from './cache.js';
+import { diskError } from './disk.js';
 import { DownloadProgress } from './progress.js';
 import { isCommit, referenceText, type HubReference } from './reference.js';
 import { hubFetch, isTemporary } from './requests.js';
@@ -51,7 +52,9 @@ export async function hubModel(
   try {
     return await download(reference, settings, cache, output);
   } catch (error) {
-    if (!isTemporary(error) || known === null || !isKnown) throw error;
+    if (!isTemporary(error) || known === null || !isKnown) {
+      throw diskError(referenceText(reference), settings.cache, error);
+    }
     const { got } = error.parts;
     output.note(`thimble: ${referenceText(reference)}: ${got}; using what was downloaded before`);
     return { folder: cache.snapshot(known), reference, commit: known };

@@ -22,7 +22,8 @@ import {
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { writeAll } from '../files.js';
-import { isCode, type HubCache } from './cache.js';
+import type { HubCache } from './cache.js';
+import { noRoom } from './disk.js';
 import type { HubReference } from './reference.js';
 import { isTemporary, noAnswer, request } from './requests.js';
 import type { HubSettings } from './settings.js';
@@ -55,18 +56,13 @@ export async function fetchBlob(transfer: Transfer): Promise<void> {
   const { cache, file, onWait } = transfer;
   const blob = cache.blob(file.checksum);
   if (isWhole(blob, file)) return;
-  try {
-    mkdirSync(dirname(blob), { recursive: true });
-    await cache.locked(file.checksum, onWait, async () => {
-      if (isWhole(blob, file)) return; // another process had it meanwhile
-      checkRoom(transfer);
-      const resumed = await receive(transfer);
-      if (resumed !== 'wrong') return;
-      await receive(transfer); // a damaged part from before; it is gone now
-    });
-  } catch (error) {
-    throw diskError(transfer, error);
-  }
+  mkdirSync(dirname(blob), { recursive: true });
+  await cache.locked(file.checksum, onWait, async () => {
+    if (isWhole(blob, file)) return; // another process had it meanwhile
+    checkRoom(transfer);
+    const resumed = await receive(transfer);
+    if (resumed === 'wrong') await receive(transfer); // a damaged part from before; it is gone now
+  });
 }
 
 function isWhole(path: string, { bytes }: HubFile): boolean {
@@ -231,33 +227,7 @@ function checkRoom({ cache, file, reference }: Transfer): void {
   const there = statSync(cache.incomplete(file.checksum), { throwIfNoEntry: false })?.size ?? 0;
   const { bavail, bsize } = statfsSync(cache.folder);
   const [needed, free] = [file.bytes - there, bavail * bsize];
-  if (needed > free) throw noRoom(reference, cache, file, megabytes(free));
-}
-
-function noRoom(
-  { name }: HubReference,
-  { folder }: HubCache,
-  { path, bytes }: HubFile,
-  free: string,
-): DownloadError {
-  return new DownloadError({
-    where: `${name}, ${path}`,
-    expected: `room for ${megabytes(bytes)} in ${folder}`,
-    got: free,
-    todo: 'Free some, or set HF_HOME to a folder on another disk; what came is kept and continued',
-  });
-}
-
-/** What the disk says, in the words of the user. */
-function diskError({ reference, cache, file }: Transfer, error: unknown): unknown {
-  if (isCode(error, 'ENOSPC') || isCode(error, 'EDQUOT')) {
-    return noRoom(reference, cache, file, 'a full disk');
-  }
-  if (!['EACCES', 'EPERM', 'EROFS', 'ENOTDIR'].some((code) => isCode(error, code))) return error;
-  return new DownloadError({
-    where: `${reference.name}, ${file.path}`,
-    expected: `a cache that can be written to at ${cache.folder}`,
-    got: error instanceof Error ? error.message : String(error),
-    todo: 'Set HF_HOME to a folder of yours',
-  });
+  if (needed <= free) return;
+  const what = `${megabytes(needed)} for ${file.path}`;
+  throw noRoom(reference.name, cache.folder, what, megabytes(free));
 }

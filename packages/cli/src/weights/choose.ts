@@ -10,6 +10,8 @@
  * is taken from --model unless the files say it.
  */
 import { CheckpointError, MODELS, type ModelConfig } from '@thimble/core';
+import { existsSync } from 'node:fs';
+import { looksLikeHubName } from '../hub/reference.js';
 import { presetModel, type NamedModel } from '../named-model.js';
 import { openStart, type Access, type Start } from '../start.js';
 import { embeddedWeights } from './embedded.js';
@@ -54,10 +56,11 @@ async function fromModel(
   access: Access,
 ): Promise<ChosenModel> {
   const isPreset = Object.hasOwn(MODELS, name);
-  if (isPreset && (init === RANDOM || embeddedWeights(name) === null)) {
-    return { model: presetModel(name), start: null };
-  }
-  if (!isPreset && !/[/\\.]/.test(name)) return { model: presetModel(name), start: null }; // says which there are
+  const hasWeights = isPreset
+    ? init !== RANDOM && embeddedWeights(name) !== null
+    : existsSync(name) || looksLikeHubName(name);
+  // An unknown name is told which presets there are.
+  if (!hasWeights) return { model: presetModel(name), start: null };
   const start = await openStart(name, access);
   if (init !== RANDOM) return { model: start.model, start };
   start.checkpoint.close();
