@@ -13,7 +13,10 @@ import {
   TensorView,
   TrainingError,
   type Executor,
+  type ModelConfig,
   type ModelGraph,
+  type Preprocess,
+  type SafetensorsDtype,
   type SafetensorsHeader,
   type WeightSource,
 } from '@thimble/core';
@@ -22,6 +25,8 @@ import { replaceFile, writeAll } from './files.js';
 import { Garbage } from '@thimble/native';
 
 export interface OpenCheckpoint extends WeightSource {
+  /** As the file stores each tensor. */
+  readonly dtypes: ReadonlyMap<string, SafetensorsDtype>;
   readonly metadata: ReadonlyMap<string, string>;
   close(): void;
 }
@@ -36,6 +41,7 @@ export function openCheckpoint(path: string): OpenCheckpoint {
       name: path,
       metadata: header.metadata,
       shapes: new Map([...header.tensors].map(([name, { shape }]) => [name, shape])),
+      dtypes: new Map([...header.tensors].map(([name, { dtype }]) => [name, dtype])),
       read: (tensor) => {
         const data = readTensor(path, descriptor, header, tensor);
         garbage.dropped(data.byteLength); // sooner or later
@@ -49,6 +55,21 @@ export function openCheckpoint(path: string): OpenCheckpoint {
     closeSync(descriptor);
     throw naming(path, error);
   }
+}
+
+/** What every checkpoint says of itself, so that it can be read without its run folder. */
+export function checkpointMetadata(
+  model: { readonly name: string; readonly config: ModelConfig },
+  classes: readonly string[],
+  preprocess: Preprocess,
+): ReadonlyMap<string, string> {
+  return new Map([
+    ['format', 'pt'],
+    ['model', model.name],
+    ['classes', JSON.stringify(classes)],
+    ['thimble.config', JSON.stringify(model.config)],
+    ['preprocess', JSON.stringify(preprocess)],
+  ]);
 }
 
 /**

@@ -5,6 +5,7 @@ import { Command } from 'commander';
 import { addDemo } from './commands/demo.js';
 import { addEval } from './commands/eval.js';
 import { addExport } from './commands/export.js';
+import { addInfo } from './commands/info.js';
 import { addMerge } from './commands/merge.js';
 import { addPlan } from './commands/plan.js';
 import { addPredict } from './commands/predict.js';
@@ -38,6 +39,7 @@ function commandLine(): Command {
   addPredict(program);
   addPlan(program);
   addRanks(program);
+  addInfo(program);
   addMerge(program);
   addExport(program);
   addDemo(program);

@@ -1,7 +1,7 @@
 /** Keeps the run folder up to date while training: weights, best weights, record. */
 import { DataError, TrainingError, type EpochEvent, type Executor } from '@thimble/core';
 import { join } from 'node:path';
-import { saveCheckpoint } from './checkpoint.js';
+import { checkpointMetadata, saveCheckpoint } from './checkpoint.js';
 import type { Loader } from './data/loader.js';
 import { replaceWithCopy } from './files.js';
 import { RUN_FILES, writeRunRecord, type EpochRecord, type RunRecord } from './run-folder.js';
@@ -67,14 +67,9 @@ export class Recorder {
   private save(): Promise<void> {
     const { setup, classes, preprocess, ranks } = this.plan;
     const { method, model, pass } = setup;
+    const named = { name: setup.modelName, config: setup.config };
     const metadata = new Map([
-      ['format', 'pt'],
-      ['model', setup.modelName],
-      ['classes', JSON.stringify(classes)],
-      ['thimble.config', JSON.stringify(setup.config)],
-      ['preprocess', JSON.stringify(preprocess)],
-      ['thimble.config', JSON.stringify(setup.config)],
-      ['preprocess', JSON.stringify(this.plan.preprocess)],
+      ...checkpointMetadata(named, classes, preprocess),
       ...factorMetadata(method, model, ranks, pass),
     ]);
     return saveCheckpoint(this.path(RUN_FILES.model), this.executor, setup.model, metadata);

@@ -83,13 +83,22 @@ export interface Access {
 /** Opens what was asked for; close its checkpoint. Throws FormatError, CheckpointError, DownloadError. */
 export async function openStart(text: string, access: Access): Promise<Start> {
   if (isFolder(text) && existsSync(join(text, RUN_FILES.record))) return openRun(text, access);
-  if (existsSync(text)) return openWeights(text, text, null);
+  const { where, hub } = await locateWeights(text, access);
+  return openWeights(text, where, hub);
+}
+
+/** The file or folder in hub layout that is meant, downloaded where it is on the hub. */
+export async function locateWeights(
+  text: string,
+  access: Access,
+): Promise<{ readonly where: string; readonly hub: HubModel | null }> {
+  if (existsSync(text)) return { where: text, hub: null };
   const embedded = embeddedWeights(text);
-  if (embedded !== null) return openWeights(text, embedded, null);
+  if (embedded !== null) return { where: embedded, hub: null };
   if (!looksLikeHubName(text)) throw nothingThere(text);
   const settings = hubSettings(process.env, access.offline === true);
   const hub = await hubModel(hubReference(text, access.revision), settings, access.output);
-  return openWeights(text, hub.folder, hub);
+  return { where: hub.folder, hub };
 }
 
 /** Names of the classes a start tells apart: its labels, or else numbers. */

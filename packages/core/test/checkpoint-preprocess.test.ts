@@ -197,6 +197,21 @@ describe('what a checkpoint says of itself', () => {
     });
   });
 
+  it('counts in plain words too, where nothing else says anything', () => {
+    const words = new Map([
+      ['mean', '0.485,0.456,0.406'],
+      ['std', '0.229,0.224,0.225'],
+      ['crop_pct', '0.8'],
+      ['heads', '2'],
+    ]);
+    const found = recognise(source, words, { config: null, preprocessor: null });
+    expect(found.config).toMatchObject({ heads: 2 });
+    expect(found.preprocess).toMatchObject({ size: 16, mean: imagenetMean, cropPercentage: 0.8 });
+    const odd = new Map([...words, ['mean', 'grey'] as const]);
+    expect(recognise(source, odd, { config: null, preprocessor: null }).preprocess).toBeNull();
+    expect(recognise(source, words, sidecars).preprocess).toMatchObject({ mean: [0.5, 0.4, 0.3] });
+  });
+
   it.each([
     ['{"size": 16', 'metadata preprocess: expected JSON'],
     [JSON.stringify({ ...stored, filter: 'fine' }), 'metadata preprocess, filter: expected'],

@@ -22,7 +22,7 @@ import {
 import type { Command } from 'commander';
 import { existsSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { openCheckpoint } from '../checkpoint.js';
+import { checkpointMetadata, openCheckpoint } from '../checkpoint.js';
 import { chooseExecutor } from '../executors.js';
 import { replaceFile, writeAll } from '../files.js';
 import { counted } from '../format.js';
@@ -121,13 +121,8 @@ async function writeMerged(
       ...tensor,
       dtype: 'F32' as const,
     }));
-    const metadata = new Map([
-      ['format', 'pt'],
-      ['model', record.model.name],
-      ['classes', JSON.stringify(record.classes)],
-      ['thimble.config', JSON.stringify(record.model.config)],
-      ['preprocess', JSON.stringify(record.preprocess)],
-    ]);
+    const { model: named, classes, preprocess } = record;
+    const metadata = checkpointMetadata(named, classes, preprocess);
     const { prefix, ordered } = safetensorsPrefix(tensors, metadata);
     let bytes = prefix.byteLength;
     await replaceFile(to, (descriptor) => {

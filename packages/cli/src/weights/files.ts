@@ -21,7 +21,7 @@ import {
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { openCheckpoint, type OpenCheckpoint } from '../checkpoint.js';
-import { isPickle, pickleError } from '../pickle.js';
+import { isPickle, isPickleFile, pickleError } from '../pickle.js';
 import { readJsonObject } from './json-file.js';
 import { parseShardIndex, SHARD_INDEX } from './shard-index.js';
 import { openSharded, shardIndexText } from './sharded.js';
@@ -38,7 +38,7 @@ export interface WeightFiles {
 /** Opens a file or a folder. Throws FormatError. */
 export function openWeightFiles(given: string): WeightFiles {
   const path = isFolder(given) ? weightsOf(given) : given;
-  if (isPickle(path) && existsSync(path)) throw pickleError(path);
+  if (isPickleFile(path)) throw pickleError(path);
   const isIndex = path.endsWith('.json');
   const isNamed = basename(path) === WEIGHTS || isIndex;
   const beside = (file: string) => (isNamed ? readJsonObject(join(dirname(path), file)) : null);

@@ -27,6 +27,7 @@ export function openSharded(path: string): OpenCheckpoint {
       shapes: new Map(
         [...owner].map(([tensor, shard]) => [tensor, shard.shapes.get(tensor) ?? []]),
       ),
+      dtypes: new Map([...opened.values()].flatMap(({ dtypes }) => [...dtypes])),
       read: (tensor) => {
         const shard = owner.get(tensor);
         if (shard) return shard.read(tensor);

@@ -3,8 +3,9 @@
  * that the tensors say too has to agree with them (`config.ts`); what has no place in Thimble's models
  * (another activation, no bias) throws here.
  *
- * Three kinds: config.json of transformers (`model_type`), config.json of timm (`architecture`,
- * `pretrained_cfg`, also flat as timm wrote it before), Thimble's metadata (`thimble.config`, or `model`).
+ * Kinds: config.json of transformers (`model_type`), config.json of timm (`architecture`,
+ * `pretrained_cfg`, also flat as timm wrote it before), Thimble's metadata (`thimble.config`, or `model`),
+ * plain words in the metadata of a bare file.
  */
 import { CheckpointError } from '../errors.js';
 import { MODELS, type ModelConfig } from '../models/index.js';
@@ -39,11 +40,22 @@ export interface Facts {
 export function factsOf(metadata: ReadonlyMap<string, string>, { config }: Sidecars): Facts {
   const own = thimbleFacts(metadata);
   if (own) return own;
-  if (config === null || config === undefined) return { from: null };
+  if (config === null || config === undefined) return writtenFacts(metadata);
   if (!json.isObject(config)) throw json.invalid('config.json', 'an object', config);
   const isTimm =
     'pretrained_cfg' in config || ('architecture' in config && !('architectures' in config));
   return isTimm ? timmFacts(config) : huggingFaceFacts(config);
+}
+
+/** Plain words in the metadata of a bare file: `heads`, `ln_eps`; what is no number says nothing. */
+function writtenFacts(metadata: ReadonlyMap<string, string>): Facts {
+  const heads = Number(metadata.get('heads') ?? NaN);
+  const eps = Number(metadata.get('ln_eps') ?? NaN);
+  const facts = {
+    ...(Number.isInteger(heads) && heads >= 1 && { heads }),
+    ...(eps > 0 && eps < 1 && { eps }),
+  };
+  return { from: Object.keys(facts).length > 0 ? 'metadata' : null, ...facts };
 }
 
 /** True where Thimble saved the checkpoint. */

@@ -1,6 +1,7 @@
 /**
  * How pictures become numbers, as the files beside a checkpoint say it: preprocessor_config.json of
- * transformers, pretrained_cfg in timm's config.json, Thimble's metadata `preprocess`.
+ * transformers, pretrained_cfg in timm's config.json, Thimble's metadata `preprocess`, and plain words in the
+ * metadata of a bare file.
  *
  * (level · f − mean)/std with a rescale factor f other than 1/255 is folded into mean and std:
  * mean/(255 f) and std/(255 f) of level/255. A picture that transformers does not resize (`do_resize`
@@ -48,6 +49,27 @@ export function parsePreprocess(sidecars: Sidecars, size?: number): Preprocess |
       : huggingFacePreprocess(preprocessor);
   if (parsed === null) return null;
   return checked(size === undefined ? parsed : withSize(parsed, size));
+}
+
+/**
+ * What plain words in a file's metadata say: `mean` and `std` as three numbers with commas, `crop_pct`,
+ * `interpolation`. Bare files are described so; null where mean or std is no such list.
+ */
+export function writtenPreprocess(
+  metadata: ReadonlyMap<string, string>,
+  size: number,
+): Preprocess | null {
+  const [mean, std] = ['mean', 'std'].map((key) => metadata.get(key)?.split(',').map(Number));
+  if (mean?.length !== 3 || std?.length !== 3) return null;
+  if (![...mean, ...std].every(Number.isFinite)) return null;
+  const crop = Number(metadata.get('crop_pct') ?? NaN);
+  const interpolation = metadata.get('interpolation');
+  const cfg = {
+    ...{ mean, std, input_size: size },
+    ...(crop > 0 && { crop_pct: crop }),
+    ...(interpolation !== undefined && { interpolation }),
+  };
+  return parsePreprocess({ config: { pretrained_cfg: cfg }, preprocessor: null });
 }
 
 /** What Thimble's metadata `preprocess` says; null without it. */

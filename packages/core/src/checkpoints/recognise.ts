@@ -18,7 +18,7 @@ import { factsOf, isThimble, type Facts } from './facts.js';
 import { labelsOf } from './labels.js';
 import { LAYOUTS } from './layouts.js';
 import { placedShape, placesOf, readPlaced, withoutWrapper, type PlacedLayout } from './places.js';
-import { parsePreprocess, storedPreprocess } from './preprocess.js';
+import { parsePreprocess, storedPreprocess, writtenPreprocess } from './preprocess.js';
 import type { NamingName, Recognised, Sidecars } from './types.js';
 
 /**
@@ -52,7 +52,10 @@ export function recognise(
     hasClassifier,
     weights: translated(layout, bare, wanted),
     labels: hasClassifier ? labelsOf(source.name, metadata, sidecars, config.classes) : null,
-    preprocess: storedPreprocess(metadata) ?? parsePreprocess(sidecars),
+    preprocess:
+      storedPreprocess(metadata) ??
+      parsePreprocess(sidecars) ??
+      writtenPreprocess(metadata, config.imageSize),
     ignored,
   };
 }

@@ -1,0 +1,216 @@
+/** thimble info: what is in a file of weights or in a run. */
+import type { Preprocess } from '@thimble/core';
+import type { Command } from 'commander';
+import { counted, metric, percent } from '../format.js';
+import {
+  inspect,
+  type InspectedFactor,
+  type InspectedModel,
+  type InspectedRun,
+  type InspectedTensor,
+  type Inspection,
+} from '../inspect.js';
+import { Output } from '../output.js';
+import { addHub, addJson, type CommonOptions, type HubOptions } from '../shared-options.js';
+import { tableText } from '../table.js';
+
+interface InfoOptions extends CommonOptions, HubOptions {
+  readonly all: boolean;
+  readonly best: boolean;
+}
+
+const HELP = `
+WHAT is a safetensors file, the index of a sharded checkpoint, a folder with model.safetensors and
+config.json, a run folder, or a model on the hub as owner/name. Names of timm, Hugging Face and
+torchvision are recognised; any other safetensors file is listed without a model. PyTorch pickles
+(.pt, .bin) are never read: the error has the line that converts one.
+
+Examples:
+  thimble info vit_tiny_patch16_224.safetensors
+  thimble info runs/photos-1 --best
+  thimble info google/vit-base-patch16-224 --json
+`;
+
+/** Tensors and class names that are shown without --all. */
+const SHOWN_TENSORS = 20;
+const SHOWN_CLASSES = 5;
+
+export function addInfo(program: Command): void {
+  const command = program
+    .command('info')
+    .summary('show what is in a file of weights or in a run')
+    .description(
+      'Shows what a checkpoint is: its architecture, parameters, classes, preprocessing, ranks, hash.',
+    )
+    .argument('<WHAT>', 'file, folder, run, or owner/name on the hub')
+    .option('--all', `all tensors, not the first ${String(SHOWN_TENSORS)}`, false)
+    .option('--best', 'of a run: the weights of its best epoch instead of the last', false);
+  addJson(addHub(command))
+    .addHelpText('after', HELP)
+    .action(async (what: string, options: InfoOptions) => {
+      const output = new Output(options.json);
+      const inspection = await inspect(what, { ...options, output });
+      output.event('info', record(inspection));
+      for (const line of lines(inspection, options.all)) output.line(line);
+    });
+}
+
+/** Everything, for programs. */
+function record(inspection: Inspection): Readonly<Record<string, unknown>> {
+  const { path, files, tensors, metadata, model, reason, factors, run } = inspection;
+  return {
+    path,
+    files,
+    model: model && {
+      description: model.description,
+      naming: model.naming,
+      preset: model.modelName,
+      config: model.config,
+      hasClassifier: model.hasClassifier,
+      labels: model.labels,
+      preprocess: model.pictures,
+      isPreprocessSaid: model.isPreprocessSaid,
+      parameters: model.parameters,
+      ignored: model.ignored,
+    },
+    reason,
+    elements: sum(tensors, 'elements'),
+    bytes: Object.fromEntries(bytesByDtype(tensors)),
+    factors,
+    metadata: Object.fromEntries(metadata),
+    tensors: tensors.map(({ name, shape, dtype }) => ({ name, shape, dtype })),
+    run: run && { folder: run.folder, files: run.contents, record: run.record },
+  };
+}
+
+function lines(inspection: Inspection, all: boolean): readonly string[] {
+  const { path, files, tensors, metadata, model, reason, factors, run } = inspection;
+  const total = sum(tensors, 'bytes');
+  const dtypes = bytesByDtype(tensors).map(([dtype, bytes]) => `${dtype} ${bytesText(bytes)}`);
+  const rows: readonly Row[] = [
+    ...(run ? runRows(run) : []),
+    ...(model ? modelRows(model) : [['Model', reason ?? ''] as const]),
+    [
+      'Tensors',
+      `${counted(tensors.length, 'tensor')}, ${metric(sum(tensors, 'elements'))} elements`,
+    ],
+    ['Bytes', `${bytesText(total)}: ${dtypes.join(', ')}`],
+    ['Metadata', metadata.size === 0 ? 'none' : [...metadata.keys()].sort().join(', ')],
+    ...files.map(({ file, sha256 }): Row => [
+      'SHA-256',
+      files.length > 1 ? `${sha256} ${file}` : sha256,
+    ]),
+  ];
+  const width = Math.max(...rows.map(([title]) => title.length)) + 2;
+  return [
+    path,
+    ...rows.map(([title, text]) => `  ${title.padEnd(width)}${text}`),
+    ...factorLines(factors),
+    ...tensorLines(tensors, all),
+  ];
+}
+
+type Row = readonly [title: string, text: string];
+
+function runRows({ record: run, contents }: InspectedRun): readonly Row[] {
+  const best = run.history.reduce((most, { accuracy }) => Math.max(most, accuracy), -Infinity);
+  const last = run.history.at(-1);
+  const accuracy = last
+    ? `${percent(last.accuracy)} after ${counted(run.history.length, 'epoch')}, best ${percent(best)}`
+    : 'no epoch yet';
+  const { from, trainImages, validationImages } = run.data;
+  return [
+    ['Run', `${run.model.name}, method ${run.method}, ${run.status}`],
+    ['Accuracy', accuracy],
+    ['Data', `${from}, ${String(trainImages)} for training, ${String(validationImages)} held out`],
+    ...(run.origin
+      ? [['Started from', `${run.origin.from} (${run.origin.description})`] as const]
+      : []),
+    ['Files', contents.map(({ file, bytes }) => `${file} ${bytesText(bytes)}`).join(', ')],
+  ];
+}
+
+function modelRows(model: InspectedModel): readonly Row[] {
+  const { description, modelName, parameters, config, labels, ignored } = model;
+  const preset = modelName === null ? '' : `; preset ${modelName}`;
+  const said = model.isPreprocessSaid ? '' : ' (nothing says it: what the family is trained with)';
+  return [
+    ['Model', description + preset],
+    ['Parameters', `${metric(parameters)} (${parameters.toLocaleString('en')})`],
+    ['Image size', `${String(config.imageSize)} px`],
+    ['Classes', model.hasClassifier ? classText(config.classes, labels) : 'no classifier'],
+    ['Pictures', pictureText(model.pictures) + said],
+    ...(ignored.length > 0 ? [['Not used', listed(ignored, SHOWN_CLASSES)] as const] : []),
+  ];
+}
+
+function classText(classes: number, labels: readonly string[] | null): string {
+  const names = labels ? listed(labels, SHOWN_CLASSES) : 'without names';
+  return `${String(classes)}: ${names}`;
+}
+
+/** `shortest edge to 248 px, the 224 px in the middle, bicubic, mean 0.5 0.5 0.5, std …` */
+function pictureText(preprocess: Preprocess): string {
+  const { size, cropPercentage, resize, filter, mean, std } = preprocess;
+  const isSquash = resize === 'squash';
+  const edge = preprocess.edge ?? (isSquash ? size : Math.floor(size / cropPercentage));
+  const target = `${String(edge)} px`;
+  const crop = edge === size && isSquash ? '' : `, the ${String(size)} px in the middle`;
+  const numbers = (triple: readonly number[]) =>
+    triple.map((value) => String(Number(value.toPrecision(6)))).join(' ');
+  return (
+    `${isSquash ? 'both edges' : 'shortest edge'} to ${target}${crop}, ${filter}, ` +
+    `mean ${numbers(mean)}, std ${numbers(std)}`
+  );
+}
+
+function factorLines(factors: readonly InspectedFactor[]): readonly string[] {
+  if (factors.length === 0) return [];
+  const rows = factors.map(({ weight, outputs, inputs, rank, isAdapter }) => {
+    const share = (rank * (outputs + inputs)) / (outputs * inputs);
+    return [
+      weight,
+      outputs,
+      inputs,
+      rank,
+      percent(share),
+      isAdapter ? 'added to it' : 'in its place',
+    ];
+  });
+  const head = ['Factors of', '>Outputs', '>Inputs', '>K', '>Of its size', 'L R is'];
+  return ['', tableText(head, rows)];
+}
+
+function tensorLines(tensors: readonly InspectedTensor[], all: boolean): readonly string[] {
+  const shown = all ? tensors : tensors.slice(0, SHOWN_TENSORS);
+  const rows = shown.map(({ name, shape, dtype }) => [name, `[${shape.join(', ')}]`, dtype]);
+  const more = tensors.length - shown.length;
+  return [
+    '',
+    tableText(['Tensor', 'Shape', 'Dtype'], rows),
+    ...(more > 0 ? [`and ${String(more)} more (--all shows them)`] : []),
+  ];
+}
+
+function bytesByDtype(tensors: readonly InspectedTensor[]): readonly (readonly [string, number])[] {
+  const bytes = new Map<string, number>();
+  for (const tensor of tensors) {
+    bytes.set(tensor.dtype, (bytes.get(tensor.dtype) ?? 0) + tensor.bytes);
+  }
+  return [...bytes];
+}
+
+/** 10218 → `10.2 kB`. */
+function bytesText(bytes: number): string {
+  return `${metric(bytes)}${bytes < 1000 ? ' ' : ''}B`;
+}
+
+function sum(tensors: readonly InspectedTensor[], key: 'elements' | 'bytes'): number {
+  return tensors.reduce((total, tensor) => total + tensor[key], 0);
+}
+
+function listed(names: readonly string[], count: number): string {
+  const more = names.length - count;
+  const first = names.slice(0, count).join(', ');
+  return more > 0 ? `${first} and ${String(more)} more` : first;
+}
