@@ -16,7 +16,8 @@ export interface ExecutorOptions {
   readonly threads: number;
 }
 
-export const DEFAULT_MODEL = 'vit-tiny-16';
+/** Small, and its weights come with Thimble. */
+export const DEFAULT_MODEL = 'vit-micro';
 const DEFAULT_BATCH = 16;
 
 export function addJson(command: Command): Command {

@@ -30,7 +30,7 @@ let lines: readonly JsonLine[] = [];
 beforeAll(async () => {
   await writeClasses(path('photos'), CLASSES, 12);
   await writeClasses(path('held'), CLASSES, 4);
-  const base = await train('--out', 'base');
+  const base = await train('--init', 'random', '--out', 'base');
   expect(base.code, base.stdout + base.stderr).toBe(0);
   const wsi = await train('--init', 'base', '--method', 'wsi=0.7,layers=mlp', '--out', 'wsi');
   expect(wsi.code, wsi.stdout + wsi.stderr).toBe(0);
@@ -106,7 +106,8 @@ describe('train', () => {
   });
 
   it('starts from random weights with typical ranks', async () => {
-    const ended = await train('--method', 'asi+lora=4,layers=mlp', '--out', 'scratch');
+    const options = ['--init', 'random', '--method', 'asi+lora=4,layers=mlp'];
+    const ended = await train(...options, '--out', 'scratch');
     expect(ended.code, ended.stdout).toBe(0);
     expect(named(jsonLines(ended), 'prepare')).toEqual([]);
     const file = JSON.parse(readFileSync(path('scratch/ranks.json'), 'utf8')) as RanksFile;

@@ -74,7 +74,7 @@ test/) with class folders inside, these are used; otherwise --val-fraction of ea
 out.
 
 Examples:
-  thimble train photos                                     a model from scratch in runs/photos-1
+  thimble train photos                                     the model that comes with Thimble (32 px)
   thimble train photos --init vit_tiny.safetensors         fine-tune pretrained weights
   thimble train photos --model google/vit-base-patch16-224-in21k
                                                            pretrained weights from the hub
