@@ -138,7 +138,7 @@ function product(node: OnnxNode, weight: string, x: QuantisedInput): readonly On
   ) => ({ name: `${node.name}/${part}`, op, inputs, outputs: [`${y}/${part}`], attributes });
   const operands = [x.values, `${weight}/int8`, x.zero, `${weight}/zero`];
   const whole = step('MatMulInteger', operands, 'MatMulInteger');
-  const scale = step('Mul', [x.scale, `${weight}/scale`], 'scale');
+  const scale = step('Mul', [x.scale, `${weight}/scale`], 'scales');
   const real = step('Cast', whole.outputs, 'Cast', { to: int(DATA_TYPE.float32) });
   const scaled = step('Mul', [...real.outputs, ...scale.outputs], 'Mul');
   const steps = [whole, scale, real, scaled];
