@@ -2,7 +2,7 @@
  * Starting from weights on this disk through the command: files, folders, shards, runs; what becomes
  * of head and preprocessing; what is said of bad files. Needs the compiled command (npm run build).
  */
-import { readSafetensors } from '@thimble/core';
+import { readSafetensors, writeSafetensors } from '@thimble/core';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -160,6 +160,28 @@ describe('training from weights', () => {
       init: null,
       model: { config: { width: 32, heads: 4 } },
     });
+  });
+
+  it('takes from --model what the tensors alone do not tell', async () => {
+    const micro = ['--model', 'vit-micro', '--init', 'random', '--image-size', '16'];
+    expect((await train(...micro, '--out', 'micro')).code).toBe(0);
+    const { tensors } = readSafetensors(readFileSync(path('micro/model.safetensors')));
+    writeFileSync(path('bare.safetensors'), writeSafetensors([...tensors.values()]));
+    const ended = await train(
+      '--model',
+      'vit-micro',
+      '--init',
+      'bare.safetensors',
+      '--out',
+      'heads',
+    );
+    expect(named(ended, 'weights')).toMatchObject({
+      description: expect.stringMatching(/; heads as --model vit-micro says$/) as string,
+      headIsKept: true, // as many classes, and nothing says which
+    });
+    expect(record('heads').model).toEqual(record('micro').model);
+    const other = ['--model', 'vit-tiny-16', '--init', 'bare.safetensors', '--out', 'never'];
+    expect(message(await train(...other))).toContain('expected --model vit-tiny-16, which has');
   });
 
   it('refuses --model that the weights contradict', async () => {

@@ -28,7 +28,9 @@ const SMALL = [
   '0',
 ];
 const STEP = ['--batch', '8', '--optimizer', 'adamw', '--lr', '0.001', '--augment', 'none'];
-const TRAIN = [...SMALL, ...STEP];
+/** Not from the weights that come with the model. */
+const RANDOM = ['--init', 'random'];
+const TRAIN = [...RANDOM, ...SMALL, ...STEP];
 
 const run = (...args: string[]) => thimble(args, folder);
 
@@ -37,16 +39,8 @@ beforeAll(async () => {
   await writeClasses(join(folder, 'held'), CLASSES, 4);
   await writeClasses(join(folder, 'one'), ['red'], 3);
   mkdirSync(join(folder, 'empty'));
-  const trained = await run(
-    'train',
-    'photos',
-    ...TRAIN,
-    '--val',
-    'held',
-    '--out',
-    'base',
-    '--json',
-  );
+  const base = ['--val', 'held', '--out', 'base', '--json'];
+  const trained = await run('train', 'photos', ...TRAIN, ...base);
   expect(trained.stderr).not.toContain('Error');
   expect(trained.code).toBe(0);
   writeFileSync(join(folder, 'base.jsonl'), trained.stdout);
@@ -264,7 +258,8 @@ describe.concurrent('plan', () => {
 });
 
 describe.concurrent('bad input', () => {
-  const train = (...args: string[]) => run('train', ...args, ...TRAIN, '--json');
+  const train = (...args: string[]) =>
+    run('train', ...RANDOM, ...args, ...SMALL, ...STEP, '--json');
 
   it.each([
     [
@@ -385,7 +380,8 @@ describe.concurrent('bad input', () => {
   });
 
   it('stops with the step when the loss is not finite, and saves nothing from it', async () => {
-    const ended = await run('train', 'photos', ...SMALL, '--lr', '1e30', '--out', 'nan', '--json');
+    const nan = ['--lr', '1e30', '--out', 'nan', '--json'];
+    const ended = await run('train', 'photos', ...RANDOM, ...SMALL, ...nan);
     expect(ended.code).toBe(1);
     expect(lastLine(ended)).toMatchObject({ event: 'error', name: 'TrainingError' });
     expect(lastLine(ended)['message']).toMatch(/step \d+, epoch 1: expected a finite loss/);

@@ -15,6 +15,8 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -221,6 +223,17 @@ describe('a network that fails', () => {
     server.fail({ path: /^\/stored/, silent: true });
     const found = await get('owner/tiny', { stallMs: 300 });
     expect(readdirSync(found.folder)).toContain('model.safetensors');
+  });
+
+  it('tells a hub from another server', async () => {
+    const page = createServer((_, response) => response.end('<html>Please log in</html>'));
+    await new Promise<void>((resolve) => page.listen(0, '127.0.0.1', resolve));
+    const endpoint = `http://127.0.0.1:${String((page.address() as AddressInfo).port)}`;
+    await expect(get('owner/tiny', { endpoint })).rejects.toThrow(
+      /owner\/tiny: expected an answer of a hub from 127.*Unexpected token.*Check HF_ENDPOINT/,
+    );
+    page.closeAllConnections();
+    page.close();
   });
 
   it('removes bytes that are not those of the checksum', async () => {

@@ -99,8 +99,8 @@ async function planCommand(positional: string | undefined, options: PlanOptions)
   const name = modelName(positional, options.model);
   const { revision, offline } = options;
   const access = { output, offline, ...(revision === undefined ? {} : { revision }) };
-  const { model: published, start } = await chooseModel({ model: name }, name, access);
-  start?.checkpoint.close();
+  // A plan is the same whatever the weights are.
+  const { model: published } = await chooseModel({ model: name, init: 'random' }, name, access);
   const setup = setUp({ ...options, model: fittedModel(published, options) });
   if (options.print !== undefined) {
     process.stdout.write(lookUp('text form', options.print, PRINTERS)(setup));

@@ -16,7 +16,7 @@ import { HubCache } from './cache.js';
 import { diskError } from './disk.js';
 import { DownloadProgress } from './progress.js';
 import { isCommit, referenceText, type HubReference } from './reference.js';
-import { hubFetch, isTemporary } from './requests.js';
+import { ask, isTemporary } from './requests.js';
 import type { HubSettings } from './settings.js';
 import { fetchBlob, type HubFile } from './transfer.js';
 
@@ -69,19 +69,20 @@ async function download(
 ): Promise<HubModel> {
   const { modelInfo, listFiles } = await import('@huggingface/hub');
   const { name, revision } = reference;
-  const common = { hubUrl: settings.endpoint, fetch: hubFetch(settings, reference) };
-  const { sha: commit } = await modelInfo({ ...common, name, revision, additionalFields: ['sha'] });
+  const { sha: commit } = await ask(settings, reference, (server) =>
+    modelInfo({ ...server, name, revision, additionalFields: ['sha'] }),
+  );
   if (!isCommit(commit)) throw unusable(reference, 'a commit', JSON.stringify(commit).slice(0, 60));
-  const listed = new Map<string, HubFile>();
-  for await (const entry of listFiles({
-    ...common,
-    repo: { type: 'model', name },
-    revision: commit,
-  })) {
-    const file = entry.type === 'file' ? hubFile(reference, entry) : null;
-    if (file) listed.set(file.path, file);
-    if (listed.size > MAX_LISTED) break;
-  }
+  const listed = await ask(settings, reference, async (server) => {
+    const files = new Map<string, HubFile>();
+    const repo = { type: 'model', name } as const;
+    for await (const entry of listFiles({ ...server, repo, revision: commit })) {
+      const file = entry.type === 'file' ? hubFile(reference, entry) : null;
+      if (file) files.set(file.path, file);
+      if (files.size > MAX_LISTED) break;
+    }
+    return files;
+  });
   const weights = listed.get(WEIGHTS) ?? listed.get(SHARD_INDEX);
   if (!weights) throw noWeights(reference, [...listed.keys()]);
   const sidecars = SIDECARS.flatMap((path) => listed.get(path) ?? []);
@@ -135,13 +136,10 @@ async function fetchFiles(files: readonly HubFile[], job: Job): Promise<void> {
 async function addressOf(file: HubFile, job: Job): Promise<URL> {
   const { fileDownloadInfo } = await import('@huggingface/hub');
   const { reference, settings, commit } = job;
-  const info = await fileDownloadInfo({
-    repo: { type: 'model', name: reference.name },
-    path: file.path,
-    revision: commit,
-    hubUrl: settings.endpoint,
-    fetch: hubFetch(settings, reference),
-  });
+  const repo = { type: 'model', name: reference.name } as const;
+  const info = await ask(settings, reference, (server) =>
+    fileDownloadInfo({ ...server, repo, path: file.path, revision: commit }),
+  );
   if (info?.size === file.bytes) return new URL(info.url);
   const got = info ? `one of ${String(info.size)}` : 'none';
   throw unusable(reference, `${file.path} of ${String(file.bytes)} bytes, as listed`, got);

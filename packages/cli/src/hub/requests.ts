@@ -15,17 +15,49 @@ const RETRIES = 3;
 /** Statuses after which the same request may succeed. */
 const TEMPORARY = new Set([408, 425, 429, 500, 502, 503, 504]);
 
-/**
- * A `fetch` for the functions of @huggingface/hub: it answers with success or throws DownloadError.
- *
- * The login goes to the endpoint alone: `fetch` drops it when it is redirected to another host.
- */
-export function hubFetch(settings: HubSettings, reference: HubReference): typeof fetch {
-  return (input, init) =>
-    withRetries(settings, () => request(settings, reference, addressOf(input), init));
+/** What the functions of @huggingface/hub are told of a server. */
+interface Server {
+  readonly hubUrl: string;
+  readonly fetch: typeof fetch;
 }
 
-/** One attempt. A signal in `init` takes the place of the time limit. */
+/** Calls a function of @huggingface/hub until it answers. Throws DownloadError. */
+export function ask<T>(
+  settings: HubSettings,
+  reference: HubReference,
+  call: (server: Server) => Promise<T>,
+): Promise<T> {
+  const server: Server = {
+    hubUrl: settings.endpoint,
+    fetch: (input, init) => request(settings, reference, addressOf(input), init),
+  };
+  return withRetries(settings, async () => {
+    try {
+      return await call(server);
+    } catch (error) {
+      throw error instanceof DownloadError ? error : badAnswer(settings, reference, error);
+    }
+  });
+}
+
+/** An answer that broke off, or that is none of a hub: the page of a hotel's network, say. */
+function badAnswer(settings: HubSettings, reference: HubReference, error: unknown): DownloadError {
+  const isBroken = error instanceof TypeError || isTimeout(error);
+  if (isBroken) return noAnswer(settings, reference, error);
+  return new DownloadError({
+    where: referenceText(reference),
+    expected: `an answer of a hub from ${hostOf(settings.endpoint)}`,
+    got: reasonOf(error),
+    todo: 'Check HF_ENDPOINT, and whether the network asks for a login of its own',
+  });
+}
+
+/**
+ * One attempt: success or a DownloadError. The login goes to the endpoint alone: `fetch` drops it when
+ * it is redirected to another host.
+ *
+ * A signal in `init` takes the place of the time limit.
+ */
 export async function request(
   settings: HubSettings,
   reference: HubReference,

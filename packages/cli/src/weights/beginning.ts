@@ -71,7 +71,9 @@ export function sayStart(
   const commit = origin?.hub ? ` at ${origin.hub.commit.slice(0, 10)}` : '';
   output.line(`Weights    ${start.text}${commit}: ${start.description}`);
   output.line(`Pictures   ${preprocessText(preprocess)} (${preprocessFrom})`);
-  if (head.isKept) output.line(`Head       kept with its ${String(head.classes.length)} classes`);
+  if (!head.isKept) return;
+  const doubt = start.labels === null ? ': nothing says which they are' : '';
+  output.line(`Head       kept with its ${String(head.classes.length)} classes${doubt}`);
 }
 
 function preprocessOf(

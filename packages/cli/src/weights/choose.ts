@@ -43,7 +43,7 @@ export async function chooseModel(
   try {
     const { model: asked, start: other } = await fromModel(name, RANDOM, access);
     other?.checkpoint.close();
-    return { model: agreed(asked, start), start };
+    return agreed(asked, start);
   } catch (error) {
     start.checkpoint.close();
     throw error;
@@ -72,17 +72,20 @@ const SILENT: readonly string[] = ['heads', 'layerNormEps'];
 /** Fields that may differ: the head is replaced, positions are resized. */
 const FREE: readonly string[] = ['classes', 'imageSize'];
 
-/** The start's model, with what only --model says. Throws CheckpointError where they disagree. */
-function agreed(asked: NamedModel, start: Start): NamedModel {
+/** The start, with what only --model says. Throws CheckpointError where they disagree. */
+function agreed(asked: NamedModel, start: Start): ChosenModel {
   const found = start.model;
   const differs = differences(asked.config, found.config).filter((key) => !FREE.includes(key));
   const telling = start.isDescribed
     ? differs.filter((key) => key !== 'layerNormEps')
     : differs.filter((key) => !SILENT.includes(key));
   if (telling.length === 0) {
-    if (start.isDescribed || differs.length === 0) return found;
+    if (start.isDescribed || differs.length === 0) return { model: found, start };
     const { classes, imageSize } = found.config;
-    return { name: asked.name, config: { ...asked.config, classes, imageSize } };
+    const model = { name: asked.name, config: { ...asked.config, classes, imageSize } };
+    const [said] = start.description.split('; '); // what follows are guesses
+    const description = `${said}; ${differs.join(' and ')} as --model ${asked.name} says`;
+    return { model, start: { ...start, model, description } };
   }
   const of = (config: ModelConfig) =>
     telling.map((key) => `${key} ${JSON.stringify(new Map(Object.entries(config)).get(key))}`);
