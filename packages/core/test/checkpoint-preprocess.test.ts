@@ -186,10 +186,16 @@ describe('familyPreprocess', () => {
 
 describe('what a checkpoint says of itself', () => {
   const { source, sidecars } = caseOf('timm', 'vit');
+  const { config } = recognise(source, new Map(), sidecars);
+  const own = (preprocess: string) =>
+    new Map([
+      ['thimble.config', JSON.stringify(config)],
+      ['preprocess', preprocess],
+    ]);
   const stored: Preprocess = { ...defaultPreprocess, size: 16, edge: 20, offset: 'down' };
 
   it('goes before the files beside it', () => {
-    const metadata = new Map([['preprocess', JSON.stringify(stored)]]);
+    const metadata = own(JSON.stringify(stored));
     expect(recognise(source, metadata, sidecars).preprocess).toEqual(stored);
     expect(recognise(source, new Map(), sidecars).preprocess).toMatchObject({
       size: 16,
@@ -218,7 +224,7 @@ describe('what a checkpoint says of itself', () => {
     [JSON.stringify({ ...stored, size: -1 }), 'metadata preprocess, size: expected'],
     [JSON.stringify({ ...stored, edge: 8 }), 'preprocess.edge: expected a whole number ≥ the size'],
   ])('is checked: %s', (text, message) => {
-    const metadata = new Map([['preprocess', text]]);
+    const metadata = own(text);
     expect(() => recognise(source, metadata, sidecars)).toThrow(message);
   });
 });

@@ -160,6 +160,34 @@ describe('recognise', () => {
     expect(found.labels).toEqual(['a', 'b', 'c']);
   });
 
+  it('leaves metadata of others alone that only look like its own', () => {
+    const words = new Map([
+      ['classes', 'many'],
+      ['preprocess', 'none'],
+      ['model', 'mine'],
+    ]);
+    const found = recognise(vit.source, words, vit.sidecars);
+    expect(found.naming).toBe('timm');
+    expect(found.labels).toEqual(['kind 0', 'kind 1', 'kind 2', 'kind 3', 'kind 4']);
+  });
+
+  it.each([
+    ['thimble.config', '{', 'metadata thimble.config: expected JSON, got "{"'],
+    ['thimble.config', '{"heads":-4}', 'metadata thimble.config, heads: expected a whole number'],
+    [
+      'thimble.config',
+      '{"width":192}',
+      'expected width 192, as metadata thimble.config says, got 128',
+    ],
+    ['classes', '["a","b"]', 'metadata classes: expected 3 names, one for each output'],
+    ['classes', '{"a":1}', 'metadata classes: expected a list of texts, got {"a":1}'],
+    ['preprocess', '[]', 'metadata preprocess, filter: expected'],
+  ])('checks its own metadata: %s %s', (key, text, message) => {
+    const { source, metadata } = microCheckpoint();
+    const changed = new Map([...metadata, [key, text] as const]);
+    expect(() => recognise(source, changed, NO_FILES)).toThrow(message);
+  });
+
   it('passes factors through, dense or not', () => {
     const { source, metadata } = microCheckpoint();
     const weight = 'blocks.0.mlp.fc1.weight';
@@ -258,13 +286,19 @@ describe('a checkpoint that does not fit', () => {
       'tensor pos_embed: expected shape [1, 1 + a square number, width], got [1, 16, 16]',
     );
     expect(refusal(vit, { 'patch_embed.proj.weight': [16, 3, 4, 8] })).toContain(
-      'expected shape [width, channels, patch, patch], got [16, 3, 4, 8]',
+      'expected shape [width, 3, patch, patch] for colour images, got [16, 3, 4, 8]',
     );
     const table = 'layers.0.blocks.0.attn.relative_position_bias_table';
     expect(refusal(swin, { [table]: [48, 2] })).toContain('expected shape [(2w − 1)², heads]');
     const key = 'vit.encoder.layer.0.attention.attention.key.weight';
     expect(refusal(hf, { [key]: [8, 16] })).toContain(
       `tensor ${key}: expected shape [16, 16] in ViT-16x2/4, 16 px, 5 classes, Hugging Face names, got [8, 16]`,
+    );
+  });
+
+  it('wants colour images', () => {
+    expect(refusal(vit, { 'patch_embed.proj.weight': [16, 1, 4, 4] })).toContain(
+      'expected shape [width, 3, patch, patch] for colour images, got [16, 1, 4, 4]',
     );
   });
 

@@ -4,6 +4,7 @@
  * swin-golden.test.ts.
  */
 import { describe, expect, it } from 'vitest';
+import { recognise } from '../src/checkpoints/index.js';
 import { ConfigError } from '../src/errors.js';
 import { parameters } from '../src/ir/graph.js';
 import { elements, f32, typeText } from '../src/ir/types.js';
@@ -141,7 +142,8 @@ describe('checkpoints', () => {
         ),
     );
     expect(before.shapes.has('layers.0.downsample.reduction.weight')).toBe(true);
-    const { read, report } = matchWeights(model, before, 0);
+    const { weights } = recognise(before, new Map(), { config: null, preprocessor: null });
+    const { read, report } = matchWeights(model, weights, 0);
     expect(names.map((name) => read(name)[0])).toEqual(names.map((_, place) => place));
     expect(report).toEqual({ loaded: names.length, replaced: [], resized: [], unused: [] });
   });

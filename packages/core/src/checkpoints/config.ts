@@ -142,8 +142,8 @@ function swinOf(view: View): Configured {
 function embedding(view: View): { width: number; channels: number; patch: number } {
   const shape = view.shape('patch_embed.proj.weight') ?? [];
   const [width, channels, patch, columns] = shape;
-  if (shape.length !== 4 || patch !== columns || shape.includes(0)) {
-    throw oddTensor(view, 'patch_embed.proj.weight', '[width, channels, patch, patch]');
+  if (shape.length !== 4 || channels !== 3 || patch !== columns || shape.includes(0)) {
+    throw oddTensor(view, 'patch_embed.proj.weight', '[width, 3, patch, patch] for colour images');
   }
   agree(view, 'width', view.facts.width, width);
   agree(view, 'channels', view.facts.channels, channels);

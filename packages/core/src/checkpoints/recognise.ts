@@ -40,7 +40,9 @@ export function recognise(
   const facts = factsOf(metadata, sidecars);
   const found = configured(layout, source.name, shapes, facts);
   const { config, hasClassifier, guesses } = found;
-  const naming: NamingName = isThimble(metadata) ? 'thimble' : layout.naming;
+  const isOwn = isThimble(metadata);
+  const own = isOwn ? metadata : new Map<string, string>();
+  const naming: NamingName = isOwn ? 'thimble' : layout.naming;
   const description = describeConfig(naming, found);
   const wanted = wantedParameters(source.name, found);
   const ignored = matched({ file: source.name, description, layout, bare, shapes, wanted, facts });
@@ -51,9 +53,9 @@ export function recognise(
     config,
     hasClassifier,
     weights: translated(layout, bare, wanted),
-    labels: hasClassifier ? labelsOf(source.name, metadata, sidecars, config.classes) : null,
+    labels: hasClassifier ? labelsOf(source.name, own, sidecars, config.classes) : null,
     preprocess:
-      storedPreprocess(metadata) ??
+      storedPreprocess(own) ??
       parsePreprocess(sidecars) ??
       writtenPreprocess(metadata, config.imageSize),
     ignored,

@@ -151,8 +151,6 @@ export interface ModelGraph {
    * if that block does. Absent: none.
    */
   readonly downsampling?: Readonly<Record<string, string>>;
-  /** Names of parameters in older checkpoints of this model, by today's name; only those that differ. */
-  readonly formerNames?: Readonly<Record<string, string>>;
   /** Name prefixes of what follows the last block and is not the classifier: the final norm. */
   readonly tail: readonly string[];
   /** Name prefix of the classifier: `head.`. */

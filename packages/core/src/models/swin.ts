@@ -1,5 +1,6 @@
 /**
- * Swin transformer, with the parameter names of timm (swin_tiny_patch4_window7_224 and its like).
+ * Swin transformer, with the parameter names of timm (swin_tiny_patch4_window7_224 and its like). Other names,
+ * timm's of before version 0.9 among them, are those of `checkpoints/layouts.ts`.
  *
  * Legend: B batch, S image side, p patch, C width of the first stage, w window. Stage s = 0, 1, … has
  * tokens [B, R, R, 2ˢC] with R = S/(p·2ˢ), and `depths[s]` blocks; blocks take turns without and with a
@@ -76,7 +77,6 @@ export function swin(config: SwinConfig, options: BuildOptions): ModelGraph {
     graph: builder.build({ logits, loss }),
     blocks,
     downsampling,
-    formerNames: formerNames(depths.length),
     tail: ['norm.'],
     head: 'head.',
   };
@@ -90,24 +90,6 @@ export function swinImageSizeRule(config: SwinConfig): string | null {
   while (!fits({ ...config, imageSize: next })) next += patch;
   const stages = depths.length === 1 ? 'the stage' : `all ${String(depths.length)} stages`;
   return `a size that windows of ${String(window)} patches tile in ${stages} (the next is ${String(next)})`;
-}
-
-/**
- * Names in checkpoints made before timm 0.9, the published ones among them: a downsampling belonged to the
- * stage before, and the classifier was called `head`.
- */
-function formerNames(stages: number): Readonly<Record<string, string>> {
-  const names: Record<string, string> = {
-    'head.fc.weight': 'head.weight',
-    'head.fc.bias': 'head.bias',
-  };
-  for (let stage = 1; stage < stages; stage++) {
-    for (const tensor of ['norm.weight', 'norm.bias', 'reduction.weight']) {
-      const former = `layers.${String(stage - 1)}.downsample.${tensor}`;
-      names[`layers.${String(stage)}.downsample.${tensor}`] = former;
-    }
-  }
-  return names;
 }
 
 /** Images [B, C, S, S] → tokens [B, R, R, C], normed. */

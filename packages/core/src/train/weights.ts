@@ -61,7 +61,7 @@ export interface WeightMatch {
 
 /** The checks of `loadWeights`. Throws CheckpointError; reads and writes nothing. */
 export function matchWeights(model: ModelGraph, given: WeightSource, seed: number): WeightMatch {
-  const { source, resized } = fitPositions(model, withCurrentNames(model, given));
+  const { source, resized } = fitPositions(model, given);
   const all = parameters(model.graph);
   const replaced = new Map(
     all
@@ -88,24 +88,6 @@ export function matchWeights(model: ModelGraph, given: WeightSource, seed: numbe
       resized,
       unused: [...source.shapes.keys()].filter((name) => !known.has(name)),
     },
-  };
-}
-
-/**
- * `source` under today's names where it is an older checkpoint: one that has a tensor under its former
- * name and not under today's. Then all former names hold: what `layers.1.downsample` is has changed.
- */
-function withCurrentNames(model: ModelGraph, source: WeightSource): WeightSource {
-  const former = new Map(Object.entries(model.formerNames ?? {}));
-  const isOld = [...former].some(
-    ([now, then]) => !source.shapes.has(now) && source.shapes.has(then),
-  );
-  if (!isOld) return source;
-  const current = new Map([...former].map(([now, then]) => [then, now]));
-  return {
-    name: source.name,
-    shapes: new Map([...source.shapes].map(([name, shape]) => [current.get(name) ?? name, shape])),
-    read: (name) => source.read(former.get(name) ?? name),
   };
 }
 
