@@ -109,7 +109,9 @@ function swinOf(view: View): Configured {
     count((index) => view.shape(`${block(stage, index)}.norm1.weight`) !== null),
   );
   const heads = depths.map((_, stage) => table(stage)?.[1] ?? 0);
-  const window = (Math.sqrt(table(0)?.[0] ?? 0) + 1) / 2;
+  const [window, lastWindow] = [0, stages - 1].map(
+    (stage) => (Math.sqrt(table(stage)?.[0] ?? 0) + 1) / 2,
+  );
   if (!Number.isInteger(window) || heads.includes(0)) {
     throw oddTensor(
       view,
@@ -120,7 +122,7 @@ function swinOf(view: View): Configured {
   agree(view, 'depths', facts.depths?.join(), depths.join());
   agree(view, 'heads', facts.stageHeads?.join(), heads.join());
   const { classes, hasClassifier } = classifier(view, 'head.fc.weight');
-  const last = window * patch * 2 ** (stages - 1);
+  const last = lastWindow * patch * 2 ** (stages - 1);
   const hidden = view.shape(`${block(0, 0)}.mlp.fc1.weight`)?.[0] ?? 0;
   const config: SwinConfig = {
     family: 'swin',
