@@ -14,18 +14,7 @@ import { jsonLines, lastLine, thimble, writeClasses, type JsonLine } from './cli
 const folder = mkdtempSync(join(tmpdir(), 'thimble-factored-'));
 const CLASSES = ['blue', 'green', 'red'];
 const TRAIN = [
-  ...[
-    '--model',
-    'vit-micro',
-    '--init',
-    'random',
-    '--image-size',
-    '16',
-    '--threads',
-    '1',
-    '--workers',
-    '0',
-  ],
+  ...['--model', 'vit-micro', '--image-size', '16', '--threads', '1', '--workers', '0'],
   ...['--batch', '8', '--lr', '0.001', '--augment', 'none', '--val', 'held', '--epochs', '1'],
 ];
 

@@ -15,18 +15,7 @@ const folder = mkdtempSync(join(tmpdir(), 'thimble-cli-'));
 const CLASSES = ['blue', 'green', 'red'];
 
 /** Small enough that a run is mostly the start of the process. */
-const SMALL = [
-  '--model',
-  'vit-micro',
-  '--init',
-  'random',
-  '--image-size',
-  '16',
-  '--threads',
-  '1',
-  '--workers',
-  '0',
-];
+const SMALL = ['--model', 'vit-micro', '--image-size', '16', '--threads', '1', '--workers', '0'];
 const STEP = ['--batch', '8', '--optimizer', 'adamw', '--lr', '0.001', '--augment', 'none'];
 /** Not from the weights that come with the model. */
 const RANDOM = ['--init', 'random'];
@@ -400,23 +389,5 @@ describe.concurrent('help', () => {
 
   it('knows its version', async () => {
     expect((await run('--version')).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
-  });
-});
-
-describe('demo', () => {
-  it('trains from random and from pretrained weights and sets them side by side', async () => {
-    const few = ['--images', '32', '--epochs', '1', '--threads', '1'];
-    const ended = await run('demo', ...few, '--out', 'shapes');
-    expect(ended.stderr).toBe('');
-    expect(ended.code).toBe(0);
-    expect(ended.stdout).toMatch(/Validation accuracy +random weights +pretrained weights/);
-    expect(ended.stdout).toMatch(/after 1 epoch +\d+\.\d % +\d+\.\d %/);
-    const records = ['shapes/random', 'shapes'].map(
-      (name) => JSON.parse(readFileSync(join(folder, name, 'run.json'), 'utf8')) as object,
-    );
-    expect(records).toMatchObject([{ init: null }, { init: 'vit-micro' }]);
-    for (const file of ['predictions.png', 'memory.svg', 'model.safetensors']) {
-      expect(existsSync(join(folder, 'shapes', file)), file).toBe(true);
-    }
   });
 });
