@@ -73,6 +73,8 @@ DIR has one sub-folder of JPEG, PNG or WebP images per class. Where it has train
 test/) with class folders inside, these are used; otherwise --val-fraction of each class is held
 out.
 
+Models of the hub are kept in the cache of huggingface_hub (HF_HOME); HF_TOKEN opens private ones.
+
 Examples:
   thimble train photos                                     the model that comes with Thimble (32 px)
   thimble train photos --init vit_tiny.safetensors         fine-tune pretrained weights
