@@ -9,6 +9,7 @@ import {
   recognise,
   type Recognised,
 } from '../src/checkpoints/index.js';
+import { CheckpointError } from '../src/errors.js';
 import { compile } from '../src/compile.js';
 import { referenceExecutor } from '../src/executors/reference/index.js';
 import { wasmExecutor } from '../src/executors/wasm/index.js';
@@ -111,7 +112,8 @@ describe('recognise', () => {
       'ViT-16x2/4, 16 px, no classifier, Hugging Face names',
     );
     expect(line('torchvision', 'vit')).toBe(
-      'ViT-128x1/4, 8 px, 5 classes, torchvision names; 2 heads is a guess: 64 columns each',
+      'ViT-128x1/4, 8 px, 5 classes, torchvision names; ' +
+        'the number of heads, 2, is a guess: 64 columns each',
     );
     expect(line('torchvision', 'swin')).toBe(
       'Swin-16 wide, 2,2 blocks, window 4, 16 px, 5 classes, torchvision names; ' +
@@ -288,6 +290,9 @@ describe('a checkpoint that does not fit', () => {
     expect(refusal(vit, { 'patch_embed.proj.weight': [16, 3, 4, 8] })).toContain(
       'expected shape [width, 3, patch, patch] for colour images, got [16, 3, 4, 8]',
     );
+    expect(refusal(vit, { pos_embed: [1, 16, 16], reg_token: [1, 4, 16] })).toContain(
+      'got [1, 16, 16] in a model with register tokens',
+    );
     const table = 'layers.0.blocks.0.attn.relative_position_bias_table';
     expect(refusal(swin, { [table]: [48, 2] })).toContain('expected shape [(2w − 1)², heads]');
     const key = 'vit.encoder.layer.0.attention.attention.key.weight';
@@ -361,4 +366,33 @@ describe('a checkpoint that does not fit', () => {
       'config.json with the number of heads, since 16 columns',
     );
   });
+});
+
+describe('any config.json', () => {
+  const values = [null, -1, 0, 2.5, 1e9, 1e300, '', 'x', [], [3], [0, -2], {}, { a: 1 }, true];
+  const CASES = [
+    caseOf('hugging-face', 'vit'),
+    caseOf('hugging-face', 'swin'),
+    caseOf('timm', 'swin'),
+  ];
+
+  it.each(CASES.map((given) => [given.name, given] as const))(
+    'of %s is understood or refused in words',
+    (_, given) => {
+      const config = given.sidecars.config as Readonly<Record<string, unknown>>;
+      let refused = 0;
+      for (const key of [...Object.keys(config), 'model_args', 'pretrained_cfg', 'qkv_bias']) {
+        for (const value of values) {
+          const sidecars = { config: { ...config, [key]: value }, preprocessor: null };
+          try {
+            recognise(given.source, NONE, sidecars);
+          } catch (error) {
+            expect(error, `${key} = ${JSON.stringify(value)}`).toBeInstanceOf(CheckpointError);
+            refused++;
+          }
+        }
+      }
+      expect(refused).toBeGreaterThan(40);
+    },
+  );
 });

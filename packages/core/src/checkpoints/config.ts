@@ -3,7 +3,7 @@
  * beside it (`facts.ts`), and defaults of the libraries for what neither says.
  *
  * Not in the shapes of a ViT: the number of heads (64 columns each where nothing says it, as in every
- * published ViT) and the ε of its layer norms (timm and torchvision 1e-6, transformers 1e-12; Swin
+ * published ViT but the giants) and the ε of its layer norms (timm and torchvision 1e-6, transformers 1e-12; Swin
  * everywhere 1e-5). Not in those of a Swin transformer: the image size (here the one whose last stage is
  * one window, 224 px for a window of 7).
  */
@@ -12,7 +12,7 @@ import type { Shape } from '../ir/types.js';
 import type { ModelConfig } from '../models/index.js';
 import type { SwinConfig } from '../models/swin.js';
 import type { VitConfig } from '../models/vit.js';
-import { VIT_SIZES } from './describe.js';
+import { strangeParts, VIT_SIZES } from './describe.js';
 import type { Facts } from './facts.js';
 import { placedShape, type PlacedLayout } from './places.js';
 import type { NamingName } from './types.js';
@@ -26,6 +26,8 @@ export interface Configured {
 
 /** Columns of a head where nothing says their number. */
 const HEAD_WIDTH = 64;
+/** Heads of ViT-g and ViT-G, the published ones with other columns, by width. */
+const GIANTS: Readonly<Record<number, number | undefined>> = { 1408: 16, 1664: 16 };
 /** Classes in the configuration of a backbone without a classifier. */
 const NO_CLASSES = 1000;
 
@@ -36,7 +38,8 @@ export function configured(
   shapes: ReadonlyMap<string, Shape>,
   facts: Facts,
 ): Configured {
-  const view: View = { file, layout, facts, shape: (name) => placedShape(layout, shapes, name) };
+  const shape = (name: string) => placedShape(layout, shapes, name);
+  const view: View = { file, layout, facts, names: [...shapes.keys()], shape };
   if (facts.family !== undefined && facts.family !== layout.family) {
     throw disagree(view, 'architecture', facts.family, layout.family);
   }
@@ -47,6 +50,8 @@ interface View {
   readonly file: string;
   readonly layout: PlacedLayout;
   readonly facts: Facts;
+  /** Of all tensors. */
+  readonly names: readonly string[];
   shape(parameter: string): Shape | null;
 }
 
@@ -86,7 +91,7 @@ function vitOf(view: View): Configured {
     ...(distilled && !twoHeads && hasClassifier && { distilledHead: false }),
     layerNormEps: facts.eps ?? VIT_EPS[view.layout.naming],
   };
-  const guess = `${String(heads)} heads is a guess: ${String(HEAD_WIDTH)} columns each`;
+  const guess = `the number of heads, ${String(heads)}, is a guess: ${String(HEAD_WIDTH)} columns each`;
   const isPublished = VIT_SIZES[width] !== undefined; // all of them have heads of 64 columns
   return { config, hasClassifier, guesses: guessed && !isPublished ? [guess] : [] };
 }
@@ -122,6 +127,9 @@ function swinOf(view: View): Configured {
   agree(view, 'depths', facts.depths?.join(), depths.join());
   agree(view, 'heads', facts.stageHeads?.join(), heads.join());
   const { classes, hasClassifier } = classifier(view, 'head.fc.weight');
+  const said = facts.window;
+  const first = (facts.imageSize ?? Infinity) / patch; // tokens along a side; no window is larger
+  agree(view, 'window', said === undefined ? said : Math.min(said, first), window);
   const last = lastWindow * patch * 2 ** (stages - 1);
   const hidden = view.shape(`${block(0, 0)}.mlp.fc1.weight`)?.[0] ?? 0;
   const config: SwinConfig = {
@@ -180,6 +188,8 @@ function headsOf(view: View, width: number): { heads: number; guessed: boolean }
       todo: 'Correct the file beside the weights',
     });
   }
+  const giant = GIANTS[width];
+  if (giant !== undefined) return { heads: giant, guessed: false };
   if (width % HEAD_WIDTH === 0) return { heads: width / HEAD_WIDTH, guessed: true };
   throw new CheckpointError({
     where: view.file,
@@ -223,10 +233,12 @@ function disagree(view: View, what: string, said: string, found: string): Checkp
 
 function oddTensor(view: View, name: string, expected: string): CheckpointError {
   const shape = view.shape(name);
+  const strange = strangeParts(view.names);
+  const got = shape ? `[${shape.join(', ')}]` : 'none';
   return new CheckpointError({
     where: `${view.file}, tensor ${name}`,
     expected: `shape ${expected}`,
-    got: shape ? `[${shape.join(', ')}]` : 'none',
+    got: strange === '' ? got : `${got} in a model with ${strange}`,
     todo: 'Thimble reads ViT, DeiT and Swin transformers on square images',
   });
 }

@@ -52,22 +52,31 @@ function nameOf(config: ModelConfig): string {
   return `${name}${tokens}${pooling === 'mean' ? ' with mean pooling' : ''}`;
 }
 
+type Reason = readonly [pattern: RegExp, part: string];
+
 /** Tensor names that tell a part which Thimble's models do not have. */
-const REASONS: readonly (readonly [pattern: RegExp, part: string])[] = [
+const STRANGE: readonly Reason[] = [
   [/\.ls\d\.gamma$|layer_scale|\.gamma(_\d)?$|lambda/, 'layer scale'],
   [/reg_token|register_token/, 'register tokens'],
   [/norm_pre|pre_layrnorm|pre_layernorm/, 'a norm before the blocks'],
   [/\b[qk]_norm/, 'normed queries and keys'],
-  [/\b[qv]_bias$|q_proj|k_proj/, 'attention of another form'],
+  [/\b[qv]_bias$/, 'attention of another form'],
   [/rope|freqs|rotary/, 'rotary positions'],
-  [/rel_pos|relative_position/, 'relative positions'],
+  [/rel_pos|cpb_mlp/, 'relative positions of another form'],
   [/attn_pool|probe/, 'attention pooling'],
   [/pre_logits/, 'a representation layer'],
   [/decoder|mask_token/, 'a decoder of masked images'],
-  [/text_model|visual|logit_scale/, 'a text and image model'],
+  [/detection_tokens/, 'detection tokens'],
+  [/text_model|visual/, 'a text and image model'],
   [/running_mean|running_var/, 'batch norm'],
-  [/^norm\./, 'a norm before the pooling'],
   [/mlp\.(w12|w3|fc1_g)/, 'a gated MLP'],
+];
+
+/** The same for names that are at home in one of the models, and strangers in another. */
+const MISPLACED: readonly Reason[] = [
+  [/[qk]_proj/, 'attention of another form'],
+  [/relative_position/, 'relative positions'],
+  [/^norm\./, 'a norm before the pooling'],
 ];
 const SHOWN = 8;
 
@@ -80,9 +89,18 @@ export function listed(names: readonly string[]): string {
 
 /** The first names, and the parts of a model that they tell. */
 export function withReasons(names: readonly string[]): string {
-  const parts = REASONS.filter(([pattern]) => names.some((name) => pattern.test(name)));
-  const reasons = parts.length > 0 ? ` (${parts.map(([, part]) => part).join(', ')})` : '';
-  return listed(names) + reasons;
+  const parts = partsOf(names, [...STRANGE, ...MISPLACED]);
+  return parts === '' ? listed(names) : `${listed(names)} (${parts})`;
+}
+
+/** Parts of which the names of a whole file tell that Thimble's models do not have them; '' for none. */
+export function strangeParts(names: readonly string[]): string {
+  return partsOf(names, STRANGE);
+}
+
+function partsOf(names: readonly string[], reasons: readonly Reason[]): string {
+  const found = reasons.filter(([pattern]) => names.some((name) => pattern.test(name)));
+  return [...new Set(found.map(([, part]) => part))].join(', ');
 }
 
 /** A file of which not even the family is known. */
