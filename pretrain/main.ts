@@ -7,7 +7,7 @@
  *
  * DIR of --data holds tinyimagenet100_64 and cifar10_32 (see `sheets.ts`). `backbone` writes
  * backbone.safetensors, `cifar10` fine-tunes it (or random weights) and writes its test accuracy;
- * both write a log, one JSON object per line. `ship` rounds the backbone to 16 bits into
+ * both write a log, one JSON object per line, and go on where they were interrupted. `ship` rounds the backbone to 16 bits into
  * packages/core/assets and copies the logs here.
  */
 import {
@@ -73,6 +73,7 @@ async function backbone(): Promise<void> {
       recipe: BACKBONE,
       tiles,
       threads,
+      state: join(options.out, 'backbone.state'),
       start: (executor, config) => initialiseMimetic(executor, config, BACKBONE.seed),
       validation: () => testFeed(test, feed, GLANCE),
       log,
@@ -87,13 +88,15 @@ async function backbone(): Promise<void> {
 async function cifar10(): Promise<void> {
   const tiles = await readTiles(join(options.data, SETS[1]), 'train', size);
   const test: Tiles = await readTiles(join(options.data, SETS[1]), 'test', size);
-  const log = logTo(options.random ? 'cifar10-random.jsonl' : 'cifar10.jsonl');
+  const name = options.random ? 'cifar10-random' : 'cifar10';
+  const log = logTo(`${name}.jsonl`);
   const feed = { batch: CIFAR10.batch, size, seed: CIFAR10.seed };
   await runStage(
     {
       recipe: CIFAR10,
       tiles,
       threads,
+      state: join(options.out, `${name}.state`),
       start: (executor, config) => {
         if (options.random) return;
         loadWeights(executor, buildModel(config, { batch: 1 }), openBackbone(), CIFAR10.seed);
@@ -166,10 +169,9 @@ function ship(): void {
   }
 }
 
-/** Starts the file anew. */
+/** Goes on with the file of a run that was interrupted. */
 function logTo(name: string): (line: object) => void {
   const file = join(options.out, name);
-  writeFileSync(file, '');
   return (line) => {
     appendFileSync(file, `${JSON.stringify(line)}\n`);
     console.log(JSON.stringify(line));

@@ -12,7 +12,9 @@ import {
   initialise,
   MODELS,
   parseMethod,
+  readSafetensors,
   train,
+  writeSafetensors,
   type Batches,
   type EpochEvent,
   type Executor,
@@ -20,6 +22,7 @@ import {
   type VitConfig,
 } from '@thimble/core';
 import { native } from '@thimble/native';
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { trainingFeed } from './feed.js';
 import type { Tiles } from './sheets.js';
 
@@ -37,7 +40,7 @@ export interface Recipe {
 
 const SHARED = { batch: 64, weightDecay: 0.05, smoothing: 0.1, clip: 1, seed: 0 } as const;
 
-export const BACKBONE: Recipe = { ...SHARED, epochs: 14, learningRate: 1e-3, warmup: 0.05 };
+export const BACKBONE: Recipe = { ...SHARED, epochs: 12, learningRate: 1e-3, warmup: 0.05 };
 export const CIFAR10: Recipe = { ...SHARED, epochs: 5, learningRate: 3e-4, warmup: 0.1 };
 
 /** Updates between two lines of the log. */
@@ -47,6 +50,8 @@ export interface Stage {
   readonly recipe: Recipe;
   readonly tiles: Tiles;
   readonly threads: number;
+  /** Weights and moments after each epoch; a stage whose file is there goes on from it. */
+  readonly state: string;
   /** Writes the starting weights, after the random ones. */
   readonly start: (executor: Executor, config: VitConfig) => void | Promise<void>;
   readonly validation: () => Batches;
@@ -59,14 +64,15 @@ export function configOf(classes: number): VitConfig {
   return { ...MODELS['vit-micro'], classes };
 }
 
-/** Trains; the executor with the final weights goes to `afterwards` before it is disposed of. */
+/** Trains, or goes on; the executor with the final weights goes to `afterwards` before it is disposed of. */
 export async function runStage(
   stage: Stage,
   afterwards: (executor: Executor) => Promise<void>,
 ): Promise<void> {
   const { recipe, tiles, log } = stage;
   const { epochs, batch, learningRate, weightDecay, smoothing, clip, warmup, seed } = recipe;
-  const config = configOf(tiles.classes.length);
+  const classes = tiles.classes.length;
+  const config = configOf(classes);
   const optimizer = adamw({ weightDecay });
   const program = compile({
     model: (images) => buildModel(config, { batch: images, smoothing }),
@@ -79,21 +85,32 @@ export async function runStage(
   try {
     initialise(executor, buildModel(config, { batch: 1 }), seed);
     await stage.start(executor, config);
-    const steps = Math.floor(tiles.images.length / batch) * epochs;
-    log({ event: 'start', ...recipe, images: tiles.images.length, classes: config.classes, steps });
+    const done = resumed(executor, stage.state);
+    const perEpoch = Math.floor(tiles.images.length / batch);
+    const steps = perEpoch * epochs;
+    const before = perEpoch * done;
+    const schedule = cosine({ peak: learningRate, steps, warmupSteps: Math.round(warmup * steps) });
+    log({ event: 'start', ...recipe, images: tiles.images.length, ...{ classes, steps, done } });
     const meter = new Meter(log);
     await train({
       executor,
-      optimizer,
-      schedule: cosine({ peak: learningRate, steps, warmupSteps: Math.round(warmup * steps) }),
-      epochs,
-      batches: (epoch) => trainingFeed(tiles, { batch, size: config.imageSize, seed }, epoch),
+      optimizer: {
+        ...optimizer,
+        scalars: (step, rate) => optimizer.scalars(before + step, rate),
+      },
+      schedule: (step) => schedule(before + step),
+      epochs: epochs - done,
+      batches: (epoch) =>
+        trainingFeed(tiles, { batch, size: config.imageSize, seed }, done + epoch),
       validation: stage.validation,
       onEvent: async (event) => {
-        if (event.event === 'step') meter.step(event);
+        const epoch = done + event.epoch;
+        const step = before + event.step;
+        if (event.event === 'step') meter.step({ ...event, epoch, step });
         else {
-          log(epochLine(event));
+          log(epochLine({ ...event, epoch, step }));
           await stage.save(executor, config);
+          await saveState(executor, stage.state, epoch);
         }
       },
     });
@@ -124,4 +141,28 @@ class Meter {
     this.log({ event: 'steps', epoch, step, loss: mean, learningRate, ms });
     this.losses = [];
   }
+}
+
+/** Everything that lives across steps, under its name in the program. */
+async function saveState(executor: Executor, path: string, epoch: number): Promise<void> {
+  const tensors = [];
+  for (const { name, role, type } of executor.program.slots) {
+    if (role !== 'parameter' && role !== 'state') continue;
+    tensors.push({
+      name,
+      shape: type.shape,
+      dtype: 'F32' as const,
+      data: await executor.read(name),
+    });
+  }
+  writeFileSync(`${path}.new`, writeSafetensors(tensors, new Map([['epoch', String(epoch)]])));
+  renameSync(`${path}.new`, path);
+}
+
+/** Epochs done by the run whose state is at `path`; 0, and nothing written, without one. */
+function resumed(executor: Executor, path: string): number {
+  if (!existsSync(path)) return 0;
+  const { tensors, metadata } = readSafetensors(readFileSync(path));
+  for (const [name, tensor] of tensors) executor.write(name, tensor.toFloat32());
+  return Number(metadata.get('epoch'));
 }
