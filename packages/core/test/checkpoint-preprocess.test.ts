@@ -128,6 +128,19 @@ describe('parsePreprocess', () => {
     expect(parsePreprocess({ config, preprocessor: bit })).toMatchObject({ size: 224 });
   });
 
+  it('takes the processor of the model where the file names none', () => {
+    const preprocessor = { size: 256, crop_size: 224 };
+    const of = (type: string) => parsePreprocess({ config: { model_type: type }, preprocessor });
+    expect(of('deit')).toMatchObject({ size: 224, edge: 256, resize: 'squash', filter: 'bicubic' });
+    expect(of('vit')).toMatchObject({ size: 256, resize: 'squash', filter: 'bilinear' });
+    const type = 'TimmWrapperImageProcessor';
+    const wrapped = { image_processor_type: type, pretrained_cfg: { crop_pct: 0.95 } };
+    expect(parsed(wrapped)).toMatchObject({
+      cropPercentage: 0.95,
+      mean: imagenetMean,
+    });
+  });
+
   it('takes pictures that are not to be resized for such that have the size', () => {
     expect(parsed({ size: 32, do_resize: false })).toMatchObject({ size: 32, resize: 'squash' });
   });

@@ -264,7 +264,7 @@ describe('a checkpoint that does not fit', () => {
   it('does not take attention without a bias for one of zeros', () => {
     const qkv = { 'blocks.0.attn.qkv.bias': null, 'blocks.1.attn.qkv.bias': null };
     expect(refusal(vit, qkv)).toContain(
-      '2 missing: blocks.0.attn.qkv.bias, blocks.1.attn.qkv.bias',
+      '2 missing: blocks.0.attn.qkv.bias, blocks.1.attn.qkv.bias (attention without a bias)',
     );
   });
 

@@ -78,6 +78,12 @@ const MISPLACED: readonly Reason[] = [
   [/relative_position/, 'relative positions'],
   [/^norm\./, 'a norm before the pooling'],
 ];
+/** What it means that a tensor is not there. */
+const ABSENT: readonly Reason[] = [
+  [/(qkv|query|key|value|[qkv]_proj)\.bias$|in_proj_bias$/, 'attention without a bias'],
+  [/(patch_embed\.proj|projection|conv_proj)\.bias$/, 'patches without a bias'],
+  [/^fc_norm\./, 'a mean of tokens without a norm of its own'],
+];
 const SHOWN = 8;
 
 /** The first names, and how many more. */
@@ -90,6 +96,12 @@ export function listed(names: readonly string[]): string {
 /** The first names, and the parts of a model that they tell. */
 export function withReasons(names: readonly string[]): string {
   const parts = partsOf(names, [...STRANGE, ...MISPLACED]);
+  return parts === '' ? listed(names) : `${listed(names)} (${parts})`;
+}
+
+/** The first names, and what it tells of a model that it does not have them. */
+export function missingWithReasons(names: readonly string[]): string {
+  const parts = partsOf(names, ABSENT);
   return parts === '' ? listed(names) : `${listed(names)} (${parts})`;
 }
 

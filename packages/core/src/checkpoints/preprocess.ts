@@ -46,7 +46,7 @@ export function parsePreprocess(sidecars: Sidecars, size?: number): Preprocess |
   const parsed =
     preprocessor === null || preprocessor === undefined
       ? timmPreprocess(config)
-      : huggingFacePreprocess(preprocessor);
+      : huggingFacePreprocess(preprocessor, config);
   if (parsed === null) return null;
   return checked(size === undefined ? parsed : withSize(parsed, size));
 }
@@ -163,13 +163,15 @@ const PROCESSORS: Readonly<Record<string, ProcessorDefaults>> = {
   ConvNext: { ...SQUARE, size: 'shortest_edge' },
 };
 
-function huggingFacePreprocess(file: unknown): Preprocess {
+function huggingFacePreprocess(file: unknown, config: unknown): Preprocess | null {
   const where = 'preprocessor_config.json';
   if (!json.isObject(file)) throw json.invalid(where, 'an object', file);
   const at = (key: string) => `${where}, ${key}`;
   const on = (key: string) => json.truth(file[key], at(key));
   const type = json.text(file.image_processor_type ?? file.feature_extractor_type, at('type'));
-  const name = (type ?? 'ViT').replace(/(ImageProcessor|FeatureExtractor)(Fast|Pil)?$/, '');
+  if (type === 'TimmWrapperImageProcessor') return timmPreprocess(file);
+  const usual = json.field(config, 'model_type') === 'deit' ? 'DeiT' : 'ViT';
+  const name = (type ?? usual).replace(/(ImageProcessor|FeatureExtractor)(Fast|Pil)?$/, '');
   if (!Object.hasOwn(PROCESSORS, name)) {
     throw unable(at('image_processor_type'), Object.keys(PROCESSORS).join(', '), type ?? '');
   }

@@ -13,7 +13,12 @@ import { buildModel, MODELS, type ModelConfig } from '../models/index.js';
 import { storedRanks } from '../train/factors.js';
 import type { WeightSource } from '../train/weights.js';
 import { configured, type Configured } from './config.js';
-import { describeConfig, listed, unknownArchitecture, withReasons } from './describe.js';
+import {
+  describeConfig,
+  missingWithReasons,
+  unknownArchitecture,
+  withReasons,
+} from './describe.js';
 import { factsOf, isThimble, type Facts } from './facts.js';
 import { labelsOf } from './labels.js';
 import { LAYOUTS } from './layouts.js';
@@ -141,7 +146,9 @@ function doesNotFit(
   extra: readonly string[],
 ): CheckpointError {
   const parts = [
-    ...(missing.length > 0 ? [`${String(missing.length)} missing: ${listed(missing)}`] : []),
+    ...(missing.length > 0
+      ? [`${String(missing.length)} missing: ${missingWithReasons(missing)}`]
+      : []),
     ...(extra.length > 0
       ? [`${String(extra.length)} with no place in it: ${withReasons(extra)}`]
       : []),
