@@ -130,12 +130,13 @@ async function receiveRest(transfer: Transfer, part: Part): Promise<void> {
 
 async function attempt(transfer: Transfer, part: Part): Promise<void> {
   const { settings, reference, file, onProgress } = transfer;
+  const address = await transfer.address();
   const silence = new AbortController();
   const watch = setTimeout(() => {
     silence.abort();
   }, settings.stallMs);
   try {
-    const response = await request(settings, reference, await transfer.address(), {
+    const response = await request(settings, reference, address, {
       headers: {
         'accept-encoding': 'identity',
         ...(part.size > 0 ? { range: `bytes=${String(part.size)}-` } : {}),

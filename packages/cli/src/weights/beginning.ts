@@ -59,19 +59,20 @@ export async function startFrom(
   }
 }
 
-/** Says where weights and preprocessing came from; nothing for random weights. */
+/** Says where weights and preprocessing came from. */
 export function sayStart(
   { start, preprocess, preprocessFrom, origin, head }: Beginning,
   output: Output,
 ): void {
-  if (!start) return;
-  const { description } = start;
-  const said = { ...preprocess, from: preprocessFrom };
-  output.event('weights', { description, ...origin, preprocess: said, headIsKept: head.isKept });
-  const commit = origin?.hub ? ` at ${origin.hub.commit.slice(0, 10)}` : '';
-  output.line(`Weights    ${start.text}${commit}: ${start.description}`);
+  if (start) {
+    const { text, description } = start;
+    const said = { ...preprocess, from: preprocessFrom };
+    output.event('weights', { description, ...origin, preprocess: said, headIsKept: head.isKept });
+    const commit = origin?.hub ? ` at ${origin.hub.commit.slice(0, 10)}` : '';
+    output.line(`Weights    ${text}${commit}: ${description}`);
+  }
   output.line(`Pictures   ${preprocessText(preprocess)} (${preprocessFrom})`);
-  if (!head.isKept) return;
+  if (!start || !head.isKept) return;
   const doubt = start.labels === null ? ': nothing says which they are' : '';
   output.line(`Head       kept with its ${String(head.classes.length)} classes${doubt}`);
 }
