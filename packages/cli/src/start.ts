@@ -80,7 +80,10 @@ export interface Access {
   readonly best?: boolean;
 }
 
-/** Opens what was asked for; close its checkpoint. Throws FormatError, CheckpointError, DownloadError. */
+/**
+ * Opens what was asked for; close its checkpoint. Throws FormatError, CheckpointError and
+ * DownloadError.
+ */
 export async function openStart(text: string, access: Access): Promise<Start> {
   if (isFolder(text) && existsSync(join(text, RUN_FILES.record))) return openRun(text, access);
   const { where, hub } = await locateWeights(text, access);

@@ -5,7 +5,7 @@ import { isCode } from './cache.js';
 const DENIED = ['EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'EEXIST'];
 
 /**
- * The error to throw for `error`: a DownloadError where the disk is full or closed, itself elsewhere.
+ * The error to throw for `error`: a DownloadError where the disk is full or closed, else itself.
  *
  * @param name of the model; @param folder of the cache
  */

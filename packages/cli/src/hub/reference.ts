@@ -21,7 +21,7 @@ const PART = /^[A-Za-z0-9_](?:[\w.-]{0,94}[A-Za-z0-9_])?$/;
 /** A file on this disk that was mistyped, not a model. */
 const FILE = /\.(safetensors|json|pt|pth|bin|ckpt|onnx|h5)$/i;
 
-/** True for a text that has the form of a name on the hub; whether it exists is another question. */
+/** True for a text that has the form of a name on the hub, whether it exists or not. */
 export function looksLikeHubName(text: string): boolean {
   const [name] = split(text);
   const parts = name.split('/');

@@ -53,8 +53,8 @@ function badAnswer(settings: HubSettings, reference: HubReference, error: unknow
 }
 
 /**
- * One attempt: success or a DownloadError. The login goes to the endpoint alone: `fetch` drops it when
- * it is redirected to another host.
+ * One attempt: success or a DownloadError. The login goes to the endpoint alone: `fetch` drops it
+ * when it is redirected to another host.
  *
  * A signal in `init` takes the place of the time limit.
  */
@@ -111,7 +111,7 @@ export function noAnswer(
     where: referenceText(reference),
     expected: `an answer from ${hostOf(endpoint)}`,
     got: isTimeout(error) ? `none within ${String(stallMs / 1000)} s` : reasonOf(error),
-    todo: 'Check the network; --offline takes what was downloaded before, a folder needs no network',
+    todo: 'Check the network; --offline takes what was downloaded before, a folder needs none',
   };
   return new DownloadError(parts, true);
 }
@@ -154,7 +154,7 @@ function statusError(
   }
   if (status === 401 || status === 404) {
     const asked = token === null ? 'a private model needs HF_TOKEN' : 'HF_TOKEN must have access';
-    const todo = `Check the spelling, as in google/vit-base-patch16-224; ${asked}; a folder here needs ./ in front`;
+    const todo = `Check the spelling; ${asked}; a folder on this disk needs ./ in front`;
     return fail(`a model on ${server}`, `${answer}: none of this name`, todo);
   }
   return fail(`an answer from ${server}`, answer, 'Try again later');

@@ -1,8 +1,8 @@
 /**
  * One file of a model into the cache: continued where it broke off, checked, then given its name.
  *
- * The bytes go to `<blob>.thimble.incomplete`, which outlives the process; the next attempt asks for
- * the rest (`Range`). A file is only ever named after the checksum that its bytes were found to
+ * The bytes go to `<blob>.thimble.incomplete`, which outlives the process; the next attempt asks
+ * for the rest (`Range`). A file is only ever named after the checksum that its bytes were found to
  * have. The checksum is SHA-256 for large files and git's SHA-1 of a blob for the others.
  */
 import { DownloadError, megabytes } from '@thimble/core';
@@ -76,7 +76,7 @@ interface Part {
   size: number;
 }
 
-/** `wrong`: a part from before spoiled the checksum, and was removed. Throws when fresh bytes do. */
+/** `wrong`: a part from before spoiled the checksum and was removed. Throws when fresh bytes do. */
 async function receive(transfer: Transfer): Promise<'right' | 'wrong'> {
   const { cache, file } = transfer;
   const path = cache.incomplete(file.checksum);

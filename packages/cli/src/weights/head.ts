@@ -55,11 +55,11 @@ function keptHead(start: Start | null, classes: readonly string[]): HeadChoice {
     where: '--head keep',
     expected: `classes among the ${String(all.length)} of ${start.text}`,
     got: `${unknown.join(', ')}, which ${unknown.length === 1 ? 'is' : 'are'} not`,
-    todo: `${near === null ? 'Rename the folders' : `Rename the folders (near: ${near})`}, or choose --head new`,
+    todo: `Rename the folders${near === null ? '' : ` (near: ${near})`}, or choose --head new`,
   });
 }
 
-/** Where each name is among the labels, by the whole label or its first synonym; −1 where nowhere. */
+/** Where each name is among the labels, by the label or its first synonym; −1 where nowhere. */
 export function placesAmong(
   names: readonly string[],
   labels: readonly string[],

@@ -1,6 +1,6 @@
 /**
- * --preprocess: how pictures become numbers where a checkpoint does not say it, or says it wrong. By
- * default that follows from the model; the choice is kept with the run.
+ * --preprocess: how pictures become numbers where a checkpoint does not say it, or says it wrong.
+ * By default that follows from the model; the choice is kept with the run.
  */
 import {
   ConfigError,
