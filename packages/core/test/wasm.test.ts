@@ -250,4 +250,10 @@ describe('process', () => {
     const script = `${load} void executor.run('step').then(() => console.log('done'));`;
     expect(await runScript(script)).toBe('done\n');
   });
+
+  it('runs where a library has given Node a global Worker', async () => {
+    const worker = "globalThis.Worker = (await import('node:worker_threads')).Worker;";
+    const script = `${worker} ${load} await executor.run('step'); console.log('done');`;
+    expect(await runScript(script)).toBe('done\n');
+  });
 });

@@ -28,7 +28,7 @@ export class Thread {
       },
     };
     // The two forms of starting a worker stay literal: bundlers look for them.
-    this.platform = typeof Worker === 'undefined' ? nodeWorker(events) : webWorker(events);
+    this.platform = isNode() ? nodeWorker(events) : webWorker(events);
     this.platform.keepAlive(false);
   }
 
@@ -73,6 +73,11 @@ export class Thread {
     for (const waiting of this.waiting.splice(0)) waiting.reject(this.failure);
     this.platform.keepAlive(false);
   }
+}
+
+/** Not whether there is a global Worker: libraries give Node one (onnxruntime-web does). */
+function isNode(): boolean {
+  return typeof process !== 'undefined' && typeof process.getBuiltinModule === 'function';
 }
 
 interface WorkerEvents {
