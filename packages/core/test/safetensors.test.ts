@@ -17,7 +17,13 @@ import {
   writeSafetensors,
 } from '../src/formats/index.js';
 import type { TensorSource } from '../src/formats/index.js';
-import { bfloat16Bits, bfloat16Value, float16Bits, float16Value } from '../src/formats/float16.js';
+import {
+  bfloat16Bits,
+  bfloat16Value,
+  float16Bits,
+  float16Value,
+  float16Words,
+} from '../src/formats/float16.js';
 
 const fixture = (name: string): Uint8Array =>
   readFileSync(new URL(`../../../reference/fixtures/${name}`, import.meta.url));
@@ -130,6 +136,31 @@ describe('16-bit floats', () => {
       if (!Number.isNaN(brain) && bfloat16Bits(brain) !== bits) expect.fail(`bfloat16 ${bits}`);
     }
     expect([float16Bits(NaN), bfloat16Bits(NaN)]).toEqual([0x7e00, 0x7fc0]);
+  });
+
+  it('are the same for a whole tensor, at and beside every float16 and every middle of two', () => {
+    const values: number[] = [
+      NaN,
+      -NaN,
+      Infinity,
+      -Infinity,
+      65519.99,
+      65520,
+      1e30,
+      -1e-30,
+      2 ** -149,
+    ];
+    for (let bits = 0; bits < 0x7c00; bits++) {
+      const value = float16Value(bits);
+      const middle = (value + (bits === 0x7bff ? 65536 : float16Value(bits + 1))) / 2;
+      for (const near of [value, middle])
+        values.push(near, near * (1 + 2 ** -23), near * (1 - 2 ** -23));
+    }
+    const all = Float32Array.from([...values, ...values.map((value) => -value)]);
+    expect(float16Words(all)).toEqual(Uint16Array.from(all, float16Bits));
+    expect(float16Words(all.subarray(3, 9))).toEqual(
+      Uint16Array.from(all.subarray(3, 9), float16Bits),
+    );
   });
 });
 

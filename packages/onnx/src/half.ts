@@ -7,9 +7,8 @@
  *
  * Invariant: the same nodes as before, between a Cast at the input and one at the output.
  */
-import { FormatError } from '@thimble/core';
+import { float16Words, FormatError } from '@thimble/core';
 import { DATA_TYPE } from './fields.js';
-import { float16Array } from './float16.js';
 import {
   floats,
   int,
@@ -19,8 +18,8 @@ import {
   type ValueInfo,
 } from './graph.js';
 
-/** From here on, a number rounds to infinity in float16. */
-const OVERFLOW = 65520;
+/** All bits of the exponent: infinity, or no number. */
+const EXPONENT = 0x7c00;
 
 export function half(graph: OnnxGraph): OnnxGraph {
   const inside = new Map<string, string>();
@@ -58,12 +57,15 @@ function halfTensor(tensor: Initializer): Initializer {
 
 function halfData({ name, read }: Initializer): Uint16Array {
   const data = floats(read());
-  const worst = data.findIndex((value) => !(Math.abs(value) < OVERFLOW));
-  if (worst < 0) return float16Array(data);
-  throw new FormatError({
-    where: `tensor ${name}`,
-    expected: `values below ${String(OVERFLOW)}, which float16 can hold`,
-    got: `${String(data[worst])} at element ${String(worst)}`,
-    todo: 'Export as onnx, in float32',
-  });
+  const words = float16Words(data);
+  for (let i = 0; i < words.length; i++) {
+    if ((words[i] & EXPONENT) !== EXPONENT) continue;
+    throw new FormatError({
+      where: `tensor ${name}`,
+      expected: 'values below 65520, which float16 can hold',
+      got: `${String(data[i])} at element ${String(i)}`,
+      todo: 'Export as onnx, in float32',
+    });
+  }
+  return words;
 }

@@ -163,14 +163,18 @@ function integerWeight({ name, shape, read }: Initializer): readonly Initializer
 
 /** max |w| / LEVELS of each column. */
 function scales(data: Float32Array, columns: number): Float32Array {
-  const result = new Float32Array(columns);
-  for (let i = 0; i < data.length; i++) {
-    result[i % columns] = Math.max(result[i % columns], Math.abs(data[i]));
+  const most = new Float32Array(columns);
+  for (let row = 0; row < data.length; row += columns) {
+    for (let i = 0; i < columns; i++) most[i] = Math.max(most[i], Math.abs(data[row + i]));
   }
-  return result.map((most) => (most === 0 ? 1 : most / LEVELS));
+  return most.map((magnitude) => (magnitude === 0 ? 1 : magnitude / LEVELS));
 }
 
 function rounded(data: Float32Array, columns: number): Int8Array {
   const steps = scales(data, columns);
-  return Int8Array.from(data, (value, i) => Math.round(value / steps[i % columns]));
+  const result = new Int8Array(data.length);
+  for (let row = 0; row < data.length; row += columns) {
+    for (let i = 0; i < columns; i++) result[row + i] = Math.round(data[row + i] / steps[i]);
+  }
+  return result;
 }

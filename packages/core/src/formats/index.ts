@@ -1,5 +1,6 @@
 /** File formats: bytes in, bytes out. */
 
+export { float16Words } from './float16.js';
 export { readSafetensorsHeader, safetensorsHeaderEnd } from './safetensors-header.js';
 export type { SafetensorsDtype, SafetensorsHeader, TensorInfo } from './safetensors-header.js';
 export {

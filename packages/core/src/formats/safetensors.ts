@@ -15,7 +15,7 @@
  */
 
 import { FormatError } from '../errors.js';
-import { bfloat16Bits, bfloat16Value, float16Bits, float16Value } from './float16.js';
+import { bfloat16Bits, bfloat16Value, float16Bits, float16Value, float16Words } from './float16.js';
 import {
   DTYPE_BYTES,
   LENGTH_BYTES,
@@ -202,6 +202,9 @@ export function safetensorsData(tensor: TensorSource): Uint8Array {
   const { data, dtype } = tensor;
   if (dtype === 'F32' && data instanceof Float32Array && isLittleEndian()) {
     return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  }
+  if (dtype === 'F16' && data instanceof Float32Array && isLittleEndian()) {
+    return new Uint8Array(float16Words(data).buffer);
   }
   const bytes = new Uint8Array(byteLength(tensor));
   encodeTensor(tensor, bytes);
