@@ -355,6 +355,10 @@ describe('bad input', () => {
     expect(await failure(...args)).toBe(
       'tensor norm.bias: expected values below 65520, which float16 can hold, got 70000 at element 0. Export as onnx, in float32.',
     );
+    expect(
+      await failure('huge.safetensors', '--format', 'onnx,onnx-fp16', '--out', 'never'),
+    ).toContain('tensor norm.bias');
+    expect(existsSync(path('never'))).toBe(false);
     expect(readdirSync(path('kept', 'onnx'))).toEqual(['model_fp16.onnx']);
     expect(readFileSync(path('kept', 'onnx', 'model_fp16.onnx')).equals(before)).toBe(true);
   });

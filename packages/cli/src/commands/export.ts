@@ -1,10 +1,8 @@
 /** thimble export: a run as files that other libraries and runtimes load. */
 import { ConfigError, elements, megabytes } from '@thimble/core';
-import { Garbage } from '@thimble/native';
 import type { Command } from 'commander';
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { setImmediate } from 'node:timers/promises';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { chooseExecutor } from '../executors.js';
 import { Checker, type Agreement } from '../export/check.js';
 import {
@@ -18,8 +16,8 @@ import {
 } from '../export/formats.js';
 import { openExported, type ExportedModel } from '../export/model.js';
 import { findRuntime } from '../export/runtime.js';
+import { Staging } from '../export/staging.js';
 import { EXIT, ExitSignal } from '../failure.js';
-import { replaceFile, replaceWithText, writeAll } from '../files.js';
 import { counted, milliseconds, percent } from '../format.js';
 import { onInterrupt } from '../interrupt.js';
 import { Output } from '../output.js';
@@ -96,23 +94,27 @@ async function exportCommand(run: string, options: ExportOptions): Promise<void>
   const access = { output, best, offline, ...(revision === undefined ? {} : { revision }) };
   const model = await openExported(run, options, access);
   const interrupt = onInterrupt(() => {
-    output.note('thimble: stopping; what is complete stays');
+    output.note('thimble: stopping; nothing is replaced');
   });
+  const staging = new Staging(folder);
   let checker: Checker | string | null = null;
   try {
     const texts = sidecars(model, [...formats.values()], dtype);
     checkNew(folder, formats, texts, options.force);
     checker = await openChecker(model, options, formats, output);
-    const job: Job = { model, dtype, folder, checker, signal: interrupt.signal };
+    const job: Job = { model, dtype, staging, checker, signal: interrupt.signal };
     const written: Written[] = [];
     for (const [name, format] of formats) written.push(await exportFile(name, format, job));
-    mkdirSync(folder, { recursive: true });
-    for (const [name, text] of texts) await replaceWithText(join(folder, name), text);
-    await report(written, job, options, output);
+    for (const [name, text] of texts) {
+      await staging.write(name, [Buffer.from(text)], interrupt.signal);
+    }
+    staging.commit();
+    await report(written, folder, job, options, output);
   } catch (error) {
     if (interrupt.signal.aborted) throw new ExitSignal(EXIT.interrupted);
     throw error;
   } finally {
+    staging.discard();
     if (checker instanceof Checker) await checker.close();
     model.close();
     interrupt.dispose();
@@ -149,7 +151,7 @@ async function openChecker(
 interface Job {
   readonly model: ExportedModel;
   readonly dtype: DtypeName;
-  readonly folder: string;
+  readonly staging: Staging;
   readonly checker: Checker | string | null;
   readonly signal: AbortSignal;
 }
@@ -162,41 +164,25 @@ interface Written {
   readonly agreement: Agreement | null;
 }
 
-/** Writes one file beside its place, checks it there, and moves it. */
+/** Writes one file beside its place, and checks it there. */
 async function exportFile(name: string, format: ExportFormat, job: Job): Promise<Written> {
-  const { model, dtype, folder, checker, signal } = job;
-  const path = join(folder, format.file);
-  const unchecked = `${path}.unchecked`;
-  const parts = format.parts(model, dtype);
-  mkdirSync(dirname(path), { recursive: true });
-  try {
-    await replaceFile(unchecked, async (descriptor) => {
-      const garbage = new Garbage();
-      for (const part of parts) {
-        writeAll(descriptor, part);
-        garbage.dropped(part.byteLength);
-        await setImmediate(); // lets Ctrl-C in
-        signal.throwIfAborted();
-      }
-    });
-    const compared = format.onnx !== null && checker instanceof Checker ? checker : null;
-    const isExact = format.onnx === 'onnx';
-    const agreement = compared ? await compared.compare(name, unchecked, isExact) : null;
-    signal.throwIfAborted();
-    renameSync(unchecked, path);
-    return { format: name, file: format.file, bytes: statSync(path).size, agreement };
-  } finally {
-    rmSync(unchecked, { force: true });
-  }
+  const { model, dtype, staging, checker, signal } = job;
+  const { file, onnx } = format;
+  const { path, bytes } = await staging.write(file, format.parts(model, dtype), signal);
+  const compared = onnx !== null && checker instanceof Checker ? checker : null;
+  const agreement = compared ? await compared.compare(name, path, onnx === 'onnx') : null;
+  signal.throwIfAborted();
+  return { format: name, file, bytes, agreement };
 }
 
 async function report(
   written: readonly Written[],
+  folder: string,
   job: Job,
   options: ExportOptions,
   output: Output,
 ): Promise<void> {
-  const { checker, model, folder } = job;
+  const { checker, model } = job;
   const isChecked = checker instanceof Checker;
   const times = isChecked ? await checker.latencies() : new Map<string, number>();
   const dense = denseBytes(model);
