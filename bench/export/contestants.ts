@@ -1,4 +1,4 @@
-/** What the export benchmark runs: our executor from the run's weights, onnxruntime from each file. */
+/** What the export benchmark runs: our executor on the run's weights, onnxruntime on the files. */
 import {
   buildModel,
   compile,

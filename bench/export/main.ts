@@ -1,11 +1,12 @@
 /**
- * Exported files beside the runs that they came from: size, logits and classes on photos, and time in
- * onnxruntime-node beside our native executor.
+ * Exported files beside the runs that they came from: size, logits and classes on photos, and time
+ * in onnxruntime-node beside our native executor.
  *
- *   npm run bench:export -- --data DIR RUN [RUN …] [--photos N] [--rounds N] [--threads N] [--dry-run]
+ *   npm run bench:export -- --data DIR RUN [RUN …] [--photos N] [--rounds N] [--threads N]
+ *       [--dry-run]
  *
- * RUN is a run folder of thimble train, dense or factored; DIR has class folders with photos that it was
- * not trained on. Files are made by thimble export; onnxruntime has its own defaults.
+ * RUN is a run folder of thimble train, dense or factored; DIR has class folders with photos that
+ * it was not trained on. Files are made by thimble export; onnxruntime has its own defaults.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';

@@ -1,4 +1,4 @@
-/** One run in all its forms: how far their logits are from ours on photos, and how long they take. */
+/** One run in all its forms: how far logits on photos are from ours, and how long they take. */
 import { argmax } from '@thimble/core';
 import { interleave } from '../harness/rounds.js';
 import { pairedRatio, spread, type Rounds } from '../harness/statistics.js';

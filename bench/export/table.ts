@@ -17,12 +17,13 @@ export function exportTable(result: ExportResult): string {
     '>accuracy',
     ...batches,
   ];
+  const counted = `${threads} thread${threads === 1 ? '' : 's'}`;
   return [
     `## ${model}, ${method}\n`,
     markdownTable(head, rows.map(cells)),
-    `Sizes beside the dense weights in float32. Logits of ${photos} photos beside our executor's, whose largest`,
-    `is ${maxLogit.toFixed(1)}; each photo by itself. ${threads} thread${threads === 1 ? '' : 's'}; medians of ${rounds} interleaved`,
-    'rounds, × time is the median of the ratios to our executor within each round.\n',
+    `Sizes beside the dense weights in float32. Logits of ${photos} photos, each by itself, beside`,
+    `our executor's, whose largest is ${number(maxLogit)}. ${counted}; medians of ${rounds}`,
+    'interleaved rounds, × time is the median of the ratios to our executor within each round.\n',
   ].join('\n');
 }
 

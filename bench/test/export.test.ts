@@ -37,7 +37,9 @@ describe('exportTable', () => {
       '| onnx-int8 | 4.8 MB | 22 % | 3.5e-1 | 99.5 % | 95.0 % | 15.9 | 0.934 | 120 | 0.934 |',
       '',
     ]);
-    expect(lines.join(' ')).toContain('Logits of 200 photos beside our executor');
+    expect(lines.join(' ')).toContain(
+      "Logits of 200 photos, each by itself, beside our executor's, whose largest is 12.3.",
+    );
     expect(lines.join(' ')).toContain('1 thread;');
   });
 });

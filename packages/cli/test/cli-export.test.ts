@@ -1,6 +1,6 @@
 /**
- * thimble export as people use it: files that onnxruntime, transformers.js and Thimble itself load, with
- * the answers of the run. Needs the compiled command (npm run build).
+ * thimble export as people use it: files that onnxruntime, transformers.js and Thimble itself load,
+ * with the answers of the run. Needs the compiled command (npm run build).
  */
 import { env, pipeline, type ImageClassificationPipeline } from '@huggingface/transformers';
 import { readSafetensors, writeSafetensors, type TensorView } from '@thimble/core';
@@ -319,7 +319,7 @@ describe('bad input', () => {
   it('refuses labels of another number', async () => {
     writeFileSync(path('two.txt'), 'sea\nleaf\n\n');
     expect(await failure('base', '--labels', 'two.txt', '--out', 'x')).toBe(
-      '--labels two.txt: expected 3 lines, one for each class of the model, got 2. Pass the names in the order of the classes, or leave --labels out for those of the model.',
+      "--labels two.txt: expected 3 lines, one for each class of the model, got 2. Pass the names in the order of the classes, or none for the model's own.",
     );
     expect(await failure('base', '--labels', 'none.txt', '--out', 'x')).toContain(
       '--labels none.txt: expected a text file with the name of a class in each line, got ENOENT',

@@ -1,9 +1,10 @@
 /**
- * Which extents of a graph are the batch: a graph of Thimble has a fixed batch, an ONNX graph has not.
+ * Which extents of a graph are the batch: a graph of Thimble has a fixed batch, an ONNX graph has
+ * not.
  *
- * The model is built for two batches. An extent that is the same in both is fixed; one that is n times
- * the batch in both is the batch's (n = 1 for images, n = windows of an image for windows). Anything
- * else, or nodes that differ, cannot be exported.
+ * The model is built for two batches. An extent that is the same in both is fixed; one that is n
+ * times the batch in both is the batch's (n = 1 for images, n = windows of an image for windows).
+ * Anything else, or nodes that differ, cannot be exported.
  */
 import {
   GraphError,

@@ -1,13 +1,13 @@
 /**
- * An ONNX model as the bytes of its file, in parts: the size of everything is known from the shapes,
- * so that each tensor is read when its turn comes and never two are held.
+ * An ONNX model as the bytes of its file, in parts: the size of everything is known from the
+ * shapes, so that each tensor is read when its turn comes and never two are held.
  *
  * Protocol buffers nest by length: a message is preceded by its size. The file is
  *
  *   ModelProto: head · tag and size of GraphProto · graph without tensors · tensors · (end)
  *
- * Fields may come in any order, so everything small comes first. Known limit: protocol buffers end at
- * 2 GiB; ONNX's external data, which goes beyond, is not written.
+ * Fields may come in any order, so everything small comes first. Known limit: protocol buffers end
+ * at 2 GiB; ONNX's external data, which goes beyond, is not written.
  */
 import { FormatError } from '@thimble/core';
 import { PbfWriter } from 'pbf';

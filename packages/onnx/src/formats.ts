@@ -1,6 +1,6 @@
 /**
- * The forms in which a model is written as ONNX. A new one is a function from graph to graph here, and
- * is then exported, checked and measured like the others.
+ * The forms in which a model is written as ONNX. A new one is a function from graph to graph here,
+ * and is then exported, checked and measured like the others.
  */
 import { lookUp, type ModelGraph } from '@thimble/core';
 import type { OnnxGraph, OnnxModel } from './graph.js';
@@ -58,8 +58,8 @@ export interface OnnxOptions {
  * A model of Thimble as an ONNX model; factored weights stay factored.
  *
  * @example
- * const file = encodeOnnx(onnxModel('onnx-int8', { model, read, name, producerVersion, metadata }));
- * for (const part of file.parts()) writeSync(descriptor, part);
+ * const options = { model, read, name, producerVersion, metadata };
+ * for (const part of encodeOnnx(onnxModel('onnx-int8', options)).parts()) writeSync(file, part);
  */
 export function onnxModel(format: OnnxFormatName, options: OnnxOptions): OnnxModel {
   const { model, read, name, producerVersion, metadata } = options;

@@ -1,9 +1,10 @@
 /**
- * half: an ONNX graph in float16 with float32 input and output, as transformers.js's fp16 files are.
+ * half: an ONNX graph in float16 with float32 input and output, as transformers.js's fp16 files
+ * are.
  *
- * Every weight and everything computed is float16; LayerNormalization takes its statistics in float32
- * (its attribute stash_type is 1 unless said otherwise). Where a runtime has no float16 arithmetic, as
- * on most CPUs, it computes in float32 from the float16 weights.
+ * Every weight and everything computed is float16; LayerNormalization takes its statistics in
+ * float32 (its attribute stash_type is 1 unless said otherwise). Where a runtime has no float16
+ * arithmetic, as on most CPUs, it computes in float32 from the float16 weights.
  *
  * Invariant: the same nodes as before, between a Cast at the input and one at the output.
  */

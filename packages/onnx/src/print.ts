@@ -6,7 +6,8 @@
  *   head/MatMul = MatMul(norm/LayerNormalization, head.weight.T)
  *   output logits: float32[batch,3]
  *
- * A node is shown by its outputs; it is called like the first of them unless that is a graph output.
+ * A node is shown by its outputs; it is called like the first of them unless that is a graph
+ * output.
  */
 import type { Attribute, OnnxGraph, OnnxNode } from './graph.js';
 

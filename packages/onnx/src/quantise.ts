@@ -1,16 +1,17 @@
 /**
  * quantise: products with a constant right side in 8-bit integers, everything else as it was.
  *
- * Weights. Each output (column) of a weight has its own scale s: w ≈ s · q, q from −64 to 64. Not 127: on
- * x86 processors without VNNI two products of an unsigned and a signed byte are added in 16 bits, and
- * 2 · 255 · 64 still fits where 2 · 255 · 127 saturates without a word. The lost bit does not show:
- * ViT-Ti's logits differ by 0.77 (root mean square) instead of 0.76 from those in float32.
+ * Weights. Each output (column) of a weight has its own scale s: w ≈ s · q, q from −64 to 64. Not
+ * 127: on x86 processors without VNNI two products of an unsigned and a signed byte are added in 16
+ * bits, and 2 · 255 · 64 still fits where 2 · 255 · 127 saturates without a word. The lost bit does
+ * not show: ViT-Ti's logits differ by 0.77 (root mean square) instead of 0.76 from those in
+ * float32.
  *
  * Activations. DynamicQuantizeLinear finds range and zero point of the whole tensor when the model
- * runs, so that no calibration images are needed; a picture's logits depend a little on what else is in
- * its batch. A few tokens make GELU's results a hundred times larger than the others need: there each
- * row is divided by its largest magnitude m first, and the product multiplied by m. That takes the 0.76
- * to 0.16, for 1.5 ms of 13. Norms have evened out the inputs of other products.
+ * runs, so that no calibration images are needed; a picture's logits depend a little on what else
+ * is in its batch. A few tokens make GELU's results a hundred times larger than the others need:
+ * there each row is divided by its largest magnitude m first, and the product multiplied by m. That
+ * takes the 0.76 to 0.16, for 1.5 ms of 13. Norms have evened out the inputs of other products.
  *
  *   q, sx, zx = DynamicQuantizeLinear(x)
  *   x Wᵀ = Cast(MatMulInteger(q, qW, zx)) · (sx · s)
@@ -69,8 +70,9 @@ function isWorthIt({ name, shape, type }: Initializer): boolean {
 }
 
 /**
- * True for the result of GELU, whose parts one node of the model has written (site.ts says how they are
- * called), and for that of a product without a bias: what is between the sides of a low-rank weight.
+ * True for the result of GELU, whose parts one node of the model has written (site.ts says how they
+ * are called), and for that of a product without a bias: what is between the sides of a low-rank
+ * weight.
  */
 function isUneven(producers: ReadonlyMap<string, OnnxNode>, x: string): boolean {
   const scope = x.slice(0, x.lastIndexOf('/'));

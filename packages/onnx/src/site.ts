@@ -1,10 +1,10 @@
 /**
  * What the lowering of one node sees and writes with.
  *
- * Names. A node of the graph called `blocks.0.mlp.fc1` becomes ONNX nodes `blocks.0.mlp.fc1/MatMul`,
- * `blocks.0.mlp.fc1/Add`; a value is called like the node that makes it. Weights keep their names, with
- * `.T` where they are transposed. Constants that nodes share are called by what they hold:
- * `ints/-1x197x192`.
+ * Names. A node of the graph called `blocks.0.mlp.fc1` becomes ONNX nodes
+ * `blocks.0.mlp.fc1/MatMul`, `blocks.0.mlp.fc1/Add`; a value is called like the node that makes it.
+ * Weights keep their names, with `.T` where they are transposed. Constants that nodes share are
+ * called by what they hold: `ints/-1x197x192`.
  */
 import {
   GraphError,

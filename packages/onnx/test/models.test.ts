@@ -1,6 +1,6 @@
 /**
- * Whole models: the logits of each format in onnxruntime against our own executor, for batches that the
- * file was not made for.
+ * Whole models: the logits of each format in onnxruntime against our own executor, for batches that
+ * the file was not made for.
  */
 import { argmax } from '@thimble/core';
 import { describe, expect, it } from 'vitest';

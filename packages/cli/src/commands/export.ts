@@ -52,8 +52,9 @@ ${Object.entries(EXPORT_FORMATS)
   .join('\n')}
 
 The folder is laid out as models on the Hugging Face hub are, with config.json,
-preprocessor_config.json and labels.txt: transformers.js takes it as it is. Each ONNX file is run
-beside Thimble where onnxruntime-node is installed; a float32 file that differs is not kept.
+preprocessor_config.json and labels.txt: transformers.js takes it as it is, by default onnx in Node
+and onnx-int8 in browsers (its dtypes fp32 and q8). Each ONNX file is run beside Thimble where
+onnxruntime-node is installed; a float32 file that differs is not kept.
 
 Examples:
   thimble export runs/photos-1

@@ -1,9 +1,10 @@
 /**
- * Exported ONNX files against the weights that they came from: logits on noise, and time for one image.
+ * Exported ONNX files against the weights that they came from: logits on noise, and time for one
+ * image.
  *
- * Noise is of coloured spots, through the model's preprocessing. A float32 file has to agree with our executor;
- * of the others the difference is shown. Times are taken in rounds, everything once in each round, so
- * that a machine that slows down slows all of them.
+ * Noise is of coloured spots, through the model's preprocessing. A float32 file has to agree with
+ * our executor; of the others the difference is shown. Times are taken in rounds, everything once
+ * in each round, so that a machine that slows down slows all of them.
  */
 import {
   argmax,

@@ -138,7 +138,7 @@ export function sidecars(
 ): ReadonlyMap<string, string> {
   const files = new Map([['labels.txt', `${labels.join('\n')}\n`]]);
   if (!formats.some(({ hasConfig }) => hasConfig)) return files;
-  // transformers has no ViT that pools by the mean; transformers.js takes any graph under this name.
+  // transformers has no ViT that pools by the mean; transformers.js takes any graph by this name.
   const isForTorch = formats.some(({ onnx, hasConfig }) => hasConfig && onnx === null);
   const known: ModelConfig =
     isForTorch || config.family === 'swin' ? config : { ...config, pooling: 'token' };

@@ -132,7 +132,7 @@ function labelsOf(start: Start, file: string | undefined): readonly string[] {
     where: `--labels ${file}`,
     expected: `${String(classes)} lines, one for each class of the model`,
     got: String(labels.length),
-    todo: 'Pass the names in the order of the classes, or leave --labels out for those of the model',
+    todo: "Pass the names in the order of the classes, or none for the model's own",
   });
 }
 

@@ -1,9 +1,9 @@
 /**
- * Attention in parts. Legend: B batch (for Swin, windows of all images), N tokens, D width, H heads,
- * d = D/H, W windows of an image.
+ * Attention in parts. Legend: B batch (for Swin, windows of all images), N tokens, D width, H
+ * heads, d = D/H, W windows of an image.
  *
- * The scale is applied to the queries, so that the scores stay small in half precision; runtimes fold
- * it into the product.
+ * The scale is applied to the queries, so that the scores stay small in half precision; runtimes
+ * fold it into the product.
  */
 import { int, ints } from '../graph.js';
 import type { Site } from '../site.js';
@@ -49,8 +49,9 @@ function biased(site: Site, scores: string): string {
 }
 
 /**
- * The mask [W, 1, N, N] of shifted windows: tokens that the shift has brought together from opposite
- * edges of the image. In the last row and column of windows the cut runs `shift` tokens before the end.
+ * The mask [W, 1, N, N] of shifted windows: tokens that the shift has brought together from
+ * opposite edges of the image. In the last row and column of windows the cut runs `shift` tokens
+ * before the end.
  */
 function mask(site: Site, tokens: number): { readonly name: string; readonly windows: number } {
   const window = Math.round(Math.sqrt(tokens));

@@ -1,6 +1,6 @@
 /**
- * Ops that move tokens or reduce over them. Legend: B batch, N tokens, D width, C channels, p patch,
- * w window; -1 stands for the batch in a Reshape.
+ * Ops that move tokens or reduce over them. Legend: B batch, N tokens, D width, C channels, p
+ * patch, w window; -1 stands for the batch in a Reshape.
  */
 import { int, ints } from '../graph.js';
 import { indices, type Site } from '../site.js';
