@@ -22,7 +22,14 @@ import {
   type VitConfig,
   type WeightSource,
 } from '@thimble/core';
-import { appendFileSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -164,8 +171,10 @@ function ship(): void {
   const classes = JSON.parse(metadata.get('classes') ?? '[]') as string[];
   const file = writeSafetensors(sources, backboneMetadata(classes));
   writeFileSync(join(assets, 'vit-micro.safetensors'), file);
+  mkdirSync(join(ROOT, 'pretrain/logs'), { recursive: true });
   for (const file of ['backbone.jsonl', 'cifar10.jsonl', 'cifar10-random.jsonl']) {
-    copyFileSync(join(options.out, file), join(ROOT, 'pretrain/logs', file));
+    const log = join(options.out, file);
+    if (existsSync(log)) copyFileSync(log, join(ROOT, 'pretrain/logs', file));
   }
 }
 
