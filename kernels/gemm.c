@@ -86,9 +86,6 @@ ALWAYS_INLINE void pack_along(float *out, i64 width, const float *data, i64 stri
   }
 }
 
-/* A vector per p must not reach into the part of p + 1 that an earlier vector wrote. */
-_Static_assert(TILE_ROWS <= LANES || TILE_ROWS % LANES == 0, "a row of tiles cannot be packed");
-
 /* out[p * width + i] = x(i, p) for i < count <= width, p < k. Lanes of the last vector beyond count
  * hold anything, vectors beyond it nothing; up to LANES - 1 floats after the panel are changed. */
 ALWAYS_INLINE void pack_panel(float *out, i64 width, Matrix x, i64 count, i64 k) {
@@ -109,8 +106,29 @@ ALWAYS_INLINE void pack_panel(float *out, i64 width, Matrix x, i64 count, i64 k)
   }
 }
 
+/* A row after another, so that memory is read as it lies. */
+static void pack_rows(float *panels, const float *data, i64 stride, i64 k, i64 n) {
+  i64 whole = n / TILE_COLS * TILE_COLS, rest = n - whole;
+  for (i64 p = 0; p < k; p++) {
+    const float *from = data + p * stride;
+    for (i64 j = 0; j < whole; j += TILE_COLS) {
+      UNROLL_LOOP for (i32 v = 0; v < TILE_COLS; v += LANES) {
+        vf_store(panels + j * k + p * TILE_COLS + v, vf_load(from + j + v));
+      }
+    }
+    for (i64 v = 0; v < rest; v += LANES) {
+      const i64 count = rest - v < LANES ? rest - v : LANES;
+      vf_store(panels + whole * k + p * TILE_COLS + v, vf_load_part(from + whole + v, count));
+    }
+  }
+}
+
 void SUFFIX(gemm_pack)(float *panels, Matrix b, i64 k, i64 n) {
   Matrix columns = {b.data, b.col, b.row};
+  if (b.col == 1) {
+    pack_rows(panels, b.data, b.row, k, n);
+    return;
+  }
   for (i64 j = 0; j < n; j += TILE_COLS) {
     i64 count = n - j < TILE_COLS ? n - j : TILE_COLS;
     columns.data = b.data + j * b.col;
@@ -120,42 +138,97 @@ void SUFFIX(gemm_pack)(float *panels, Matrix b, i64 k, i64 n) {
 
 /* ---- the register tile --------------------------------------------------------------------- */
 
-/* c[rows, vectors * LANES] = alpha * a * b (+ c); a(i, p) is a[i * row + p * col], b is a panel. */
-ALWAYS_INLINE void tile(i32 rows, i32 vectors, i64 k, const float *a, i64 row, i64 col,
-                        const float *b, float *c, i64 ldc, float alpha, i32 accumulate) {
-  vf sum[TILE_ROWS][TILE_VECTORS];
-  UNROLL_LOOP for (i32 i = 0; i < rows; i++) {
-    UNROLL_LOOP for (i32 v = 0; v < vectors; v++) sum[i][v] = vf_zero();
-  }
+/* Where a product goes: y = gelu?(alpha * product + partial + bias) + residual. */
+typedef struct {
+  float *y, *pre;                         /* [m, ld]; pre may be null */
+  const float *bias, *residual, *partial; /* [n], [m, ld], [m, partial_ld]; each may be null */
+  i64 ld, partial_ld;
+  float alpha;
+  i32 gelu;
+} Output;
+
+/* The part of the output that begins at row i and column j. */
+static Output output_at(const Output *out, i64 i, i64 j) {
+  const i64 at = i * out->ld + j;
+  Output part = *out;
+  part.y += at;
+  if (out->pre) part.pre += at;
+  if (out->bias) part.bias += j;
+  if (out->residual) part.residual += at;
+  if (out->partial) part.partial += i * out->partial_ld + j;
+  return part;
+}
+
+#define FOR_TILE(i, v)                       \
+  UNROLL_LOOP for (i32 i = 0; i < rows; i++) \
+  UNROLL_LOOP for (i32 v = 0; v < vectors; v++)
+
+/* sum = a * b; a(i, p) is a[i * row + p * col], b is a panel. */
+ALWAYS_INLINE void tile_sums(i32 rows, i32 vectors, i64 k, const float *a, i64 row, i64 col,
+                             const float *b, vf sum[TILE_ROWS][TILE_VECTORS]) {
+  FOR_TILE(i, v) sum[i][v] = vf_zero();
   for (i64 p = 0; p < k; p++) {
     vf right[TILE_VECTORS];
     UNROLL_LOOP for (i32 v = 0; v < vectors; v++) right[v] = vf_load(b + v * LANES);
     UNROLL_LOOP for (i32 i = 0; i < rows; i++) {
+#ifdef VF_FMA_LOAD
+      if (i % 2 == 0) {
+        UNROLL_LOOP for (i32 v = 0; v < vectors; v++) VF_FMA_LOAD(sum[i][v], right[v], a[i * row]);
+        continue;
+      }
+#endif
       vf left = vf_splat(a[i * row]);
       UNROLL_LOOP for (i32 v = 0; v < vectors; v++) sum[i][v] = vf_fma(left, right[v], sum[i][v]);
     }
     a += col;
     b += TILE_COLS;
   }
-  UNROLL_LOOP for (i32 i = 0; i < rows; i++) {
-    UNROLL_LOOP for (i32 v = 0; v < vectors; v++) {
-      float *to = c + i * ldc + v * LANES;
-      vf y = sum[i][v] * alpha;
-      if (accumulate) y += vf_load(to);
-      vf_store(to, y);
-    }
-  }
 }
 
-typedef void TileFunction(i64 k, const float *a, i64 row, i64 col, const float *b, float *c,
-                          i64 ldc, float alpha, i32 accumulate);
-#define TILE(rows, vectors)                                                                    \
-  static void tile_##rows##x##vectors(i64 k, const float *a, i64 row, i64 col, const float *b, \
-                                      float *c, i64 ldc, float alpha, i32 accumulate) {        \
-    tile(rows, vectors, k, a, row, col, b, c, ldc, alpha, accumulate);                         \
+/* Everything of the output but gelu, on whole vectors. */
+ALWAYS_INLINE void tile_output(i32 rows, i32 vectors, vf sum[TILE_ROWS][TILE_VECTORS],
+                               const Output *out) {
+  const vf alpha = vf_splat(out->alpha);
+  FOR_TILE(i, v) sum[i][v] *= alpha;
+  if (out->partial) {
+    FOR_TILE(i, v) sum[i][v] += vf_load(out->partial + i * out->partial_ld + v * LANES);
+  }
+  if (out->bias) {
+    FOR_TILE(i, v) sum[i][v] += vf_load(out->bias + v * LANES);
+  }
+  if (out->pre) {
+    FOR_TILE(i, v) vf_store(out->pre + i * out->ld + v * LANES, sum[i][v]);
+  }
+  if (out->residual) {
+    FOR_TILE(i, v) sum[i][v] += vf_load(out->residual + i * out->ld + v * LANES);
+  }
+  FOR_TILE(i, v) vf_store(out->y + i * out->ld + v * LANES, sum[i][v]);
+}
+
+/* The output's lines are asked for before the sums are begun, and there when they are done. */
+ALWAYS_INLINE void tile(i32 rows, i32 vectors, i64 k, const float *a, i64 row, i64 col,
+                        const float *b, const Output *out) {
+  vf sum[TILE_ROWS][TILE_VECTORS];
+  FOR_TILE(i, v) __builtin_prefetch(out->y + i * out->ld + v * LANES, 1);
+  tile_sums(rows, vectors, k, a, row, col, b, sum);
+  tile_output(rows, vectors, sum, out);
+}
+
+typedef void TileFunction(i64 k, const float *a, i64 row, i64 col, const float *b,
+                          const Output *out);
+/* In a packed row of tiles all steps are constants: no address is computed. */
+#define TILE(rows, vectors)                                                                      \
+  static void tile_##rows##x##vectors(i64 k, const float *a, i64 row, i64 col, const float *b,   \
+                                      const Output *out) {                                       \
+    tile(rows, vectors, k, a, row, col, b, out);                                                 \
+  }                                                                                              \
+  static void packed_##rows##x##vectors(i64 k, const float *a, i64 row, i64 col, const float *b, \
+                                        const Output *out) {                                     \
+    (void)row, (void)col;                                                                        \
+    tile(rows, vectors, k, a, 1, TILE_STRIDE, b, out);                                           \
   }
 #define TILES(rows) TILE(rows, 1) TILE(rows, 2)
-#define ENTRY(rows) {tile_##rows##x1, tile_##rows##x2}
+#define ENTRY(rows) {{tile_##rows##x1, tile_##rows##x2}, {packed_##rows##x1, packed_##rows##x2}}
 TILES(1) TILES(2) TILES(3) TILES(4)
 #if TILE_ROWS > 4
 TILES(5) TILES(6)
@@ -166,7 +239,8 @@ TILES(7) TILES(8)
 #if TILE_ROWS > 8
 TILES(9) TILES(10) TILES(11) TILES(12) TILES(13) TILES(14)
 #endif
-static TileFunction *const tile_functions[TILE_ROWS][TILE_VECTORS] = {
+/* By rows, whether they are packed, and vectors. */
+static TileFunction *const tile_functions[TILE_ROWS][2][TILE_VECTORS] = {
     ENTRY(1), ENTRY(2), ENTRY(3), ENTRY(4),
 #if TILE_ROWS > 4
     ENTRY(5), ENTRY(6),
@@ -181,26 +255,15 @@ static TileFunction *const tile_functions[TILE_ROWS][TILE_VECTORS] = {
 
 /* ---- panels and epilogue ------------------------------------------------------------------- */
 
-/* Where a product goes: y = gelu?(alpha * product + partial + bias) + residual. */
-typedef struct {
-  float *y, *pre;                         /* [m, ld]; pre may be null */
-  const float *bias, *residual, *partial; /* [n], [m, ld], [m, partial_ld]; each may be null */
-  i64 ld, partial_ld;
-  float alpha;
-  i32 gelu;
-} Output;
-
-/* A tile that is in scratch: epilogue and store, `rows` x `cols` at (i0, j0) of the output. */
-static void finish_tile(const Output *out, const float *tile, i64 i0, i64 j0, i64 rows, i64 cols) {
+/* A tile that is in scratch: epilogue and store of `rows` x `cols`. */
+static void finish_tile(const Output *out, const float *tile, i64 rows, i64 cols) {
   for (i64 i = 0; i < rows; i++) {
     for (i64 j = 0; j < cols; j += LANES) {
-      i64 lanes = cols - j, at = (i0 + i) * out->ld + j0 + j;
+      i64 lanes = cols - j, at = i * out->ld + j;
       vf x = vf_load(tile + i * TILE_COLS + j);
       if (lanes > LANES) lanes = LANES;
-      if (out->partial) {
-        x += vf_load_part(out->partial + (i0 + i) * out->partial_ld + j0 + j, lanes);
-      }
-      if (out->bias) x += vf_load_part(out->bias + j0 + j, lanes);
+      if (out->partial) x += vf_load_part(out->partial + i * out->partial_ld + j, lanes);
+      if (out->bias) x += vf_load_part(out->bias + j, lanes);
       if (out->pre) vf_store_part(out->pre + at, x, lanes);
       if (out->gelu) x = vf_gelu(x);
       if (out->residual) x += vf_load_part(out->residual + at, lanes);
@@ -209,33 +272,62 @@ static void finish_tile(const Output *out, const float *tile, i64 i0, i64 j0, i6
   }
 }
 
-/* out = a[m, k] * panels; scratch: gemm_row_floats(k). */
+/* The rows of a product in bands of nearly equal height, and those of them that are packed. */
+typedef struct {
+  i64 rows, count; /* of bands */
+  i64 group;       /* bands that are packed together */
+} Bands;
+
+static i64 band_begin(const Bands *bands, i64 band) { return bands->rows * band / bands->count; }
+
+/* Packs the bands from `first` on, up to a group of them, k * TILE_STRIDE floats each. */
+static void pack_bands(float *packed, Matrix a, i64 k, const Bands *bands, i64 first) {
+  i64 end = first + bands->group < bands->count ? first + bands->group : bands->count;
+  if (a.row != 1 || LANES < TILE_ROWS) {
+    for (i64 band = first; band < end; band++, packed += k * TILE_STRIDE) {
+      i64 i = band_begin(bands, band), rows = band_begin(bands, band + 1) - i;
+      pack_panel(packed, TILE_STRIDE, (Matrix){a.data + i * a.row, a.row, a.col}, rows, k);
+    }
+    return;
+  }
+  /* Neighbours in memory belong to several bands: a row after another, as it lies. */
+  i64 begin[MOST_BANDS + 1], count = end - first;
+  for (i64 band = 0; band <= count; band++) begin[band] = band_begin(bands, first + band);
+  for (i64 p = 0; p < k; p++) {
+    const float *row = a.data + p * a.col;
+    for (i64 band = 0; band < count; band++) {
+      const vf x = vf_load_part(row + begin[band], begin[band + 1] - begin[band]);
+      vf_store(packed + (band * k + p) * TILE_STRIDE, x);
+    }
+  }
+}
+
+/* out = a[m, k] * panels; `room`, at least gemm_row_floats(k), are the floats of scratch. */
 static void multiply_panels(i64 m, i64 n, i64 k, Matrix a, const float *panels, const Output *out,
-                            float *scratch) {
+                            float *scratch, i64 room) {
   float *edge = scratch, *packed = scratch + TILE_ROWS * TILE_COLS;
-  i64 tiles = (m + TILE_ROWS - 1) / TILE_ROWS;
-  i32 in_place = !out->partial || (out->partial == out->y && out->partial_ld == out->ld);
-  i32 direct = in_place && !out->bias && !out->residual && !out->pre && !out->gelu;
+  const Output aside = {.y = edge, .ld = TILE_COLS, .alpha = out->alpha};
+  Bands bands = {m, (m + TILE_ROWS - 1) / TILE_ROWS, 1};
+  if (a.row == 1 && k > 0) bands.group = (room - TILE_ROWS * TILE_COLS - LANES) / (k * TILE_STRIDE);
+  if (bands.group > MOST_BANDS) bands.group = MOST_BANDS;
   /* Rows at multiples of 2 KiB would share a few sets of the first-level cache. */
   i32 unpacked = n <= UNPACKED_N && a.row % 512 != 0 && a.col % 512 != 0;
-  for (i64 t = 0; t < tiles; t++) {
-    i64 i = m * t / tiles, rows = m * (t + 1) / tiles - i;
-    Matrix band = {a.data + i * a.row, a.row, a.col};
+  for (i64 band = 0; band < bands.count; band++) {
+    i64 i = band_begin(&bands, band), rows = band_begin(&bands, band + 1) - i;
+    const float *left = a.data + i * a.row;
     if (!unpacked) {
-      pack_panel(packed, TILE_ROWS, band, rows, k);
-      band = (Matrix){packed, 1, TILE_ROWS};
+      if (band % bands.group == 0) pack_bands(packed, a, k, &bands, band);
+      left = packed + band % bands.group * k * TILE_STRIDE;
     }
     for (i64 j = 0; j < n; j += TILE_COLS) {
-      i64 cols = n - j < TILE_COLS ? n - j : TILE_COLS;
-      i64 vectors = (cols + LANES - 1) / LANES;
-      TileFunction *function = tile_functions[rows - 1][vectors - 1];
-      const float *right = panels + j * k;
-      if (direct && cols == vectors * LANES) {
-        function(k, band.data, band.row, band.col, right, out->y + i * out->ld + j, out->ld,
-                 out->alpha, out->partial != 0);
+      i64 cols = n - j < TILE_COLS ? n - j : TILE_COLS, vectors = (cols + LANES - 1) / LANES;
+      TileFunction *function = tile_functions[rows - 1][!unpacked][vectors - 1];
+      const Output part = output_at(out, i, j);
+      if (cols == vectors * LANES && !out->gelu) {
+        function(k, left, a.row, a.col, panels + j * k, &part);
       } else {
-        function(k, band.data, band.row, band.col, right, edge, TILE_COLS, out->alpha, 0);
-        finish_tile(out, edge, i, j, rows, cols);
+        function(k, left, a.row, a.col, panels + j * k, &aside);
+        finish_tile(&part, edge, rows, cols);
       }
     }
   }
@@ -245,7 +337,7 @@ void SUFFIX(gemm_panels)(i64 m, i64 n, i64 k, Matrix a, const float *panels, flo
                          float alpha, i32 accumulate, float *scratch) {
   const float *partial = accumulate ? c : 0;
   Output out = {.y = c, .partial = partial, .ld = ldc, .partial_ld = ldc, .alpha = alpha};
-  multiply_panels(m, n, k, a, panels, &out, scratch);
+  multiply_panels(m, n, k, a, panels, &out, scratch, gemm_row_floats(k));
 }
 
 /* ---- blocks -------------------------------------------------------------------------------- */
@@ -270,7 +362,7 @@ static Output block_output(const Output *out, i64 at, i64 j, i32 first, i32 last
   return part;
 }
 
-/* A whole product in GEMM_SCRATCH_BYTES. Where a residual that shares y's memory has to enter last,
+/* A whole product in GEMM_SCRATCH_BYTES, whatever the packed block leaves of it for rows. Where a residual that shares y's memory has to enter last,
  * the sums wait in the second half of the block's scratch, in smaller blocks. */
 static void multiply(i64 m, i64 n, i64 k, Matrix a, Matrix b, const Output *out, float *scratch) {
   float *panels = scratch, *row = scratch + BLOCK_K * BLOCK_N, *aside = 0;
@@ -291,7 +383,9 @@ static void multiply(i64 m, i64 n, i64 k, Matrix a, Matrix b, const Output *out,
         Matrix right = {b.data + p * b.row + j * b.col, b.row, b.col};
         Output part = block_output(out, i * out->ld + j, j, first, last, aside);
         SUFFIX(gemm_pack)(panels, right, depth, cols);
-        multiply_panels(rows, cols, depth, left, panels, &part, row);
+        if (!aside) row = panels + gemm_packed_floats(depth, cols);
+        multiply_panels(rows, cols, depth, left, panels, &part, row,
+                        GEMM_SCRATCH_BYTES / 4 - (row - scratch));
       }
     }
   }

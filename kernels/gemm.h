@@ -23,16 +23,20 @@
 #endif
 #define TILE_VECTORS 2
 #define TILE_COLS (TILE_VECTORS * LANES)
+/* Floats from one k to the next in a packed row of tiles: whole vectors. */
+#define TILE_STRIDE ((TILE_ROWS + LANES - 1) / LANES * LANES)
 
 /* A block of the right-hand side, BLOCK_K x BLOCK_N, stays in the second-level cache. */
 #define BLOCK_K 384
 #define BLOCK_N 320
 /* Up to this many columns a tile's rows are read where they are: packing them would not pay. */
-#define UNPACKED_N (4 * TILE_COLS)
+#define UNPACKED_N (LANES == 4 ? 32 : 64)
+/* Rows of tiles that are packed at a time where a's columns are its neighbours in memory. */
+#define MOST_BANDS 8
 
 /* What one thread needs: a packed block, a packed row of tiles, a tile for edges and epilogues. */
 #define GEMM_SCRATCH_FLOATS \
-  (BLOCK_K * BLOCK_N + BLOCK_K * TILE_ROWS + LANES + TILE_ROWS * TILE_COLS)
+  (BLOCK_K * BLOCK_N + BLOCK_K * TILE_STRIDE + LANES + TILE_ROWS * TILE_COLS)
 #define GEMM_SCRATCH_BYTES (512 * 1024)
 _Static_assert(GEMM_SCRATCH_FLOATS * 4 <= GEMM_SCRATCH_BYTES, "blocks exceed the promised scratch");
 
@@ -46,7 +50,7 @@ static inline i64 gemm_packed_floats(i64 k, i64 n) {
   return (n + TILE_COLS - 1) / TILE_COLS * TILE_COLS * k;
 }
 /* Floats of scratch that gemm_panels needs. */
-static inline i64 gemm_row_floats(i64 k) { return TILE_ROWS * k + LANES + TILE_ROWS * TILE_COLS; }
+static inline i64 gemm_row_floats(i64 k) { return TILE_STRIDE * k + LANES + TILE_ROWS * TILE_COLS; }
 
 /* panels = packed b, b is [k, n]. */
 void SUFFIX(gemm_pack)(float *panels, Matrix b, i64 k, i64 n);

@@ -60,7 +60,7 @@ typedef struct {
   vf tail, bell;
 } NormalTail;
 ALWAYS_INLINE NormalTail vf_normal_tail(vf t) {
-  vf u = 1.0f / vf_fma(t, vf_splat(0.25f), vf_splat(1.0f));
+  vf u = vf_reciprocal(vf_fma(t, vf_splat(0.25f), vf_splat(1.0f)));
   vf p = vf_splat(-9.162519494e-2f);
   p = vf_step(p, u, 3.417883158e-1f);
   p = vf_step(p, u, -2.674300462e-1f);

@@ -135,7 +135,7 @@ function chunksOf({ batch, heads }: AttentionSizes, params: AttentionGradParams)
 function attentionGradScratch({ tokens, tile, headDim }: AttentionSizes): number {
   const panels = 2 * headDim * roundUp(tokens, 32) + (tokens + 2 * tile) * roundUp(headDim, 32);
   const scores = 2 * tile * roundUp(tokens, 16) + roundUp(tokens, 16);
-  return 4 * (panels + scores + 14 * Math.max(tokens, headDim, tile) + 512);
+  return 4 * (panels + scores + 16 * Math.max(tokens, headDim, tile) + 512);
 }
 
 function sample(

@@ -111,5 +111,5 @@ export const attention: Op<AttentionParams, 'qkv', 'bias', 'y' | 'lse', never> =
 function attentionScratch({ tokens, tile, headDim }: AttentionSizes): number {
   const panels = headDim * roundUp(tokens, 32) + tokens * roundUp(headDim, 32);
   const scores = tile * roundUp(tokens, 16) + roundUp(tile, 16) + roundUp(tokens, 16);
-  return 4 * (panels + scores + 14 * Math.max(tokens, headDim) + 512);
+  return 4 * (panels + scores + 16 * Math.max(tokens, headDim) + 512);
 }
