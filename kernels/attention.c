@@ -108,26 +108,48 @@ static void add_to_scores(float *scores, i64 rows, i64 width, const float *bias,
 
 /* ---- forward ------------------------------------------------------------------------------- */
 
-/* scores[0 .. round_up(n, LANES)) = exp(scores - max), zeros beyond n; returns the sum. */
-static float exp_row(float *scores, i64 n, float *highest) {
-  i64 whole = n / LANES * LANES, rest = n - whole;
-  const float lowest = -__builtin_inff();
-  vf top = vf_splat(lowest), sum = {0};
-  for (i64 j = 0; j < whole; j += LANES) top = vf_max(vf_load(scores + j), top);
-  if (rest) top = vf_max(vf_fill_rest(vf_load(scores + whole), rest, lowest), top);
-  *highest = vf_highest(top);
-  vf shift = vf_splat(*highest);
-  for (i64 j = 0; j < whole; j += LANES) {
-    vf p = vf_exp(vf_load(scores + j) - shift);
-    vf_store(scores + j, p);
-    sum += p;
+/* x = exp(x - shift) for `n` vectors of scores, zero from lane `count` on; adds to sum the weights,
+ * or their products with `factors` where it is not null. */
+ALWAYS_INLINE void exp_vectors(i32 n, float *x, vf shift, i64 count, const float *factors,
+                               vf *sum) {
+  vf p[EACH_VECTORS];
+  EACH p[i] = vf_load(x + i * LANES) - shift;
+  vf_exp_each(n, p, 1);
+  /* What lies beyond the tokens is no score: its exponential may be infinite. */
+  if (count < LANES) {
+    EACH p[i] = vf_fill_rest(p[i], count, 0.0f);
   }
-  if (rest) {
-    vf p = vf_fill_rest(vf_exp(vf_load(scores + whole) - shift), rest, 0.0f);
-    vf_store(scores + whole, p);
-    sum += p;
+  EACH vf_store(x + i * LANES, p[i]);
+  if (factors) {
+    EACH *sum = vf_fma(p[i], vf_load(factors + i * LANES), *sum);
+  } else {
+    EACH *sum += p[i];
+  }
+}
+
+/* exp_vectors on a row of n scores; returns the sum. */
+ALWAYS_INLINE float exp_shifted(float *x, float shift, i64 n, const float *factors) {
+  const vf shifts = vf_splat(shift);
+  vf sum = {0};
+  i64 j = 0;
+  for (; j + EACH_VECTORS * LANES <= n; j += EACH_VECTORS * LANES) {
+    exp_vectors(EACH_VECTORS, x + j, shifts, LANES, factors ? factors + j : 0, &sum);
+  }
+  for (; j < n; j += LANES) {
+    exp_vectors(1, x + j, shifts, n - j, factors ? factors + j : 0, &sum);
   }
   return vf_sum(sum);
+}
+
+/* scores[0 .. round_up(n, LANES)) = exp(scores - max), zeros beyond n; returns the sum. */
+static float exp_row(float *scores, i64 n, float *highest) {
+  const i64 whole = n / LANES * LANES, rest = n - whole;
+  const float lowest = -__builtin_inff();
+  vf top = vf_splat(lowest);
+  for (i64 at = 0; at < whole; at += LANES) top = vf_max(vf_load(scores + at), top);
+  if (rest) top = vf_max(vf_fill_rest(vf_load(scores + whole), rest, lowest), top);
+  *highest = vf_highest(top);
+  return exp_shifted(scores, *highest, n, 0);
 }
 
 static void scale_row(float *y, i64 n, float factor) {
@@ -182,16 +204,7 @@ static void score_gradients(float *scores, float *products, i64 rows, i64 width,
                             const float *lse, float scale) {
   for (i64 i = 0; i < rows; i++) {
     float *row = scores + i * width, *slopes = products + i * width;
-    const vf shift = vf_splat(lse[i]);
-    vf sum = {0};
-    for (i64 j = 0; j < n; j += LANES) {
-      vf p = vf_exp(vf_load(row + j) - shift);
-      /* What lies beyond the tokens is no score: its exponential may be infinite. */
-      if (j + LANES > n) p = vf_fill_rest(p, n - j, 0.0f);
-      vf_store(row + j, p);
-      sum = vf_fma(p, vf_load(slopes + j), sum);
-    }
-    const vf mean = vf_splat(vf_sum(sum));
+    const vf mean = vf_splat(exp_shifted(row, lse[i], n, slopes));
     for (i64 j = 0; j < n; j += LANES) {
       vf_store(slopes + j, vf_load(row + j) * (vf_load(slopes + j) - mean) * scale);
     }

@@ -255,19 +255,41 @@ static TileFunction *const tile_functions[TILE_ROWS][2][TILE_VECTORS] = {
 
 /* ---- panels and epilogue ------------------------------------------------------------------- */
 
-/* A tile that is in scratch: epilogue and store of `rows` x `cols`. */
+/* Epilogue and store of `rows` x `n` vectors that are in scratch, `lanes` of the last one. */
+ALWAYS_INLINE void finish_vectors(i32 rows, i32 n, const Output *out, const float *tile, i64 at_row,
+                                  i64 at_col, i64 lanes) {
+  vf x[EACH_VECTORS];
+  const i32 vectors = n / rows;
+  tile += at_row * TILE_COLS + at_col;
+  EACH x[i] = vf_load(tile + i / vectors * TILE_COLS + i % vectors * LANES);
+#define AT(ld) ((at_row + i / vectors) * (ld) + at_col + i % vectors * LANES)
+  if (out->partial) {
+    EACH x[i] += vf_load_part(out->partial + AT(out->partial_ld), lanes);
+  }
+  if (out->bias) {
+    EACH x[i] += vf_load_part(out->bias + at_col + i % vectors * LANES, lanes);
+  }
+  if (out->pre) {
+    EACH vf_store_part(out->pre + AT(out->ld), x[i], lanes);
+  }
+  if (out->gelu) vf_gelu_each(n, x, x, 0);
+  if (out->residual) {
+    EACH x[i] += vf_load_part(out->residual + AT(out->ld), lanes);
+  }
+  EACH vf_store_part(out->y + AT(out->ld), x[i], lanes);
+#undef AT
+}
+
+/* Epilogue and store of a tile that is in scratch, `rows` x `cols`. */
 static void finish_tile(const Output *out, const float *tile, i64 rows, i64 cols) {
-  for (i64 i = 0; i < rows; i++) {
+  enum { HEIGHT = EACH_VECTORS / TILE_VECTORS };
+  i64 i = 0;
+  for (; cols == TILE_COLS && i + HEIGHT <= rows; i += HEIGHT) {
+    finish_vectors(HEIGHT, EACH_VECTORS, out, tile, i, 0, LANES);
+  }
+  for (; i < rows; i++) {
     for (i64 j = 0; j < cols; j += LANES) {
-      i64 lanes = cols - j, at = i * out->ld + j;
-      vf x = vf_load(tile + i * TILE_COLS + j);
-      if (lanes > LANES) lanes = LANES;
-      if (out->partial) x += vf_load_part(out->partial + i * out->partial_ld + j, lanes);
-      if (out->bias) x += vf_load_part(out->bias + j, lanes);
-      if (out->pre) vf_store_part(out->pre + at, x, lanes);
-      if (out->gelu) x = vf_gelu(x);
-      if (out->residual) x += vf_load_part(out->residual + at, lanes);
-      vf_store_part(out->y + at, x, lanes);
+      finish_vectors(1, 1, out, tile, i, j, cols - j < LANES ? cols - j : LANES);
     }
   }
 }

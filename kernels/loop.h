@@ -35,6 +35,16 @@ ALWAYS_INLINE void vf_put(float *p, vf x, i64 count) {
     if (at_ < end_) body((state), at_, end_ - at_);                           \
   } while (0)
 
+/* The same with several vectors at a time: body(n, state, i, LANES) with n = `many`, then n = 1. */
+#define FOR_EACH_VECTORS(many, begin, end, body, state)                                        \
+  do {                                                                                         \
+    i64 at_ = (begin);                                                                         \
+    const i64 end_ = (end);                                                                    \
+    for (; at_ + (many) * LANES <= end_; at_ += (many) * LANES) body((many), (state), at_, LANES); \
+    for (; at_ + LANES <= end_; at_ += LANES) body(1, (state), at_, LANES);                    \
+    if (at_ < end_) body(1, (state), at_, end_ - at_);                                         \
+  } while (0)
+
 ALWAYS_INLINE void copy_floats(float *to, const float *from, i64 count) {
   i64 i = 0;
   for (; i + LANES <= count; i += LANES) vf_store(to + i, vf_load(from + i));

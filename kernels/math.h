@@ -13,24 +13,41 @@
 /* A step of Horner's rule. */
 ALWAYS_INLINE vf vf_step(vf r, vf x, float c) { return vf_fma(r, x, vf_splat(c)); }
 
-/* e^x = 2^n * e^r with n the integer nearest to x / log 2 and |r| <= log(2) / 2. */
-ALWAYS_INLINE vf vf_exp(vf x) {
-  /* Below, n - 1 would leave the exponent field; above, the result is inf. */
-  x = vf_min(vf_splat(89.0f), vf_max(vf_splat(-87.6f), x));
+/* Functions named _each take `n` vectors, a constant up to EACH_VECTORS, one step of all before the
+ * next step of any: a step waits some four cycles for the one before, and a core does not look far
+ * enough ahead to find other work meanwhile. On AVX-512 four at once take 0.6 of the time. */
+#define EACH_VECTORS (LANES == 16 ? 4 : 2)
+#define EACH UNROLL_LOOP for (i32 i = 0; i < n; i++)
+
+/* e^x = 2^n * e^r with n the integer nearest to x / log 2 and |r| <= log(2) / 2. With
+ * `not_positive`, a constant, x is below 88 and two steps less. */
+ALWAYS_INLINE void vf_exp_each(i32 n, vf *x, i32 not_positive) {
+  vf shifted[EACH_VECTORS], r[EACH_VECTORS], p[EACH_VECTORS];
   const vf shifter = vf_splat(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer */
-  vf shifted = vf_fma(x, vf_splat(1.44269504f), shifter);
-  vf n = shifted - shifter;
-  vf r = vf_fma(n, vf_splat(-0.693359375f), x);
-  r = vf_fma(n, vf_splat(2.12194440e-4f), r);
-  vf p = vf_splat(1.381446706e-3f); /* (e^r - 1 - r) / r^2 */
-  p = vf_step(p, r, 8.368780555e-3f);
-  p = vf_step(p, r, 4.166839422e-2f);
-  p = vf_step(p, r, 1.666652011e-1f);
-  p = vf_step(p, r, 4.999999341e-1f);
-  p = vf_fma(p * r, r, r) + 1.0f;
+  /* Below, n - 1 would leave the exponent field; above, the result is inf. */
+  EACH x[i] = vf_max(vf_splat(-87.6f), x[i]);
+  if (!not_positive) {
+    EACH x[i] = vf_min(vf_splat(89.0f), x[i]);
+  }
+  EACH shifted[i] = vf_fma(x[i], vf_splat(1.44269504f), shifter);
+  EACH p[i] = shifted[i] - shifter;
+  EACH r[i] = vf_fma(p[i], vf_splat(-0.693359375f), x[i]);
+  EACH r[i] = vf_fma(p[i], vf_splat(2.12194440e-4f), r[i]);
+  EACH p[i] = vf_splat(1.381446706e-3f); /* (e^r - 1 - r) / r^2 */
+  EACH p[i] = vf_step(p[i], r[i], 8.368780555e-3f);
+  EACH p[i] = vf_step(p[i], r[i], 4.166839422e-2f);
+  EACH p[i] = vf_step(p[i], r[i], 1.666652011e-1f);
+  EACH p[i] = vf_step(p[i], r[i], 4.999999341e-1f);
+  EACH p[i] = p[i] * r[i];
+  EACH p[i] = vf_fma(p[i], r[i], r[i]);
+  EACH p[i] = p[i] + 1.0f;
   /* The low bits of `shifted` hold n; 2^(n-1) is built from them and the last factor 2 is exact. */
-  vi power = ((vi)shifted + (126 - 0x4b400000)) << 23;
-  return p * (vf)power * 2.0f;
+  EACH shifted[i] = (vf)(((vi)shifted[i] + (126 - 0x4b400000)) << 23);
+  EACH x[i] = p[i] * (vf)shifted[i] * 2.0f;
+}
+ALWAYS_INLINE vf vf_exp(vf x) {
+  vf_exp_each(1, &x, 0);
+  return x;
 }
 
 /* log x = e * log 2 + log m with m in [sqrt(1/2), sqrt(2)); log m = 2 atanh((m - 1) / (m + 1)). */
@@ -54,45 +71,49 @@ ALWAYS_INLINE vf vf_log(vf x) {
 ALWAYS_INLINE float log_scalar(float x) { return vf_log(vf_splat(x))[0]; }
 ALWAYS_INLINE float exp_scalar(float x) { return vf_exp(vf_splat(x))[0]; }
 
-/* Q(t) = 1 - Phi(t) for t >= 0, the upper tail of the normal distribution, and e^(-t^2/2).
- * Q(t) = e^(-t^2/2) * u * poly(u), u = 1 / (1 + t/4): the form of Abramowitz and Stegun 7.1.26. */
-typedef struct {
-  vf tail, bell;
-} NormalTail;
-ALWAYS_INLINE NormalTail vf_normal_tail(vf t) {
-  vf u = vf_reciprocal(vf_fma(t, vf_splat(0.25f), vf_splat(1.0f)));
-  vf p = vf_splat(-9.162519494e-2f);
-  p = vf_step(p, u, 3.417883158e-1f);
-  p = vf_step(p, u, -2.674300462e-1f);
-  p = vf_step(p, u, 2.816671339e-1f);
-  p = vf_step(p, u, 2.450309830e-2f);
-  p = vf_step(p, u, 1.122912776e-1f);
-  p = vf_step(p, u, 9.880542635e-2f);
-  vf bell = vf_exp(t * t * -0.5f);
-  return (NormalTail){bell * p * u, bell};
+/* For t >= 0: u * poly(u) = e^(t^2/2) Q(t) with u = 1 / (1 + t/4) and Q(t) = 1 - Phi(t), the upper
+ * tail of the normal distribution: the form of Abramowitz and Stegun 7.1.26. */
+ALWAYS_INLINE void vf_tail_each(i32 n, const vf *t, vf *p) {
+  vf u[EACH_VECTORS];
+  EACH u[i] = vf_reciprocal(vf_fma(t[i], vf_splat(0.25f), vf_splat(1.0f)));
+  EACH p[i] = vf_splat(-9.162519494e-2f);
+  EACH p[i] = vf_step(p[i], u[i], 3.417883158e-1f);
+  EACH p[i] = vf_step(p[i], u[i], -2.674300462e-1f);
+  EACH p[i] = vf_step(p[i], u[i], 2.816671339e-1f);
+  EACH p[i] = vf_step(p[i], u[i], 2.450309830e-2f);
+  EACH p[i] = vf_step(p[i], u[i], 1.122912776e-1f);
+  EACH p[i] = vf_step(p[i], u[i], 9.880542635e-2f);
+  EACH p[i] = p[i] * u[i];
 }
 
-/* |x|, at most 16: Q(16) is zero in float, which keeps inf * 0 out */
-ALWAYS_INLINE vf vf_gelu_bound(vf x) { return vf_min(vf_splat(16.0f), vf_abs(x)); }
-/* t = vf_gelu_bound(x), tail = Q(t) */
-ALWAYS_INLINE vf vf_gelu_value(vf x, vf t, vf tail) { return vf_max(vf_zero(), x) - t * tail; }
-ALWAYS_INLINE vf vf_gelu_slope(vf x, vf t, NormalTail normal) {
-  vi negative = x < 0.0f;
-  vf cdf = vf_select(negative, normal.tail, 1.0f - normal.tail);
-  vf slope = t * normal.bell * 0.398942280f;
-  return vf_select(negative, cdf - slope, cdf + slope);
+/* gelu(x) = x Phi(x) = max(x, 0) - |x| Q(|x|), and its derivative Phi(x) + x e^(-x^2/2) / sqrt(2 pi).
+ * Either result may be null, a constant; value may be x. */
+ALWAYS_INLINE void vf_gelu_each(i32 n, const vf *x, vf *value, vf *slope) {
+  vf t[EACH_VECTORS], bell[EACH_VECTORS], tail[EACH_VECTORS];
+  /* Q(16) is zero in float, which keeps inf * 0 out. */
+  EACH t[i] = vf_min(vf_splat(16.0f), vf_abs(x[i]));
+  EACH bell[i] = t[i] * t[i] * -0.5f;
+  vf_exp_each(n, bell, 1);
+  vf_tail_each(n, t, tail);
+  EACH tail[i] = bell[i] * tail[i];
+  if (slope) {
+    vi negative[EACH_VECTORS];
+    EACH bell[i] = t[i] * bell[i] * 0.398942280f;
+    EACH negative[i] = x[i] < 0.0f;
+    EACH slope[i] = vf_select(negative[i], tail[i] - bell[i], 1.0f - tail[i] + bell[i]);
+  }
+  if (value) {
+    EACH value[i] = vf_max(vf_zero(), x[i]) - t[i] * tail[i];
+  }
 }
-
-/* gelu(x) = x Phi(x) = max(x, 0) - |x| Q(|x|) */
 ALWAYS_INLINE vf vf_gelu(vf x) {
-  vf t = vf_gelu_bound(x);
-  return vf_gelu_value(x, t, vf_normal_tail(t).tail);
+  vf_gelu_each(1, &x, &x, 0);
+  return x;
 }
-
-/* gelu'(x) = Phi(x) + x e^(-x^2/2) / sqrt(2 pi) */
 ALWAYS_INLINE vf vf_gelu_grad(vf x) {
-  vf t = vf_gelu_bound(x);
-  return vf_gelu_slope(x, t, vf_normal_tail(t));
+  vf slope;
+  vf_gelu_each(1, &x, 0, &slope);
+  return slope;
 }
 
 #endif

@@ -93,42 +93,47 @@ KERNEL(multiply) {
   }
 }
 
-ALWAYS_INLINE void gelu_vector(const Arrays *on, i64 i, i64 count) {
-  vf_put(on->y + i, vf_gelu(vf_take(on->a + i, count)), count);
+typedef struct {
+  const float *x, *dy;
+  float *y, *dx; /* y may be null beside dx */
+} Gelu;
+
+ALWAYS_INLINE void gelu_vectors(i32 n, const Gelu *on, i64 i0, i64 count) {
+  vf x[EACH_VECTORS];
+  EACH x[i] = vf_take(on->x + i0 + i * LANES, count);
+  vf_gelu_each(n, x, x, 0);
+  EACH vf_put(on->y + i0 + i * LANES, x[i], count);
 }
 
 /* y = x P(x), P the normal distribution function */
 KERNEL(gelu) {
-  const Arrays on = {F32(ctx, args->x), 0, F32(ctx, args->y)};
+  const Gelu on = {.x = F32(ctx, args->x), .y = F32(ctx, args->y)};
   i64 begin, end;
   share(ctx, args->count, GRAIN, &begin, &end);
-  FOR_VECTORS(begin, end, gelu_vector, &on);
+  FOR_EACH_VECTORS(EACH_VECTORS, begin, end, gelu_vectors, &on);
 }
 
-ALWAYS_INLINE void gelu_grad_vector(const Arrays *on, i64 i, i64 count) {
-  const vf slope = vf_gelu_grad(vf_take(on->a + i, count));
-  vf_put(on->y + i, vf_take(on->b + i, count) * slope, count);
+ALWAYS_INLINE void gelu_grad_vectors(i32 n, const Gelu *on, i64 i0, i64 count) {
+  vf x[EACH_VECTORS], slope[EACH_VECTORS];
+  EACH x[i] = vf_take(on->x + i0 + i * LANES, count);
+  vf_gelu_each(n, x, 0, slope);
+  EACH vf_put(on->dx + i0 + i * LANES, vf_take(on->dy + i0 + i * LANES, count) * slope[i], count);
 }
 
-typedef struct {
-  Arrays slope;
-  float *value;
-} GeluPair;
-
-ALWAYS_INLINE void gelu_pair_vector(const GeluPair *on, i64 i, i64 count) {
-  const vf x = vf_take(on->slope.a + i, count), dy = vf_take(on->slope.b + i, count);
-  const vf t = vf_gelu_bound(x);
-  const NormalTail normal = vf_normal_tail(t);
-  vf_put(on->slope.y + i, dy * vf_gelu_slope(x, t, normal), count);
-  vf_put(on->value + i, vf_gelu_value(x, t, normal.tail), count);
+ALWAYS_INLINE void gelu_pair_vectors(i32 n, const Gelu *on, i64 i0, i64 count) {
+  vf x[EACH_VECTORS], slope[EACH_VECTORS], dy[EACH_VECTORS];
+  EACH x[i] = vf_take(on->x + i0 + i * LANES, count);
+  EACH dy[i] = vf_take(on->dy + i0 + i * LANES, count);
+  vf_gelu_each(n, x, x, slope);
+  EACH vf_put(on->dx + i0 + i * LANES, dy[i] * slope[i], count);
+  EACH vf_put(on->y + i0 + i * LANES, x[i], count);
 }
 
 /* dx = dy (P(x) + x p(x)), p the normal density; y, which may be absent, is gelu's */
 KERNEL(gelu_grad) {
-  const Arrays on = {F32(ctx, args->x), F32(ctx, args->dy), F32(ctx, args->dx)};
-  const GeluPair pair = {on, F32(ctx, args->y)};
+  const Gelu on = {F32(ctx, args->x), F32(ctx, args->dy), F32(ctx, args->y), F32(ctx, args->dx)};
   i64 begin, end;
   share(ctx, args->count, GRAIN, &begin, &end);
-  if (pair.value) FOR_VECTORS(begin, end, gelu_pair_vector, &pair);
-  else FOR_VECTORS(begin, end, gelu_grad_vector, &on);
+  if (on.y) FOR_EACH_VECTORS(EACH_VECTORS, begin, end, gelu_pair_vectors, &on);
+  else FOR_EACH_VECTORS(EACH_VECTORS, begin, end, gelu_grad_vectors, &on);
 }
