@@ -186,14 +186,15 @@ KERNEL(attention) {
     const float *head_bias = bias ? bias + (index % heads * n + first) * n : 0;
     add_to_scores(scores, rows, width, head_bias, n, region, first);
     float *out = y + head.y_at + first * head.y_row, *out_lse = lse + head.lse_at + first;
-    for (i64 i = 0; i < rows; i++) {
-      float highest;
-      sums[i] = exp_row(scores + i * width, n, &highest);
-      out_lse[i] = highest + log_scalar(sums[i]);
+    for (i64 i = 0; i < rows; i++) sums[i] = exp_row(scores + i * width, n, out_lse + i);
+    for (i64 i = 0; i < rows; i += LANES) {
+      const vf sum = vf_take(sums + i, rows - i), highest = vf_take(out_lse + i, rows - i);
+      vf_put(out_lse + i, highest + vf_log(sum), rows - i);
+      vf_put(sums + i, 1.0f / sum, rows - i);
     }
     SUFFIX(gemm_panels)(rows, dim, n, (Matrix){scores, width, 1}, values, out, head.y_row, 1.0f, 0,
                         scratch);
-    for (i64 i = 0; i < rows; i++) scale_row(out + i * head.y_row, dim, 1.0f / sums[i]);
+    for (i64 i = 0; i < rows; i++) scale_row(out + i * head.y_row, dim, sums[i]);
   }
 }
 

@@ -324,16 +324,17 @@ static void pack_bands(float *packed, Matrix a, i64 k, const Bands *bands, i64 f
   }
 }
 
-/* out = a[m, k] * panels; `room`, at least gemm_row_floats(k), are the floats of scratch. */
+/* out = a[m, k] * panels; `room`, at least gemm_row_floats(k), are the floats of scratch. Up to
+ * `unpacked_n` columns a's rows are read where they are. */
 static void multiply_panels(i64 m, i64 n, i64 k, Matrix a, const float *panels, const Output *out,
-                            float *scratch, i64 room) {
+                            float *scratch, i64 room, i64 unpacked_n) {
   float *edge = scratch, *packed = scratch + TILE_ROWS * TILE_COLS;
   const Output aside = {.y = edge, .ld = TILE_COLS, .alpha = out->alpha};
   Bands bands = {m, (m + TILE_ROWS - 1) / TILE_ROWS, 1};
   if (a.row == 1 && k > 0) bands.group = (room - TILE_ROWS * TILE_COLS - LANES) / (k * TILE_STRIDE);
   if (bands.group > MOST_BANDS) bands.group = MOST_BANDS;
   /* Rows at multiples of 2 KiB would share a few sets of the first-level cache. */
-  i32 unpacked = n <= UNPACKED_N && a.row % 512 != 0 && a.col % 512 != 0;
+  i32 unpacked = n <= unpacked_n && a.row % 512 != 0 && a.col % 512 != 0;
   for (i64 band = 0; band < bands.count; band++) {
     i64 i = band_begin(&bands, band), rows = band_begin(&bands, band + 1) - i;
     const float *left = a.data + i * a.row;
@@ -359,7 +360,7 @@ void SUFFIX(gemm_panels)(i64 m, i64 n, i64 k, Matrix a, const float *panels, flo
                          float alpha, i32 accumulate, float *scratch) {
   const float *partial = accumulate ? c : 0;
   Output out = {.y = c, .partial = partial, .ld = ldc, .partial_ld = ldc, .alpha = alpha};
-  multiply_panels(m, n, k, a, panels, &out, scratch, gemm_row_floats(k));
+  multiply_panels(m, n, k, a, panels, &out, scratch, gemm_row_floats(k), n);
 }
 
 /* ---- blocks -------------------------------------------------------------------------------- */
@@ -407,7 +408,7 @@ static void multiply(i64 m, i64 n, i64 k, Matrix a, Matrix b, const Output *out,
         SUFFIX(gemm_pack)(panels, right, depth, cols);
         if (!aside) row = panels + gemm_packed_floats(depth, cols);
         multiply_panels(rows, cols, depth, left, panels, &part, row,
-                        GEMM_SCRATCH_BYTES / 4 - (row - scratch));
+                        GEMM_SCRATCH_BYTES / 4 - (row - scratch), UNPACKED_N);
       }
     }
   }

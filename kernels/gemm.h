@@ -55,7 +55,8 @@ static inline i64 gemm_row_floats(i64 k) { return TILE_STRIDE * k + LANES + TILE
 /* panels = packed b, b is [k, n]. */
 void SUFFIX(gemm_pack)(float *panels, Matrix b, i64 k, i64 n);
 
-/* c[m, n] = alpha * a[m, k] * panels + (accumulate ? c : 0); rows of c are ldc floats apart. */
+/* c[m, n] = alpha * a[m, k] * panels + (accumulate ? c : 0); rows of c are ldc floats apart. a is
+ * expected to be in a cache. */
 void SUFFIX(gemm_panels)(i64 m, i64 n, i64 k, Matrix a, const float *panels, float *c, i64 ldc,
                          float alpha, i32 accumulate, float *scratch);
 
