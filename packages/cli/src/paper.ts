@@ -97,6 +97,8 @@ const NOTES: readonly string[] = [
   'and leaves out: forming the cores, the first decomposition, attention, layer norm, GELU, the',
   'update and the memory of these. An input shared by q, k and v counts three times.',
   'It keeps every input of a linear; the plan keeps those that --saved says (all: every one).',
+  'It counts all tokens; the plan computes the last block behind its attention only for the tokens that',
+  'the classifier reads, unless the inputs there are compressed.',
 ];
 
 /** Two tables and what to keep in mind. */

@@ -6,6 +6,7 @@ import {
   compile,
   ConfigError,
   evaluate,
+  megabytes,
   nullExecutor,
   plannedBytes,
   readSafetensors,
@@ -197,8 +198,7 @@ describe('memory of a step', () => {
     const owners = trainingTenants(whole.program).tenants.filter(({ bytes }) => bytes > 0);
     expect(svg.match(/<title>/g)).toHaveLength(owners.length + 1); // and the threads' scratch
     expect(svg).toContain('a &lt; b');
-    const peak = (plannedBytes(whole.program, 2) / 1e6).toFixed(1);
-    expect(svg).toContain(`peak ${peak} MB`);
+    expect(svg).toContain(`peak ${megabytes(plannedBytes(whole.program, 2))}`);
     const { info } = await sharp(Buffer.from(svg)).raw().toBuffer({ resolveWithObject: true });
     expect([info.width, info.height]).toEqual([1080, 640]);
   });

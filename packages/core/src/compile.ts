@@ -1,8 +1,8 @@
 /**
  * compile: model + method + optimiser → Program. The whole pipeline in the order data passes through it.
  *
- *   model(batch) → method.forward → differentiate → method.backward → form of saved tensors → optimiser
- *     → fold, fuse, prune → plan
+ *   model(batch) → method.forward → narrow → differentiate → method.backward → form of saved tensors
+ *     → optimiser → fold, fuse, prune → plan
  *
  * Entries of the result: `step` (one optimiser step), or `micro` and `apply` when `microBatches` > 1;
  * `start` (forward only; run once on the first batch) where the method has states to set; and `eval`
@@ -18,6 +18,7 @@ import type { Optimizer } from './optim/optimizer.js';
 import { OPS } from './ops/index.js';
 import { fold } from './passes/fold.js';
 import { fuse } from './passes/fuse.js';
+import { narrow } from './passes/narrow.js';
 import { prune } from './passes/prune.js';
 import { saveAs, type SavedForm } from './passes/saved.js';
 import { plan, type EntryGraph } from './plan/plan.js';
@@ -48,7 +49,7 @@ export interface CompileOptions {
 
 /** The stages of the pipeline at which a graph can be looked at. */
 export type Stage =
-  'model' | 'method' | 'gradient' | 'saved' | 'update' | 'fold' | 'fuse' | 'prune';
+  'model' | 'method' | 'narrow' | 'gradient' | 'saved' | 'update' | 'fold' | 'fuse' | 'prune';
 
 /**
  * Compiles a training (and evaluation) program. Throws ConfigError for impossible options, GraphError when
@@ -75,7 +76,7 @@ export function compileGraphs(options: CompileOptions): readonly EntryGraph[] {
   const entries: EntryGraph[] = [];
   if (optimizer) entries.push(...trainingGraphs(options, optimizer, microBatches));
   if (evalBatch > 0) {
-    const { graph } = forward(options, evalBatch, 'eval');
+    const { graph } = narrowed(options, 'eval', forward(options, evalBatch, 'eval'), []);
     const { logits } = graph.outputs;
     entries.push(finish(options, 'eval', { ...graph, outputs: { logits } }));
   }
@@ -99,7 +100,9 @@ function trainingGraphs(
       todo: 'Leave the option out for no clipping',
     });
   }
-  const model = forward(options, batch, entry);
+  const whole = forward(options, batch, entry);
+  // Inputs in Tucker form are compressed with ranks for all tokens.
+  const model = narrowed(options, entry, whole, Object.keys(method?.activationRanks(whole) ?? {}));
   const differentiated = differentiate(model.graph, 'loss', 1 / microBatches);
   const plain: TrainGraph = method?.backward(differentiated, model) ?? differentiated;
   trace('gradient', entry, plain.graph);
@@ -124,6 +127,17 @@ function forward(options: CompileOptions, batch: number, entry: string): ModelGr
   const transformed = options.method?.forward(model) ?? model;
   options.trace?.('method', entry, transformed.graph);
   return transformed;
+}
+
+function narrowed(
+  options: CompileOptions,
+  entry: string,
+  model: ModelGraph,
+  whole: readonly string[],
+): ModelGraph {
+  const result = narrow(model, new Set(whole));
+  options.trace?.('narrow', entry, result.graph);
+  return result;
 }
 
 /** The passes that every entry goes through, verified at both ends. */

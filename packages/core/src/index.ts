@@ -54,6 +54,7 @@ export {
 } from './program.js';
 export { parseProgram, serializeProgram } from './program-file.js';
 export type { Entry, Program, Slot, SlotRole, Step } from './program.js';
+export { narrow } from './passes/narrow.js';
 export { prune } from './passes/prune.js';
 export { SAVED_FORMS, type SavedForm } from './passes/saved.js';
 export { METHODS, parseMethod, type MethodName } from './methods/index.js';

@@ -95,9 +95,12 @@ describe('what waits for the backward pass', () => {
     const full = memoryReport(program('full'), 1);
     const asi = found('asi');
     const hosvd = found('hosvd');
-    expect(asi.savedBytes - full.savedBytes).toBe(4 * 3 * (cores - inputs));
+    // Full training computes the last block's MLP for one token of ten, and so does `full` save it.
+    const narrowed = 4 * BATCH * 9 * ((3 + 2 * 4) * 12 + 2);
+    expect(asi.savedBytes - full.savedBytes).toBe(4 * 3 * (cores - inputs) + narrowed);
     expect(asi.factorBytes - full.factorBytes).toBe(4 * 3 * states);
-    expect(hosvd.savedBytes - full.savedBytes).toBe(4 * 3 * (cores + states - inputs));
+    const hosvdBytes = 4 * 3 * (cores + states - inputs);
+    expect(hosvd.savedBytes - full.savedBytes).toBe(hosvdBytes + narrowed);
     expect(hosvd.factorBytes).toBe(0);
   });
 
@@ -111,8 +114,9 @@ describe('what waits for the backward pass', () => {
       'asi=0.6,layers=all',
     ].map((text) => plannedBytes(program(text, config, 8), 1));
     peaks.slice(1).forEach((bytes, index) => expect(bytes).toBeLessThan(peaks[index]));
-    // Of 197 · 192 · (1 + 4) elements for each block and image, the cores keep a few per cent.
-    expect(peaks[0] - peaks[3]).toBeGreaterThan(0.9 * 4 * 12 * 8 * 197 * 192 * 5);
+    // Of 197 · 192 · (1 + 4) elements for each block and image, the cores keep a few per cent. In the
+    // last block, whose MLP full training computes for the class token alone, nothing is saved.
+    expect(peaks[0] - peaks[3]).toBeGreaterThan(0.8 * 4 * 11 * 8 * 197 * 192 * 5);
   });
 
   it('does not count the start as a part of the step', () => {

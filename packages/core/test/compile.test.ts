@@ -73,15 +73,16 @@ describe('printed', () => {
       patch_embed.proj: y f32[2,4,4] = matmul(a: patch_embed.patches.y, b: patch_embed.proj.weight, bias: patch_embed.proj.bias) {transB: true}
       class_token: y f32[2,5,4] = concat_tokens(a: cls_token, b: patch_embed.proj.y)
       position: y f32[2,5,4] = add(a: class_token.y, b: pos_embed)
+      blocks.0.residual1.tokens: y f32[2,1,4] = slice_tokens(x: position.y) {start: 0, count: 1}
       blocks.0.norm1: y f32[2,5,4], mean f32[2,5], rstd f32[2,5] = layernorm(x: position.y, gamma: blocks.0.norm1.weight, beta: blocks.0.norm1.bias) {eps: 0.000001}
       blocks.0.attn.qkv: y f32[2,5,12] = matmul(a: blocks.0.norm1.y, b: blocks.0.attn.qkv.weight, bias: blocks.0.attn.qkv.bias) {transB: true}
       blocks.0.attn.mix: y f32[2,5,4], lse f32[2,2,5] = attention(qkv: blocks.0.attn.qkv.y) {heads: 2}
-      blocks.0.attn.proj: y f32[2,5,4] = matmul(a: blocks.0.attn.mix.y, b: blocks.0.attn.proj.weight, bias: blocks.0.attn.proj.bias, residual: position.y) {transB: true}
-      blocks.0.norm2: y f32[2,5,4], mean f32[2,5], rstd f32[2,5] = layernorm(x: blocks.0.attn.proj.y, gamma: blocks.0.norm2.weight, beta: blocks.0.norm2.bias) {eps: 0.000001}
-      blocks.0.mlp.fc1: y f32[2,5,8], pre f32[2,5,8] = matmul(a: blocks.0.norm2.y, b: blocks.0.mlp.fc1.weight, bias: blocks.0.mlp.fc1.bias) {transB: true, gelu: true}
-      blocks.0.mlp.fc2: y f32[2,5,4] = matmul(a: blocks.0.mlp.act.fused, b: blocks.0.mlp.fc2.weight, bias: blocks.0.mlp.fc2.bias, residual: blocks.0.attn.proj.y) {transB: true}
-      pool: y f32[2,1,4] = slice_tokens(x: blocks.0.mlp.fc2.y) {start: 0, count: 1}
-      reshape: y f32[2,4] = reshape(x: pool.y) {shape: 2,4}
+      blocks.0.attn.proj.tokens: y f32[2,1,4] = slice_tokens(x: blocks.0.attn.mix.y) {start: 0, count: 1}
+      blocks.0.attn.proj: y f32[2,1,4] = matmul(a: blocks.0.attn.proj.tokens.y, b: blocks.0.attn.proj.weight, bias: blocks.0.attn.proj.bias, residual: blocks.0.residual1.tokens.y) {transB: true}
+      blocks.0.norm2: y f32[2,1,4], mean f32[2,1], rstd f32[2,1] = layernorm(x: blocks.0.attn.proj.y, gamma: blocks.0.norm2.weight, beta: blocks.0.norm2.bias) {eps: 0.000001}
+      blocks.0.mlp.fc1: y f32[2,1,8], pre f32[2,1,8] = matmul(a: blocks.0.norm2.y, b: blocks.0.mlp.fc1.weight, bias: blocks.0.mlp.fc1.bias) {transB: true, gelu: true}
+      blocks.0.mlp.fc2: y f32[2,1,4] = matmul(a: blocks.0.mlp.act.fused, b: blocks.0.mlp.fc2.weight, bias: blocks.0.mlp.fc2.bias, residual: blocks.0.attn.proj.y) {transB: true}
+      reshape: y f32[2,4] = reshape(x: blocks.0.mlp.fc2.y) {shape: 2,4}
       norm: y f32[2,4], mean f32[2], rstd f32[2] = layernorm(x: reshape.y, gamma: norm.weight, beta: norm.bias) {eps: 0.000001}
       head: y f32[2,3] = matmul(a: norm.y, b: head.weight, bias: head.bias) {transB: true}
       loss: loss f32[] = softmax_cross_entropy(logits: head.y, labels: labels) {smoothing: 0}
@@ -93,27 +94,28 @@ describe('printed', () => {
       grad.norm.layernorm_grad_input: dx f32[2,4] = layernorm_grad_input(x: reshape.y, gamma: norm.weight, mean: again.norm.mean, rstd: again.norm.rstd, dy: grad.head.matmul.y)
       grad.norm.layernorm_grad_params: dgamma f32[4], dbeta f32[4] = layernorm_grad_params(x: reshape.y, mean: again.norm.mean, rstd: again.norm.rstd, dy: grad.head.matmul.y) {gamma: true, beta: true}
       grad.reshape.reshape: y f32[2,1,4] = reshape(x: grad.norm.layernorm_grad_input.dx) {shape: 2,1,4}
-      grad.pool.pad_tokens: y f32[2,5,4] = pad_tokens(x: grad.reshape.reshape.y) {tokens: 5, start: 0}
-      grad.blocks.0.mlp.fc2.matmul: y f32[2,5,8] = matmul(a: grad.pool.pad_tokens.y, b: blocks.0.mlp.fc2.weight)
-      grad.blocks.0.mlp.act.gelu_grad: dx f32[2,5,8], y f32[2,5,8] = gelu_grad(x: blocks.0.mlp.fc1.y, dy: grad.blocks.0.mlp.fc2.matmul.y) {value: true}
-      grad.blocks.0.mlp.fc2.matmul~2: y f32[4,8] = matmul(a: grad.pool.pad_tokens.y, b: again.blocks.0.mlp.act.value) {transA: true}
-      grad.blocks.0.mlp.fc2.sum_rows: y f32[4] = sum_rows(x: grad.pool.pad_tokens.y) {axes: 2}
-      grad.blocks.0.mlp.fc1.matmul: y f32[2,5,4] = matmul(a: grad.blocks.0.mlp.act.gelu_grad.dx, b: blocks.0.mlp.fc1.weight)
-      again.blocks.0.norm2: y f32[2,5,4], mean f32[2,5], rstd f32[2,5] = layernorm(x: blocks.0.attn.proj.y, gamma: blocks.0.norm2.weight, beta: blocks.0.norm2.bias) {eps: 0.000001}
+      grad.blocks.0.mlp.fc2.matmul: y f32[2,1,8] = matmul(a: grad.reshape.reshape.y, b: blocks.0.mlp.fc2.weight)
+      grad.blocks.0.mlp.act.gelu_grad: dx f32[2,1,8], y f32[2,1,8] = gelu_grad(x: blocks.0.mlp.fc1.y, dy: grad.blocks.0.mlp.fc2.matmul.y) {value: true}
+      grad.blocks.0.mlp.fc2.matmul~2: y f32[4,8] = matmul(a: grad.reshape.reshape.y, b: again.blocks.0.mlp.act.value) {transA: true}
+      grad.blocks.0.mlp.fc2.sum_rows: y f32[4] = sum_rows(x: grad.reshape.reshape.y) {axes: 2}
+      grad.blocks.0.mlp.fc1.matmul: y f32[2,1,4] = matmul(a: grad.blocks.0.mlp.act.gelu_grad.dx, b: blocks.0.mlp.fc1.weight)
+      again.blocks.0.norm2: y f32[2,1,4], mean f32[2,1], rstd f32[2,1] = layernorm(x: blocks.0.attn.proj.y, gamma: blocks.0.norm2.weight, beta: blocks.0.norm2.bias) {eps: 0.000001}
       grad.blocks.0.mlp.fc1.matmul~2: y f32[8,4] = matmul(a: grad.blocks.0.mlp.act.gelu_grad.dx, b: again.blocks.0.norm2.y) {transA: true}
       grad.blocks.0.mlp.fc1.sum_rows: y f32[8] = sum_rows(x: grad.blocks.0.mlp.act.gelu_grad.dx) {axes: 2}
       grad.blocks.0.norm2.layernorm_grad_params: dgamma f32[4], dbeta f32[4] = layernorm_grad_params(x: blocks.0.attn.proj.y, mean: again.blocks.0.norm2.mean, rstd: again.blocks.0.norm2.rstd, dy: grad.blocks.0.mlp.fc1.matmul.y) {gamma: true, beta: true}
-      grad.blocks.0.norm2.layernorm_grad_input: dx f32[2,5,4] = layernorm_grad_input(x: blocks.0.attn.proj.y, gamma: blocks.0.norm2.weight, mean: again.blocks.0.norm2.mean, rstd: again.blocks.0.norm2.rstd, dy: grad.blocks.0.mlp.fc1.matmul.y, residual: grad.pool.pad_tokens.y)
-      grad.blocks.0.attn.proj.matmul: y f32[2,5,4] = matmul(a: grad.blocks.0.norm2.layernorm_grad_input.dx, b: blocks.0.attn.proj.weight)
-      grad.blocks.0.attn.proj.matmul~2: y f32[4,4] = matmul(a: grad.blocks.0.norm2.layernorm_grad_input.dx, b: blocks.0.attn.mix.y) {transA: true}
+      grad.blocks.0.norm2.layernorm_grad_input: dx f32[2,1,4] = layernorm_grad_input(x: blocks.0.attn.proj.y, gamma: blocks.0.norm2.weight, mean: again.blocks.0.norm2.mean, rstd: again.blocks.0.norm2.rstd, dy: grad.blocks.0.mlp.fc1.matmul.y, residual: grad.reshape.reshape.y)
+      grad.blocks.0.attn.proj.matmul: y f32[2,1,4] = matmul(a: grad.blocks.0.norm2.layernorm_grad_input.dx, b: blocks.0.attn.proj.weight)
+      grad.blocks.0.attn.proj.matmul~2: y f32[4,4] = matmul(a: grad.blocks.0.norm2.layernorm_grad_input.dx, b: blocks.0.attn.proj.tokens.y) {transA: true}
       grad.blocks.0.attn.proj.sum_rows: y f32[4] = sum_rows(x: grad.blocks.0.norm2.layernorm_grad_input.dx) {axes: 2}
-      grad.blocks.0.attn.mix.attention_grad: dqkv f32[2,5,12] = attention_grad(qkv: blocks.0.attn.qkv.y, lse: blocks.0.attn.mix.lse, dy: grad.blocks.0.attn.proj.matmul.y) {heads: 2}
+      grad.blocks.0.attn.proj.tokens.pad_tokens: y f32[2,5,4] = pad_tokens(x: grad.blocks.0.attn.proj.matmul.y) {tokens: 5, start: 0}
+      grad.blocks.0.attn.mix.attention_grad: dqkv f32[2,5,12] = attention_grad(qkv: blocks.0.attn.qkv.y, lse: blocks.0.attn.mix.lse, dy: grad.blocks.0.attn.proj.tokens.pad_tokens.y) {heads: 2}
       grad.blocks.0.attn.qkv.matmul: y f32[2,5,4] = matmul(a: grad.blocks.0.attn.mix.attention_grad.dqkv, b: blocks.0.attn.qkv.weight)
       again.blocks.0.norm1: y f32[2,5,4], mean f32[2,5], rstd f32[2,5] = layernorm(x: position.y, gamma: blocks.0.norm1.weight, beta: blocks.0.norm1.bias) {eps: 0.000001}
       grad.blocks.0.attn.qkv.matmul~2: y f32[12,4] = matmul(a: grad.blocks.0.attn.mix.attention_grad.dqkv, b: again.blocks.0.norm1.y) {transA: true}
       grad.blocks.0.attn.qkv.sum_rows: y f32[12] = sum_rows(x: grad.blocks.0.attn.mix.attention_grad.dqkv) {axes: 2}
       grad.blocks.0.norm1.layernorm_grad_params: dgamma f32[4], dbeta f32[4] = layernorm_grad_params(x: position.y, mean: again.blocks.0.norm1.mean, rstd: again.blocks.0.norm1.rstd, dy: grad.blocks.0.attn.qkv.matmul.y) {gamma: true, beta: true}
-      grad.blocks.0.norm1.layernorm_grad_input: dx f32[2,5,4] = layernorm_grad_input(x: position.y, gamma: blocks.0.norm1.weight, mean: again.blocks.0.norm1.mean, rstd: again.blocks.0.norm1.rstd, dy: grad.blocks.0.attn.qkv.matmul.y, residual: grad.blocks.0.norm2.layernorm_grad_input.dx)
+      grad.blocks.0.residual1.tokens.pad_tokens: y f32[2,5,4] = pad_tokens(x: grad.blocks.0.norm2.layernorm_grad_input.dx) {tokens: 5, start: 0}
+      grad.blocks.0.norm1.layernorm_grad_input: dx f32[2,5,4] = layernorm_grad_input(x: position.y, gamma: blocks.0.norm1.weight, mean: again.blocks.0.norm1.mean, rstd: again.blocks.0.norm1.rstd, dy: grad.blocks.0.attn.qkv.matmul.y, residual: grad.blocks.0.residual1.tokens.pad_tokens.y)
       grad.position.sum_rows: y f32[5,4] = sum_rows(x: grad.blocks.0.norm1.layernorm_grad_input.dx) {axes: 1}
       grad.position.reshape: y f32[1,5,4] = reshape(x: grad.position.sum_rows.y) {shape: 1,5,4}
       grad.class_token.slice_tokens: y f32[2,1,4] = slice_tokens(x: grad.blocks.0.norm1.layernorm_grad_input.dx) {start: 0, count: 1}
@@ -159,7 +161,7 @@ describe('printed', () => {
     });
     expect('\n' + printProgram(program)).toMatchInlineSnapshot(`
       "
-      program arena 2944 bytes, persistent 1792, scratch 524288 per thread
+      program arena 2816 bytes, persistent 1792, scratch 524288 per thread
         %0 parameter patch_embed.proj.weight: f32[4,1,2,2] @0+64
         %1 parameter patch_embed.proj.bias: f32[4] @64+16
         %2 parameter cls_token: f32[1,1,4] @128+16
@@ -187,97 +189,101 @@ describe('printed', () => {
         %24 temporary patch_embed.patches.y: f32[2,4,4] @1920+128 step:0-1
         %25 temporary patch_embed.proj.y: f32[2,4,4] @1792+128 step:1-2
         %26 temporary class_token.y: f32[2,5,4] @2304+160 step:2-3
-        %27 temporary position.y: f32[2,5,4] @2304+160 step:3-7
-        %28 temporary blocks.0.norm1.y: f32[2,5,4] @2496+160 step:4-5
-        %29 temporary blocks.0.norm1.mean: f32[2,5] @1792+40 step:4-4
-        %30 temporary blocks.0.norm1.rstd: f32[2,5] @1856+40 step:4-4
-        %31 temporary blocks.0.attn.qkv.y: f32[2,5,12] @1792+480 step:5-6
-        %32 temporary blocks.0.attn.mix.y: f32[2,5,4] @2496+160 step:6-7
-        %33 temporary blocks.0.attn.mix.lse: f32[2,2,5] @2688+80 step:6-6
-        %34 temporary blocks.0.attn.proj.y: f32[2,5,4] @2304+160 step:7-10
-        %35 temporary blocks.0.norm2.y: f32[2,5,4] @2112+160 step:8-9
-        %36 temporary blocks.0.norm2.mean: f32[2,5] @1792+40 step:8-8
-        %37 temporary blocks.0.norm2.rstd: f32[2,5] @1856+40 step:8-8
-        %38 temporary blocks.0.mlp.act.fused: f32[2,5,8] @1792+320 step:9-10
-        %39 temporary blocks.0.mlp.fc2.y: f32[2,5,4] @2304+160 step:10-11
-        %40 temporary pool.y: f32[2,1,4] @1792+32 step:11-12
-        %41 temporary reshape.y: f32[2,4] @1792+32 step:12-13
-        %42 saved norm.y: f32[2,4] @1792+32 step:13-17
-        %43 temporary norm.mean: f32[2] @1856+8 step:13-13
-        %44 temporary norm.rstd: f32[2] @1920+8 step:13-13
-        %45 output head.y: f32[2,3] @1984+24 step:14-20
-        %46 input labels: i32[2] @2816+8 step:0-16
-        %47 output loss.loss: f32[] @2048+4 step:15-20
-        %48 temporary grad.loss.softmax_cross_entropy_grad.dlogits: f32[2,3] @2112+24 step:16-19
-        %49 gradient grad.head.matmul.y: f32[3,4] @1856+48 step:17-18
-        %50 input lr: f32[] @2880+4 step:0-20
-        %51 temporary update.head.weight.paramOut: f32[3,4] @1472+48 step:18-18
-        %52 temporary update.head.weight.velocityOut: f32[3,4] @1664+48 step:18-18
-        %53 gradient grad.head.sum_rows.y: f32[3] @2176+12 step:19-20
-        %54 temporary update.head.bias.paramOut: f32[3] @1536+12 step:20-20
-        %55 temporary update.head.bias.velocityOut: f32[3] @1728+12 step:20-20
-        %56 workspace grad.head.sum_rows.workspace: f32[48] @1792+192 step:19-19
-        %57 input images: f32[1,1,4,4] @1792+64 eval:0-0
-        %58 temporary patch_embed.patches.y: f32[1,4,4] @1856+64 eval:0-1
-        %59 temporary patch_embed.proj.y: f32[1,4,4] @1792+64 eval:1-2
-        %60 temporary class_token.y: f32[1,5,4] @2048+80 eval:2-3
-        %61 temporary position.y: f32[1,5,4] @2048+80 eval:3-7
-        %62 temporary blocks.0.norm1.y: f32[1,5,4] @2176+80 eval:4-5
-        %63 temporary blocks.0.norm1.mean: f32[1,5] @1792+20 eval:4-4
-        %64 temporary blocks.0.norm1.rstd: f32[1,5] @1856+20 eval:4-4
-        %65 temporary blocks.0.attn.qkv.y: f32[1,5,12] @1792+240 eval:5-6
-        %66 temporary blocks.0.attn.mix.y: f32[1,5,4] @2176+80 eval:6-7
-        %67 temporary blocks.0.attn.mix.lse: f32[1,2,5] @2304+40 eval:6-6
-        %68 temporary blocks.0.attn.proj.y: f32[1,5,4] @2048+80 eval:7-10
-        %69 temporary blocks.0.norm2.y: f32[1,5,4] @2176+80 eval:8-9
-        %70 temporary blocks.0.norm2.mean: f32[1,5] @1792+20 eval:8-8
-        %71 temporary blocks.0.norm2.rstd: f32[1,5] @1856+20 eval:8-8
-        %72 temporary blocks.0.mlp.act.fused: f32[1,5,8] @1792+160 eval:9-10
-        %73 temporary blocks.0.mlp.fc2.y: f32[1,5,4] @2048+80 eval:10-11
-        %74 temporary pool.y: f32[1,1,4] @1792+16 eval:11-12
-        %75 temporary reshape.y: f32[1,4] @1792+16 eval:12-13
-        %76 temporary norm.y: f32[1,4] @1792+16 eval:13-14
-        %77 temporary norm.mean: f32[1] @1856+4 eval:13-13
-        %78 temporary norm.rstd: f32[1] @1920+4 eval:13-13
-        %79 output head.y: f32[1,3] @1856+12 eval:14-14
+        %27 temporary position.y: f32[2,5,4] @2304+160 step:3-5
+        %28 temporary blocks.0.residual1.tokens.y: f32[2,1,4] @2752+32 step:4-9
+        %29 temporary blocks.0.norm1.y: f32[2,5,4] @2304+160 step:5-6
+        %30 temporary blocks.0.norm1.mean: f32[2,5] @1792+40 step:5-5
+        %31 temporary blocks.0.norm1.rstd: f32[2,5] @1856+40 step:5-5
+        %32 temporary blocks.0.attn.qkv.y: f32[2,5,12] @1792+480 step:6-7
+        %33 temporary blocks.0.attn.mix.y: f32[2,5,4] @2304+160 step:7-8
+        %34 temporary blocks.0.attn.mix.lse: f32[2,2,5] @2496+80 step:7-7
+        %35 temporary blocks.0.attn.proj.tokens.y: f32[2,1,4] @1792+32 step:8-9
+        %36 temporary blocks.0.attn.proj.y: f32[2,1,4] @2752+32 step:9-12
+        %37 temporary blocks.0.norm2.y: f32[2,1,4] @1792+32 step:10-11
+        %38 temporary blocks.0.norm2.mean: f32[2,1] @1856+8 step:10-10
+        %39 temporary blocks.0.norm2.rstd: f32[2,1] @1920+8 step:10-10
+        %40 temporary blocks.0.mlp.act.fused: f32[2,1,8] @1856+64 step:11-12
+        %41 temporary blocks.0.mlp.fc2.y: f32[2,1,4] @2752+32 step:12-13
+        %42 temporary reshape.y: f32[2,4] @2752+32 step:13-14
+        %43 saved norm.y: f32[2,4] @2752+32 step:14-18
+        %44 temporary norm.mean: f32[2] @1792+8 step:14-14
+        %45 temporary norm.rstd: f32[2] @1856+8 step:14-14
+        %46 output head.y: f32[2,3] @1984+24 step:15-21
+        %47 input labels: i32[2] @2624+8 step:0-17
+        %48 output loss.loss: f32[] @2048+4 step:16-21
+        %49 temporary grad.loss.softmax_cross_entropy_grad.dlogits: f32[2,3] @2112+24 step:17-20
+        %50 gradient grad.head.matmul.y: f32[3,4] @1792+48 step:18-19
+        %51 input lr: f32[] @2688+4 step:0-21
+        %52 temporary update.head.weight.paramOut: f32[3,4] @1472+48 step:19-19
+        %53 temporary update.head.weight.velocityOut: f32[3,4] @1664+48 step:19-19
+        %54 gradient grad.head.sum_rows.y: f32[3] @2176+12 step:20-21
+        %55 temporary update.head.bias.paramOut: f32[3] @1536+12 step:21-21
+        %56 temporary update.head.bias.velocityOut: f32[3] @1728+12 step:21-21
+        %57 workspace grad.head.sum_rows.workspace: f32[48] @1792+192 step:20-20
+        %58 input images: f32[1,1,4,4] @1792+64 eval:0-0
+        %59 temporary patch_embed.patches.y: f32[1,4,4] @1856+64 eval:0-1
+        %60 temporary patch_embed.proj.y: f32[1,4,4] @1792+64 eval:1-2
+        %61 temporary class_token.y: f32[1,5,4] @2048+80 eval:2-3
+        %62 temporary position.y: f32[1,5,4] @2048+80 eval:3-5
+        %63 temporary blocks.0.residual1.tokens.y: f32[1,1,4] @2176+16 eval:4-9
+        %64 temporary blocks.0.norm1.y: f32[1,5,4] @2048+80 eval:5-6
+        %65 temporary blocks.0.norm1.mean: f32[1,5] @1792+20 eval:5-5
+        %66 temporary blocks.0.norm1.rstd: f32[1,5] @1856+20 eval:5-5
+        %67 temporary blocks.0.attn.qkv.y: f32[1,5,12] @1792+240 eval:6-7
+        %68 temporary blocks.0.attn.mix.y: f32[1,5,4] @2048+80 eval:7-8
+        %69 temporary blocks.0.attn.mix.lse: f32[1,2,5] @2240+40 eval:7-7
+        %70 temporary blocks.0.attn.proj.tokens.y: f32[1,1,4] @1792+16 eval:8-9
+        %71 temporary blocks.0.attn.proj.y: f32[1,1,4] @2176+16 eval:9-12
+        %72 temporary blocks.0.norm2.y: f32[1,1,4] @1792+16 eval:10-11
+        %73 temporary blocks.0.norm2.mean: f32[1,1] @1856+4 eval:10-10
+        %74 temporary blocks.0.norm2.rstd: f32[1,1] @1920+4 eval:10-10
+        %75 temporary blocks.0.mlp.act.fused: f32[1,1,8] @1856+32 eval:11-12
+        %76 temporary blocks.0.mlp.fc2.y: f32[1,1,4] @2176+16 eval:12-13
+        %77 temporary reshape.y: f32[1,4] @2176+16 eval:13-14
+        %78 temporary norm.y: f32[1,4] @2176+16 eval:14-15
+        %79 temporary norm.mean: f32[1] @1792+4 eval:14-14
+        %80 temporary norm.rstd: f32[1] @1856+4 eval:14-14
+        %81 output head.y: f32[1,3] @1792+12 eval:15-15
       entry step
         0 y: %24 = patchify(x: %23) {patch: 2, channels: 1, height: 4, width: 4}
         1 y: %25 = matmul(a: %24, b: %0, bias: %1) {transB: true}
         2 y: %26 = concat_tokens(a: %2, b: %25)
         3 y: %27 = add(a: %26, b: %3)
-        4 y: %28, mean: %29, rstd: %30 = layernorm(x: %27, gamma: %4, beta: %5) {eps: 0.000001}
-        5 y: %31 = matmul(a: %28, b: %6, bias: %7) {transB: true}
-        6 y: %32, lse: %33 = attention(qkv: %31) {heads: 2}
-        7 y: %34 = matmul(a: %32, b: %8, bias: %9, residual: %27) {transB: true}
-        8 y: %35, mean: %36, rstd: %37 = layernorm(x: %34, gamma: %10, beta: %11) {eps: 0.000001}
-        9 y: %38 = matmul(a: %35, b: %12, bias: %13) {transB: true, gelu: true}
-        10 y: %39 = matmul(a: %38, b: %14, bias: %15, residual: %34) {transB: true}
-        11 y: %40 = slice_tokens(x: %39) {start: 0, count: 1}
-        12 y: %41 = reshape(x: %40) {shape: 2,4}
-        13 y: %42, mean: %43, rstd: %44 = layernorm(x: %41, gamma: %16, beta: %17) {eps: 0.000001}
-        14 y: %45 = matmul(a: %42, b: %18, bias: %19) {transB: true}
-        15 loss: %47 = softmax_cross_entropy(logits: %45, labels: %46) {smoothing: 0}
-        16 dlogits: %48 = softmax_cross_entropy_grad(logits: %45, labels: %46, dloss: %20) {smoothing: 0}
-        17 y: %49 = matmul(a: %48, b: %42) {transA: true}
-        18 paramOut: %51, velocityOut: %52 = sgd(param: %18, grad: %49, lr: %50, velocity: %21) {momentum: 0.9, weightDecay: 0}
-        19 y: %53 = sum_rows(x: %48) {axes: 1}
-        20 paramOut: %54, velocityOut: %55 = sgd(param: %19, grad: %53, lr: %50, velocity: %22) {momentum: 0.9, weightDecay: 0}
+        4 y: %28 = slice_tokens(x: %27) {start: 0, count: 1}
+        5 y: %29, mean: %30, rstd: %31 = layernorm(x: %27, gamma: %4, beta: %5) {eps: 0.000001}
+        6 y: %32 = matmul(a: %29, b: %6, bias: %7) {transB: true}
+        7 y: %33, lse: %34 = attention(qkv: %32) {heads: 2}
+        8 y: %35 = slice_tokens(x: %33) {start: 0, count: 1}
+        9 y: %36 = matmul(a: %35, b: %8, bias: %9, residual: %28) {transB: true}
+        10 y: %37, mean: %38, rstd: %39 = layernorm(x: %36, gamma: %10, beta: %11) {eps: 0.000001}
+        11 y: %40 = matmul(a: %37, b: %12, bias: %13) {transB: true, gelu: true}
+        12 y: %41 = matmul(a: %40, b: %14, bias: %15, residual: %36) {transB: true}
+        13 y: %42 = reshape(x: %41) {shape: 2,4}
+        14 y: %43, mean: %44, rstd: %45 = layernorm(x: %42, gamma: %16, beta: %17) {eps: 0.000001}
+        15 y: %46 = matmul(a: %43, b: %18, bias: %19) {transB: true}
+        16 loss: %48 = softmax_cross_entropy(logits: %46, labels: %47) {smoothing: 0}
+        17 dlogits: %49 = softmax_cross_entropy_grad(logits: %46, labels: %47, dloss: %20) {smoothing: 0}
+        18 y: %50 = matmul(a: %49, b: %43) {transA: true}
+        19 paramOut: %52, velocityOut: %53 = sgd(param: %18, grad: %50, lr: %51, velocity: %21) {momentum: 0.9, weightDecay: 0}
+        20 y: %54 = sum_rows(x: %49) {axes: 1}
+        21 paramOut: %55, velocityOut: %56 = sgd(param: %19, grad: %54, lr: %51, velocity: %22) {momentum: 0.9, weightDecay: 0}
       entry eval
-        0 y: %58 = patchify(x: %57) {patch: 2, channels: 1, height: 4, width: 4}
-        1 y: %59 = matmul(a: %58, b: %0, bias: %1) {transB: true}
-        2 y: %60 = concat_tokens(a: %2, b: %59)
-        3 y: %61 = add(a: %60, b: %3)
-        4 y: %62, mean: %63, rstd: %64 = layernorm(x: %61, gamma: %4, beta: %5) {eps: 0.000001}
-        5 y: %65 = matmul(a: %62, b: %6, bias: %7) {transB: true}
-        6 y: %66, lse: %67 = attention(qkv: %65) {heads: 2}
-        7 y: %68 = matmul(a: %66, b: %8, bias: %9, residual: %61) {transB: true}
-        8 y: %69, mean: %70, rstd: %71 = layernorm(x: %68, gamma: %10, beta: %11) {eps: 0.000001}
-        9 y: %72 = matmul(a: %69, b: %12, bias: %13) {transB: true, gelu: true}
-        10 y: %73 = matmul(a: %72, b: %14, bias: %15, residual: %68) {transB: true}
-        11 y: %74 = slice_tokens(x: %73) {start: 0, count: 1}
-        12 y: %75 = reshape(x: %74) {shape: 1,4}
-        13 y: %76, mean: %77, rstd: %78 = layernorm(x: %75, gamma: %16, beta: %17) {eps: 0.000001}
-        14 y: %79 = matmul(a: %76, b: %18, bias: %19) {transB: true}
+        0 y: %59 = patchify(x: %58) {patch: 2, channels: 1, height: 4, width: 4}
+        1 y: %60 = matmul(a: %59, b: %0, bias: %1) {transB: true}
+        2 y: %61 = concat_tokens(a: %2, b: %60)
+        3 y: %62 = add(a: %61, b: %3)
+        4 y: %63 = slice_tokens(x: %62) {start: 0, count: 1}
+        5 y: %64, mean: %65, rstd: %66 = layernorm(x: %62, gamma: %4, beta: %5) {eps: 0.000001}
+        6 y: %67 = matmul(a: %64, b: %6, bias: %7) {transB: true}
+        7 y: %68, lse: %69 = attention(qkv: %67) {heads: 2}
+        8 y: %70 = slice_tokens(x: %68) {start: 0, count: 1}
+        9 y: %71 = matmul(a: %70, b: %8, bias: %9, residual: %63) {transB: true}
+        10 y: %72, mean: %73, rstd: %74 = layernorm(x: %71, gamma: %10, beta: %11) {eps: 0.000001}
+        11 y: %75 = matmul(a: %72, b: %12, bias: %13) {transB: true, gelu: true}
+        12 y: %76 = matmul(a: %75, b: %14, bias: %15, residual: %71) {transB: true}
+        13 y: %77 = reshape(x: %76) {shape: 1,4}
+        14 y: %78, mean: %79, rstd: %80 = layernorm(x: %77, gamma: %16, beta: %17) {eps: 0.000001}
+        15 y: %81 = matmul(a: %78, b: %18, bias: %19) {transB: true}
       "
     `);
   });
@@ -502,7 +508,7 @@ describe('the memory report', () => {
     expect(check(plannedBytes(program, 2))).not.toThrow();
     expect(check(plannedBytes(program, 2) - 1)).toThrow(BudgetError);
     expect(messageOf(check(64e6))).toMatchInlineSnapshot(
-      `"memory plan: expected at most 64.0 MB, got 76.0 MB; largest: blocks.0.mlp.fc1.y 4.26 MB, blocks.1.mlp.fc1.y 4.26 MB, blocks.2.mlp.fc1.y 4.26 MB, blocks.3.mlp.fc1.y 4.26 MB, blocks.4.mlp.fc1.y 4.26 MB. Lower --batch, keep less (--saved compact or smallest), train fewer parameters (--method head or last-k), or raise --memory."`,
+      `"memory plan: expected at most 64.0 MB, got 68.3 MB; largest: blocks.0.mlp.fc1.y 4.26 MB, blocks.1.mlp.fc1.y 4.26 MB, blocks.2.mlp.fc1.y 4.26 MB, blocks.3.mlp.fc1.y 4.26 MB, blocks.4.mlp.fc1.y 4.26 MB. Lower --batch, keep less (--saved compact or smallest), train fewer parameters (--method head or last-k), or raise --memory."`,
     );
   });
 });
@@ -553,12 +559,14 @@ it('shows every stage of every entry, in order', () => {
   expect(stages).toEqual([
     'micro model',
     'micro method',
+    'micro narrow',
     'micro gradient',
     'micro saved',
     ...passes('micro'),
     ...passes('apply'),
     'eval model',
     'eval method',
+    'eval narrow',
     ...passes('eval'),
   ]);
 });

@@ -153,9 +153,10 @@ describe('breakdown', () => {
     );
     const { dense } = paperReport(paperLayers(model(3), 'mlp', NONE), 'iteration');
     expect(parts.weights).toBe(4 * dense.weightElements);
-    expect(parts.inputs).toBe(4 * dense.inputElements);
     const rows = 3 * 65;
-    expect(parts.gelu).toBe(4 * 2 * rows * 512); // what fc1 gives, before GELU
+    // The paper counts all tokens; the last block's MLP works on the three class tokens.
+    expect(parts.inputs).toBe(4 * (dense.inputElements - (rows - 3) * (128 + 512)));
+    expect(parts.gelu).toBe(4 * (rows + 3) * 512); // what fc1 gives, before GELU
     // qkv and log-sum-exp of each block.
     expect(parts.attention).toBe(4 * 2 * (rows * 3 * 128 + rows * 4));
   });
@@ -164,8 +165,8 @@ describe('breakdown', () => {
     const program = compile(options);
     const mlp = breakdown(program, paperLayers(model(3), 'mlp', NONE), 1);
     const all = breakdown(program, paperLayers(model(3), 'all', NONE), 1);
-    // norm1 and the mixed heads.
-    expect(all.inputs - mlp.inputs).toBe(4 * 2 * (3 * 65 * 128) * 2);
+    // norm1 and the mixed heads, of the last block only those of the class tokens.
+    expect(all.inputs - mlp.inputs).toBe(4 * (3 * 65 * 3 + 3) * 128);
     expect(all.weights - mlp.weights).toBe(4 * 2 * 4 * 128 * 128);
   });
 

@@ -207,7 +207,9 @@ describe('memory', () => {
     );
     const asi = memoryReport(compiled('asi=0.7'), 1);
     const full = memoryReport(compiled('full'), 1);
-    expect(lora.savedBytes - both.savedBytes).toBe(full.savedBytes - asi.savedBytes);
+    // Without asi the last block's adapters behind attention work on one token of ten.
+    const adapters = 4 * 2 * 9 * 3 * 2;
+    expect(lora.savedBytes - both.savedBytes).toBe(full.savedBytes - asi.savedBytes - adapters);
     expect(both.factorBytes).toBe(asi.factorBytes);
   });
 

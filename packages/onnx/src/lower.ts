@@ -4,7 +4,14 @@
  *
  * Invariant: no constant of the graph depends on the batch (batch.ts).
  */
-import { GraphError, lookUp, type ModelGraph, type Node, type ValueId } from '@thimble/core';
+import {
+  GraphError,
+  lookUp,
+  narrow,
+  type ModelGraph,
+  type Node,
+  type ValueId,
+} from '@thimble/core';
 import { openBatch, type Extent, type OpenGraph } from './batch.js';
 import { BATCH, type OnnxGraph, type OnnxNode, type ValueInfo } from './graph.js';
 import { LOWERINGS, type Lowering } from './lowerings/index.js';
@@ -25,7 +32,7 @@ export const OUTPUT = 'logits';
  * lower((batch) => method.forward(buildModel(config, { batch })), (name) => checkpoint.read(name));
  */
 export function lower(model: (batch: number) => ModelGraph, read: ReadWeight): OnnxGraph {
-  const open = openBatch(model);
+  const open = openBatch((batch) => narrow(model(batch), new Set()));
   const images = open.graph.values.find(
     ({ name, source }) => name === 'images' && source.kind === 'input',
   );

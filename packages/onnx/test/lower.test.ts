@@ -46,6 +46,8 @@ describe('lower', () => {
       initializer cls_token: float32[1,1,4]
       initializer ints/1x1: int64[2]
       initializer pos_embed: float32[1,5,4]
+      initializer ints/0: int64[1]
+      initializer ints/1: int64[1]
       initializer blocks.0.norm1.weight: float32[4]
       initializer blocks.0.norm1.bias: float32[4]
       initializer blocks.0.attn.qkv.weight.T: float32[4,12]
@@ -65,8 +67,6 @@ describe('lower', () => {
       initializer scalar/0.5: float32[]
       initializer blocks.0.mlp.fc2.weight.T: float32[8,4]
       initializer blocks.0.mlp.fc2.bias: float32[4]
-      initializer ints/0: int64[1]
-      initializer ints/1: int64[1]
       initializer ints/-1x4: int64[2]
       initializer norm.weight: float32[4]
       initializer norm.bias: float32[4]
@@ -82,6 +82,7 @@ describe('lower', () => {
       class_token/Expand = Expand(cls_token, class_token/Concat)
       class_token/Concat_2 = Concat(class_token/Expand, patch_embed.proj/Add) {axis: 1}
       position/Add = Add(class_token/Concat_2, pos_embed)
+      blocks.0.residual1.tokens/Slice = Slice(position/Add, ints/0, ints/1, ints/1)
       blocks.0.norm1/LayerNormalization = LayerNormalization(position/Add, blocks.0.norm1.weight, blocks.0.norm1.bias) {axis: -1, epsilon: 0.000001}
       blocks.0.attn.qkv/MatMul = MatMul(blocks.0.norm1/LayerNormalization, blocks.0.attn.qkv.weight.T)
       blocks.0.attn.qkv/Add = Add(blocks.0.attn.qkv/MatMul, blocks.0.attn.qkv.bias)
@@ -98,9 +99,10 @@ describe('lower', () => {
       blocks.0.attn.mix/MatMul_2 = MatMul(blocks.0.attn.mix/Softmax, blocks.0.attn.mix/Transpose_3)
       blocks.0.attn.mix/Transpose_4 = Transpose(blocks.0.attn.mix/MatMul_2) {perm: [0,2,1,3]}
       blocks.0.attn.mix/Reshape_4 = Reshape(blocks.0.attn.mix/Transpose_4, ints/-1x5x4)
-      blocks.0.attn.proj/MatMul = MatMul(blocks.0.attn.mix/Reshape_4, blocks.0.attn.proj.weight.T)
+      blocks.0.attn.proj.tokens/Slice = Slice(blocks.0.attn.mix/Reshape_4, ints/0, ints/1, ints/1)
+      blocks.0.attn.proj/MatMul = MatMul(blocks.0.attn.proj.tokens/Slice, blocks.0.attn.proj.weight.T)
       blocks.0.attn.proj/Add = Add(blocks.0.attn.proj/MatMul, blocks.0.attn.proj.bias)
-      blocks.0.residual1/Add = Add(position/Add, blocks.0.attn.proj/Add)
+      blocks.0.residual1/Add = Add(blocks.0.residual1.tokens/Slice, blocks.0.attn.proj/Add)
       blocks.0.norm2/LayerNormalization = LayerNormalization(blocks.0.residual1/Add, blocks.0.norm2.weight, blocks.0.norm2.bias) {axis: -1, epsilon: 0.000001}
       blocks.0.mlp.fc1/MatMul = MatMul(blocks.0.norm2/LayerNormalization, blocks.0.mlp.fc1.weight.T)
       blocks.0.mlp.fc1/Add = Add(blocks.0.mlp.fc1/MatMul, blocks.0.mlp.fc1.bias)
@@ -112,8 +114,7 @@ describe('lower', () => {
       blocks.0.mlp.fc2/MatMul = MatMul(blocks.0.mlp.act/Mul_2, blocks.0.mlp.fc2.weight.T)
       blocks.0.mlp.fc2/Add = Add(blocks.0.mlp.fc2/MatMul, blocks.0.mlp.fc2.bias)
       blocks.0.residual2/Add = Add(blocks.0.residual1/Add, blocks.0.mlp.fc2/Add)
-      pool/Slice = Slice(blocks.0.residual2/Add, ints/0, ints/1, ints/1)
-      reshape/Reshape = Reshape(pool/Slice, ints/-1x4)
+      reshape/Reshape = Reshape(blocks.0.residual2/Add, ints/-1x4)
       norm/LayerNormalization = LayerNormalization(reshape/Reshape, norm.weight, norm.bias) {axis: -1, epsilon: 0.000001}
       head/MatMul = MatMul(norm/LayerNormalization, head.weight.T)
       logits = Add(head/MatMul, head.bias)

@@ -151,6 +151,11 @@ export interface ModelGraph {
    * if that block does. Absent: none.
    */
   readonly downsampling?: Readonly<Record<string, string>>;
+  /**
+   * Weights, by their names in the dense model, of the linears that see only the tokens that are read
+   * (passes/narrow.ts). Absent: none.
+   */
+  readonly narrowed?: ReadonlySet<string>;
   /** Name prefixes of what follows the last block and is not the classifier: the final norm. */
   readonly tail: readonly string[];
   /** Name prefix of the classifier: `head.`. */

@@ -32,7 +32,10 @@ export interface Compression {
 
 /** The trained linears of `layers` whose inputs compression can free. */
 export function compressible(model: ModelGraph, layers: Layers): readonly Linear[] {
-  return freed(model, linears(model, layers).filter(mayCompress));
+  return freed(
+    model,
+    linears(model, layers).filter((linear) => mayCompress(model, linear)),
+  );
 }
 
 /**
@@ -48,8 +51,8 @@ export function compressions(
 ): readonly Compression[] {
   const all = linears(model, 'all');
   checkNames(all, ranks);
-  const found = all.filter(mayCompress).flatMap((linear): readonly Compression[] => {
-    if (!Object.hasOwn(ranks, linear.weight)) return [];
+  const found = all.flatMap((linear): readonly Compression[] => {
+    if (!mayCompress(model, linear) || !Object.hasOwn(ranks, linear.weight)) return [];
     const modes = modesOf(linear, ranks[linear.weight]);
     return modes.length === 0 ? [] : [{ linear, modes }];
   });
@@ -127,9 +130,13 @@ function gradientNode(train: TrainGraph, parameter: string): Node | undefined {
   return train.graph.nodes.find((node) => Object.values(node.outputs).some((out) => out === id));
 }
 
-/** Features of one token each are too few to compress. */
-function mayCompress(linear: Linear): boolean {
-  return isTrained(linear) && linear.x.type.shape.length >= 3;
+/**
+ * Features of one token each are too few to compress; ranks are those of inputs with all tokens, and
+ * what has to be compressed is not narrowed.
+ */
+function mayCompress({ narrowed }: ModelGraph, linear: Linear): boolean {
+  const isWhole = linear.x.type.shape.length >= 3 && !narrowed?.has(linear.weight);
+  return isWhole && isTrained(linear);
 }
 
 function freed(model: ModelGraph, candidates: readonly Linear[]): readonly Linear[] {

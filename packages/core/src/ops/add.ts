@@ -38,6 +38,10 @@ export const add: Op<NoParams, 'a' | 'b', never, 'y', never> = {
   },
   flops: ({ a }) => elements(a.shape),
   recompute: 'cheap',
+  rowwise: ({ a, b }) => {
+    if (sameShape(a.shape, b.shape)) return ['a', 'b'];
+    return withoutLeadingOnes(b.shape).length <= 1 ? ['a'] : [];
+  },
   reference: ({ a, b }, { y }) => {
     for (let i = 0; i < y.length; i++) y[i] = a[i] + b[i % b.length];
   },

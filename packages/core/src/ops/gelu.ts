@@ -21,6 +21,7 @@ export const gelu: Op<NoParams, 'x', never, 'y', never> = {
   },
   flops: ({ x }) => 20 * elements(x.shape),
   recompute: 'cheap',
+  rowwise: () => ['x'],
   reference: ({ x }, { y }) => {
     for (let i = 0; i < y.length; i++) y[i] = x[i] * normalCdf(x[i]);
   },

@@ -63,6 +63,7 @@ export const layernorm: Op<
   },
   flops: ({ x }) => 8 * elements(x.shape),
   recompute: 'cheap',
+  rowwise: () => ['x'],
   keepExact: ['mean', 'rstd'],
   reference: ({ x, gamma, beta }, { y, mean, rstd }, types, { eps }) => {
     const rows = rowsOf(types.x.shape);

@@ -69,6 +69,10 @@ export const matmul: Op<MatmulParams, 'a' | 'b', 'bias' | 'residual', 'y', 'pre'
     return (2 * k + epilogue) * elements(y.shape);
   },
   recompute: 'costly',
+  rowwise: ({ residual }, { transA, batched }) => {
+    if (transA || batched) return [];
+    return residual ? ['a', 'residual'] : ['a'];
+  },
   reference: ({ a, b, bias, residual }, { y, pre }, types, params) => {
     const { batch, m, n, k } = matrixSizes(types.a.shape, types.b.shape, params);
     const [aRow, aCol] = params.transA ? [1, m] : [k, 1]; // steps between neighbours of op(a)

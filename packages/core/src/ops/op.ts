@@ -119,6 +119,11 @@ export interface Op<
    * gradient takes exponentials or differences of, and what is compressed already.
    */
   readonly keepExact?: readonly (O | OO)[];
+  /**
+   * Operands of which row r, with the whole of the others, decides row r of every output; a row is one
+   * index into all axes but the last. Absent or empty: none.
+   */
+  rowwise?(types: Bag<I, OI, TensorType>, params: P): readonly (I | OI)[];
   /** The output is the input's memory under another shape; no kernel. */
   readonly view?: readonly [output: O, input: I];
   /** Kernel arguments after the operands, in order; empty for a view. */

@@ -24,6 +24,7 @@ export const scale: Op<ScaleParams, 'x', never, 'y', never> = {
   },
   flops: ({ x }) => elements(x.shape),
   recompute: 'cheap',
+  rowwise: () => ['x'],
   reference: ({ x }, { y }, _types, { factor }) => {
     for (let i = 0; i < y.length; i++) y[i] = factor * x[i];
   },
