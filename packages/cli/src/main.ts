@@ -2,6 +2,7 @@
 import './small-heap.js';
 import { returnFreedMemory } from '@thimble/native';
 import { Command } from 'commander';
+import { addBench } from './commands/bench.js';
 import { addDemo } from './commands/demo.js';
 import { addEval } from './commands/eval.js';
 import { addExport } from './commands/export.js';
@@ -42,6 +43,7 @@ function commandLine(): Command {
   addInfo(program);
   addMerge(program);
   addExport(program);
+  addBench(program);
   addDemo(program);
   return program;
 }
