@@ -7,11 +7,11 @@ import {
   wasmExecutor,
   type Executor,
   type HostData,
+  type PeakMeter,
   type Program,
 } from '@thimble/core';
 import { native, nativeVariants } from '@thimble/native';
 import { kernelProgram, type KernelCase } from './cases.js';
-import { nativePeak, wasmPeak, type PeakMeter } from './peak.js';
 
 /** One column of the table. */
 export interface KernelContestant {
@@ -26,16 +26,17 @@ export interface KernelContestant {
 export async function kernelContestants(threads: number): Promise<readonly KernelContestant[]> {
   const result: KernelContestant[] = [];
   for (const variant of nativeVariants()) {
-    const peak = await nativePeak(variant);
     const counts = result.length === 0 && threads > 1 ? [1, threads] : [1];
     for (const count of counts) {
+      const peak = await native.peaks({ threads: count, variant });
       const load = (program: Program) => native.load(program, { threads: count, variant });
       result.push({ name: `native ${variant}`, threads: count, peak, load });
     }
   }
   const detail = await wasmVariant();
-  const peak = await wasmPeak(detail.startsWith('relaxed'), threads);
   for (const count of threads > 1 ? [1, threads] : [1]) {
+    const peak = await wasmExecutor.peaks?.({ threads: count });
+    if (!peak) throw new Error('executor wasm cannot measure peaks');
     const load = (program: Program) => wasmExecutor.load(program, { threads: count });
     result.push({ name: `wasm ${detail}`, threads: count, peak, load });
   }

@@ -41,7 +41,7 @@ for (const item of cases) {
   process.stderr.write(`${item.name}\n`);
   results.push(await measureKernel(item, contestants, rounds));
 }
-await Promise.all(contestants.map(({ peak }) => peak.close()));
+await Promise.all(contestants.map(({ peak }) => peak.dispose()));
 
 const text = document('Kernels', machine, kernelTables(results, rounds));
 console.log(text);

@@ -82,12 +82,11 @@ export async function measureKernel(
 
 /** The contestant's limit, in billions per second. */
 async function limit(
-  { peak, threads }: KernelContestant,
+  { peak }: KernelContestant,
   { bound }: KernelCase,
   bytes: number,
 ): Promise<readonly number[]> {
-  const perSecond =
-    bound === 'arithmetic' ? await peak.flops(threads) : await peak.copy(threads, bytes);
+  const perSecond = bound === 'arithmetic' ? await peak.flops() : await peak.copy(bytes);
   return [perSecond / 1e9];
 }
 

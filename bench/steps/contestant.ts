@@ -3,6 +3,7 @@
  * Speaks protocol.ts.
  */
 import '../harness/small-process.js';
+import { Garbage } from '@thimble/native';
 import { answerLines, runSteps } from '../harness/json-answers.js';
 import type { StepConfig } from './protocol.js';
 import { STEP_EXECUTORS, StepTrainer, type StepExecutorName } from './trainer.js';
@@ -25,6 +26,7 @@ async function load(config: StepConfig): Promise<object> {
   }
   const trainer = await StepTrainer.load(name, config);
   loaded.trainer = trainer;
+  await new Garbage().settled(); // what compiling left, as before the loop of thimble train
   for (let step = 0; step < config.warmup; step++) await trainer.step();
   return { ready: true, ...trainer.ready };
 }

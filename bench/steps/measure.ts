@@ -6,6 +6,7 @@ import type { ExecutorKind } from '@thimble/core';
 import { fileURLToPath } from 'node:url';
 import { JsonProcess, numberIn, numbersIn } from '../harness/json-process.js';
 import type { RanSteps } from '../harness/json-answers.js';
+import { THIMBLE_FLAGS } from '../harness/thimble-flags.js';
 import { interleave } from '../harness/rounds.js';
 import { pairedRatio, spread, type Rounds, type Spread } from '../harness/statistics.js';
 import { PEERS } from '../peers/index.js';
@@ -95,7 +96,10 @@ function contestants(): readonly Peer[] {
   const own = Object.entries<ExecutorKind>(STEP_EXECUTORS).map(([name, kind]) => ({
     name: `thimble ${name}`,
     command: async () =>
-      (await kind.unavailable()) ?? { file: process.execPath, args: [script, name] },
+      (await kind.unavailable()) ?? {
+        file: process.execPath,
+        args: [...THIMBLE_FLAGS, script, name],
+      },
   }));
   return [...own, ...PEERS];
 }

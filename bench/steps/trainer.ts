@@ -40,7 +40,7 @@ export class StepTrainer {
     this.executor = executor;
     this.ready = ready;
     const batch = readSafetensors(readFileSync(config.data));
-    this.images = tensor(batch, 'images').toFloat32();
+    this.images = tensor(batch, 'images').asFloat32();
     this.labels = tensor(batch, 'labels').toInt32();
     this.rate = Float32Array.of(config.lr);
   }

@@ -3,10 +3,10 @@
  * themselves WebAssembly (@yowasp/clang), so no system compiler is needed.
  *
  * A module imports its (shared) memory, has no libc and no allocator, and exports
- * `thimble_run_base` and `__stack_pointer`, which the executor sets in each thread's instance. Its
- * own data lies in the first 64 KiB page; the executor places everything else behind it. The
- * modules are stored as base64 in a generated JavaScript file: the one form that browsers,
- * bundlers and Node all load without a file system or a request.
+ * `thimble_run_base`, `thimble_peak_base` and `__stack_pointer`, which the executor sets in each
+ * thread's instance. Its own data lies in the first 64 KiB page; the executor places everything
+ * else behind it. The modules are stored as base64 in a generated JavaScript file: the one form
+ * that browsers, bundlers and Node all load without a file system or a request.
  */
 import { existsSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
@@ -54,6 +54,7 @@ const linkFlags = [
   // Data above the first page is an error here, not a surprise at run time.
   '--initial-memory=65536',
   '--export=thimble_run_base',
+  '--export=thimble_peak_base',
   '--export=__stack_pointer',
   '--strip-all',
   // The stack that the linker reserves is never used (every thread has its own), so it is small.

@@ -17,10 +17,15 @@ export function metric(value: number): string {
   return unit === 0 ? String(value) : `${scaled.toPrecision(3)}${units[unit]}`;
 }
 
+/** About three digits and no exponent. */
+export function significant(value: number): string {
+  if (!Number.isFinite(value)) return '–';
+  return Math.abs(value) >= 100 ? value.toFixed(0) : value.toPrecision(3);
+}
+
 /** Milliseconds with three digits. */
 export function milliseconds(ms: number): string {
-  if (!Number.isFinite(ms)) return '–';
-  return `${ms >= 100 ? ms.toFixed(0) : ms.toPrecision(3)} ms`;
+  return Number.isFinite(ms) ? `${significant(ms)} ms` : '–';
 }
 
 /** 75.2 → `1 min 15 s`. */

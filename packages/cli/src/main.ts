@@ -1,16 +1,12 @@
-/** The thimble command: reads the command line, runs one sub-command, ends with its exit code. */
+/**
+ * The thimble command: reads the command line, runs one sub-command, ends with its exit code.
+ *
+ * Only the module of the sub-command that is named is loaded; all of them where none is: for help,
+ * and for a name that nobody knows.
+ */
 import './small-heap.js';
 import { returnFreedMemory } from '@thimble/native';
 import { Command } from 'commander';
-import { addDemo } from './commands/demo.js';
-import { addEval } from './commands/eval.js';
-import { addExport } from './commands/export.js';
-import { addInfo } from './commands/info.js';
-import { addMerge } from './commands/merge.js';
-import { addPlan } from './commands/plan.js';
-import { addPredict } from './commands/predict.js';
-import { addRanks } from './commands/ranks.js';
-import { addTrain } from './commands/train.js';
 import { reportFailure } from './failure.js';
 import { VERSION } from './version.js';
 
@@ -24,7 +20,22 @@ Examples:
 
 Exit codes: 0 done, 1 failed, 2 wrong command line, 130 interrupted.`;
 
-function commandLine(): Command {
+/** In the order of the help text. */
+const COMMANDS: Readonly<Record<string, () => Promise<(program: Command) => void>>> = {
+  train: async () => (await import('./commands/train.js')).addTrain,
+  eval: async () => (await import('./commands/eval.js')).addEval,
+  predict: async () => (await import('./commands/predict.js')).addPredict,
+  plan: async () => (await import('./commands/plan.js')).addPlan,
+  ranks: async () => (await import('./commands/ranks.js')).addRanks,
+  info: async () => (await import('./commands/info.js')).addInfo,
+  merge: async () => (await import('./commands/merge.js')).addMerge,
+  export: async () => (await import('./commands/export.js')).addExport,
+  bench: async () => (await import('./commands/bench.js')).addBench,
+  demo: async () => (await import('./commands/demo.js')).addDemo,
+};
+
+/** With the sub-command called `name`, or with all of them. */
+async function commandLine(name: string | undefined): Promise<Command> {
   const program = new Command('thimble')
     .description(
       'Trains vision models on the device that holds the data, in memory that it can spare.',
@@ -34,15 +45,8 @@ function commandLine(): Command {
     .addHelpText('after', HELP)
     .exitOverride()
     .showHelpAfterError(false);
-  addTrain(program);
-  addEval(program);
-  addPredict(program);
-  addPlan(program);
-  addRanks(program);
-  addInfo(program);
-  addMerge(program);
-  addExport(program);
-  addDemo(program);
+  const known = name !== undefined && Object.hasOwn(COMMANDS, name) ? [COMMANDS[name]] : null;
+  for (const load of known ?? Object.values(COMMANDS)) (await load())(program);
   return program;
 }
 
@@ -55,7 +59,8 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 });
 
 try {
-  await commandLine().parseAsync();
+  const name = process.argv.slice(2).find((argument) => !argument.startsWith('-'));
+  await (await commandLine(name)).parseAsync();
 } catch (error) {
   const style = { json: process.argv.includes('--json'), debug: process.argv.includes('--debug') };
   process.exitCode = reportFailure(error, style);

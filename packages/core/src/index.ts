@@ -42,6 +42,8 @@ export type { MemoryReport, Resident } from './plan/report.js';
 export { paperCosts, paperLayers, paperReport, tuckerElements } from './report/paper.js';
 export type { PaperCosts, PaperLayer, PaperReport, Refresh } from './report/paper.js';
 export { breakdown, type Breakdown } from './report/breakdown.js';
+export { profileRows } from './report/profile.js';
+export type { ProfiledEntry, ProfileRow, ProfileRows } from './report/profile.js';
 export {
   ALIGNMENT,
   encodeEntry,
@@ -103,7 +105,9 @@ export type {
   HostArray,
   HostData,
   LoadOptions,
+  PeakMeter,
 } from './executors/executor.js';
+export { peakMeter, type PeakRate } from './executors/peaks.js';
 export { NullExecutor, nullExecutor } from './executors/null/index.js';
 export { referenceExecutor } from './executors/reference/index.js';
 export { wasmExecutor } from './executors/wasm/index.js';

@@ -22,6 +22,7 @@ function nativeVariant(variant: NativeVariant): ExecutorKind {
     ...native,
     name: `native ${variant}`,
     load: (program, options) => native.load(program, { ...options, variant }),
+    peaks: (options) => native.peaks({ ...options, variant }),
   };
 }
 

@@ -5,6 +5,7 @@
  *   run(entry): Promise<void>                 profile(entry): Promise<number[]>   dispose()
  *   variants: string[]                        those that this machine can run, fastest first
  *   returnFreedMemory(): boolean              see allocator.h
+ *   measurePeak(…): Promise<number>           see peaks.h
  *
  * Every argument is checked here, whoever calls: a wrong one is a JavaScript exception, never a
  * crash. A run happens on one of libuv's worker threads, as thread 0 of the pool, so the event loop
@@ -20,6 +21,7 @@
 
 #include "allocator.h"
 #include "engine.h"
+#include "peaks.h"
 
 enum { MAX_ARGUMENTS = 4, NAME_BYTES = 16, MESSAGE_BYTES = 160 };
 
@@ -362,6 +364,13 @@ static napi_value return_freed(napi_env env, napi_callback_info info) {
   return done;
 }
 
+static bool export_function(napi_env env, napi_value exports, const char *name,
+                            napi_callback function) {
+  napi_value value = NULL;
+  return napi_create_function(env, name, NAPI_AUTO_LENGTH, function, NULL, &value) == napi_ok &&
+         napi_set_named_property(env, exports, name, value) == napi_ok;
+}
+
 NAPI_MODULE_INIT() {
   const napi_property_descriptor methods[] = {
       {"addEntry", NULL, add_entry, NULL, NULL, NULL, napi_default_method, NULL},
@@ -372,14 +381,12 @@ NAPI_MODULE_INIT() {
       {"dispose", NULL, dispose, NULL, NULL, NULL, napi_default_method, NULL},
   };
   napi_value engine = NULL;
-  napi_value freed = NULL;
   if (napi_define_class(env, "Engine", NAPI_AUTO_LENGTH, construct, NULL,
                         sizeof methods / sizeof *methods, methods, &engine) != napi_ok ||
       napi_set_named_property(env, exports, "Engine", engine) != napi_ok ||
       napi_set_named_property(env, exports, "variants", supported_variants(env)) != napi_ok ||
-      napi_create_function(env, "returnFreedMemory", NAPI_AUTO_LENGTH, return_freed, NULL,
-                           &freed) != napi_ok ||
-      napi_set_named_property(env, exports, "returnFreedMemory", freed) != napi_ok) {
+      !export_function(env, exports, "returnFreedMemory", return_freed) ||
+      !export_function(env, exports, "measurePeak", measure_peak)) {
     return fail(env, "thimble.node cannot be initialised");
   }
   return exports;

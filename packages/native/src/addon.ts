@@ -36,6 +36,13 @@ export interface Addon {
   /** Those that this machine can run, fastest first. */
   readonly variants: readonly NativeVariant[];
   returnFreedMemory(): boolean;
+  /** Work per second of the loops in kernels/peak.h on `threads` threads; with 0 floats the FMA. */
+  measurePeak(
+    variant: NativeVariant,
+    threads: number,
+    floats: number,
+    repeats: number,
+  ): Promise<number>;
 }
 
 /** The same place from src (tests) and from dist. */
@@ -70,6 +77,6 @@ export function requireAddon(): Addon {
 }
 
 function isAddon(value: unknown): value is Addon {
-  const members = ['Engine', 'variants', 'returnFreedMemory'];
+  const members = ['Engine', 'variants', 'returnFreedMemory', 'measurePeak'];
   return typeof value === 'object' && value !== null && members.every((name) => name in value);
 }

@@ -13,9 +13,13 @@
 #define MAP_ANONYMOUS MAP_ANON
 #endif
 
+#define DECLARE(variant)                                            \
+  void thimble_run_##variant(const Context *ctx, const i32 *words); \
+  double thimble_peak_##variant(float *to, const float *from, i32 count, i32 repeats);
+
 #ifdef __x86_64__
-void thimble_run_avx512(const Context *ctx, const i32 *words);
-void thimble_run_avx2(const Context *ctx, const i32 *words);
+DECLARE(avx512)
+DECLARE(avx2)
 static i32 has_avx512(void) {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
@@ -24,16 +28,16 @@ static i32 has_avx2(void) {
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 #endif
-void thimble_run_base(const Context *ctx, const i32 *words);
+DECLARE(base)
 static i32 always(void) { return 1; }
 
 const Variant VARIANTS[] = {
 #ifdef __x86_64__
-    {"avx512", has_avx512, thimble_run_avx512},
-    {"avx2", has_avx2, thimble_run_avx2},
+    {"avx512", has_avx512, thimble_run_avx512, thimble_peak_avx512},
+    {"avx2", has_avx2, thimble_run_avx2, thimble_peak_avx2},
 #endif
-    {"base", always, thimble_run_base},
-    {NULL, NULL, NULL},
+    {"base", always, thimble_run_base, thimble_peak_base},
+    {NULL, NULL, NULL, NULL},
 };
 
 usize engine_bytes(const Engine *engine) {

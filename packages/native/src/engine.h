@@ -16,6 +16,7 @@ typedef struct {
   const char *name;
   i32 (*supported)(void); /* by this machine */
   void (*run)(const Context *ctx, const i32 *words);
+  double (*peak)(float *to, const float *from, i32 count, i32 repeats); /* kernels/peak.h */
 } Variant;
 
 /* Fastest first, closed by a null name. */

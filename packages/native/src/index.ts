@@ -16,12 +16,15 @@ import {
   HostTable,
   hostWords,
   opNamed,
+  peakMeter,
   plannedBytes,
   type Executor,
   type ExecutorKind,
   type ExecutorState,
   type HostData,
   type LoadOptions,
+  type PeakMeter,
+  type PeakRate,
   type Program,
 } from '@thimble/core';
 import { requireAddon, tryAddon, type Addon, type Engine, type NativeVariant } from './addon.js';
@@ -36,6 +39,7 @@ export interface NativeLoadOptions extends LoadOptions {
 
 export interface NativeExecutorKind extends ExecutorKind {
   load(program: Program, options?: NativeLoadOptions): Promise<Executor>;
+  peaks(options?: NativeLoadOptions): Promise<PeakMeter>;
 }
 
 /** As in src/engine.h. */
@@ -56,6 +60,14 @@ export const native: NativeExecutorKind = {
       checkedThreads('native', options.threads ?? 1, MAX_THREADS),
       variant,
     );
+  },
+  peaks: async (options = {}) => {
+    const addon = requireAddon();
+    const variant = checkedVariant(options.variant ?? addon.variants[0], addon);
+    const threads = checkedThreads('native', options.threads ?? 1, MAX_THREADS);
+    const rate: PeakRate = (floats, repeats) =>
+      addon.measurePeak(variant, threads, floats, repeats);
+    return peakMeter(threads, rate, () => Promise.resolve());
   },
 };
 

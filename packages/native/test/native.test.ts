@@ -8,7 +8,7 @@ import { spawnSync } from 'node:child_process';
 import { performance } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { tryAddon } from '../src/addon.js';
+import { requireAddon, tryAddon } from '../src/addon.js';
 import { native, nativeVariants, returnFreedMemory } from '../src/index.js';
 import { additions, block, everything, loaded, products } from './programs.js';
 
@@ -33,6 +33,22 @@ describe.skipIf(absent)('the native executor', () => {
   it('makes glibc give back what is freed, and leaves other C libraries alone', () => {
     const { header } = process.report.getReport() as { header: { glibcVersionRuntime?: string } };
     expect(returnFreedMemory()).toBe(header.glibcVersionRuntime !== undefined);
+  });
+
+  it('measures peaks of its variants and refuses anything else', async () => {
+    const addon = requireAddon();
+    expect(await addon.measurePeak('base', 2, 640, 10)).toBeGreaterThan(0);
+    for (const [threads, floats, repeats] of [
+      [0, 0, 1],
+      [257, 0, 1],
+      [1, 63, 1],
+      [1, -64, 1],
+      [1, 0, 0],
+    ]) {
+      const measure = () => addon.measurePeak('base', threads, floats, repeats);
+      expect(measure).toThrow(/^measurePeak: expected a variant of this machine, threads/);
+    }
+    await expect(native.peaks({ threads: 0 })).rejects.toThrow(ExecutorError);
   });
 
   it('allocates what was planned, constants filled and the rest zero', async () => {

@@ -43,6 +43,19 @@ export interface ExecutorKind {
   /** Why it cannot run here, in one sentence; null when it can. */
   unavailable(): Promise<string | null>;
   load(program: Program, options?: LoadOptions): Promise<Executor>;
+  /** Measures what the machine can do with the executor's instructions and threads; absent where
+   * there are none. */
+  peaks?(options?: LoadOptions): Promise<PeakMeter>;
+}
+
+/** Measures a machine's limits; every call is one measurement of some 20 ms. */
+export interface PeakMeter {
+  readonly threads: number;
+  /** Floating-point operations per second of all threads; a multiply-add counts two. */
+  flops(): Promise<number>;
+  /** Bytes per second, read and written, when `bytes` of memory are half source and half copy. */
+  copy(bytes: number): Promise<number>;
+  dispose(): Promise<void>;
 }
 
 /** Host names → slots, with the checks that every executor's `write` and `read` share. */

@@ -69,6 +69,22 @@ export function float16Value(bits: number): number {
   return sign * (1024 + fraction) * 2 ** (exponent - 25);
 }
 
+/**
+ * `float16Value` of every element into `values`, by integers alone.
+ *
+ * @param bytes little-endian elements at any address, as many as `values`
+ */
+export function float16Floats(bytes: Uint8Array, values: Float32Array): void {
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  for (let i = 0; i < values.length; i++) {
+    const word = bytes[2 * i] | (bytes[2 * i + 1] << 8);
+    const exponent = (word >> 10) & 0x1f;
+    if (exponent === 0 || exponent === 0x1f) values[i] = float16Value(word);
+    // 127 - 15: the float32's exponent field.
+    else bits[i] = ((word & SIGN_BIT) << 16) | ((exponent + 112) << 23) | ((word & 0x3ff) << 13);
+  }
+}
+
 const scratch = new DataView(new ArrayBuffer(4));
 
 /** The bfloat16 bit pattern nearest to the float32 nearest to `value`. */

@@ -15,7 +15,14 @@
  */
 
 import { FormatError } from '../errors.js';
-import { bfloat16Bits, bfloat16Value, float16Bits, float16Value, float16Words } from './float16.js';
+import {
+  bfloat16Bits,
+  bfloat16Value,
+  float16Bits,
+  float16Floats,
+  float16Value,
+  float16Words,
+} from './float16.js';
 import {
   DTYPE_BYTES,
   LENGTH_BYTES,
@@ -91,7 +98,10 @@ export class TensorView {
 
   /** A new array of the elements, F64 rounded. Throws FormatError unless the dtype is a float. */
   toFloat32(): Float32Array {
-    return this.#decode(new Float32Array(this.#floatLength()));
+    const values = new Float32Array(this.#floatLength());
+    if (this.dtype !== 'F16' || !isLittleEndian()) return this.#decode(values);
+    float16Floats(this.bytes, values);
+    return values;
   }
 
   /**

@@ -25,10 +25,10 @@ export function initialValues(
       return values.fill(1);
     case 'truncatedNormal': {
       const { std } = initial;
-      return values.map(() => random.truncatedNormal(std, -TRUNCATION * std, TRUNCATION * std));
+      return random.fillTruncatedNormal(values, std, -TRUNCATION * std, TRUNCATION * std);
     }
     case 'normal':
-      return values.map(() => random.normal() * initial.std);
+      return random.fillNormal(values, initial.std);
     case 'uniform':
       return values.map(() => (2 * random.uniform() - 1) * initial.bound);
     case 'orthonormal':

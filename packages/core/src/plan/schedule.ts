@@ -13,29 +13,27 @@ import { opNamed } from '../ops/index.js';
 
 export function schedule(graph: Graph): readonly Node[] {
   const before = dependencies(graph);
-  const done = new Set<number>();
+  const after = dependents(before);
+  /** Those of `before` that have not run, for each node. */
+  const missing = before.map((nodes) => nodes.length);
   const order: Node[] = [];
-  const pending = new Set<number>();
+  const ready: number[] = [];
   const run = (index: number) => {
-    done.add(index);
     order.push(graph.nodes[index]);
+    for (const next of after[index]) {
+      if (--missing[next] === 0 && isUpdate(graph.nodes[next])) ready.push(next);
+    }
   };
-  const ready = (index: number) => before[index].every((other) => done.has(other));
-  /** Runs updates until none is ready; one update may enable the next (clear after apply). */
+  /** Runs updates until none is ready, in the graph's order; one may enable the next (clear after
+   * apply). */
   const runReadyUpdates = () => {
-    for (let progress = true; progress;) {
-      progress = false;
-      for (const index of pending) {
-        if (!ready(index)) continue;
-        pending.delete(index);
-        run(index);
-        progress = true;
-      }
+    while (ready.length > 0) {
+      for (const index of ready.splice(0).sort((a, b) => a - b)) run(index);
     }
   };
   // An update can be ready before its turn in the list, so all of them wait from the start.
   graph.nodes.forEach((node, index) => {
-    if (isUpdate(node)) pending.add(index);
+    if (isUpdate(node) && missing[index] === 0) ready.push(index);
   });
   runReadyUpdates();
   graph.nodes.forEach((node, index) => {
@@ -44,6 +42,15 @@ export function schedule(graph: Graph): readonly Node[] {
     runReadyUpdates();
   });
   return order;
+}
+
+/** For every node those that wait for it, once for each time that it is among their `before`. */
+function dependents(before: readonly (readonly number[])[]): readonly (readonly number[])[] {
+  const after: number[][] = before.map(() => []);
+  before.forEach((nodes, index) => {
+    for (const other of nodes) after[other].push(index);
+  });
+  return after;
 }
 
 function isUpdate(node: Node): boolean {

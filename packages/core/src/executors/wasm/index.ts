@@ -6,11 +6,9 @@
  * was asked for. Results have the same bits for any number of threads; they differ in the last
  * bits between `simd128` and `relaxed-simd128`, which fuses multiply and add.
  */
-import { ExecutorError } from '../../errors.js';
 import { opNamed } from '../../ops/index.js';
 import { entryNamed, plannedBytes, type Program, type Slot } from '../../program.js';
 import {
-  checkedThreads,
   expectIdle,
   hostArray,
   HostTable,
@@ -21,32 +19,22 @@ import {
   type HostData,
   type LoadOptions,
 } from '../executor.js';
-import { layOut, splitSteps, type EncodedEntry, type Layout } from './layout.js';
-import { compileKernels, kernelsUnavailable } from './module.js';
-import { canShareMemory, remoteStore, sharedStore, type HostWords, type Store } from './store.js';
-import { Thread } from './thread.js';
-
-const MAX_THREADS = 64;
+import { endAll, startCrew } from './crew.js';
+import { splitSteps, type EncodedEntry, type Layout } from './layout.js';
+import { kernelsUnavailable } from './module.js';
+import { wasmPeaks } from './peaks.js';
+import { remoteStore, sharedStore, type HostWords, type Store } from './store.js';
+import type { Thread } from './thread.js';
 
 export const wasmExecutor: ExecutorKind = {
   name: 'wasm',
   unavailable: kernelsUnavailable,
   load: async (program: Program, options: LoadOptions = {}): Promise<Executor> => {
-    const { module, detail } = await compileKernels();
-    const shared = canShareMemory();
-    const threads = shared ? checkedThreads('wasm', options.threads ?? 1, MAX_THREADS) : 1;
-    const layout = layOut(program, threads);
-    const memory = shared ? allocate(layout.pages) : null;
-    const crew = Array.from({ length: threads }, () => new Thread());
-    try {
-      await startAll(crew, layout, module, memory, program.scratchBytes);
-    } catch (error) {
-      await endAll(crew);
-      throw error;
-    }
+    const { detail, layout, crew, memory } = await startCrew(program, options.threads ?? 1);
     const store = memory ? sharedStore(memory) : remoteStore(crew[0]);
     return new WasmExecutor(program, detail, layout, crew, store);
   },
+  peaks: (options = {}) => wasmPeaks(options.threads ?? 1),
 };
 
 class WasmExecutor implements Executor {
@@ -154,48 +142,5 @@ class WasmExecutor implements Executor {
 
   private encoded(name: string): EncodedEntry {
     return this.layout.entries[this.program.entries.indexOf(entryNamed(this.program, name))];
-  }
-}
-
-async function startAll(
-  crew: readonly Thread[],
-  layout: Layout,
-  module: WebAssembly.Module,
-  memory: WebAssembly.Memory | null,
-  scratchBytes: number,
-): Promise<void> {
-  const starts = crew.map((worker, thread) =>
-    worker.request({
-      kind: 'start',
-      module,
-      memory,
-      pages: layout.pages,
-      thread,
-      threads: crew.length,
-      arena: layout.arena,
-      barrier: layout.barrier,
-      context: layout.contexts[thread],
-      stackTop: layout.stackTops[thread],
-      scratch: layout.scratches[thread],
-      scratchBytes,
-    }),
-  );
-  await Promise.all(starts);
-}
-
-async function endAll(crew: readonly Thread[]): Promise<void> {
-  await Promise.all(crew.map((thread) => thread.end()));
-}
-
-function allocate(pages: number): WebAssembly.Memory {
-  try {
-    return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
-  } catch (error) {
-    throw new ExecutorError({
-      where: 'executor wasm',
-      expected: `${String(pages * 64)} KiB of memory`,
-      got: error instanceof Error ? error.message : 'a refusal',
-      todo: 'Use a smaller batch or model, or close other programs',
-    });
   }
 }

@@ -29,6 +29,15 @@ export interface RunRequest {
   readonly words: number;
 }
 
+/** Run a loop of kernels/peak.c: copies of `count` floats, or multiply-adds where it is 0. */
+export interface PeakRequest {
+  readonly kind: 'peak';
+  readonly to: number;
+  readonly from: number;
+  readonly count: number;
+  readonly repeats: number;
+}
+
 /** Copy `bytes` to `address`; only to a thread that made its own memory. */
 export interface WriteRequest {
   readonly kind: 'write';
@@ -43,10 +52,11 @@ export interface ReadRequest {
   readonly length: number;
 }
 
-export type Request = StartRequest | RunRequest | WriteRequest | ReadRequest;
+export type Request = StartRequest | RunRequest | PeakRequest | WriteRequest | ReadRequest;
 
 export type Reply =
   | { readonly kind: 'ready' }
   | { readonly kind: 'done'; readonly milliseconds: number }
+  | { readonly kind: 'peaked'; readonly work: number; readonly milliseconds: number }
   | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
   | { readonly kind: 'failed'; readonly message: string };

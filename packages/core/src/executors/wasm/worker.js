@@ -18,7 +18,10 @@ const scope =
   globalThis.process?.getBuiltinModule?.('node:worker_threads').parentPort ?? globalThis;
 const port = /** @type {Port} */ (/** @type {unknown} */ (scope));
 
-/** @type {{ run: (words: number) => void, memory: WebAssembly.Memory } | null} */
+/**
+ * @typedef {(to: number, from: number, count: number, repeats: number) => number} Peak
+ * @type {{ run: (words: number) => void, peak: Peak, memory: WebAssembly.Memory } | null}
+ */
 let thread = null;
 
 port.onmessage = (/** @type {{ data: Request }} */ { data }) => {
@@ -42,12 +45,20 @@ function answer(request) {
     return { kind: 'ready' };
   }
   if (thread === null) throw new Error(`${request.kind} before start`);
-  const { run, memory } = thread;
+  const { run, peak, memory } = thread;
   switch (request.kind) {
     case 'run': {
       const begin = performance.now();
       run(request.words);
       return { kind: 'done', milliseconds: performance.now() - begin };
+    }
+    case 'peak': {
+      const { to, from, count, repeats } = request;
+      // The first touch of the memory is not part of the measurement.
+      new Float32Array(memory.buffer, to, 2 * count).fill(1);
+      const begin = performance.now();
+      const work = peak(to, from, count, repeats);
+      return { kind: 'peaked', work, milliseconds: performance.now() - begin };
     }
     case 'write':
       new Uint8Array(memory.buffer).set(request.bytes, request.address);
@@ -74,5 +85,6 @@ function start(request) {
   // struct Context in kernels/kernel.h; wait and wake are for native threads.
   const fields = [arena, scratch, scratchBytes, thread, threads, barrier, 0, 0];
   new Int32Array(memory.buffer, context, fields.length).set(fields);
-  return { run: (/** @type {number} */ words) => run(context, words), memory };
+  const peak = /** @type {Peak} */ (exports.thimble_peak_base);
+  return { run: (/** @type {number} */ words) => run(context, words), peak, memory };
 }

@@ -1,0 +1,132 @@
+/**
+ * What `thimble bench` runs: a compiled training step or forward pass, loaded with random weights,
+ * on one batch of noise.
+ *
+ * The learning rate is zero: a step does the same work, and no number of them can diverge.
+ */
+import {
+  ConfigError,
+  elements,
+  hostSlots,
+  initialise,
+  Random,
+  type Executor,
+  type ExecutorKind,
+  type HostData,
+  type ModelGraph,
+  type Optimizer,
+  type Program,
+} from '@thimble/core';
+
+export interface Work {
+  readonly program: Program;
+  /** Whose parameters start from their initial distribution. */
+  readonly model: ModelGraph;
+  readonly classes: number;
+  /** Passes of one update; more than one: the entries `micro` and `apply`. */
+  readonly microBatches: number;
+  /** null: the forward pass alone, entry `eval`. */
+  readonly optimizer: Optimizer | null;
+}
+
+/** An entry of a step, and how often it runs. */
+export interface Part {
+  readonly entry: string;
+  readonly times: number;
+}
+
+const SEED = 0;
+
+export class Workload {
+  readonly executor: Executor;
+  readonly parts: readonly Part[];
+  private readonly slots: ReadonlyMap<string, number>;
+  /** Inputs by their name within an entry; each entry has some of them. */
+  private readonly inputs: ReadonlyMap<string, HostData>;
+
+  private constructor(executor: Executor, work: Work) {
+    this.executor = executor;
+    this.parts = partsOf(work);
+    this.slots = hostSlots(executor.program);
+    const { type } = executor.program.slots[this.slots.get(`${this.parts[0].entry}.images`) ?? 0];
+    const labels = Int32Array.from({ length: type.shape[0] }, (_, row) => row % work.classes);
+    this.inputs = new Map<string, HostData>([
+      ['images', Random.of(SEED, 'images').fillNormal(new Float32Array(elements(type.shape)))],
+      ['labels', labels],
+      ...Object.entries(work.optimizer?.scalars(1, 0) ?? {}),
+    ]);
+  }
+
+  /** Loads program and weights, and sets the method's states where it has any. */
+  static async load(kind: ExecutorKind, work: Work, threads: number): Promise<Workload> {
+    const executor = await kind.load(work.program, { threads });
+    try {
+      initialise(executor, work.model, SEED);
+      const workload = new Workload(executor, work);
+      const starts = work.program.entries.some(({ name }) => name === 'start');
+      if (starts) await workload.runEntry('start');
+      return workload;
+    } catch (error) {
+      await executor.dispose();
+      throw error;
+    }
+  }
+
+  /** Milliseconds of one step, writing the batch and reading the result included. */
+  async step(): Promise<number> {
+    const started = performance.now();
+    for (const { entry, times } of this.parts) {
+      for (let pass = 0; pass < times; pass++) await this.runEntry(entry);
+    }
+    return performance.now() - started;
+  }
+
+  /** Throws ConfigError where the executor cannot tell the time of each step. */
+  requireProfile(): void {
+    if (this.executor.profile) return;
+    throw new ConfigError({
+      where: '--profile',
+      expected: 'an executor that times its steps',
+      got: `--executor ${this.executor.name}`,
+      todo: 'Choose --executor native or wasm',
+    });
+  }
+
+  /** Milliseconds of each step of each part's entry, in one run of each. */
+  async profile(): Promise<readonly (readonly number[])[]> {
+    const result: (readonly number[])[] = [];
+    for (const { entry } of this.parts) {
+      this.write(entry);
+      result.push((await this.executor.profile?.(entry)) ?? []);
+    }
+    return result;
+  }
+
+  close(): Promise<void> {
+    return this.executor.dispose();
+  }
+
+  private async runEntry(entry: string): Promise<void> {
+    this.write(entry);
+    await this.executor.run(entry);
+    for (const output of ['loss', 'logits']) {
+      if (this.slots.has(`${entry}.${output}`)) await this.executor.read(`${entry}.${output}`);
+    }
+  }
+
+  /** The memory of the inputs is reused within a run, so they are written for each one. */
+  private write(entry: string): void {
+    for (const [name, data] of this.inputs) {
+      if (this.slots.has(`${entry}.${name}`)) this.executor.write(`${entry}.${name}`, data);
+    }
+  }
+}
+
+function partsOf({ optimizer, microBatches }: Work): readonly Part[] {
+  if (optimizer === null) return [{ entry: 'eval', times: 1 }];
+  if (microBatches === 1) return [{ entry: 'step', times: 1 }];
+  return [
+    { entry: 'micro', times: microBatches },
+    { entry: 'apply', times: 1 },
+  ];
+}
