@@ -22,6 +22,9 @@
 #include "kernels.h"
 #include "math.h"
 #include "program.h"
+#if defined(__aarch64__)
+#include "gemm_tile_neon.h"
+#endif
 
 /* ---- packing ------------------------------------------------------------------------------- */
 
@@ -127,7 +130,14 @@ ALWAYS_INLINE void tile(i32 rows, i32 vectors, i64 k, const float *a, i64 row, i
   UNROLL_LOOP for (i32 i = 0; i < rows; i++) {
     UNROLL_LOOP for (i32 v = 0; v < vectors; v++) sum[i][v] = vf_zero();
   }
-  for (i64 p = 0; p < k; p++) {
+  i64 p = 0;
+#if defined(__aarch64__)
+  if (row == 1 && rows >= LANES) {
+    tile_lanes(rows, vectors, k, a, col, b, TILE_COLS, sum[0], TILE_VECTORS);
+    p = k;
+  }
+#endif
+  for (; p < k; p++) {
     vf right[TILE_VECTORS];
     UNROLL_LOOP for (i32 v = 0; v < vectors; v++) right[v] = vf_load(b + v * LANES);
     UNROLL_LOOP for (i32 i = 0; i < rows; i++) {
@@ -164,7 +174,10 @@ TILES(5) TILES(6)
 TILES(7) TILES(8)
 #endif
 #if TILE_ROWS > 8
-TILES(9) TILES(10) TILES(11) TILES(12) TILES(13) TILES(14)
+TILES(9) TILES(10) TILES(11) TILES(12)
+#endif
+#if TILE_ROWS > 12
+TILES(13) TILES(14)
 #endif
 static TileFunction *const tile_functions[TILE_ROWS][TILE_VECTORS] = {
     ENTRY(1), ENTRY(2), ENTRY(3), ENTRY(4),
@@ -175,7 +188,10 @@ static TileFunction *const tile_functions[TILE_ROWS][TILE_VECTORS] = {
     ENTRY(7), ENTRY(8),
 #endif
 #if TILE_ROWS > 8
-    ENTRY(9), ENTRY(10), ENTRY(11), ENTRY(12), ENTRY(13), ENTRY(14),
+    ENTRY(9), ENTRY(10), ENTRY(11), ENTRY(12),
+#endif
+#if TILE_ROWS > 12
+    ENTRY(13), ENTRY(14),
 #endif
 };
 

@@ -16,8 +16,10 @@
 #define TILE_ROWS 14
 #elif LANES == 8
 #define TILE_ROWS 6
-#elif defined(__aarch64__) /* 32 registers; not measured yet */
-#define TILE_ROWS 8
+#elif defined(__aarch64__) /* 32 registers; bench/results/arm64.md says why 12 */
+#ifndef TILE_ROWS
+#define TILE_ROWS 12
+#endif
 #else
 #define TILE_ROWS 4
 #endif
@@ -28,7 +30,11 @@
 #define BLOCK_K 384
 #define BLOCK_N 320
 /* Up to this many columns a tile's rows are read where they are: packing them would not pay. */
+#if defined(__aarch64__)
+#define UNPACKED_N (2 * TILE_COLS)
+#else
 #define UNPACKED_N (4 * TILE_COLS)
+#endif
 
 /* What one thread needs: a packed block, a packed row of tiles, a tile for edges and epilogues. */
 #define GEMM_SCRATCH_FLOATS \
