@@ -22,6 +22,9 @@
 #include "kernels.h"
 #include "math.h"
 #include "program.h"
+#if defined(__aarch64__)
+#include "gemm_tile_neon.h"
+#endif
 
 /* ---- packing ------------------------------------------------------------------------------- */
 
@@ -167,7 +170,14 @@ static Output output_at(const Output *out, i64 i, i64 j) {
 ALWAYS_INLINE void tile_sums(i32 rows, i32 vectors, i64 k, const float *a, i64 row, i64 col,
                              const float *b, vf sum[TILE_ROWS][TILE_VECTORS]) {
   FOR_TILE(i, v) sum[i][v] = vf_zero();
-  for (i64 p = 0; p < k; p++) {
+  i64 p = 0;
+#if defined(__aarch64__)
+  if (row == 1 && rows >= LANES) {
+    tile_lanes(rows, vectors, k, a, col, b, TILE_COLS, sum[0], TILE_VECTORS);
+    p = k;
+  }
+#endif
+  for (; p < k; p++) {
     vf right[TILE_VECTORS];
     UNROLL_LOOP for (i32 v = 0; v < vectors; v++) right[v] = vf_load(b + v * LANES);
     UNROLL_LOOP for (i32 i = 0; i < rows; i++) {
@@ -237,7 +247,10 @@ TILES(5) TILES(6)
 TILES(7) TILES(8)
 #endif
 #if TILE_ROWS > 8
-TILES(9) TILES(10) TILES(11) TILES(12) TILES(13) TILES(14)
+TILES(9) TILES(10) TILES(11) TILES(12)
+#endif
+#if TILE_ROWS > 12
+TILES(13) TILES(14)
 #endif
 /* By rows, whether they are packed, and vectors. */
 static TileFunction *const tile_functions[TILE_ROWS][2][TILE_VECTORS] = {
@@ -249,7 +262,10 @@ static TileFunction *const tile_functions[TILE_ROWS][2][TILE_VECTORS] = {
     ENTRY(7), ENTRY(8),
 #endif
 #if TILE_ROWS > 8
-    ENTRY(9), ENTRY(10), ENTRY(11), ENTRY(12), ENTRY(13), ENTRY(14),
+    ENTRY(9), ENTRY(10), ENTRY(11), ENTRY(12),
+#endif
+#if TILE_ROWS > 12
+    ENTRY(13), ENTRY(14),
 #endif
 };
 
@@ -360,7 +376,7 @@ void SUFFIX(gemm_panels)(i64 m, i64 n, i64 k, Matrix a, const float *panels, flo
                          float alpha, i32 accumulate, float *scratch) {
   const float *partial = accumulate ? c : 0;
   Output out = {.y = c, .partial = partial, .ld = ldc, .partial_ld = ldc, .alpha = alpha};
-  multiply_panels(m, n, k, a, panels, &out, scratch, gemm_row_floats(k), n);
+  multiply_panels(m, n, k, a, panels, &out, scratch, gemm_row_floats(k), UNPACKED_HOT_N);
 }
 
 /* ---- blocks -------------------------------------------------------------------------------- */

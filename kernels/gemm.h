@@ -16,8 +16,10 @@
 #define TILE_ROWS 14
 #elif LANES == 8
 #define TILE_ROWS 6
-#elif defined(__aarch64__) /* 32 registers; not measured yet */
-#define TILE_ROWS 8
+#elif defined(__aarch64__) /* 32 registers; bench/results/arm64.md says why 12 */
+#ifndef TILE_ROWS
+#define TILE_ROWS 12
+#endif
 #else
 #define TILE_ROWS 4
 #endif
@@ -30,7 +32,13 @@
 #define BLOCK_K 384
 #define BLOCK_N 320
 /* Up to this many columns a tile's rows are read where they are: packing them would not pay. */
+#if defined(__aarch64__)
+#define UNPACKED_N (2 * TILE_COLS)
+#define UNPACKED_HOT_N UNPACKED_N
+#else
 #define UNPACKED_N (LANES == 4 ? 32 : 64)
+#define UNPACKED_HOT_N 0x7fffffff /* where they are in a cache already */
+#endif
 /* Rows of tiles that are packed at a time where a's columns are its neighbours in memory. */
 #define MOST_BANDS 8
 
