@@ -8,7 +8,8 @@ import {
   ConfigError,
   elements,
   hostSlots,
-  initialise,
+  initialValues,
+  parameters,
   Random,
   type Executor,
   type ExecutorKind,
@@ -36,6 +37,8 @@ export interface Part {
 }
 
 const SEED = 0;
+/** Weights of a tensor that are drawn. */
+const DRAWN = 65536;
 
 export class Workload {
   readonly executor: Executor;
@@ -61,7 +64,7 @@ export class Workload {
   static async load(kind: ExecutorKind, work: Work, threads: number): Promise<Workload> {
     const executor = await kind.load(work.program, { threads });
     try {
-      initialise(executor, work.model, SEED);
+      writeWeights(executor, work.model);
       const workload = new Workload(executor, work);
       const starts = work.program.entries.some(({ name }) => name === 'start');
       if (starts) await workload.runEntry('start');
@@ -119,6 +122,21 @@ export class Workload {
     for (const [name, data] of this.inputs) {
       if (this.slots.has(`${entry}.${name}`)) this.executor.write(`${entry}.${name}`, data);
     }
+  }
+}
+
+/** Drawing 86 million weights takes ten seconds: of a large tensor, the same draws again and again. */
+function writeWeights(executor: Executor, model: ModelGraph): void {
+  for (const { name, type, source } of parameters(model.graph)) {
+    const count = elements(type.shape);
+    const { initial } = source;
+    const drawn = initial.kind === 'orthonormal' ? type.shape : [Math.min(count, DRAWN)];
+    const values = initialValues(initial, drawn, SEED, name);
+    const all = new Float32Array(count);
+    for (let at = 0; at < count; at += values.length) {
+      all.set(values.subarray(0, count - at), at);
+    }
+    executor.write(name, all);
   }
 }
 

@@ -69,13 +69,10 @@ export function float16Value(bits: number): number {
   return sign * (1024 + fraction) * 2 ** (exponent - 25);
 }
 
-/**
- * `float16Value` of every element into `values`, by integers alone.
- *
- * @param bytes little-endian elements at any address, as many as `values`
- */
-export function float16Floats(bytes: Uint8Array, values: Float32Array): void {
-  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+/** `float16Value` of every little-endian element, by integers alone. */
+export function float16Floats(bytes: Uint8Array): Float32Array {
+  const values = new Float32Array(bytes.length / 2);
+  const bits = new Uint32Array(values.buffer);
   for (let i = 0; i < values.length; i++) {
     const word = bytes[2 * i] | (bytes[2 * i + 1] << 8);
     const exponent = (word >> 10) & 0x1f;
@@ -83,6 +80,7 @@ export function float16Floats(bytes: Uint8Array, values: Float32Array): void {
     // 127 - 15: the float32's exponent field.
     else bits[i] = ((word & SIGN_BIT) << 16) | ((exponent + 112) << 23) | ((word & 0x3ff) << 13);
   }
+  return values;
 }
 
 const scratch = new DataView(new ArrayBuffer(4));

@@ -98,10 +98,8 @@ export class TensorView {
 
   /** A new array of the elements, F64 rounded. Throws FormatError unless the dtype is a float. */
   toFloat32(): Float32Array {
-    const values = new Float32Array(this.#floatLength());
-    if (this.dtype !== 'F16' || !isLittleEndian()) return this.#decode(values);
-    float16Floats(this.bytes, values);
-    return values;
+    if (this.dtype === 'F16' && isLittleEndian()) return float16Floats(this.bytes);
+    return this.#decode(new Float32Array(this.#floatLength()));
   }
 
   /**
