@@ -4,7 +4,7 @@
  * (the same C in worker threads). peak.c has the loops.
  *
  * A WebAssembly peak of 128 bits counts multiply and add as two operations: without relaxed SIMD
- * (Node 20 has none) they are two instructions, so this peak is about a quarter of AVX2's with its
+ * they are two instructions, so this peak is about a quarter of AVX2's with its
  * fused ones.
  */
 import { commands } from '@yowasp/clang';

@@ -22,17 +22,28 @@ import {
   type LoadOptions,
 } from '../executor.js';
 import { layOut, splitSteps, type EncodedEntry, type Layout } from './layout.js';
-import { compileKernels, kernelsUnavailable } from './module.js';
+import { compileKernels, kernelsUnavailable, type WasmVariant } from './module.js';
 import { canShareMemory, remoteStore, sharedStore, type HostWords, type Store } from './store.js';
 import { Thread } from './thread.js';
 
+export { wasmVariants, type WasmVariant } from './module.js';
+
+export interface WasmLoadOptions extends LoadOptions {
+  /** Default: the fastest that this engine can run. */
+  readonly variant?: WasmVariant;
+}
+
+export interface WasmExecutorKind extends ExecutorKind {
+  load(program: Program, options?: WasmLoadOptions): Promise<Executor>;
+}
+
 const MAX_THREADS = 64;
 
-export const wasmExecutor: ExecutorKind = {
+export const wasmExecutor: WasmExecutorKind = {
   name: 'wasm',
   unavailable: kernelsUnavailable,
-  load: async (program: Program, options: LoadOptions = {}): Promise<Executor> => {
-    const { module, detail } = await compileKernels();
+  load: async (program, options = {}) => {
+    const { module, variant } = await compileKernels(options.variant);
     const shared = canShareMemory();
     const threads = shared ? checkedThreads('wasm', options.threads ?? 1, MAX_THREADS) : 1;
     const layout = layOut(program, threads);
@@ -45,13 +56,13 @@ export const wasmExecutor: ExecutorKind = {
       throw error;
     }
     const store = memory ? sharedStore(memory) : remoteStore(crew[0]);
-    return new WasmExecutor(program, detail, layout, crew, store);
+    return new WasmExecutor(program, variant, layout, crew, store);
   },
 };
 
 class WasmExecutor implements Executor {
   readonly name = 'wasm';
-  readonly detail: string;
+  readonly detail: WasmVariant;
   readonly threads: number;
   readonly program: Program;
   readonly arenaBytes: number;
@@ -63,7 +74,7 @@ class WasmExecutor implements Executor {
 
   constructor(
     program: Program,
-    detail: string,
+    detail: WasmVariant,
     layout: Layout,
     crew: readonly Thread[],
     store: Store,
