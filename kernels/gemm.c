@@ -22,6 +22,9 @@
 #include "kernels.h"
 #include "math.h"
 #include "program.h"
+#ifdef __wasm__
+#include "wasm.h"
+#endif
 
 /* ---- packing ------------------------------------------------------------------------------- */
 
@@ -127,6 +130,12 @@ ALWAYS_INLINE void tile(i32 rows, i32 vectors, i64 k, const float *a, i64 row, i
   UNROLL_LOOP for (i32 i = 0; i < rows; i++) {
     UNROLL_LOOP for (i32 v = 0; v < vectors; v++) sum[i][v] = vf_zero();
   }
+#ifdef __wasm__
+  if (row == 1 && col == TILE_ROWS) {
+    multiply_packed(rows, vectors, k, a, b, sum);
+    k = 0;
+  }
+#endif
   for (i64 p = 0; p < k; p++) {
     vf right[TILE_VECTORS];
     UNROLL_LOOP for (i32 v = 0; v < vectors; v++) right[v] = vf_load(b + v * LANES);
