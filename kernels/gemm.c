@@ -24,6 +24,8 @@
 #include "program.h"
 #if defined(__aarch64__)
 #include "gemm_tile_neon.h"
+#elif defined(__wasm__)
+#include "wasm.h"
 #endif
 
 /* ---- packing ------------------------------------------------------------------------------- */
@@ -174,6 +176,11 @@ ALWAYS_INLINE void tile_sums(i32 rows, i32 vectors, i64 k, const float *a, i64 r
 #if defined(__aarch64__)
   if (row == 1 && rows >= LANES) {
     tile_lanes(rows, vectors, k, a, col, b, TILE_COLS, sum[0], TILE_VECTORS);
+    p = k;
+  }
+#elif defined(__wasm__)
+  if (row == 1 && col == TILE_STRIDE) {
+    multiply_packed(rows, vectors, k, a, b, sum);
     p = k;
   }
 #endif

@@ -32,8 +32,8 @@
 #define BLOCK_K 384
 #define BLOCK_N 320
 /* Up to this many columns a tile's rows are read where they are: packing them would not pay. */
-#if defined(__aarch64__)
-#define UNPACKED_N (2 * TILE_COLS)
+#if defined(__aarch64__) || defined(__wasm__)
+#define UNPACKED_N (2 * TILE_COLS) /* their inner loops want packed rows: wasm.h, gemm_tile_neon.h */
 #define UNPACKED_HOT_N UNPACKED_N
 #else
 #define UNPACKED_N (LANES == 4 ? 32 : 64)

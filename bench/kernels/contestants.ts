@@ -5,6 +5,7 @@ import {
   Random,
   referenceExecutor,
   wasmExecutor,
+  wasmVariants,
   type Executor,
   type HostData,
   type PeakMeter,
@@ -33,12 +34,13 @@ export async function kernelContestants(threads: number): Promise<readonly Kerne
       result.push({ name: `native ${variant}`, threads: count, peak, load });
     }
   }
-  const detail = await wasmVariant();
-  for (const count of threads > 1 ? [1, threads] : [1]) {
-    const peak = await wasmExecutor.peaks?.({ threads: count });
-    if (!peak) throw new Error('executor wasm cannot measure peaks');
-    const load = (program: Program) => wasmExecutor.load(program, { threads: count });
-    result.push({ name: `wasm ${detail}`, threads: count, peak, load });
+  const variants = await wasmVariants();
+  for (const variant of variants) {
+    for (const count of variant === variants[0] && threads > 1 ? [1, threads] : [1]) {
+      const peak = await wasmExecutor.peaks({ threads: count, variant });
+      const load = (program: Program) => wasmExecutor.load(program, { threads: count, variant });
+      result.push({ name: `wasm ${variant}`, threads: count, peak, load });
+    }
   }
   return result;
 }
@@ -93,17 +95,4 @@ async function readOutputs(executor: Executor, item: KernelCase): Promise<Map<st
     if (!Object.hasOwn(item.inputs, key)) outputs.set(key, await executor.read(name));
   }
   return outputs;
-}
-
-/** Which WebAssembly module runs here: it is known once a program is loaded. */
-async function wasmVariant(): Promise<string> {
-  const executor = await wasmExecutor.load({
-    slots: [],
-    entries: [],
-    persistentBytes: 0,
-    arenaBytes: 0,
-    scratchBytes: 0,
-  });
-  await executor.dispose();
-  return executor.detail;
 }

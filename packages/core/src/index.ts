@@ -110,7 +110,8 @@ export type {
 export { peakMeter, type PeakRate } from './executors/peaks.js';
 export { NullExecutor, nullExecutor } from './executors/null/index.js';
 export { referenceExecutor } from './executors/reference/index.js';
-export { wasmExecutor } from './executors/wasm/index.js';
+export { wasmExecutor, wasmVariants } from './executors/wasm/index.js';
+export type { WasmExecutorKind, WasmLoadOptions, WasmVariant } from './executors/wasm/index.js';
 export * from './formats/index.js';
 export * from './data/index.js';
 export { lookUp, nearest } from './names.js';

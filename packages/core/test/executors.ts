@@ -7,7 +7,7 @@ import { spawnSync } from 'node:child_process';
 import { native, nativeVariants, type NativeVariant } from '@thimble/native';
 import type { ExecutorKind } from '../src/executors/executor.js';
 import { referenceExecutor } from '../src/executors/reference/index.js';
-import { wasmExecutor } from '../src/executors/wasm/index.js';
+import { wasmExecutor, type WasmVariant } from '../src/executors/wasm/index.js';
 
 const COMPILERS = [process.env.CC, 'cc', 'gcc', 'clang'];
 
@@ -33,8 +33,21 @@ function nativeExecutors(): readonly ExecutorKind[] {
   return variants.length === 0 ? [native] : variants.map(nativeVariant);
 }
 
-/** Executors that run the C kernels. */
-export const FAST_EXECUTORS: readonly ExecutorKind[] = [wasmExecutor, ...nativeExecutors()];
+/** The WebAssembly executor with one of its feature sets. */
+function wasmVariant(variant: WasmVariant): ExecutorKind {
+  return {
+    ...wasmExecutor,
+    name: `wasm ${variant}`,
+    load: (program, options) => wasmExecutor.load(program, { ...options, variant }),
+  };
+}
+
+/** Executors that run the C kernels. Every Node that is supported has relaxed SIMD. */
+export const FAST_EXECUTORS: readonly ExecutorKind[] = [
+  wasmVariant('relaxed-simd128'),
+  wasmVariant('simd128'),
+  ...nativeExecutors(),
+];
 
 /** All executors that compute. */
 export const EXECUTORS: readonly ExecutorKind[] = [referenceExecutor, ...FAST_EXECUTORS];

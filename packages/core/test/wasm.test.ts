@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { ExecutorError } from '../src/errors.js';
 import type { Executor } from '../src/executors/executor.js';
-import { wasmExecutor } from '../src/executors/wasm/index.js';
+import { wasmExecutor, wasmVariants } from '../src/executors/wasm/index.js';
 import { layOut, splitSteps } from '../src/executors/wasm/layout.js';
 import { bytesOf, f32, type TensorType } from '../src/ir/types.js';
 import { ALIGNMENT, encodeEntry, plannedBytes } from '../src/program.js';
@@ -19,6 +19,7 @@ type Case = (typeof CASES)[number];
 
 const KERNEL_CASES = CASES.filter(({ op }) => !op.view);
 const THREADS = [1, 2, 4] as const;
+const VARIANTS = ['relaxed-simd128', 'simd128'] as const;
 
 /** A program with one entry of one step for each case; operands are persistent slots
  * `<case>/<operand>`. */
@@ -68,13 +69,13 @@ async function readOutputs(executor: Executor, step: Step): Promise<Record<strin
   return result;
 }
 
-describe('every op', () => {
+describe.each(VARIANTS)('every op on %s', (variant) => {
   const program = programOf(KERNEL_CASES);
   let executors: readonly Executor[] = [];
 
   beforeAll(async () => {
     executors = await Promise.all(
-      THREADS.map((threads) => wasmExecutor.load(program, { threads })),
+      THREADS.map((threads) => wasmExecutor.load(program, { threads, variant })),
     );
   });
   afterAll(async () => {
@@ -84,6 +85,7 @@ describe('every op', () => {
   it('has the threads that were asked for and the bytes that were planned', () => {
     expect(executors.map((executor) => executor.threads)).toEqual(THREADS);
     for (const executor of executors) {
+      expect(executor.detail).toBe(variant);
       expect(executor.arenaBytes).toBe(plannedBytes(program, executor.threads));
     }
   });
@@ -105,6 +107,36 @@ describe('every op', () => {
       const close = agree(Float64Array.from(values), expected[key], 1e-5, 1e-5);
       if (!close) expect({ [key]: values }).toEqual({ [key]: Array.from(expected[key]) });
     }
+  });
+});
+
+describe('variants', () => {
+  const program = programOf(KERNEL_CASES.slice(0, 1));
+
+  afterEach(() => {
+    vi.restoreAllMocks();
+  });
+
+  it('are both there, and the one with fused multiply-add is chosen', async () => {
+    expect(await wasmVariants()).toEqual(VARIANTS);
+    const executor = await wasmExecutor.load(program, { threads: 2 });
+    expect(executor.detail).toBe('relaxed-simd128');
+    await executor.dispose();
+  });
+
+  it('without relaxed SIMD: the other one is chosen, and asking for it is refused', async () => {
+    const { validate } = WebAssembly;
+    const { relaxedSimd } = await import('../src/executors/wasm/kernels.generated.js');
+    vi.spyOn(WebAssembly, 'validate').mockImplementation(
+      (bytes) => Buffer.from(bytes).toString('base64') !== relaxedSimd && validate(bytes),
+    );
+    expect(await wasmVariants()).toEqual(['simd128']);
+    const executor = await wasmExecutor.load(program);
+    expect(executor.detail).toBe('simd128');
+    await executor.dispose();
+    await expect(wasmExecutor.load(program, { variant: 'relaxed-simd128' })).rejects.toThrow(
+      'executor wasm, option variant: expected a JavaScript engine with relaxed SIMD',
+    );
   });
 });
 
@@ -241,6 +273,10 @@ describe('process', () => {
     'const executor = await wasmExecutor.load(program, { threads: 2 });';
   const runScript = async (script: string) =>
     (await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', script])).stdout;
+
+  it('of this Node runs the kernels with relaxed SIMD, whatever flags it was started with', async () => {
+    expect(await runScript(`${load} console.log(executor.detail);`)).toBe('relaxed-simd128\n');
+  });
 
   it('ends although an idle executor was not disposed', async () => {
     expect(await runScript(`${load} console.log('loaded');`)).toBe('loaded\n');

@@ -3,24 +3,30 @@ import { ExecutorError } from '../../errors.js';
 import type { Program } from '../../program.js';
 import { checkedThreads } from '../executor.js';
 import { layOut, type Layout } from './layout.js';
-import { compileKernels } from './module.js';
+import { compileKernels, type WasmVariant } from './module.js';
 import { canShareMemory } from './store.js';
 import { Thread } from './thread.js';
 
 const MAX_THREADS = 64;
 
 export interface Crew {
-  /** `relaxed-simd128` or `simd128`. */
-  readonly detail: string;
+  readonly variant: WasmVariant;
   readonly layout: Layout;
   readonly crew: readonly Thread[];
   /** null where memory cannot be shared: the only thread has its own. */
   readonly memory: WebAssembly.Memory | null;
 }
 
-/** Starts `threads` threads, one where memory cannot be shared. Throws ExecutorError. */
-export async function startCrew(program: Program, threads: number): Promise<Crew> {
-  const { module, detail } = await compileKernels();
+/**
+ * Starts `threads` threads, one where memory cannot be shared, with the kernels of `wanted` or the
+ * fastest. Throws ExecutorError.
+ */
+export async function startCrew(
+  program: Program,
+  threads: number,
+  wanted?: WasmVariant,
+): Promise<Crew> {
+  const { module, variant } = await compileKernels(wanted);
   const shared = canShareMemory();
   const count = shared ? checkedThreads('wasm', threads, MAX_THREADS) : 1;
   const layout = layOut(program, count);
@@ -32,7 +38,7 @@ export async function startCrew(program: Program, threads: number): Promise<Crew
     await endAll(crew);
     throw error;
   }
-  return { detail, layout, crew, memory };
+  return { variant, layout, crew, memory };
 }
 
 export async function endAll(crew: readonly Thread[]): Promise<void> {

@@ -18,28 +18,41 @@ import {
   type ExecutorState,
   type HostData,
   type LoadOptions,
+  type PeakMeter,
 } from '../executor.js';
 import { endAll, startCrew } from './crew.js';
 import { splitSteps, type EncodedEntry, type Layout } from './layout.js';
-import { kernelsUnavailable } from './module.js';
+import { kernelsUnavailable, type WasmVariant } from './module.js';
 import { wasmPeaks } from './peaks.js';
 import { remoteStore, sharedStore, type HostWords, type Store } from './store.js';
 import type { Thread } from './thread.js';
 
-export const wasmExecutor: ExecutorKind = {
+export { wasmVariants, type WasmVariant } from './module.js';
+
+/** Default of `variant`: the fastest that this engine can run. */
+export interface WasmLoadOptions extends LoadOptions {
+  readonly variant?: WasmVariant;
+}
+
+export interface WasmExecutorKind extends ExecutorKind {
+  load(program: Program, options?: WasmLoadOptions): Promise<Executor>;
+  peaks(options?: WasmLoadOptions): Promise<PeakMeter>;
+}
+
+export const wasmExecutor: WasmExecutorKind = {
   name: 'wasm',
   unavailable: kernelsUnavailable,
-  load: async (program: Program, options: LoadOptions = {}): Promise<Executor> => {
-    const { detail, layout, crew, memory } = await startCrew(program, options.threads ?? 1);
+  load: async (program, { threads = 1, variant: wanted } = {}) => {
+    const { variant, layout, crew, memory } = await startCrew(program, threads, wanted);
     const store = memory ? sharedStore(memory) : remoteStore(crew[0]);
-    return new WasmExecutor(program, detail, layout, crew, store);
+    return new WasmExecutor(program, variant, layout, crew, store);
   },
-  peaks: (options = {}) => wasmPeaks(options.threads ?? 1),
+  peaks: ({ threads = 1, variant } = {}) => wasmPeaks(threads, variant),
 };
 
 class WasmExecutor implements Executor {
   readonly name = 'wasm';
-  readonly detail: string;
+  readonly detail: WasmVariant;
   readonly threads: number;
   readonly program: Program;
   readonly arenaBytes: number;
@@ -51,7 +64,7 @@ class WasmExecutor implements Executor {
 
   constructor(
     program: Program,
-    detail: string,
+    detail: WasmVariant,
     layout: Layout,
     crew: readonly Thread[],
     store: Store,

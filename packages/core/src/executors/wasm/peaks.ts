@@ -3,16 +3,17 @@ import { ALIGNMENT, type Program } from '../../program.js';
 import type { PeakMeter } from '../executor.js';
 import { peakMeter, type PeakRate } from '../peaks.js';
 import { endAll, startCrew, type Crew } from './crew.js';
+import type { WasmVariant } from './module.js';
 import type { Thread } from './thread.js';
 
-export async function wasmPeaks(threads: number): Promise<PeakMeter> {
-  let { crew, layout } = await crewFor(0, threads);
+export async function wasmPeaks(threads: number, variant?: WasmVariant): Promise<PeakMeter> {
+  let { crew, layout } = await crewFor(0, threads, variant);
   let room = 0;
   const rate: PeakRate = async (floats, repeats) => {
     if (floats > room) {
       // A memory does not grow: another one takes its place.
       await endAll(crew);
-      ({ crew, layout } = await crewFor(floats, threads));
+      ({ crew, layout } = await crewFor(floats, threads, variant));
       room = floats;
     }
     const loops = crew.map((thread, index) => {
@@ -36,7 +37,7 @@ async function loopOn(
 }
 
 /** Threads whose scratch holds `floats` floats and their copy. */
-function crewFor(floats: number, threads: number): Promise<Crew> {
+function crewFor(floats: number, threads: number, variant?: WasmVariant): Promise<Crew> {
   const scratchBytes = 2 * floats * Float32Array.BYTES_PER_ELEMENT + ALIGNMENT;
   const program: Program = {
     slots: [],
@@ -45,5 +46,5 @@ function crewFor(floats: number, threads: number): Promise<Crew> {
     arenaBytes: 0,
     scratchBytes,
   };
-  return startCrew(program, threads);
+  return startCrew(program, threads, variant);
 }

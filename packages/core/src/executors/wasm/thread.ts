@@ -5,6 +5,7 @@
  * In Node an idle thread does not keep the process alive; one with an unanswered request does.
  */
 import { ExecutorError } from '../../errors.js';
+import { isNode } from './node.js';
 import type { Reply, Request } from './protocol.js';
 
 interface Waiting {
@@ -75,11 +76,6 @@ export class Thread {
   }
 }
 
-/** Not whether there is a global Worker: libraries give Node one (onnxruntime-web does). */
-function isNode(): boolean {
-  return typeof process !== 'undefined' && typeof process.getBuiltinModule === 'function';
-}
-
 interface WorkerEvents {
   reply(reply: Reply): void;
   failure(message: string): void;
@@ -117,7 +113,6 @@ function webWorker(events: WorkerEvents): PlatformWorker {
 }
 
 function nodeWorker(events: WorkerEvents): PlatformWorker {
-  // Not an import: bundlers for browsers would have to be told to leave it out.
   const threads = process.getBuiltinModule('node:worker_threads');
   const worker = new threads.Worker(new URL('./worker.js', import.meta.url), { execArgv: [] });
   worker.on('message', (reply: Reply) => {
