@@ -74,12 +74,7 @@ function specification({ points, executor, threads }: GrowthResult): Spec {
     title: {
       text: 'What a training step costs as one size grows',
       subtitle: `vit-micro (B = 8, N = 65, D = 128, L = 6), ${executor}, threads: ${threads}`,
-      anchor: 'start',
-      frame: 'group',
-      fontSize: 15,
-      subtitleFontSize: 11,
-      subtitleColor: '#555555',
-      offset: 10,
+      ...TITLE,
     },
     marks: [
       ...legend(methods),
@@ -89,6 +84,15 @@ function specification({ points, executor, threads }: GrowthResult): Spec {
     ],
   };
 }
+
+const TITLE = {
+  anchor: 'start',
+  frame: 'group',
+  fontSize: 15,
+  subtitleFontSize: 11,
+  subtitleColor: '#555555',
+  offset: 10,
+} as const;
 
 /** One panel with scales and axes of its own. */
 function panel(
