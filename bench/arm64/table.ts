@@ -113,7 +113,7 @@ function notes({ dotprod }: Arm64Result): string {
     'counted loads are the three of a step: 3 / 192 = 0.0156 (ldp, ldp, ldr). Each',
     'row of tiles reads the packed right-hand side from the second-level cache once: 12 rows read it',
     'a third less often than 8. 8×12 needs as many instructions, but rounds columns up to 12, and',
-    'heads and ranks are multiples of 8.\n',
+    'widths and heads are multiples of 8.\n',
     '**Dot product.** `sdot` (`-march=armv8.2-a+dotprod`) multiplies and adds 16 pairs of bytes where',
     '`fmla` does 4 pairs of floats, but only bytes. Products are float32 here and 8-bit numbers are a',
     `form of storage (\`kernels/quantise.c\`): compiled with it, the matrix product has ${dotprod} of`,

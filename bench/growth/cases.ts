@@ -21,8 +21,8 @@ const HEAD = 32;
 
 /** The side of the grid of patches for `tokens`, the size itself for the others. */
 const SIZES: Readonly<Record<Axis, readonly number[]>> = {
-  batch: [2, 4, 8, 16, 24],
-  tokens: [4, 6, 8, 12, 16, 18],
+  batch: [2, 4, 8, 12, 16],
+  tokens: [4, 6, 8, 12, 16],
   width: [64, 96, 128, 192, 256],
   depth: [2, 4, 6, 9, 12],
 };
@@ -67,7 +67,6 @@ export interface AxisPoint {
   readonly axis: Axis;
   /** B, N, D or L. */
   readonly x: number;
-  readonly isBase: boolean;
   readonly case: GrowthCase;
 }
 
@@ -83,7 +82,7 @@ export function axisPoints(): readonly AxisPoint[] {
         ...{ pooling: 'token', classToken: true, layerNormEps: 1e-6 },
       };
       const x = axis === 'tokens' ? side ** 2 + 1 : size;
-      return { axis, x, isBase: size === BASE[name], case: { model, batch } };
+      return { axis, x, case: { model, batch } };
     }),
   );
 }

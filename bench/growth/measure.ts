@@ -12,7 +12,6 @@ export interface GrowthPoint {
   readonly axis: Axis;
   readonly method: string;
   readonly x: number;
-  readonly isBase: boolean;
   readonly ms: Spread;
   readonly flops: number;
   readonly plannedBytes: number;
@@ -48,10 +47,10 @@ export async function measureGrowth(
     return points.flatMap((point): readonly GrowthPoint[] => {
       const trainer = trainers.get(keyOf(point));
       if (!trainer) return [];
-      const { axis, method, x, isBase } = point;
+      const { axis, method, x } = point;
       const { flops, plannedBytes, arenaBytes } = trainer;
       const ms = spread((samples.get(keyOf(point)) ?? []).flat());
-      return [{ axis, method, x, isBase, ms, flops, plannedBytes, arenaBytes }];
+      return [{ axis, method, x, ms, flops, plannedBytes, arenaBytes }];
     });
   } finally {
     for (const trainer of trainers.values()) await trainer.dispose();

@@ -2,6 +2,7 @@
 import { writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { parse, View, type Mark, type Spec } from 'vega';
+import { median } from '../harness/statistics.js';
 import { AXES, THEORY, type Axis } from './cases.js';
 import { evaluate, polynomialFit, type Point } from './fit.js';
 import type { GrowthPoint } from './measure.js';
@@ -35,21 +36,25 @@ interface MethodPoint extends Point {
 
 /**
  * What theory says between the first and the last point. Time: the operations of the program, which
- * are a polynomial of second degree on every axis, at the speed of the base. Bytes: the best
- * polynomial of the degree that theory says.
+ * are a polynomial of second degree on every axis, at the median speed of the points. Bytes: the
+ * best polynomial of the degree that theory says.
  */
-export function theoryLine(own: readonly GrowthPoint[], quantity: Quantity): readonly Point[] {
+export function theoryLine(
+  axis: Axis,
+  own: readonly GrowthPoint[],
+  quantity: Quantity,
+): readonly Point[] {
   const [first, last] = [own[0].x, own[own.length - 1].x];
-  const base = own.find(({ isBase }) => isBase) ?? own[own.length - 1];
+  const msPerFlop = median(own.map(({ ms, flops }) => ms.median / flops));
   const { coefficients } =
     quantity === 'ms'
       ? polynomialFit(
-          curve(own, ({ flops }) => (flops * base.ms.median) / base.flops),
+          curve(own, ({ flops }) => flops * msPerFlop),
           2,
         )
       : polynomialFit(
           curve(own, ({ plannedBytes }) => plannedBytes / 1e6),
-          THEORY[base.axis].bytesDegree,
+          THEORY[axis].bytesDegree,
         );
   return Array.from({ length: RESOLUTION + 1 }, (_, i) => {
     const x = first + ((last - first) * i) / RESOLUTION;
@@ -68,12 +73,8 @@ function specification({ points, executor, threads }: GrowthResult): Spec {
     background: 'white',
     title: {
       text: 'What a training step costs as one size grows',
-      subtitle: `vit-micro (B = 8, N = 65, D = 128, L = 6), ${executor}, ${threads} threads`,
-      anchor: 'start',
-      fontSize: 15,
-      subtitleFontSize: 11,
-      subtitleColor: '#555555',
-      offset: 10,
+      subtitle: `vit-micro (B = 8, N = 65, D = 128, L = 6), ${executor}, threads: ${threads}`,
+      ...TITLE,
     },
     marks: [
       ...legend(methods),
@@ -83,6 +84,15 @@ function specification({ points, executor, threads }: GrowthResult): Spec {
     ],
   };
 }
+
+const TITLE = {
+  anchor: 'start',
+  frame: 'group',
+  fontSize: 15,
+  subtitleFontSize: 11,
+  subtitleColor: '#555555',
+  offset: 10,
+} as const;
 
 /** One panel with scales and axes of its own. */
 function panel(
@@ -96,7 +106,7 @@ function panel(
   const valueOf = ({ ms, plannedBytes }: GrowthPoint) =>
     quantity === 'ms' ? ms.median : plannedBytes / 1e6;
   const dots = curves.flatMap(({ method, own }) => named(method, curve(own, valueOf)));
-  const lines = curves.flatMap(({ method, own }) => named(method, theoryLine(own, quantity)));
+  const lines = curves.flatMap(({ method, own }) => named(method, theoryLine(axis, own, quantity)));
   const all = [...dots, ...lines];
   const title = quantity === 'ms' ? 'ms per step' : 'planned memory, MB';
   return {
@@ -119,8 +129,8 @@ function panel(
       { name: 'colour', type: 'ordinal', range: COLOURS, domain: [...methods] },
     ],
     axes: [
-      { ...AXIS, orient: 'bottom', scale: 'x', title: THEORY[axis].unit },
-      { ...AXIS, orient: 'left', scale: 'y', ...(column === 0 ? { title } : {}) },
+      { ...AXIS, orient: 'bottom', scale: 'x', gridScale: 'y', title: THEORY[axis].unit },
+      { ...AXIS, orient: 'left', scale: 'y', gridScale: 'x', ...(column === 0 ? { title } : {}) },
     ],
     marks: [theoryMark(), dotMark()],
   };
@@ -175,23 +185,15 @@ function dotMark(): Mark {
   };
 }
 
-/** Dot, line and name of each method in one row. */
+/** What the colours are, in one row. */
 function legend(methods: readonly string[]): readonly Mark[] {
-  return methods.flatMap((method, index): readonly Mark[] => {
-    const [x, y] = [index * 250, 8];
+  return methods.map((method, index): Mark => {
+    const [x, y] = [index * 250, 12];
     const fill = { value: COLOURS[index] };
     const text = `${method}: ● measured  — theory`;
-    return [
-      {
-        type: 'text',
-        encode: {
-          enter: {
-            ...{ x: { value: x }, y: { value: y }, text: { value: text }, fill },
-            ...{ fontSize: { value: 12 }, baseline: { value: 'middle' } },
-          },
-        },
-      },
-    ];
+    const place = { x: { value: x }, y: { value: y } };
+    const font = { text: { value: text }, fill, fontSize: { value: 12 } };
+    return { type: 'text', encode: { enter: { ...place, ...font } } };
   });
 }
 

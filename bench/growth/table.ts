@@ -14,7 +14,7 @@ export interface GrowthResult {
 export function growthText(result: GrowthResult): string {
   const { executor, threads, rounds, points } = result;
   return [
-    `Training steps on the ${executor} executor, ${threads} threads; one size varies, the others stay`,
+    `Training steps on the ${executor} executor, threads: ${threads}; one size varies, the others stay`,
     'at B = 8 images, N = 65 tokens, D = 128 channels, L = 6 blocks (`vit-micro`).\n',
     '![milliseconds and planned bytes against batch, tokens, width and depth](growth.svg)\n',
     ...AXES.map((axis) => axisText(axis, points)),
@@ -23,10 +23,12 @@ export function growthText(result: GrowthResult): string {
     'ms = a + b·x and bytes = a + b·x by least squares, R² beside; in brackets R² of the quadratic',
     'where theory has one. The exponent is p of y ∝ xᵖ between the last two points; that of the',
     'program’s operations is what arithmetic alone would give. Medians of',
-    `${rounds} interleaved rounds. In the picture the lines are theory: operations of the program at`,
-    'the speed of the base, and for bytes the polynomial of the degree that theory says.',
-    '`wasi` has the ranks of a typical spectrum, fixed shares of every extent: its products with',
-    'Tucker factors are quadratic in batch and tokens, which the operations show.',
+    `${rounds} interleaved rounds. In the picture the lines are theory: the program’s operations at`,
+    'the median speed of the points, and for bytes the polynomial of the degree that theory says.\n',
+    '`wasi` has the ranks of a typical spectrum, fixed shares of every extent. Its time then has a',
+    'part that batch and tokens do not change, the update of the factored weights, and products with',
+    'Tucker factors, which are quadratic in the extents that they shorten. Its bytes are the larger',
+    'of what waits for the backward pass and what the update works in, so that they have a knee.',
     '',
   ].join('\n');
 }
