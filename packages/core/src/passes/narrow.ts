@@ -157,7 +157,7 @@ function rewritten(graph: Graph, spans: ReadonlyMap<ValueId, Span>): Graph {
       key,
       rows.includes(key) ? read(id, span, node.name) : id,
     ]);
-    return [{ ...node, inputs: Object.fromEntries(inputs) }];
+    return [{ ...node, inputs: Object.fromEntries(inputs) as typeof node.inputs }];
   });
   const built = builder.build(outputValues(graph));
   const appended = built.nodes.slice(graph.nodes.length);
