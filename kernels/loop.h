@@ -6,7 +6,8 @@
  *
  * Sums over rows: the rows are cut into CHUNKS chunks, whatever the number of threads. Each chunk
  * of each block of columns is summed by one thread into a workspace, and after a barrier the
- * chunks are added in order.
+ * chunks are added in order. A block is summed SUM_ROWS rows at a time, each read along its columns,
+ * with the sums in the first-level cache: columns read downwards are too far apart to be prefetched.
  */
 #ifndef THIMBLE_LOOP_H
 #define THIMBLE_LOOP_H
@@ -60,9 +61,9 @@ ALWAYS_INLINE void fill_floats(float *to, float value, i64 count) {
 
 /* Chunks of a sum over rows; part of the workspace formulas that the op records state. */
 #define CHUNKS 16
-/* Columns that one thread sums at a time: accumulators stay in registers. */
-#define BLOCK_VECTORS 4
-#define BLOCK_COLUMNS (BLOCK_VECTORS * LANES)
+/* Columns that one thread sums at a time, and rows that it adds before a sum is stored. */
+#define SUM_COLUMNS 256
+#define SUM_ROWS 4
 
 /* First row of `chunk`; chunk CHUNKS begins at the end. Chunks may be empty. */
 ALWAYS_INLINE i64 chunk_begin(i64 rows, i64 chunk) { return rows * chunk / CHUNKS; }

@@ -130,50 +130,65 @@ KERNEL(layernorm_grad_input) {
   }
 }
 
-/* A block of columns of one chunk of rows; dgamma and dbeta point at this chunk's partial sums, or
- * are null. */
+/* Rows of a block of columns, and the block's sums; one of dgamma and dbeta may be null. */
 typedef struct {
-  const float *x, *mean, *rstd, *dy;
+  const float *x, *dy, *mean, *rstd;
   float *dgamma, *dbeta;
-  i64 begin, end, cols;
+  i64 cols;
 } ParamGrad;
 
-ALWAYS_INLINE void param_grad_columns(const ParamGrad *on, i64 column, i64 count, i32 vectors) {
-  vf dgamma[BLOCK_VECTORS] = {0}, dbeta[BLOCK_VECTORS] = {0};
-  for (i64 row = on->begin; row < on->end; row++) {
-    const float *x = on->x + row * on->cols + column, *dy = on->dy + row * on->cols + column;
-    const vf mean = vf_splat(on->mean[row]), rstd = vf_splat(on->rstd[row]);
-    UNROLL_LOOP for (i32 j = 0; j < vectors; j++) {
-      const vf slope = vf_take(dy + j * LANES, count);
-      const vf xhat = (vf_take(x + j * LANES, count) - mean) * rstd;
-      dgamma[j] = vf_fma(slope, xhat, dgamma[j]);
-      dbeta[j] += slope;
-    }
+ALWAYS_INLINE void param_grad_rows(const ParamGrad *on, i64 i, i64 count, i32 rows) {
+  vf dgamma = on->dgamma ? vf_take(on->dgamma + i, count) : vf_splat(0);
+  vf dbeta = on->dbeta ? vf_take(on->dbeta + i, count) : vf_splat(0);
+  UNROLL_LOOP for (i32 r = 0; r < rows; r++) {
+    const vf slope = vf_take(on->dy + r * on->cols + i, count);
+    const vf centred = vf_take(on->x + r * on->cols + i, count) - vf_splat(on->mean[r]);
+    dgamma = vf_fma(slope, centred * vf_splat(on->rstd[r]), dgamma);
+    dbeta += slope;
   }
-  UNROLL_LOOP for (i32 j = 0; j < vectors; j++) {
-    if (on->dgamma) vf_put(on->dgamma + column + j * LANES, dgamma[j], count);
-    if (on->dbeta) vf_put(on->dbeta + column + j * LANES, dbeta[j], count);
+  if (on->dgamma) vf_put(on->dgamma + i, dgamma, count);
+  if (on->dbeta) vf_put(on->dbeta + i, dbeta, count);
+}
+ALWAYS_INLINE void param_grad_some(const ParamGrad *on, i64 i, i64 count) {
+  param_grad_rows(on, i, count, SUM_ROWS);
+}
+ALWAYS_INLINE void param_grad_one(const ParamGrad *on, i64 i, i64 count) {
+  param_grad_rows(on, i, count, 1);
+}
+
+/* Adds one chunk of rows to the sums of one block of columns, which it clears. */
+static void param_grad_chunk(ParamGrad *on, i64 rows, i64 width) {
+  if (on->dgamma) fill_floats(on->dgamma, 0, width);
+  if (on->dbeta) fill_floats(on->dbeta, 0, width);
+  while (rows > 0) {
+    const i64 step = rows >= SUM_ROWS ? SUM_ROWS : 1;
+    if (step == 1) FOR_VECTORS(0, width, param_grad_one, on);
+    else FOR_VECTORS(0, width, param_grad_some, on);
+    on->x += step * on->cols;
+    on->dy += step * on->cols;
+    on->mean += step;
+    on->rstd += step;
+    rows -= step;
   }
 }
 
 /* workspace: 2 * CHUNKS * cols floats, the partial sums of dgamma, then of dbeta */
 KERNEL(layernorm_grad_params) {
   const i64 rows = args->rows, cols = args->cols;
-  const i64 blocks = (cols + BLOCK_COLUMNS - 1) / BLOCK_COLUMNS;
+  const i64 blocks = (cols + SUM_COLUMNS - 1) / SUM_COLUMNS;
   float *dgamma = F32(ctx, args->dgamma), *dbeta = F32(ctx, args->dbeta);
   float *partial_gamma = F32(ctx, args->workspace), *partial_beta = partial_gamma + CHUNKS * cols;
   i64 begin, end;
   share(ctx, CHUNKS * blocks, 1, &begin, &end);
   for (i64 item = begin; item < end; item++) {
-    const i64 chunk = item / blocks, column = item % blocks * BLOCK_COLUMNS;
-    const ParamGrad on = {
-        F32(ctx, args->x), F32(ctx, args->mean), F32(ctx, args->rstd), F32(ctx, args->dy),
-        dgamma ? partial_gamma + chunk * cols : 0, dbeta ? partial_beta + chunk * cols : 0,
-        chunk_begin(rows, chunk), chunk_begin(rows, chunk + 1), cols};
-    if (column + BLOCK_COLUMNS <= cols) param_grad_columns(&on, column, LANES, BLOCK_VECTORS);
-    else {
-      for (i64 c = column; c < cols; c += LANES) param_grad_columns(&on, c, cols - c, 1);
-    }
+    const i64 chunk = item / blocks, column = item % blocks * SUM_COLUMNS;
+    const i64 row = chunk_begin(rows, chunk), at = chunk * cols + column;
+    ParamGrad on = {
+        F32(ctx, args->x) + row * cols + column, F32(ctx, args->dy) + row * cols + column,
+        F32(ctx, args->mean) + row, F32(ctx, args->rstd) + row,
+        dgamma ? partial_gamma + at : 0, dbeta ? partial_beta + at : 0, cols};
+    param_grad_chunk(&on, chunk_begin(rows, chunk + 1) - row,
+                     cols - column < SUM_COLUMNS ? cols - column : SUM_COLUMNS);
   }
   SUFFIX(thimble_barrier)(ctx);
   if (dgamma) add_chunks(ctx, partial_gamma, dgamma, cols);

@@ -3,36 +3,45 @@
 #include "kernels.h"
 #include "loop.h"
 
-ALWAYS_INLINE void sum_columns(const float *x, i64 rows, i64 cols, i64 count, i32 vectors,
-                               float *y) {
-  vf sums[BLOCK_VECTORS] = {0};
-  for (i64 row = 0; row < rows; row++) {
-    UNROLL_LOOP for (i32 j = 0; j < vectors; j++) {
-      sums[j] += vf_take(x + row * cols + j * LANES, count);
-    }
-  }
-  UNROLL_LOOP for (i32 j = 0; j < vectors; j++) vf_put(y + j * LANES, sums[j], count);
+/* Rows of a block of columns, and the block's sums. */
+typedef struct {
+  const float *x;
+  float *y;
+  i64 cols;
+} Rows;
+
+ALWAYS_INLINE void add_rows(const Rows *on, i64 i, i64 count, i32 rows) {
+  vf sum = vf_take(on->y + i, count);
+  UNROLL_LOOP for (i32 r = 0; r < rows; r++) sum += vf_take(on->x + r * on->cols + i, count);
+  vf_put(on->y + i, sum, count);
 }
+ALWAYS_INLINE void add_some_rows(const Rows *on, i64 i, i64 count) {
+  add_rows(on, i, count, SUM_ROWS);
+}
+ALWAYS_INLINE void add_one_row(const Rows *on, i64 i, i64 count) { add_rows(on, i, count, 1); }
 
 /* y[cols] = sum of x [rows, cols] over rows; workspace: CHUNKS * cols floats */
 KERNEL(sum_rows) {
   const float *x = F32(ctx, args->x);
   float *partial = F32(ctx, args->workspace);
   const i64 rows = args->rows, cols = args->cols;
-  const i64 blocks = (cols + BLOCK_COLUMNS - 1) / BLOCK_COLUMNS;
+  const i64 blocks = (cols + SUM_COLUMNS - 1) / SUM_COLUMNS;
   i64 begin, end;
   share(ctx, CHUNKS * blocks, 1, &begin, &end);
   for (i64 item = begin; item < end; item++) {
-    const i64 chunk = item / blocks, column = item % blocks * BLOCK_COLUMNS;
-    const i64 first = chunk_begin(rows, chunk), height = chunk_begin(rows, chunk + 1) - first;
-    const float *from = x + first * cols;
-    float *to = partial + chunk * cols;
-    if (column + BLOCK_COLUMNS <= cols) {
-      sum_columns(from + column, height, cols, LANES, BLOCK_VECTORS, to + column);
-    } else {
-      for (i64 c = column; c < cols; c += LANES) {
-        sum_columns(from + c, height, cols, cols - c, 1, to + c);
-      }
+    const i64 chunk = item / blocks, column = item % blocks * SUM_COLUMNS;
+    const i64 width = cols - column < SUM_COLUMNS ? cols - column : SUM_COLUMNS;
+    const i64 last = chunk_begin(rows, chunk + 1);
+    Rows on = {0, partial + chunk * cols + column, cols};
+    fill_floats(on.y, 0, width);
+    i64 row = chunk_begin(rows, chunk);
+    for (; row + SUM_ROWS <= last; row += SUM_ROWS) {
+      on.x = x + row * cols + column;
+      FOR_VECTORS(0, width, add_some_rows, &on);
+    }
+    for (; row < last; row++) {
+      on.x = x + row * cols + column;
+      FOR_VECTORS(0, width, add_one_row, &on);
     }
   }
   SUFFIX(thimble_barrier)(ctx);

@@ -153,11 +153,13 @@ function rewritten(graph: Graph, spans: ReadonlyMap<ValueId, Span>): Graph {
     const span = spans.get(Object.values(node.outputs)[0]);
     if (!span) return [node];
     const rows = tokenOperands(graph, node);
-    const inputs = Object.entries(node.inputs).map(([key, id]) => [
-      key,
-      rows.includes(key) ? read(id, span, node.name) : id,
-    ]);
-    return [{ ...node, inputs: Object.fromEntries(inputs) as typeof node.inputs }];
+    const inputs = Object.fromEntries(
+      Object.entries(node.inputs).map(([key, id]): [string, ValueId] => [
+        key,
+        rows.includes(key) ? read(id, span, node.name) : id,
+      ]),
+    );
+    return [{ ...node, inputs }];
   });
   const built = builder.build(outputValues(graph));
   const appended = built.nodes.slice(graph.nodes.length);
