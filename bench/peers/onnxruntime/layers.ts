@@ -111,8 +111,9 @@ export function mlp(build: Build, name: string, x: string): Layer {
       fc2.update(dy);
       const dh = fc2.dx(dy);
       emit.scope = `${name}.act/grad`;
-      const bell = emit.op('Exp', [emit.op('Neg', [emit.mul(s, s)])]);
-      const slope = emit.mul(emit.mul(s, bell), emit.scalar(2 / Math.sqrt(Math.PI)));
+      // erf′(s) = 2/√π · e^(−s²), the factor inside the exponent
+      const exponent = emit.sub(emit.scalar(Math.log(2 / Math.sqrt(Math.PI))), emit.mul(s, s));
+      const slope = emit.mul(s, emit.op('Exp', [exponent]));
       const ds = emit.mul(dh, emit.add(slope, oneMore));
       fc1.update(ds);
       return fc1.dx(ds);
@@ -120,51 +121,46 @@ export function mlp(build: Build, name: string, x: string): Layer {
   };
 }
 
-/**
- * Multi-head attention with its projections. Queries, keys and values are three products, whose
- * parameters are the rows of `qkv` in thirds: that saves the copies that cut one product apart.
- */
+/** Multi-head attention with its projections. */
 export function attention(build: Build, name: string, x: string): Layer {
   const { emit, batch, tokens, width, heads } = build;
   const rows = batch * tokens;
   const headDim = width / heads;
   const alpha = 1 / Math.sqrt(headDim);
-  const square = [width, width] as const;
-  const [toQ, toK, toV] = ['q', 'k', 'v'].map((part) =>
-    linear(build, `${name}.qkv.${part}`, x, square),
-  );
+  const qkv = linear(build, `${name}.qkv`, x, [3 * width, width]);
   emit.scope = name;
-  const perHead = (matrix: string) =>
-    emit.transpose(emit.reshape(matrix, batch, tokens, heads, headDim), 0, 2, 1, 3);
-  const together = (split: string) =>
-    emit.reshape(emit.transpose(split, 0, 2, 1, 3), rows, width);
-  const [q, k, v] = [toQ, toK, toV].map(({ y }) => perHead(y)); // [B, H, N, d]
+  const perPart = emit.reshape(qkv.y, batch, tokens, 3, heads, headDim);
+  const parts = emit.transpose(perPart, 2, 0, 3, 1, 4); // [3, B, H, N, d]
+  const [q, k, v] = emit
+    .ops('Split', [parts, emit.ints(1, 1, 1)], { axis: int(0) }, 3)
+    .map((part) => emit.reshape(part, batch, heads, tokens, headDim));
   const scores = emit.batched(q, k, { transB: true, alpha });
   const weights = emit.op('Softmax', [scores], { axis: int(-1) }); // [B, H, N, N]
   const mixed = emit.batched(weights, v);
-  const proj = linear(build, `${name}.proj`, together(mixed), square);
+  const context = emit.reshape(emit.transpose(mixed, 0, 2, 1, 3), rows, width);
+  const proj = linear(build, `${name}.proj`, context, [width, width]);
   return {
     y: proj.y,
     backward: (dy) => {
       proj.update(dy);
       const dContext = proj.dx(dy);
       emit.scope = `${name}/grad`;
-      const dMixed = perHead(dContext);
+      const split = emit.reshape(dContext, batch, tokens, heads, headDim);
+      const dMixed = emit.transpose(split, 0, 2, 1, 3);
       // Σ_j dW_ij W_ij of the softmax's gradient is Σ_d dMixed mixed, which is N/d times smaller.
       const dot = emit.sum(emit.mul(dMixed, mixed), -1, 'keep');
       const dWeights = emit.batched(dMixed, v, { transB: true });
       const dScores = emit.mul(weights, emit.sub(dWeights, dot));
       const dParts = [
-        [toQ, together(emit.batched(dScores, k, { alpha }))],
-        [toK, together(emit.batched(dScores, q, { transA: true, alpha }))],
-        [toV, together(emit.batched(weights, dMixed, { transA: true }))],
-      ] as const;
-      let dx: string | undefined;
-      for (const [part, gradient] of dParts) {
-        part.update(gradient);
-        dx = part.dx(gradient, dx);
-      }
-      return dx ?? '';
+        emit.batched(dScores, k, { alpha }),
+        emit.batched(dScores, q, { transA: true, alpha }),
+        emit.batched(weights, dMixed, { transA: true }),
+      ];
+      const all = emit.op('Concat', dParts, { axis: int(0) }); // [3B, H, N, d]
+      const apart = emit.reshape(all, 3, batch, heads, tokens, headDim);
+      const dQkv = emit.reshape(emit.transpose(apart, 1, 3, 0, 2, 4), rows, 3 * width);
+      qkv.update(dQkv);
+      return qkv.dx(dQkv);
     },
   };
 }

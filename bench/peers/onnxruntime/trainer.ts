@@ -6,7 +6,7 @@ import { encodeOnnx } from '@thimble/onnx';
 import type { InferenceSession, Tensor, TensorConstructor } from 'onnxruntime-node';
 import type { StepConfig } from '../../steps/protocol.js';
 import { elements, readStepData, type HostTensor, type StepData } from '../shared/data.js';
-import type { StepRunner } from '../shared/serve.js';
+import type { StepRunner } from '../../steps/serve.js';
 import { trainingGraph, type TrainingGraph } from './training-graph.js';
 
 /** onnxruntime-node or onnxruntime-web. */
@@ -56,7 +56,7 @@ export class OnnxTrainer implements StepRunner {
           new Tensor('float32', read(name, shape), shape),
         ]),
       );
-    this.current = tensors((name) => startingValue(weights, name));
+    this.current = tensors((name) => weightNamed(weights, name).data);
     this.spare = runtime.reusesOutputs
       ? tensors((_, shape) => new Float32Array(elements(shape)))
       : null;
@@ -113,16 +113,6 @@ function fileOf({ model }: TrainingGraph): Uint8Array {
     at += part.byteLength;
   }
   return bytes;
-}
-
-/** `blocks.0.attn.qkv.k.weight` is the second third of the rows of `blocks.0.attn.qkv.weight`. */
-function startingValue(weights: StepData['weights'], name: string): Float32Array {
-  const part = /^(.*\.qkv)\.([qkv])\.(.*)$/u.exec(name);
-  if (!part) return weightNamed(weights, name).data;
-  const { data } = weightNamed(weights, `${part[1]}.${part[3]}`);
-  const third = data.length / 3;
-  const start = third * 'qkv'.indexOf(part[2]);
-  return data.slice(start, start + third);
 }
 
 function weightNamed(weights: StepData['weights'], name: string): HostTensor {

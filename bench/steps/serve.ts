@@ -1,6 +1,6 @@
-/** The process of a peer in Node: speaks steps/protocol.ts. */
-import { answerLines, runSteps } from '../../harness/json-answers.js';
-import type { Ready, StepConfig } from '../../steps/protocol.js';
+/** The process of a contestant in Node: speaks protocol.ts. */
+import { answerLines, runSteps } from '../harness/json-answers.js';
+import type { Ready, StepConfig } from './protocol.js';
 
 /** A model, its weights and the one batch. */
 export interface StepRunner {
@@ -11,9 +11,7 @@ export interface StepRunner {
 }
 
 /** Answers until standard input ends; the first line is the configuration. */
-export async function serveSteps(
-  load: (config: StepConfig) => Promise<StepRunner>,
-): Promise<void> {
+export async function serveSteps(load: (config: StepConfig) => Promise<StepRunner>): Promise<void> {
   /** Loaded by the first line. */
   const loaded: { runner?: StepRunner } = {};
   await answerLines(async (request) => {
