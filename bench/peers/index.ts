@@ -2,8 +2,9 @@
  * The peers of the step benchmark. To be listed is to be measured; the first one that runs is the
  * yardstick.
  */
+import { jaxJs } from './jax-js.js';
 import { onnxruntimeNode, onnxruntimeWeb } from './onnxruntime.js';
 import type { Peer } from './peer.js';
 import { pytorch } from './pytorch.js';
 
-export const PEERS: readonly Peer[] = [pytorch, onnxruntimeNode, onnxruntimeWeb];
+export const PEERS: readonly Peer[] = [pytorch, onnxruntimeNode, onnxruntimeWeb, jaxJs];

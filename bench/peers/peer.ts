@@ -1,6 +1,7 @@
 /** The Peer contract: another implementation of the training step, measured beside ours. */
 import { fileURLToPath } from 'node:url';
 import type { Command } from '../harness/json-process.js';
+import { packageMain } from './shared/packages.js';
 
 /** One peer: a program that speaks steps/protocol.ts. One file per peer, one line in index.ts. */
 export interface Peer {
@@ -23,17 +24,8 @@ export async function nodeCommand(
   script: string,
   packages: readonly string[],
 ): Promise<Command | string> {
-  const absent = packages.find((name) => !isInstalled(name));
+  const absent = packages.find((name) => packageMain(name) === null);
   if (absent !== undefined) return `${absent} is not installed`;
   const file = fileURLToPath(new URL(script, import.meta.url));
   return { file: process.execPath, args: [file] };
-}
-
-function isInstalled(name: string): boolean {
-  try {
-    import.meta.resolve(name);
-    return true;
-  } catch {
-    return false;
-  }
 }

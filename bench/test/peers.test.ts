@@ -1,12 +1,17 @@
 /** Every peer that runs in Node computes the step that the reference executor computes. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { loadJax } from '../peers/jax-js/jax.js';
 import { trainingGraph } from '../peers/onnxruntime/training-graph.js';
 import { loadNode } from '../peers/onnxruntime/node.js';
 import { loadWeb } from '../peers/onnxruntime/web.js';
 import type { Workload } from '../steps/workload.js';
 import { expectLosses, referenceLosses, TINY, TINY_MEAN, tinyWorkload } from './tiny-step.js';
 
-const PEERS = { 'onnxruntime-node': loadNode, 'onnxruntime-web': loadWeb } as const;
+const PEERS = {
+  'onnxruntime-node': loadNode,
+  'onnxruntime-web': loadWeb,
+  'jax-js': loadJax,
+} as const;
 
 describe.each([
   ['class token', TINY],
