@@ -6,5 +6,6 @@ import { jaxJs } from './jax-js.js';
 import { onnxruntimeNode, onnxruntimeWeb } from './onnxruntime.js';
 import type { Peer } from './peer.js';
 import { pytorch } from './pytorch.js';
+import { tfjs } from './tfjs.js';
 
-export const PEERS: readonly Peer[] = [pytorch, onnxruntimeNode, onnxruntimeWeb, jaxJs];
+export const PEERS: readonly Peer[] = [pytorch, onnxruntimeNode, onnxruntimeWeb, jaxJs, tfjs];

@@ -4,6 +4,7 @@ import { loadJax } from '../peers/jax-js/jax.js';
 import { trainingGraph } from '../peers/onnxruntime/training-graph.js';
 import { loadNode } from '../peers/onnxruntime/node.js';
 import { loadWeb } from '../peers/onnxruntime/web.js';
+import { loadTfjs } from '../peers/tfjs/tfjs.js';
 import type { Workload } from '../steps/workload.js';
 import { expectLosses, referenceLosses, TINY, TINY_MEAN, tinyWorkload } from './tiny-step.js';
 
@@ -11,6 +12,7 @@ const PEERS = {
   'onnxruntime-node': loadNode,
   'onnxruntime-web': loadWeb,
   'jax-js': loadJax,
+  tfjs: loadTfjs,
 } as const;
 
 describe.each([
