@@ -58,7 +58,8 @@ export async function loadJax(config: StepConfig): Promise<StepRunner> {
       const [loss, next] = step(parameters, pixels.ref, targets.ref);
       parameters = next;
       await jax.blockUntilReady(parameters);
-      const [value] = await loss.data();
+      await loss.blockUntilReady();
+      const value = loss.item();
       return [performance.now() - started, value];
     },
     close: async () => {

@@ -80,7 +80,7 @@ export class OnnxTrainer implements StepRunner {
     const results = spare
       ? await session.run(feeds, { [graph.loss]: null, ...this.outputs(spare) })
       : await session.run(feeds);
-    const next = spare ?? parametersOf(results as Tensors, graph);
+    const next = spare ?? parametersOf(results, graph);
     if (spare) this.spare = current;
     else for (const tensor of Object.values(current)) tensor.dispose();
     this.current = next;
