@@ -4,9 +4,9 @@
  *
  *   npm run bench:inference -- [--weights FILE] [--rounds N] [--threads N] [--dry-run]
  *
- * FILE is a safetensors with timm's names, for instance vit_tiny_patch16_224; without it the weights
- * have the spectrum of a pretrained model (scale/spectrum.ts). THIMBLE_PEER_PYTHON names a Python
- * with PyTorch.
+ * FILE is a safetensors with timm's names, for instance vit_tiny_patch16_224; without it the
+ * weights have the spectrum of a pretrained model (scale/spectrum.ts). THIMBLE_PEER_PYTHON names a
+ * Python with PyTorch.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';

@@ -1,8 +1,9 @@
 /**
  * What the inference benchmark says to its contestants, JSON lines as in steps/protocol.ts:
  *
- *   InferenceConfig                    →  {"ready": true, "version"}
- *   {"infer": {"batch", "repeat"}}     →  {"ms": [repeat], "logits": [batch · classes], "rssPeakBytes"}
+ *   InferenceConfig                →  {"ready": true, "version"}
+ *   {"infer": {"batch", "repeat"}} →  {"ms": [repeat], "logits": [batch · classes],
+ *                                      "rssPeakBytes"}
  *
  * A pass starts with pixels in the caller's memory and ends with logits there. Peers in Python get
  * a StepConfig with the same weights and images instead.

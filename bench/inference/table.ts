@@ -10,8 +10,8 @@ export function inferenceTable(result: InferenceResult): string {
   return [
     `## ${model}, forward pass, ${threads} threads\n`,
     markdownTable(head, rows.map(cells)),
-    `Medians of ${rounds} interleaved rounds; ours × as fast is the median of the ratios to the dense`,
-    'model in our native executor within each round, with its quartiles. Factored:',
+    `Medians of ${rounds} interleaved rounds; ours × as fast is the median of the ratios to the`,
+    'dense model in our native executor within each round, with its quartiles. Factored:',
     `${method}. Weights: ${weights}. Peak memory is that of the whole process.`,
     'Differences of logits are from ours of the same weights.\n',
   ].join('\n');

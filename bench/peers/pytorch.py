@@ -9,7 +9,7 @@ First line in, the configuration:
 First line out, after `warmup` steps: {"ready": true, "version", "threads", "parameters"}
 Then, for each line:
     {"run": n}                              {"ms": [n], "loss": [n], "rssPeakBytes"}
-    {"infer": {"batch", "repeat"}}          {"ms": [repeat], "logits": [batch x classes], "rssPeakBytes"}
+    {"infer": {"batch", "repeat"}}          {"ms": [repeat], "logits": [], "rssPeakBytes"}
     {"matmul": {"m", "n", "k", "repeat"}}   {"ms": [repeat]}, fp32 [m, k] x [k, n]
 Bad input is answered by {"error": text}. Ends with its input.
 

@@ -34,9 +34,9 @@ export function withBlock(readme: string, block: string): string {
 /** @param inference null: not measured yet */
 export function readmeBlock(step: StepResults, inference: InferenceResults | null): string {
   return [
-    'One full training step, the same weights, data and losses for everybody, rounds interleaved: how',
-    'many times as fast Thimble is, native beside native and WebAssembly beside WebAssembly, and two',
-    'threads beside one (below 1 Thimble is slower; – was not measured):\n',
+    'One full training step, the same weights, data and losses for everybody, rounds interleaved:',
+    'how many times as fast Thimble is, native beside native and WebAssembly beside WebAssembly,',
+    'and two threads beside one (below 1 Thimble is slower; – was not measured):\n',
     markdownTable(speedHead(), step.results.map(speedRow)),
     'Peak memory of the whole process, in MB:\n',
     markdownTable(memoryHead(), step.results.map(memoryRow)),
@@ -105,8 +105,8 @@ function inferencePart({ result, machine }: InferenceResults): readonly string[]
   ]);
   const warning = disturbance(machine);
   return [
-    `A forward pass of ${result.model}, ${result.threads} threads; factored is \`${result.method}\`; logits`,
-    `compared first ([all results](bench/results/inference.md)):\n`,
+    `A forward pass of ${result.model}, ${result.threads} threads; factored is`,
+    `\`${result.method}\`; logits compared first ([all results](bench/results/inference.md)):\n`,
     markdownTable(head, rows),
     ...(warning === null ? [] : [`${warning}\n`]),
   ];

@@ -19,6 +19,9 @@ const LOSS_TOLERANCE = 1e-3;
 /** OpenMP's threads spin for up to 200 ms after their last work. */
 const SETTLE_MS = 250;
 
+/** Longest reason of a peer that a table shows. */
+const SHOWN_CHARACTERS = 160;
+
 export interface CaseResult {
   readonly name: string;
   readonly batch: number;
@@ -64,7 +67,7 @@ export interface MeasureOptions {
   readonly only: RegExp;
 }
 
-/** Measures one case. Throws Error when a contestant computes something else, or one of ours fails. */
+/** Measures one case. Throws Error when a contestant computes something else or ours fails. */
 export async function measureCase(
   step: StepCase,
   { threads, rounds, only }: MeasureOptions,
@@ -106,7 +109,7 @@ async function start(contestant: StepContestant, config: StepConfig): Promise<Li
     return await firstSteps(contestant, command, { ...config, threads: contestant.threads });
   } catch (error) {
     if (contestant.peer === null) throw error;
-    return error instanceof Error ? error.message : String(error);
+    return String(error).split('\n')[0].slice(0, SHOWN_CHARACTERS);
   }
 }
 

@@ -23,11 +23,11 @@ export function stepTable(result: CaseResult): string {
     `## ${name}, batch ${batch}, full training, SGD, ${threads} threads\n`,
     markdownTable(head, rows.map(rowCells)),
     `Medians of ${rounds} interleaved rounds of ${stepsPerTurn} steps; the ratio is the median`,
-    'of the ratios within each round, with its quartiles. Ours × as fast: our executor of the same',
-    'kind (native or WebAssembly, all threads) beside the row. Slow peers take one step in three of',
-    'the rounds. GFLOP/s counts the operations of our',
-    'program for everybody. Peak memory is that of the whole process (VmHWM), weights and batch',
-    `included. The losses of the first steps agree within 0.1 %: ${firstLosses}.\n`,
+    'of the ratios within each round, with its quartiles. Ours × as fast: our executor of the',
+    'same kind (native or WebAssembly, all threads) beside the row; beside one thread, what the',
+    'second is worth. Slow peers take one step in each of three rounds. GFLOP/s counts the',
+    'operations of our program for everybody. Peak memory is that of the whole process (VmHWM),',
+    `weights and batch included. The losses of the first steps agree within 0.1 %: ${firstLosses}.\n`,
   ].join('\n');
 
   function rowCells(row: StepRow): readonly string[] {

@@ -9,7 +9,8 @@ import { pathToFileURL } from 'node:url';
 import { packageMain } from '../shared/packages.js';
 
 const HOOKS = `
-const isInside = (url) => url?.includes('/@tensorflow/tfjs-core/dist/') && !url.endsWith('.node.js');
+const isInside = (url) =>
+  url?.includes('/@tensorflow/tfjs-core/dist/') && !url.endsWith('.node.js');
 export const resolve = (specifier, context, next) => {
   const bare = isInside(context.parentURL) && /^\\./.test(specifier) && !/\\.js$/.test(specifier);
   return next(bare ? specifier + '.js' : specifier, context);

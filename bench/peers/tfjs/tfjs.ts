@@ -82,7 +82,7 @@ function logitsOf(model: StepModel, p: Variables, images: tf.Tensor): tf.Tensor 
   return linear(p, 'head', layerNorm(p, pool === 'token' ? 'norm' : 'fc_norm', pooled));
 }
 
-/** Images [B, 3, S, S] → rows of patches; transposes of five axes at most, which the backend has. */
+/** Images [B, 3, S, S] → rows of patches, by transposes of five axes at most. */
 function cut(images: tf.Tensor, side: number, patch: number): tf.Tensor {
   const [batch] = images.shape;
   const bands = tf.reshape(images, [batch * 3, side, patch, side, patch]);
