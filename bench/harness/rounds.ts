@@ -7,6 +7,8 @@ export interface Contestant {
   readonly name: string;
   /** One turn: some samples, in the contestant's own unit. */
   readonly measure: () => Promise<readonly number[]>;
+  /** Takes part in so many rounds only, spread evenly; default all. */
+  readonly rounds?: number;
 }
 
 export interface RoundOptions {
@@ -25,10 +27,20 @@ export async function interleave(
 ): Promise<ReadonlyMap<string, Rounds>> {
   const samples = new Map<string, (readonly number[])[]>(contestants.map(({ name }) => [name, []]));
   for (let round = 0; round < rounds; round++) {
-    for (const { name, measure } of contestants) {
+    for (const { name, measure, rounds: most = rounds } of contestants) {
+      if (!takesPart(round, most, rounds)) {
+        samples.get(name)?.push([]);
+        continue;
+      }
       if (settleMs > 0) await sleep(settleMs);
       samples.get(name)?.push(await measure());
     }
   }
   return samples;
+}
+
+/** Whether `round` is one of `count` spread evenly over `rounds`. */
+function takesPart(round: number, count: number, rounds: number): boolean {
+  const before = (index: number) => Math.ceil((index * Math.min(count, rounds)) / rounds);
+  return before(round + 1) > before(round);
 }

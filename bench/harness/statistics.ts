@@ -18,7 +18,7 @@ export interface Spread {
   readonly count: number;
 }
 
-/** Samples of one contestant, by round. */
+/** Samples of one contestant, by round; none in a round that it sat out. */
 export type Rounds = readonly (readonly number[])[];
 
 /** The spread of `values`. Throws RangeError for none. */
@@ -40,8 +40,9 @@ export function median(values: readonly number[]): number {
 }
 
 /**
- * Spread over rounds of median(of) / median(base), each taken within its round. Throws RangeError
- * when the two have not the same number of rounds.
+ * Spread over rounds of median(of) / median(base), each taken within its round; a round that either
+ * sat out does not count. Throws RangeError when the two have not the same number of rounds, or
+ * share none.
  */
 export function pairedRatio(of: Rounds, base: Rounds): Spread {
   if (of.length !== base.length) {
@@ -49,7 +50,9 @@ export function pairedRatio(of: Rounds, base: Rounds): Spread {
       `paired ratio: expected as many rounds on both sides, got ${of.length} and ${base.length}`,
     );
   }
-  return spread(of.map((samples, round) => median(samples) / median(base[round])));
+  const pairs = of.map((samples, round) => [samples, base[round]] as const);
+  const shared = pairs.filter(([samples, beside]) => samples.length > 0 && beside.length > 0);
+  return spread(shared.map(([samples, beside]) => median(samples) / median(beside)));
 }
 
 function sortedFinite(values: readonly number[]): readonly number[] {

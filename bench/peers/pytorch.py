@@ -9,6 +9,7 @@ First line in, the configuration:
 First line out, after `warmup` steps: {"ready": true, "version", "threads", "parameters"}
 Then, for each line:
     {"run": n}                              {"ms": [n], "loss": [n], "rssPeakBytes"}
+    {"infer": {"batch", "repeat"}}          {"ms": [repeat], "logits": [], "rssPeakBytes"}
     {"matmul": {"m", "n", "k", "repeat"}}   {"ms": [repeat]}, fp32 [m, k] x [k, n]
 Bad input is answered by {"error": text}. Ends with its input.
 
@@ -116,6 +117,17 @@ class Trainer:
             "rssPeakBytes": peak_bytes(),
         }
 
+    def infer(self, batch: int, repeat: int) -> dict:
+        """Forward passes of the first images, from and to the caller's memory."""
+        images = self.images[:batch]
+        times = []
+        with torch.inference_mode():
+            for _ in range(repeat):
+                start = time.perf_counter()
+                logits = self.model(images)
+                times.append((time.perf_counter() - start) * 1e3)
+        return {"ms": times, "logits": logits.flatten().tolist(), "rssPeakBytes": peak_bytes()}
+
 
 def batch_of(config: dict) -> tuple[Tensor, Tensor]:
     batch, size = config["batch"], config["model"]["imageSize"]
@@ -173,9 +185,11 @@ def start(config: dict) -> tuple[Trainer, dict]:
 def answer(trainer: Trainer, request: dict) -> dict:
     if "run" in request:
         return trainer.run(request["run"])
+    if "infer" in request:
+        return trainer.infer(**request["infer"])
     if "matmul" in request:
         return matmul(**request["matmul"])
-    raise ValueError(f"expected run or matmul, got {', '.join(request)}")
+    raise ValueError(f"expected run, infer or matmul, got {', '.join(request)}")
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ const script = fileURLToPath(new URL('../../peers/pytorch.py', import.meta.url))
 
 export const pytorch: Peer = {
   name: 'PyTorch',
+  means: 'native',
   command: async () => {
     const python = process.env['THIMBLE_PEER_PYTHON'];
     if (python === undefined || python === '') return 'THIMBLE_PEER_PYTHON is not set';

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { JsonProcess, numberIn, numbersIn } from '../harness/json-process.js';
 import { interleave } from '../harness/rounds.js';
 import { pairedRatio, spread, type Rounds, type Spread } from '../harness/statistics.js';
-import { PEERS } from '../peers/index.js';
+import { pytorch } from '../peers/pytorch.js';
 import type { StepConfig } from '../steps/protocol.js';
 import type { ScaleCase } from './cases.js';
 import type { ScaleConfig } from './protocol.js';
@@ -64,11 +64,9 @@ export async function measureScale(one: ScaleCase, options: ScaleOptions): Promi
   const data = join(options.folder, `batch-${one.batch}.safetensors`);
   try {
     await writeFile(data, batchFile(options.model, one.batch));
-    for (const peer of PEERS) {
-      const command = await peer.command();
-      if (typeof command === 'string') console.log(`${peer.name}: ${command}`);
-      else live.push(await start(peer.name, command, peerConfig(one, data, options), true));
-    }
+    const peer = await pytorch.command();
+    if (typeof peer === 'string') console.log(`${pytorch.name}: ${peer}`);
+    else live.push(await start(pytorch.name, peer, peerConfig(one, data, options), true));
     const script = fileURLToPath(new URL('./contestant.js', import.meta.url));
     const command = { file: process.execPath, args: [script] };
     for (const { name, config } of one.rows) {

@@ -2,28 +2,25 @@
  * One case of the step benchmark: start every contestant, check that all compute the same, then
  * time them in rounds.
  */
-import type { ExecutorKind } from '@thimble/core';
-import { fileURLToPath } from 'node:url';
-import { JsonProcess, numberIn, numbersIn } from '../harness/json-process.js';
+import { JsonProcess, numberIn, numbersIn, type Command } from '../harness/json-process.js';
 import type { RanSteps } from '../harness/json-answers.js';
-import { THIMBLE_FLAGS } from '../harness/thimble-flags.js';
 import { interleave } from '../harness/rounds.js';
 import { pairedRatio, spread, type Rounds, type Spread } from '../harness/statistics.js';
 import { PEERS } from '../peers/index.js';
-import type { Peer } from '../peers/peer.js';
 import type { StepCase } from './cases.js';
+import { stepContestants, type StepContestant } from './contestants.js';
 import type { Ready, StepConfig } from './protocol.js';
-import { STEP_EXECUTORS } from './trainer.js';
 import { writeWorkload } from './workload.js';
 
-/** Steps whose losses are compared before anything is timed. */
-const CHECKED_STEPS = 5;
 /**
  * Losses of two implementations may differ by this share: fp32 sums in another order, five steps.
  */
 const LOSS_TOLERANCE = 1e-3;
 /** OpenMP's threads spin for up to 200 ms after their last work. */
 const SETTLE_MS = 250;
+
+/** Longest reason of a peer that a table shows. */
+const SHOWN_CHARACTERS = 160;
 
 export interface CaseResult {
   readonly name: string;
@@ -43,7 +40,7 @@ export type StepRow =
       readonly name: string;
       readonly ready: Ready;
       readonly losses: readonly number[];
-      /** Milliseconds of each step, by round. */
+      /** Milliseconds of each step, by round; none in a round that it sat out. */
       readonly samples: Rounds;
       readonly ms: Spread;
       /** Time as a multiple of the yardstick's, within each round. */
@@ -56,32 +53,45 @@ export type StepRow =
 /** A contestant that is running. */
 interface Live {
   readonly name: string;
+  readonly contestant: StepContestant;
   readonly process: JsonProcess;
   readonly ready: Ready;
   readonly losses: readonly number[];
   rssPeakBytes: number;
 }
 
-/** Measures one case. Throws Error when a contestant fails or computes something else. */
+export interface MeasureOptions {
+  readonly threads: number;
+  readonly rounds: number;
+  /** Names of the contestants that take part. */
+  readonly only: RegExp;
+}
+
+/** Measures one case. Throws Error when a contestant computes something else or ours fails. */
 export async function measureCase(
   step: StepCase,
-  { threads, rounds }: { readonly threads: number; readonly rounds: number },
+  { threads, rounds, only }: MeasureOptions,
 ): Promise<CaseResult> {
   const workload = await writeWorkload(step, threads);
+  const { name, batch, stepsPerTurn } = step;
   const live: Live[] = [];
   const missing: StepRow[] = [];
   try {
-    for (const contestant of contestants()) {
-      const command = await contestant.command();
-      if (typeof command === 'string') missing.push({ name: contestant.name, missing: command });
-      else live.push(await start(contestant.name, command, workload.config));
+    for (const contestant of stepContestants(threads, { rounds, stepsPerTurn })) {
+      if (!only.test(contestant.name)) continue;
+      console.error(`${name}: starting ${contestant.name}`);
+      const started = await start(contestant, workload.config);
+      if (typeof started === 'string') missing.push({ name: contestant.name, missing: started });
+      else live.push(started);
     }
     checkLosses(live);
     const samples = await interleave(
-      live.map((one) => ({ name: one.name, measure: () => turn(one, step.stepsPerTurn) })),
+      live.map((one) => ({
+        ...{ name: one.name, rounds: one.contestant.rounds },
+        measure: () => turn(one),
+      })),
       { rounds, settleMs: SETTLE_MS },
     );
-    const { name, batch, stepsPerTurn } = step;
     const losses = live[0]?.losses ?? [];
     const rows = [...rowsOf(live, samples), ...missing];
     return { name, batch, threads, rounds, stepsPerTurn, losses, rows };
@@ -91,38 +101,38 @@ export async function measureCase(
   }
 }
 
-function contestants(): readonly Peer[] {
-  const script = fileURLToPath(new URL('./contestant.js', import.meta.url));
-  const own = Object.entries<ExecutorKind>(STEP_EXECUTORS).map(([name, kind]) => ({
-    name: `thimble ${name}`,
-    command: async () =>
-      (await kind.unavailable()) ?? {
-        file: process.execPath,
-        args: [...THIMBLE_FLAGS, script, name],
-      },
-  }));
-  return [...own, ...PEERS];
+/** The contestant after its first steps, or why it cannot take part. */
+async function start(contestant: StepContestant, config: StepConfig): Promise<Live | string> {
+  const command = await contestant.command();
+  if (typeof command === 'string') return command;
+  try {
+    return await firstSteps(contestant, command, { ...config, threads: contestant.threads });
+  } catch (error) {
+    if (contestant.peer === null) throw error;
+    return String(error).split('\n')[0].slice(0, SHOWN_CHARACTERS);
+  }
 }
 
-async function start(
-  name: string,
-  command: ConstructorParameters<typeof JsonProcess>[1],
+async function firstSteps(
+  contestant: StepContestant,
+  command: Command,
   config: StepConfig,
 ): Promise<Live> {
+  const { name, checkedSteps } = contestant;
   const process = new JsonProcess(name, command);
   try {
     const answer = await process.ask(config);
     const ready = readyOf(answer);
-    const { loss, rssPeakBytes } = await run(process, CHECKED_STEPS);
-    return { name, process, ready, losses: loss, rssPeakBytes };
+    const { loss, rssPeakBytes } = await run(process, checkedSteps);
+    return { name, contestant, process, ready, losses: loss, rssPeakBytes };
   } catch (error) {
     await process.close();
     throw error;
   }
 }
 
-async function turn(one: Live, steps: number): Promise<readonly number[]> {
-  const { ms, rssPeakBytes } = await run(one.process, steps);
+async function turn(one: Live): Promise<readonly number[]> {
+  const { ms, rssPeakBytes } = await run(one.process, one.contestant.stepsPerTurn);
   one.rssPeakBytes = rssPeakBytes;
   return ms;
 }

@@ -1,5 +1,6 @@
 /** The Markdown of one case of the step benchmark. */
 import { markdownTable, megabytes, number } from '../harness/table.js';
+import { counterpart, timesAsFast } from './compare.js';
 import type { CaseResult, StepRow } from './measure.js';
 
 export function stepTable(result: CaseResult): string {
@@ -12,6 +13,7 @@ export function stepTable(result: CaseResult): string {
     '>ms/step',
     '>quartiles',
     `>time / ${yardstick}`,
+    '>ours × as fast',
     '>GFLOP/s',
     '>peak memory',
     '>planned',
@@ -21,9 +23,11 @@ export function stepTable(result: CaseResult): string {
     `## ${name}, batch ${batch}, full training, SGD, ${threads} threads\n`,
     markdownTable(head, rows.map(rowCells)),
     `Medians of ${rounds} interleaved rounds of ${stepsPerTurn} steps; the ratio is the median`,
-    'of the ratios within each round, with its quartiles. GFLOP/s counts the operations of our',
-    'program for everybody. Peak memory is that of the whole process (VmHWM), weights and batch',
-    `included. The losses of the first steps agree within 0.1 %: ${firstLosses}.\n`,
+    'of the ratios within each round, with its quartiles. Ours × as fast: our executor of the',
+    'same kind (native or WebAssembly, all threads) beside the row; beside one thread, what the',
+    'second is worth. Slow peers take one step in each of three rounds. GFLOP/s counts the',
+    'operations of our program for everybody. Peak memory is that of the whole process (VmHWM),',
+    `weights and batch included. The losses of the first steps agree within 0.1 %: ${firstLosses}.\n`,
   ].join('\n');
 
   function rowCells(row: StepRow): readonly string[] {
@@ -36,10 +40,18 @@ export function stepTable(result: CaseResult): string {
       number(ms.median),
       `${number(ms.low)} – ${number(ms.high)}`,
       `${number(ratio.median)} (${number(ratio.low)} – ${number(ratio.high)})`,
+      oursBeside(row.name),
       flops === undefined ? '' : number(flops / ms.median / 1e6),
       megabytes(rssPeakBytes),
       bytes(ready.plannedBytes),
       bytes(ready.arenaBytes),
     ];
+  }
+
+  function oursBeside(name: string): string {
+    const own = counterpart(name);
+    const faster = own === null ? null : timesAsFast(result, own, name);
+    if (!faster) return '';
+    return `${number(faster.median)} (${number(faster.low)} – ${number(faster.high)})`;
   }
 }

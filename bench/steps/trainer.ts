@@ -21,6 +21,7 @@ import {
 import { native } from '@thimble/native';
 import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
 import type { Ready, StepConfig, StepModel } from './protocol.js';
+import type { StepRunner } from './serve.js';
 
 export const STEP_EXECUTORS = { native, wasm: wasmExecutor } as const satisfies Record<
   string,
@@ -29,7 +30,7 @@ export const STEP_EXECUTORS = { native, wasm: wasmExecutor } as const satisfies 
 
 export type StepExecutorName = keyof typeof STEP_EXECUTORS;
 
-export class StepTrainer {
+export class StepTrainer implements StepRunner {
   readonly executor: Executor;
   readonly ready: Ready;
   private readonly images: HostData;
@@ -82,6 +83,10 @@ export class StepTrainer {
     await this.executor.run('step');
     const [loss] = await this.executor.read('step.loss');
     return [performance.now() - started, loss];
+  }
+
+  close(): Promise<void> {
+    return this.executor.dispose();
   }
 }
 

@@ -96,6 +96,16 @@ describe('stepTable', () => {
         ratioTo: 'PyTorch',
         rssPeakBytes: 80e6,
       },
+      {
+        name: 'onnxruntime-node',
+        ready: { version: '1.0', threads: 2, parameters: 10 },
+        losses: [6.9, 6.5],
+        samples: [[30], []],
+        ms: { ...one, median: 30, low: 30, high: 30 },
+        ratio: { ...one, median: 0.75, low: 0.75, high: 0.75 },
+        ratioTo: 'PyTorch',
+        rssPeakBytes: 90e6,
+      },
       { name: 'PyTorch', missing: 'THIMBLE_PEER_PYTHON is not set' },
     ],
   };
@@ -106,12 +116,14 @@ describe('stepTable', () => {
       .filter((line) => line.startsWith('| '))
       .map((line) => line.replaceAll(/ +/g, ' '));
     expect(rows).toEqual([
-      '| contestant | ms/step | quartiles | time / PyTorch | GFLOP/s | ' +
+      '| contestant | ms/step | quartiles | time / PyTorch | ours × as fast | GFLOP/s | ' +
         'peak memory | planned | arena |',
       expect.stringContaining('---'),
-      '| thimble native (avx512) | 20.0 | 19.0 – 21.0 | 0.500 (0.450 – 0.550) | 200 | ' +
+      '| thimble native (avx512) | 20.0 | 19.0 – 21.0 | 0.500 (0.450 – 0.550) | | 200 | ' +
         '80.0 MB | 2.0 MB | 2.0 MB |',
-      '| PyTorch | not available: THIMBLE_PEER_PYTHON is not set | | | | | | |',
+      '| onnxruntime-node (1.0) | 30.0 | 30.0 – 30.0 | 0.750 (0.750 – 0.750) | ' +
+        '1.50 (1.50 – 1.50) | 133 | 90.0 MB | | |',
+      '| PyTorch | not available: THIMBLE_PEER_PYTHON is not set | | | | | | | |',
     ]);
   });
 });

@@ -48,6 +48,10 @@ describe('pairedRatio', () => {
     expect(pairedRatio([[20, 5, 20]], base).median).toBe(2);
   });
 
+  it('leaves out rounds that one of them sat out', () => {
+    expect(pairedRatio([[20], [], [60]], [[10], [1], [20]])).toMatchObject({ low: 2.25, count: 2 });
+  });
+
   it('refuses different numbers of rounds', () => {
     expect(() => pairedRatio([[1]], [[1], [2]])).toThrow(
       'paired ratio: expected as many rounds on both sides, got 1 and 2',
@@ -73,5 +77,16 @@ describe('interleave', () => {
         ['B', [[2], [4], [6]]],
       ]),
     );
+  });
+
+  it('spreads the rounds of a contestant that takes part in few', async () => {
+    const contestant = (name: string, rounds?: number) => ({
+      name,
+      measure: () => Promise.resolve([1]),
+      ...(rounds !== undefined && { rounds }),
+    });
+    const samples = await interleave([contestant('A'), contestant('B', 3)], { rounds: 7 });
+    expect(samples.get('A')).toHaveLength(7);
+    expect(samples.get('B')).toEqual([[1], [], [1], [], [1], [], []]);
   });
 });

@@ -30,6 +30,7 @@ import {
 import {
   dataBytes,
   IR_VERSION,
+  MICROSOFT,
   OPSET,
   type Attribute,
   type Initializer,
@@ -102,15 +103,19 @@ function writeModel(writer: PbfWriter, model: OnnxModel): void {
   writer.writeVarintField(MODEL.irVersion, IR_VERSION);
   writer.writeStringField(MODEL.producerName, 'thimble');
   writer.writeStringField(MODEL.producerVersion, model.producerVersion);
-  writer.writeMessage(
-    MODEL.opsetImport,
-    (version, inner) => {
-      inner.writeStringField(OPERATOR_SET.domain, '');
-      inner.writeVarintField(OPERATOR_SET.version, version);
-    },
-    OPSET,
-  );
+  writer.writeMessage(MODEL.opsetImport, writeOperatorSet, { domain: '', version: OPSET });
+  if (model.graph.nodes.some(({ domain }) => domain !== undefined)) {
+    writer.writeMessage(MODEL.opsetImport, writeOperatorSet, { domain: MICROSOFT, version: 1 });
+  }
   for (const pair of model.metadata) writer.writeMessage(MODEL.metadataProps, writePair, pair);
+}
+
+function writeOperatorSet(
+  { domain, version }: { readonly domain: string; readonly version: number },
+  writer: PbfWriter,
+): void {
+  writer.writeStringField(OPERATOR_SET.domain, domain);
+  writer.writeVarintField(OPERATOR_SET.version, version);
 }
 
 function writePair([key, value]: readonly [string, string], writer: PbfWriter): void {
@@ -131,6 +136,7 @@ function writeNode(node: OnnxNode, writer: PbfWriter): void {
   for (const output of node.outputs) writer.writeStringField(NODE.output, output);
   writer.writeStringField(NODE.name, node.name);
   writer.writeStringField(NODE.opType, node.op);
+  if (node.domain !== undefined) writer.writeStringField(NODE.domain, node.domain);
   for (const entry of Object.entries(node.attributes)) {
     writer.writeMessage(NODE.attribute, writeAttribute, entry);
   }

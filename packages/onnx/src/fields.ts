@@ -20,7 +20,7 @@ export const STRING_PAIR = { key: 1, value: 2 } as const;
 
 export const GRAPH = { node: 1, name: 2, initializer: 5, input: 11, output: 12 } as const;
 
-export const NODE = { input: 1, output: 2, name: 3, opType: 4, attribute: 5 } as const;
+export const NODE = { input: 1, output: 2, name: 3, opType: 4, attribute: 5, domain: 7 } as const;
 
 export const ATTRIBUTE = { name: 1, float: 2, int: 3, ints: 8, type: 20 } as const;
 

@@ -1,7 +1,7 @@
 /**
  * An ONNX model in memory: what a file holds, with weights that are read when they are written.
  *
- * Only what models of Thimble need: one graph, one operator set, dense tensors, attributes that are
+ * Only what models of Thimble need: one graph, ONNX's operators, dense tensors, attributes that are
  * integers, floats or lists of integers. Passes (half.ts, quantise.ts) are functions from graph to
  * graph; encode.ts writes the file, print.ts the text form that tests pin.
  *
@@ -35,6 +35,8 @@ export interface OnnxNode {
   readonly name: string;
   /** Operator: `MatMul`. */
   readonly op: string;
+  /** Operator set; ONNX's own where there is none. */
+  readonly domain?: typeof MICROSOFT;
   /** Names of values; an absent optional operand is ''. */
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
@@ -63,6 +65,9 @@ export interface OnnxModel {
   /** Texts for whoever uses the model: labels, preprocessing, … */
   readonly metadata: ReadonlyMap<string, string>;
 }
+
+/** Operators of onnxruntime beside ONNX's; what thimble exports uses none. */
+export const MICROSOFT = 'com.microsoft';
 
 /** The extent of the images in a run. */
 export const BATCH = 'batch';

@@ -7,6 +7,7 @@ export {
   type OnnxFormatName,
   type OnnxOptions,
 } from './formats.js';
+export { float, int, ints, MICROSOFT } from './graph.js';
 export type {
   Attribute,
   Initializer,
@@ -21,4 +22,4 @@ export { half } from './half.js';
 export { INPUT, lower, OUTPUT } from './lower.js';
 export { printOnnx } from './print.js';
 export { quantise } from './quantise.js';
-export type { ReadWeight } from './site.js';
+export { Emission, type ReadWeight } from './site.js';

@@ -24,17 +24,22 @@ export class Emission {
   readonly initializers = new Map<string, Initializer>();
   private readonly names = new Set<string>();
 
-  /** Adds a node with `count` outputs and returns their names. */
+  /**
+   * Adds a node with `count` outputs and returns their names.
+   *
+   * @param domain operator set; ONNX's own by default
+   */
   node(
     scope: string,
     op: string,
     inputs: readonly string[],
     attributes: Readonly<Record<string, Attribute>>,
     count: number,
+    domain?: OnnxNode['domain'],
   ): readonly string[] {
     const name = this.unique(`${scope}/${op}`);
     const outputs = count === 1 ? [name] : indices(count).map((i) => `${name}.${String(i)}`);
-    this.nodes.push({ name, op, inputs, outputs, attributes });
+    this.nodes.push({ name, op, inputs, outputs, attributes, ...(domain && { domain }) });
     return outputs;
   }
 
