@@ -169,9 +169,9 @@ KERNEL(attention) {
   float *sums = take(&scratch, round_up(args->tile, 16));
   i32 *regions = (i32 *)take(&scratch, round_up(n, 16));
   const i32 *region = 0;
-  i64 item, end, packed = -1;
-  share(ctx, args->batch * heads * tiles, 1, &item, &end);
-  for (; item < end; item++) {
+  i64 packed = -1;
+  Work work = work_of(ctx, args->batch * heads * tiles, tiles);
+  for (i64 item; (item = next_item(&work)) >= 0;) {
     i64 index = item / tiles, t = item % tiles;
     i64 first = n * t / tiles, rows = n * (t + 1) / tiles - first;
     Head head = head_at(qkv, index, n, heads, dim);
@@ -304,9 +304,8 @@ KERNEL(attention_grad) {
   const i64 pairs = (i64)args->tokens * args->tokens;
   float *dbias = F32(ctx, args->dbias), *partial = dbias ? F32(ctx, args->workspace) : 0;
   Room room = room_in((float *)ctx->scratch, args->tokens, args->head_dim, args->tile);
-  i64 item, end;
-  share(ctx, chunks * heads, 1, &item, &end);
-  for (; item < end; item++) {
+  Work work = work_of(ctx, chunks * heads, 1);
+  for (i64 item; (item = next_item(&work)) >= 0;) {
     const i64 chunk = item / heads, first = batch * chunk / chunks;
     for (i64 image = first; image < batch * (chunk + 1) / chunks; image++) {
       head_gradient(ctx, args, room, image, item % heads, partial ? partial + item * pairs : 0,

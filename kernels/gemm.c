@@ -408,30 +408,88 @@ static Output block_output(const Output *out, i64 at, i64 j, i32 first, i32 last
   return part;
 }
 
-/* A whole product in GEMM_SCRATCH_BYTES, whatever the packed block leaves of it for rows. Where a residual that shares y's memory has to enter last,
- * the sums wait in the second half of the block's scratch, in smaller blocks. */
-static void multiply(i64 m, i64 n, i64 k, Matrix a, Matrix b, const Output *out, float *scratch) {
-  float *panels = scratch, *row = scratch + BLOCK_K * BLOCK_N, *aside = 0;
-  i64 k_blocks = k > 0 ? (k + BLOCK_K - 1) / BLOCK_K : 1, m_step = m, n_step = BLOCK_N;
-  if (k_blocks > 1 && out->gelu && out->residual == out->y) {
+/* The rows of a product that this thread computes: the first span is given, more are claimed while
+ * the first block is multiplied. The other blocks have the same spans, since their sums go on. */
+typedef struct {
+  const Context *ctx; /* null: nothing is claimed */
+  i64 shared, m;      /* rows that are claimed, `unit` at a time */
+  i64 unit, count;
+  i64 begin[MOST_SPANS], end[MOST_SPANS];
+} Rows;
+
+static Rows given_rows(i64 begin, i64 end) {
+  return (Rows){.count = 1, .begin = {begin}, .end = {end}};
+}
+
+/* Whether there is a span `index`; claims it where it is the first that is not known. */
+static i32 has_span(Rows *rows, i64 index) {
+  if (index < rows->count) return 1;
+  if (!rows->ctx) return 0;
+  const i64 begin = rows->shared + claim(rows->ctx) * rows->unit, end = begin + rows->unit;
+  if (begin >= rows->m) {
+    rows->ctx = 0;
+    return 0;
+  }
+  rows->begin[rows->count] = begin;
+  rows->end[rows->count++] = end < rows->m ? end : rows->m;
+  return 1;
+}
+
+/* One product: its operands, where it goes, and the scratch of this thread. */
+typedef struct {
+  i64 n, k, blocks; /* blocks of k */
+  Matrix a, b;
+  const Output *out;
+  float *panels, *aside;
+} Product;
+
+static i64 block_begin(const Product *of, i64 block) { return of->k * block / of->blocks; }
+
+static void pack_block(const Product *of, i64 block, i64 j, i64 cols) {
+  const i64 p = block_begin(of, block), depth = block_begin(of, block + 1) - p;
+  const Matrix b = of->b;
+  SUFFIX(gemm_pack)
+  (of->panels, (Matrix){b.data + p * b.row + j * b.col, b.row, b.col}, depth, cols);
+}
+
+/* Rows [i, end) of the block that is packed. */
+static void multiply_block(const Product *of, i64 block, i64 i, i64 end, i64 j, i64 cols) {
+  const i64 p = block_begin(of, block), depth = block_begin(of, block + 1) - p;
+  const Matrix a = {of->a.data + i * of->a.row + p * of->a.col, of->a.row, of->a.col};
+  const Output part =
+      block_output(of->out, i * of->out->ld + j, j, block == 0, block == of->blocks - 1, of->aside);
+  float *row = of->panels +
+               (of->aside ? BLOCK_K * BLOCK_N : gemm_packed_floats(depth, cols));
+  multiply_panels(end - i, cols, depth, a, of->panels, &part, row,
+                  GEMM_SCRATCH_BYTES / 4 - (row - of->panels), UNPACKED_N);
+}
+
+/* A whole product in GEMM_SCRATCH_BYTES; what the packed block leaves of it is for rows of a. Where
+ * a residual that shares y's memory has to enter last, the sums wait in the second half of the
+ * block's scratch, in smaller blocks. */
+static void multiply(Rows *rows, i64 n, i64 k, Matrix a, Matrix b, const Output *out,
+                     float *scratch) {
+  i64 blocks = k > 0 ? (k + BLOCK_K - 1) / BLOCK_K : 1, n_step = BLOCK_N;
+  Product of = {n, k, blocks, a, b, out, scratch, 0};
+  if (blocks > 1 && out->gelu && out->residual == out->y) {
     n_step = BLOCK_N / 2;
-    m_step = TILE_ROWS;
-    aside = panels + BLOCK_K * n_step;
+    of.aside = scratch + BLOCK_K * n_step;
   }
   for (i64 j = 0; j < n; j += n_step) {
-    i64 cols = n - j < n_step ? n - j : n_step;
-    for (i64 i = 0; i < m; i += m_step) {
-      i64 rows = m - i < m_step ? m - i : m_step;
-      for (i64 block = 0; block < k_blocks; block++) {
-        i64 p = k * block / k_blocks, depth = k * (block + 1) / k_blocks - p;
-        i32 first = block == 0, last = block == k_blocks - 1;
-        Matrix left = {a.data + i * a.row + p * a.col, a.row, a.col};
-        Matrix right = {b.data + p * b.row + j * b.col, b.row, b.col};
-        Output part = block_output(out, i * out->ld + j, j, first, last, aside);
-        SUFFIX(gemm_pack)(panels, right, depth, cols);
-        if (!aside) row = panels + gemm_packed_floats(depth, cols);
-        multiply_panels(rows, cols, depth, left, panels, &part, row,
-                        GEMM_SCRATCH_BYTES / 4 - (row - scratch), UNPACKED_N);
+    const i64 cols = n - j < n_step ? n - j : n_step;
+    for (i64 block = 0; block < blocks && !of.aside; block++) {
+      pack_block(&of, block, j, cols);
+      for (i64 span = 0; has_span(rows, span); span++) {
+        multiply_block(&of, block, rows->begin[span], rows->end[span], j, cols);
+      }
+    }
+    for (i64 span = 0; of.aside && has_span(rows, span); span++) {
+      for (i64 i = rows->begin[span]; i < rows->end[span]; i += TILE_ROWS) {
+        const i64 end = i + TILE_ROWS < rows->end[span] ? i + TILE_ROWS : rows->end[span];
+        for (i64 block = 0; block < blocks; block++) {
+          pack_block(&of, block, j, cols);
+          multiply_block(&of, block, i, end, j, cols);
+        }
       }
     }
   }
@@ -441,7 +499,8 @@ void SUFFIX(gemm_serial)(i64 m, i64 n, i64 k, Matrix a, Matrix b, float *c, i64 
                          i32 accumulate, float *scratch) {
   const float *partial = accumulate ? c : 0;
   Output out = {.y = c, .partial = partial, .ld = ldc, .partial_ld = ldc, .alpha = alpha};
-  multiply(m, n, k, a, b, &out, scratch);
+  Rows rows = given_rows(0, m);
+  multiply(&rows, n, k, a, b, &out, scratch);
 }
 
 /* ---- the step ------------------------------------------------------------------------------ */
@@ -472,30 +531,48 @@ static Range thread_grid(i64 threads, const struct matmul_args *args) {
   return best;
 }
 
+/* Rows [first, last) of all for this thread, the `at`-th of `over`. Where the threads differ in
+ * nothing but their rows, half of them are given and half are claimed. */
+static Rows rows_of_thread(const Context *ctx, i64 m, i64 at, i64 over, i32 transposed) {
+  const i64 bands = m / TILE_ROWS / (2 * over), given = bands * TILE_ROWS;
+  if (over < 2 || over != ctx->threads || !ctx->barrier || bands < 2) {
+    return given_rows(m * at / over, m * (at + 1) / over);
+  }
+  Rows rows = given_rows(given * at, given * (at + 1));
+  const i64 shared = given * over, left = (m - shared + TILE_ROWS - 1) / TILE_ROWS;
+  const i64 unit = (left + MOST_SPANS - 2) / (MOST_SPANS - 1);
+  rows.ctx = ctx;
+  rows.shared = shared;
+  rows.m = m;
+  rows.unit = (transposed && unit < 2 ? 2 : unit) * TILE_ROWS; /* bands are packed together */
+  return rows;
+}
+
 KERNEL(matmul) {
   i64 m = args->m, n = args->n, k = args->k;
   Range grid = thread_grid(ctx->threads, args);
   i64 at_n = ctx->thread % grid.n, at_m = ctx->thread / grid.n % grid.m;
   i64 at_batch = ctx->thread / (grid.n * grid.m);
   i64 panels = (n + TILE_COLS - 1) / TILE_COLS;
-  i64 i = m * at_m / grid.m, rows = m * (at_m + 1) / grid.m - i;
   i64 j = panels * at_n / grid.n * TILE_COLS, end = panels * (at_n + 1) / grid.n * TILE_COLS;
   i64 cols = (end < n ? end : n) - j;
-  if (rows <= 0 || cols <= 0) return;
+  if (cols <= 0) return;
   i64 last = args->batch * (at_batch + 1) / grid.batch;
   for (i64 batch = args->batch * at_batch / grid.batch; batch < last; batch++) {
     const float *a = F32(ctx, args->a) + batch * m * k;
     const float *b = F32(ctx, args->b) + (args->shared_b ? 0 : batch * k * n);
     const float *bias = F32(ctx, args->bias), *residual = F32(ctx, args->residual);
     float *pre = F32(ctx, args->pre);
-    i64 at = batch * m * n + i * n + j;
-    Matrix left = args->trans_a ? (Matrix){a + i, 1, m} : (Matrix){a + i * k, k, 1};
+    i64 at = batch * m * n + j;
+    Matrix left = args->trans_a ? (Matrix){a, 1, m} : (Matrix){a, k, 1};
     Matrix right = args->trans_b ? (Matrix){b + j * k, 1, k} : (Matrix){b + j, n, 1};
     Output out = {.y = F32(ctx, args->y) + at, .pre = pre ? pre + at : 0, .ld = n, .partial_ld = n};
     out.bias = bias ? bias + j : 0;
     out.residual = residual ? residual + at : 0;
     out.alpha = 1.0f;
     out.gelu = args->gelu;
-    multiply(rows, cols, k, left, right, &out, (float *)ctx->scratch);
+    Rows rows = args->batch > 1 ? given_rows(m * at_m / grid.m, m * (at_m + 1) / grid.m)
+                                : rows_of_thread(ctx, m, at_m, grid.m, args->trans_a);
+    multiply(&rows, cols, k, left, right, &out, (float *)ctx->scratch);
   }
 }

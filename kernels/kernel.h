@@ -20,10 +20,12 @@ typedef __SIZE_TYPE__ usize;
 typedef int i32;
 typedef long long i64;
 
-/* One barrier for all threads of one executor; zero-initialised, lives outside the arena. */
+/* One barrier for all threads of one executor; zero-initialised, lives outside the arena. `claimed`
+ * counts the pieces of work that have been taken since the last barrier. */
 typedef struct {
   i32 arrived;
   i32 generation;
+  i32 claimed;
 } Barrier;
 
 typedef struct Context {
@@ -48,12 +50,50 @@ static inline void *operand(const Context *ctx, i32 offset) {
 
 static inline i64 round_up(i64 x, i64 step) { return (x + step - 1) / step * step; }
 
+/* The next piece of this step's work that no thread has yet: 0, 1, 2, ... from one barrier to the
+ * next. Cores are rarely equally fast: one may be a smaller kind, or share its units with another
+ * program. Which thread takes a piece may differ from run to run, what becomes of it must not. */
+static inline i64 claim(const Context *ctx) {
+  return __atomic_fetch_add(&ctx->barrier->claimed, 1, __ATOMIC_RELAXED);
+}
+
 /* [*begin, *end): this thread's part of `count` items, in whole multiples of `grain`. */
 static inline void share(const Context *ctx, i64 count, i64 grain, i64 *begin, i64 *end) {
   i64 blocks = (count + grain - 1) / grain;
   i64 b = blocks * ctx->thread / ctx->threads * grain, e = blocks * (ctx->thread + 1) / ctx->threads * grain;
   *begin = b < count ? b : count;
   *end = e < count ? e : count;
+}
+
+/* Items of work, 0 <= item < count, `unit` neighbours to one thread: claimed where there are enough
+ * of them, else this thread's part.
+ *   Work work = work_of(ctx, count, unit);
+ *   for (i64 item; (item = next_item(&work)) >= 0;) ... */
+typedef struct {
+  const Context *ctx; /* null: nothing is claimed */
+  i64 next, end, count, unit;
+} Work;
+
+static inline Work work_of(const Context *ctx, i64 count, i64 unit) {
+  Work work = {ctx, 0, 0, count, unit};
+  if (ctx->threads > 1 && ctx->barrier && count / unit >= 4 * ctx->threads) return work;
+  share(ctx, count, 1, &work.next, &work.end);
+  work.ctx = (const Context *)0;
+  return work;
+}
+
+static inline i64 next_item(Work *work) {
+  if (work->next == work->end) {
+    if (!work->ctx) return -1;
+    work->next = claim(work->ctx) * work->unit;
+    if (work->next >= work->count) {
+      work->next = work->end;
+      work->ctx = (const Context *)0;
+      return -1;
+    }
+    work->end = work->next + work->unit < work->count ? work->next + work->unit : work->count;
+  }
+  return work->next++;
 }
 
 #endif

@@ -50,6 +50,7 @@ void SUFFIX(thimble_barrier)(const Context *ctx) {
   i32 generation = __atomic_load_n(&barrier->generation, __ATOMIC_ACQUIRE);
   if (__atomic_add_fetch(&barrier->arrived, 1, __ATOMIC_ACQ_REL) == ctx->threads) {
     __atomic_store_n(&barrier->arrived, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&barrier->claimed, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&barrier->generation, generation + 1, __ATOMIC_RELEASE);
     wake_all(ctx, &barrier->generation);
     return;
