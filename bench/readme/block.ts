@@ -7,9 +7,11 @@ import { disturbance } from '../harness/machine.js';
 import { markdownTable, number } from '../harness/table.js';
 import type { InferenceResult } from '../inference/result.js';
 import { PEERS } from '../peers/index.js';
+import type { StartupResult } from '../startup/table.js';
 import { counterpart, measuredRow, timesAsFast } from '../steps/compare.js';
 import { oneThreadName, ownName } from '../steps/contestants.js';
 import type { CaseResult } from '../steps/measure.js';
+import { aimsTable } from './aims.js';
 
 export interface StepResults {
   readonly machine: MachineRecord;
@@ -19,6 +21,10 @@ export interface StepResults {
 export interface InferenceResults {
   readonly machine: MachineRecord;
   readonly result: InferenceResult;
+}
+
+export interface StartupResults {
+  readonly results: readonly StartupResult[];
 }
 
 const BEGIN = '<!-- made by npm run readme:table -->\n';
@@ -31,9 +37,21 @@ export function withBlock(readme: string, block: string): string {
   return `${readme.slice(0, begin)}${BEGIN}\n${block}\n${readme.slice(end)}`;
 }
 
-/** @param inference null: not measured yet */
-export function readmeBlock(step: StepResults, inference: InferenceResults | null): string {
+/** @param inference null: not measured yet, as `startup` */
+export function readmeBlock(
+  step: StepResults,
+  inference: InferenceResults | null,
+  startup: StartupResults | null,
+): string {
+  const measured = {
+    steps: step.results,
+    inference: inference && inference.result,
+    startup: startup?.results ?? [],
+  };
   return [
+    'Aims of speed, and what was measured (× as fast as the one behind the slash; two threads',
+    'where nothing else is said):\n',
+    aimsTable(measured),
     'One full training step, the same weights, data and losses for everybody, rounds interleaved:',
     'how many times as fast Thimble is, native beside native and WebAssembly beside WebAssembly,',
     'and two threads beside one (below 1 Thimble is slower; – was not measured):\n',

@@ -1,7 +1,12 @@
 /** The README and the results that its tables are made from. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { readmeBlock, type InferenceResults, type StepResults } from './block.js';
+import {
+  readmeBlock,
+  type InferenceResults,
+  type StartupResults,
+  type StepResults,
+} from './block.js';
 
 export function readmePath(root: string): string {
   return join(root, 'README.md');
@@ -10,7 +15,8 @@ export function readmePath(root: string): string {
 /** The block as the results below `root` make it. */
 export function blockOf(root: string): string {
   const step = resultOf(root, 'step') as StepResults;
-  return readmeBlock(step, resultOf(root, 'inference') as InferenceResults | null);
+  const inference = resultOf(root, 'inference') as InferenceResults | null;
+  return readmeBlock(step, inference, resultOf(root, 'startup') as StartupResults | null);
 }
 
 /** null: no such result. */

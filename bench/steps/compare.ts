@@ -29,3 +29,18 @@ export function counterpart(name: string): string | null {
   const peer = PEERS.find((one) => one.name === name);
   return peer ? ownName(peer.means) : null;
 }
+
+/**
+ * Share of the measured FMA peak that `name` reaches, within each round; null where one of them is
+ * missing. A sample is milliseconds, the peak GFLOP/s.
+ */
+export function shareOfPeak(
+  result: Pick<CaseResult, 'rows' | 'peak'>,
+  name: string,
+): Spread | null {
+  const row = measuredRow(result, name);
+  const flops = row?.ready.flopsPerStep;
+  if (!row || flops === undefined || !result.peak) return null;
+  const rates = row.samples.map((round) => round.map((ms) => flops / ms / 1e6));
+  return pairedRatio(rates, result.peak);
+}

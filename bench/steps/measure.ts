@@ -2,6 +2,8 @@
  * One case of the step benchmark: start every contestant, check that all compute the same, then
  * time them in rounds.
  */
+import type { PeakMeter } from '@thimble/core';
+import { native } from '@thimble/native';
 import { JsonProcess, numberIn, numbersIn, type Command } from '../harness/json-process.js';
 import type { RanSteps } from '../harness/json-answers.js';
 import { interleave } from '../harness/rounds.js';
@@ -19,6 +21,9 @@ const LOSS_TOLERANCE = 1e-3;
 /** OpenMP's threads spin for up to 200 ms after their last work. */
 const SETTLE_MS = 250;
 
+const PEAK = 'FMA peak';
+const PEAK_SAMPLES = 9;
+
 /** Longest reason of a peer that a table shows. */
 const SHOWN_CHARACTERS = 160;
 
@@ -31,6 +36,8 @@ export interface CaseResult {
   /** Losses of the first steps, by the first contestant. */
   readonly losses: readonly number[];
   readonly rows: readonly StepRow[];
+  /** GFLOP/s of independent multiply-adds on as many native threads, by round; null without. */
+  readonly peak: Rounds | null;
 }
 
 /** One contestant's part of a result. */
@@ -73,11 +80,12 @@ export async function measureCase(
   { threads, rounds, only }: MeasureOptions,
 ): Promise<CaseResult> {
   const workload = await writeWorkload(step, threads);
-  const { name, batch, stepsPerTurn } = step;
+  const { name, batch, stepsPerTurn, slowPeers } = step;
   const live: Live[] = [];
   const missing: StepRow[] = [];
+  const meter = (await native.unavailable()) === null ? await native.peaks({ threads }) : null;
   try {
-    for (const contestant of stepContestants(threads, { rounds, stepsPerTurn })) {
+    for (const contestant of stepContestants(threads, { rounds, stepsPerTurn, slowPeers })) {
       if (!only.test(contestant.name)) continue;
       console.error(`${name}: starting ${contestant.name}`);
       const started = await start(contestant, workload.config);
@@ -85,20 +93,28 @@ export async function measureCase(
       else live.push(started);
     }
     checkLosses(live);
-    const samples = await interleave(
-      live.map((one) => ({
-        ...{ name: one.name, rounds: one.contestant.rounds },
-        measure: () => turn(one),
-      })),
-      { rounds, settleMs: SETTLE_MS },
-    );
+    const timed = live.map((one) => ({
+      ...{ name: one.name, rounds: one.contestant.rounds },
+      measure: () => turn(one),
+    }));
+    const peaks = meter ? [{ name: PEAK, measure: () => peakSamples(meter) }] : [];
+    const samples = await interleave([...peaks, ...timed], { rounds, settleMs: SETTLE_MS });
     const losses = live[0]?.losses ?? [];
     const rows = [...rowsOf(live, samples), ...missing];
-    return { name, batch, threads, rounds, stepsPerTurn, losses, rows };
+    const peak = samples.get(PEAK) ?? null;
+    return { name, batch, threads, rounds, stepsPerTurn, losses, rows, peak };
   } finally {
+    await meter?.dispose();
     await Promise.all(live.map((one) => one.process.close()));
     await workload.dispose();
   }
+}
+
+/** GFLOP/s; several, since one takes a fiftieth of a second. */
+async function peakSamples(meter: PeakMeter): Promise<readonly number[]> {
+  const samples: number[] = [];
+  for (let turn = 0; turn < PEAK_SAMPLES; turn++) samples.push((await meter.flops()) / 1e9);
+  return samples;
 }
 
 /** The contestant after its first steps, or why it cannot take part. */

@@ -1,6 +1,8 @@
 /** The Markdown of one case of the step benchmark. */
-import { markdownTable, megabytes, number } from '../harness/table.js';
-import { counterpart, timesAsFast } from './compare.js';
+import { markdownTable, megabytes, number, percent } from '../harness/table.js';
+import { spread } from '../harness/statistics.js';
+import { counterpart, shareOfPeak, timesAsFast } from './compare.js';
+import { ownName } from './contestants.js';
 import type { CaseResult, StepRow } from './measure.js';
 
 export function stepTable(result: CaseResult): string {
@@ -27,7 +29,8 @@ export function stepTable(result: CaseResult): string {
     'same kind (native or WebAssembly, all threads) beside the row; beside one thread, what the',
     'second is worth. Slow peers take one step in each of three rounds. GFLOP/s counts the',
     'operations of our program for everybody. Peak memory is that of the whole process (VmHWM),',
-    `weights and batch included. The losses of the first steps agree within 0.1 %: ${firstLosses}.\n`,
+    `weights and batch included. The losses of the first steps agree within 0.1 %: ${firstLosses}.`,
+    ...peakLines(result),
   ].join('\n');
 
   function rowCells(row: StepRow): readonly string[] {
@@ -54,4 +57,16 @@ export function stepTable(result: CaseResult): string {
     if (!faster) return '';
     return `${number(faster.median)} (${number(faster.low)} – ${number(faster.high)})`;
   }
+}
+
+/** What the native step makes of the machine. */
+function peakLines(result: CaseResult): readonly string[] {
+  const share = shareOfPeak(result, ownName('native'));
+  if (!share || !result.peak) return [''];
+  const peak = spread(result.peak.flat());
+  return [
+    `The FMA peak of ${result.threads} threads, measured in turn: ${number(peak.median)} GFLOP/s`,
+    `(${number(peak.low)} – ${number(peak.high)}); thimble native reaches ${percent(share.median)}`,
+    `of it (${percent(share.low)} – ${percent(share.high)}, within rounds).\n`,
+  ];
 }

@@ -3,6 +3,7 @@ import { document } from '../harness/results.js';
 import type { MachineRecord } from '../harness/machine.js';
 import { markdownTable, megabytes, number, percent } from '../harness/table.js';
 import type { CaseResult } from '../steps/measure.js';
+import { aimsTable } from '../readme/aims.js';
 import { stepTable } from '../steps/table.js';
 
 const QUIET = { busyShare: 0.01, loadAverage: 0.2, waitedSeconds: 1, quiet: true };
@@ -108,7 +109,23 @@ describe('stepTable', () => {
       },
       { name: 'PyTorch', missing: 'THIMBLE_PEER_PYTHON is not set' },
     ],
+    peak: [[250], [500]],
   };
+
+  it('holds the native step against the peak of the same round', () => {
+    // 4 GFLOP in 20 ms are 200 GFLOP/s: 80 and 40 %.
+    expect(stepTable(result)).toContain('thimble native reaches 60 %\nof it (50 % – 70 %');
+    expect(stepTable({ ...result, peak: null })).not.toContain('peak of 2 threads');
+  });
+
+  it('says of each aim whether it is met', () => {
+    const table = aimsTable({ steps: [result], inference: null, startup: [] });
+    const rows = table.split('\n').map((line) => line.replaceAll(/ +/g, ' '));
+    expect(rows).toContain(
+      '| step of vit-tiny-16: thimble native / onnxruntime-node | ≥ 1.25 × | 1.50 × | met |',
+    );
+    expect(rows).toContain('| step of vit-tiny-16: thimble native / PyTorch | ≥ 2.00 × | – | |');
+  });
 
   it('shows every contestant, also one that is missing', () => {
     const rows = stepTable(result)

@@ -25,8 +25,8 @@ export const TINY: VitConfig = {
 export const TINY_MEAN: VitConfig = { ...TINY, pooling: 'mean', classToken: false };
 
 export function tinyWorkload(model: VitConfig): Promise<Workload> {
-  const step = { name: 'tiny', model, batch: BATCH, learningRate: LEARNING_RATE, stepsPerTurn: 1 };
-  return writeWorkload(step, 2);
+  const turn = { learningRate: LEARNING_RATE, stepsPerTurn: 1, slowPeers: true };
+  return writeWorkload({ name: 'tiny', model, batch: BATCH, ...turn }, 2);
 }
 
 /** Losses of the float64 loops. */
