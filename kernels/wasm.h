@@ -9,7 +9,7 @@
  *   - Within a block all loads come first, then the arithmetic, accumulator by accumulator. So
  *     accumulators and loaded values must fit into the registers together, and unrolling over k,
  *     which loads more at a time, spills: 4 x 2 with one step is the fastest tile. 6 x 2 and 5 x 2
- *     spill (x0.70 of 4 x 2); 5 x 2 with its left side as one vector and shuffles is as fast.
+ *     spill (x0.69 to x0.79 of 4 x 2); 5 x 2 with its left side as one vector and shuffles is as fast.
  *   - A loop also checks for interrupts; an end that is a pointer saves it a counter.
  */
 #ifndef THIMBLE_WASM_H
