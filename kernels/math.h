@@ -96,14 +96,21 @@ ALWAYS_INLINE void vf_gelu_each(i32 n, const vf *x, vf *value, vf *slope) {
   vf_exp_each(n, bell, 1);
   vf_tail_each(n, t, tail);
   EACH tail[i] = bell[i] * tail[i];
+  /* Sums of products are spelled out: a compiler that fuses some of them would make the value's bits
+   * depend on whether the slope is wanted too, and what is computed again would differ. */
   if (slope) {
     vi negative[EACH_VECTORS];
-    EACH bell[i] = t[i] * bell[i] * 0.398942280f;
+    vf above[EACH_VECTORS];
+    EACH bell[i] = t[i] * bell[i];
     EACH negative[i] = x[i] < 0.0f;
-    EACH slope[i] = vf_select(negative[i], tail[i] - bell[i], 1.0f - tail[i] + bell[i]);
+    EACH above[i] = vf_fma(tail[i], vf_splat(-1.0f), vf_splat(1.0f));
+    EACH above[i] = vf_fma(bell[i], vf_splat(0.398942280f), above[i]);
+    EACH bell[i] = vf_fma(bell[i], vf_splat(-0.398942280f), tail[i]);
+    EACH slope[i] = vf_select(negative[i], bell[i], above[i]);
   }
   if (value) {
-    EACH value[i] = vf_max(vf_zero(), x[i]) - t[i] * tail[i];
+    EACH tail[i] = vf_fma(vf_negate(t[i]), tail[i], vf_max(vf_zero(), x[i]));
+    EACH value[i] = tail[i];
   }
 }
 ALWAYS_INLINE vf vf_gelu(vf x) {
