@@ -34,16 +34,10 @@ export function oneThreadName(means: StepExecutorName): string {
   return `${ownName(means)}, 1 thread`;
 }
 
-export interface TurnLimits {
-  readonly rounds: number;
-  readonly stepsPerTurn: number;
-  readonly slowPeers: boolean;
-}
-
 /** All contestants; our executors also on one thread. */
 export function stepContestants(
   threads: number,
-  { slowPeers, ...limits }: TurnLimits,
+  limits: { readonly rounds: number; readonly stepsPerTurn: number },
 ): readonly StepContestant[] {
   const most = { checkedSteps: CHECKED_STEPS, ...limits };
   const own = executors().flatMap(([means, command]) => {
@@ -51,12 +45,10 @@ export function stepContestants(
     const all = { ...one, threads, name: ownName(means) };
     return threads > 1 ? [all, { ...one, name: oneThreadName(means) }] : [all];
   });
-  const peers = PEERS.filter(({ slow }) => slow !== true || slowPeers).map(
-    ({ name, slow, command }) => ({
-      ...{ name, peer: name, threads, command },
-      ...(slow === true ? { ...SLOW, rounds: Math.min(SLOW.rounds, limits.rounds) } : most),
-    }),
-  );
+  const peers = PEERS.map(({ name, slow, command }) => ({
+    ...{ name, peer: name, threads, command },
+    ...(slow === true ? { ...SLOW, rounds: Math.min(SLOW.rounds, limits.rounds) } : most),
+  }));
   return [...own, ...peers];
 }
 

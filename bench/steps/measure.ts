@@ -80,13 +80,13 @@ export async function measureCase(
   { threads, rounds, only }: MeasureOptions,
 ): Promise<CaseResult> {
   const workload = await writeWorkload(step, threads);
-  const { name, batch, stepsPerTurn, slowPeers } = step;
+  const { name, batch, stepsPerTurn, leaveOut } = step;
   const live: Live[] = [];
   const missing: StepRow[] = [];
   const meter = (await native.unavailable()) === null ? await native.peaks({ threads }) : null;
   try {
-    for (const contestant of stepContestants(threads, { rounds, stepsPerTurn, slowPeers })) {
-      if (!only.test(contestant.name)) continue;
+    for (const contestant of stepContestants(threads, { rounds, stepsPerTurn })) {
+      if (!only.test(contestant.name) || leaveOut?.test(contestant.name)) continue;
       console.error(`${name}: starting ${contestant.name}`);
       const started = await start(contestant, workload.config);
       if (typeof started === 'string') missing.push({ name: contestant.name, missing: started });

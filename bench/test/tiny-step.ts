@@ -25,7 +25,7 @@ export const TINY: VitConfig = {
 export const TINY_MEAN: VitConfig = { ...TINY, pooling: 'mean', classToken: false };
 
 export function tinyWorkload(model: VitConfig): Promise<Workload> {
-  const turn = { learningRate: LEARNING_RATE, stepsPerTurn: 1, slowPeers: true };
+  const turn = { learningRate: LEARNING_RATE, stepsPerTurn: 1 };
   return writeWorkload({ name: 'tiny', model, batch: BATCH, ...turn }, 2);
 }
 

@@ -2,7 +2,8 @@
  * How planned bytes grow: affine in batch and in depth. Legend: B batch, L depth.
  *
  * A line through two plans predicts the others. Places are multiples of 64 bytes and the arena is
- * packed by a heuristic, so that a plan may differ from the line by the TOLERANCE.
+ * packed by a heuristic, so that a plan may differ from the line by the TOLERANCE (the small model's
+ * last block has tensors of one token, smaller than a place).
  */
 import { describe, expect, it } from 'vitest';
 import { compile } from '../src/compile.js';
@@ -11,7 +12,7 @@ import { sgd } from '../src/optim/sgd.js';
 import { plannedBytes, type Program } from '../src/program.js';
 import { modelOf, SMALL } from './tiny-vit.js';
 
-const TOLERANCE = 0.0001;
+const TOLERANCE = 0.0005;
 
 function planOf(method: string, batch: number, depth: number): Program {
   const model = modelOf({ ...SMALL, width: 48, depth });

@@ -62,7 +62,7 @@ function expectAtMost(got: Readonly<Record<string, number>>, most: typeof got): 
 }
 
 describe('preparing a ViT-B/32 takes', () => {
-  it('programs that do not grow with the pass', { timeout: 120_000 }, async () => {
+  it('programs that do not grow with the pass', { timeout: 300_000 }, async () => {
     const all = 'last-k=1+wasi=0.8,layers=all';
     const data = await largest(all, 16);
     expect(await largest(all, 128)).toEqual(data);
@@ -87,7 +87,7 @@ describe('preparing a ViT-B/32 takes', () => {
     expect(bytes.reduce((sum, own) => sum + own)).toBe(48 * 2 * 768 * 769);
   });
 
-  it('what is said before, by the programs that run', { timeout: 120_000 }, async () => {
+  it('what is said before, by the programs that run', { timeout: 300_000 }, async () => {
     const needs = (text: string, batch: number) =>
       preparationBytes({ model, method: parseMethod(text), batch, threads: 2 }, source().shapes);
     const plain = 'wsi=0.8,layers=all,truncation=plain';
