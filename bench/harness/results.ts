@@ -18,6 +18,13 @@ export function document(title: string, machine: MachineRecord, body: string): s
   ].join('\n');
 }
 
+/** Writes the file to read alone. */
+export async function saveText(name: string, markdown: string): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  await writeFile(join(folder, `${name}.md`), markdown);
+  console.log(`Saved as bench/results/${name}.md`);
+}
+
 /** Writes both files. */
 export async function save(name: string, result: object, markdown: string): Promise<void> {
   await mkdir(folder, { recursive: true });

@@ -5,15 +5,17 @@
  *   npm run bench:step -- --profile [--case NAME] [--executor native|wasm] [--rounds N]
  *
  * `--only` takes the contestants whose names match. A peer whose step takes ten seconds and more
- * gets few of them; the whole benchmark still takes about an hour. The environment variable THIMBLE_PEER_PYTHON names a Python with PyTorch; without it, its row
- * says so. `--profile` prints the time by op of one executor instead.
+ * gets few of them; the whole benchmark still takes half an hour. The environment variable
+ * THIMBLE_PEER_PYTHON names a Python with PyTorch; without it, its row says so. `--profile` shows
+ * the time by op instead, of both executors or one, and saves it as bench/results/profile.md.
  */
 import { lookUp } from '@thimble/core';
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { machineRecord } from '../harness/machine.js';
-import { document, save } from '../harness/results.js';
+import { document, save, saveText } from '../harness/results.js';
 import { STEP_CASES, type StepCase } from './cases.js';
+import { ownName } from './contestants.js';
 import { measureCase, type CaseResult } from './measure.js';
 import { profileStep } from './profile.js';
 import { stepTable } from './table.js';
@@ -26,7 +28,7 @@ const { values: options } = parseArgs({
     only: { type: 'string', default: '' },
     rounds: { type: 'string' },
     threads: { type: 'string' },
-    executor: { type: 'string', default: 'native' },
+    executor: { type: 'string' },
     profile: { type: 'boolean', default: false },
     'dry-run': { type: 'boolean', default: false },
   },
@@ -49,18 +51,32 @@ async function benchmark(): Promise<void> {
 }
 
 async function printProfile(): Promise<void> {
-  const executor = options.executor;
-  lookUp('executor', executor, STEP_EXECUTORS);
+  const machine = await machineRecord();
+  const executors = chosenExecutors(options.executor);
+  const parts: string[] = [];
   for (const step of cases) {
     const workload = await writeWorkload(step, threads);
     try {
-      const repeats = Number(options.rounds ?? 5);
-      console.log(`# ${step.name}, batch ${step.batch}, ${executor}, ${threads} threads\n`);
-      console.log(await profileStep(executor as StepExecutorName, workload.config, repeats));
+      for (const executor of executors) {
+        if (step.leaveOut?.test(ownName(executor))) continue;
+        const repeats = Number(options.rounds ?? 5);
+        parts.push(`## ${step.name}, batch ${step.batch}, ${executor}, ${threads} threads\n`);
+        parts.push(await profileStep(executor, workload.config, repeats));
+      }
     } finally {
       await workload.dispose();
     }
   }
+  const text = document('Where the time of a step goes', machine, parts.join('\n'));
+  console.log(text);
+  if (!options['dry-run']) await saveText('profile', text);
+}
+
+/** The executor called `name`; by default both. Throws UnknownNameError. */
+function chosenExecutors(name: string | undefined): readonly StepExecutorName[] {
+  if (name === undefined) return ['native', 'wasm'];
+  lookUp('executor', name, STEP_EXECUTORS);
+  return [name as StepExecutorName];
 }
 
 /** The case called `name`; by default all. Throws UnknownNameError. */
