@@ -6,17 +6,18 @@
  *     for rows of tiles:      pack TILE_ROWS x BLOCK_K of a               first-level cache
  *       for panels:           the register tile streams over k            registers
  * Rows are cut into tiles of nearly equal height (1 .. TILE_ROWS), so an odd number of rows costs
- * little. Edges and epilogues go through a small tile in scratch.
+ * little. Bias, residual and partial sums are added in registers; edges and GELU go through a small
+ * tile in scratch. Packing, tile, blocks and the step share their types and inlined parts, so they
+ * are one file.
  *
- * Measured on one core of a shared 2-core Xeon with AVX-512, medians of several runs: GFLOP/s and
- * share of the peak, which is that of a multiply-add loop in the same run (test/bench.c; wasm is
- * Node 20, relaxed SIMD behind its flag). AVX-512 varied by 8 % either way, the others by 3 %.
+ * A first version, measured on one core of a quiet Xeon with AVX-512, medians of several runs:
+ * GFLOP/s and share of the peak, which is that of a multiply-add loop in the same run (test/bench.c;
+ * wasm is Node 20). bench/kernels/history.md has what came of it since, as ratios.
  *                        AVX-512     AVX2       SSE2       wasm       relaxed
  *   NN 1024x1024x1024    142 80 %    76 94 %    26 82 %    31 97 %    35 82 %
  *   NT 1576x192x192      147 82 %    76 93 %    26 82 %    32 98 %    37 88 %
  *   NN 1576x768x192      153 86 %    78 96 %    26 83 %    31 97 %    36 87 %
  *   TN 768x192x1576      137 77 %    74 91 %    26 81 %    30 94 %    35 83 %
- * Two threads: x1.8 to x2.0.
  */
 #include "gemm.h"
 #include "kernels.h"
@@ -437,7 +438,7 @@ static i32 has_span(Rows *rows, i64 index) {
 
 /* One product: its operands, where it goes, and the scratch of this thread. */
 typedef struct {
-  i64 n, k, blocks; /* blocks of k */
+  i64 k, blocks; /* of k */
   Matrix a, b;
   const Output *out;
   float *panels, *aside;
@@ -470,7 +471,7 @@ static void multiply_block(const Product *of, i64 block, i64 i, i64 end, i64 j, 
 static void multiply(Rows *rows, i64 n, i64 k, Matrix a, Matrix b, const Output *out,
                      float *scratch) {
   i64 blocks = k > 0 ? (k + BLOCK_K - 1) / BLOCK_K : 1, n_step = BLOCK_N;
-  Product of = {n, k, blocks, a, b, out, scratch, 0};
+  Product of = {k, blocks, a, b, out, scratch, 0};
   if (blocks > 1 && out->gelu && out->residual == out->y) {
     n_step = BLOCK_N / 2;
     of.aside = scratch + BLOCK_K * n_step;
