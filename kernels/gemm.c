@@ -169,11 +169,53 @@ static Output output_at(const Output *out, i64 i, i64 j) {
   UNROLL_LOOP for (i32 i = 0; i < rows; i++) \
   UNROLL_LOOP for (i32 v = 0; v < vectors; v++)
 
+/* Memory that will be packed soon. Packing it unasked would wait for every line; the tiles ask for a
+ * few lines at a time, because many at once would delay the tile's own. */
+typedef struct {
+  const float *row;
+  i64 stride, width, rows; /* floats from row to row, floats of a row, rows to come */
+  i64 at, each;            /* where in the row; floats per turn */
+} Ahead;
+
+#ifdef __wasm__ /* has no way to ask */
+#define ASK_AHEAD 0
+#else
+#define ASK_AHEAD 1
+#endif
+enum { LINE = 16, ASK_STEPS = 16 }; /* floats of a line; k between turns */
+
+/* x is [rows, cols] and wanted after `tiles` tiles of `k`. */
+static Ahead ahead_of(Matrix x, i64 rows, i64 cols, i64 tiles, i64 k) {
+  Ahead ahead = {.row = x.data};
+  const i64 turns = tiles * ((k + ASK_STEPS - 1) / ASK_STEPS);
+  if (!ASK_AHEAD || turns < 1 || (x.col != 1 && x.row != 1)) return ahead;
+  ahead.stride = x.col == 1 ? x.row : x.col;
+  ahead.width = x.col == 1 ? cols : rows;
+  ahead.rows = x.col == 1 ? rows : cols;
+  ahead.each = (ahead.rows * (ahead.width + LINE) + turns - 1) / turns;
+  return ahead;
+}
+
+/* One turn. A row's last float is asked for as well: rows may begin anywhere in a line. */
+ALWAYS_INLINE void ask(Ahead *ahead) {
+  for (i64 left = ahead->each; left > 0 && ahead->rows > 0; left -= LINE) {
+    if (ahead->at < ahead->width) {
+      __builtin_prefetch(ahead->row + ahead->at, 0, 2);
+      ahead->at += LINE;
+    } else {
+      __builtin_prefetch(ahead->row + ahead->width - 1, 0, 2);
+      ahead->at = 0;
+      ahead->row += ahead->stride;
+      ahead->rows--;
+    }
+  }
+}
+
 /* sum = a * b; a(i, p) is a[i * row + p * col], b is a panel. */
 ALWAYS_INLINE void tile_sums(i32 rows, i32 vectors, i64 k, const float *a, i64 row, i64 col,
-                             const float *b, vf sum[TILE_ROWS][TILE_VECTORS]) {
+                             const float *b, vf sum[TILE_ROWS][TILE_VECTORS], Ahead ahead[2]) {
   FOR_TILE(i, v) sum[i][v] = vf_zero();
-  i64 p = 0;
+  i64 p = 0, turn = 0;
 #if defined(__aarch64__)
   if (row == 1 && rows >= LANES) {
     tile_lanes(rows, vectors, k, a, col, b, TILE_COLS, sum[0], TILE_VECTORS);
@@ -186,6 +228,11 @@ ALWAYS_INLINE void tile_sums(i32 rows, i32 vectors, i64 k, const float *a, i64 r
   }
 #endif
   for (; p < k; p++) {
+    if (ASK_AHEAD && p == turn) {
+      turn += ASK_STEPS;
+      ask(&ahead[0]);
+      ask(&ahead[1]);
+    }
     vf right[TILE_VECTORS];
     UNROLL_LOOP for (i32 v = 0; v < vectors; v++) right[v] = vf_load(b + v * LANES);
     UNROLL_LOOP for (i32 i = 0; i < rows; i++) {
@@ -225,25 +272,25 @@ ALWAYS_INLINE void tile_output(i32 rows, i32 vectors, vf sum[TILE_ROWS][TILE_VEC
 
 /* The output's lines are asked for before the sums are begun, and there when they are done. */
 ALWAYS_INLINE void tile(i32 rows, i32 vectors, i64 k, const float *a, i64 row, i64 col,
-                        const float *b, const Output *out) {
+                        const float *b, const Output *out, Ahead ahead[2]) {
   vf sum[TILE_ROWS][TILE_VECTORS];
   FOR_TILE(i, v) __builtin_prefetch(out->y + i * out->ld + v * LANES, 1);
-  tile_sums(rows, vectors, k, a, row, col, b, sum);
+  tile_sums(rows, vectors, k, a, row, col, b, sum, ahead);
   tile_output(rows, vectors, sum, out);
 }
 
 typedef void TileFunction(i64 k, const float *a, i64 row, i64 col, const float *b,
-                          const Output *out);
+                          const Output *out, Ahead ahead[2]);
 /* In a packed row of tiles all steps are constants: no address is computed. */
 #define TILE(rows, vectors)                                                                      \
   static void tile_##rows##x##vectors(i64 k, const float *a, i64 row, i64 col, const float *b,   \
-                                      const Output *out) {                                       \
-    tile(rows, vectors, k, a, row, col, b, out);                                                 \
+                                      const Output *out, Ahead ahead[2]) {                       \
+    tile(rows, vectors, k, a, row, col, b, out, ahead);                                          \
   }                                                                                              \
   static void packed_##rows##x##vectors(i64 k, const float *a, i64 row, i64 col, const float *b, \
-                                        const Output *out) {                                     \
+                                        const Output *out, Ahead ahead[2]) {                     \
     (void)row, (void)col;                                                                        \
-    tile(rows, vectors, k, a, 1, TILE_STRIDE, b, out);                                           \
+    tile(rows, vectors, k, a, 1, TILE_STRIDE, b, out, ahead);                                    \
   }
 #define TILES(rows) TILE(rows, 1) TILE(rows, 2)
 #define ENTRY(rows) {{tile_##rows##x1, tile_##rows##x2}, {packed_##rows##x1, packed_##rows##x2}}
@@ -348,10 +395,19 @@ static void pack_bands(float *packed, Matrix a, i64 k, const Bands *bands, i64 f
   }
 }
 
+/* The bands that are packed after the group of `band`. */
+static Ahead next_group(Matrix a, i64 k, const Bands *bands, i64 band, i64 tiles) {
+  const i64 first = band + bands->group, last = first + bands->group;
+  if (first >= bands->count) return (Ahead){0};
+  const i64 i = band_begin(bands, first);
+  const i64 end = band_begin(bands, last < bands->count ? last : bands->count);
+  return ahead_of((Matrix){a.data + i * a.row, a.row, a.col}, end - i, k, tiles, k);
+}
+
 /* out = a[m, k] * panels; `room`, at least gemm_row_floats(k), are the floats of scratch. Up to
- * `unpacked_n` columns a's rows are read where they are. */
+ * `unpacked_n` columns a's rows are read where they are. Asks for `next`, which may be null. */
 static void multiply_panels(i64 m, i64 n, i64 k, Matrix a, const float *panels, const Output *out,
-                            float *scratch, i64 room, i64 unpacked_n) {
+                            float *scratch, i64 room, i64 unpacked_n, Ahead *next) {
   float *edge = scratch, *packed = scratch + TILE_ROWS * TILE_COLS;
   const Output aside = {.y = edge, .ld = TILE_COLS, .alpha = out->alpha};
   Bands bands = {m, (m + TILE_ROWS - 1) / TILE_ROWS, 1};
@@ -359,11 +415,17 @@ static void multiply_panels(i64 m, i64 n, i64 k, Matrix a, const float *panels, 
   if (bands.group > MOST_BANDS) bands.group = MOST_BANDS;
   /* Rows at multiples of 2 KiB would share a few sets of the first-level cache. */
   i32 unpacked = n <= unpacked_n && a.row % 512 != 0 && a.col % 512 != 0;
+  const i64 tiles = bands.group * ((n + TILE_COLS - 1) / TILE_COLS);
+  Ahead ahead[2] = {{0}, {0}};
+  if (next) ahead[1] = *next;
   for (i64 band = 0; band < bands.count; band++) {
     i64 i = band_begin(&bands, band), rows = band_begin(&bands, band + 1) - i;
     const float *left = a.data + i * a.row;
     if (!unpacked) {
-      if (band % bands.group == 0) pack_bands(packed, a, k, &bands, band);
+      if (band % bands.group == 0) {
+        pack_bands(packed, a, k, &bands, band);
+        ahead[0] = next_group(a, k, &bands, band, tiles);
+      }
       left = packed + band % bands.group * k * TILE_STRIDE;
     }
     for (i64 j = 0; j < n; j += TILE_COLS) {
@@ -371,20 +433,21 @@ static void multiply_panels(i64 m, i64 n, i64 k, Matrix a, const float *panels, 
       TileFunction *function = tile_functions[rows - 1][!unpacked][vectors - 1];
       const Output part = output_at(out, i, j);
       if (cols == vectors * LANES && !out->gelu) {
-        function(k, left, a.row, a.col, panels + j * k, &part);
+        function(k, left, a.row, a.col, panels + j * k, &part, ahead);
       } else {
-        function(k, left, a.row, a.col, panels + j * k, &aside);
+        function(k, left, a.row, a.col, panels + j * k, &aside, ahead);
         finish_tile(&part, edge, rows, cols);
       }
     }
   }
+  if (next) *next = ahead[1];
 }
 
 void SUFFIX(gemm_panels)(i64 m, i64 n, i64 k, Matrix a, const float *panels, float *c, i64 ldc,
                          float alpha, i32 accumulate, float *scratch) {
   const float *partial = accumulate ? c : 0;
   Output out = {.y = c, .partial = partial, .ld = ldc, .partial_ld = ldc, .alpha = alpha};
-  multiply_panels(m, n, k, a, panels, &out, scratch, gemm_row_floats(k), UNPACKED_HOT_N);
+  multiply_panels(m, n, k, a, panels, &out, scratch, gemm_row_floats(k), UNPACKED_HOT_N, 0);
 }
 
 /* ---- blocks -------------------------------------------------------------------------------- */
@@ -446,15 +509,33 @@ typedef struct {
 
 static i64 block_begin(const Product *of, i64 block) { return of->k * block / of->blocks; }
 
+/* The block of b at the column j, and its rows. */
+static Matrix block_of_b(const Product *of, i64 block, i64 j, i64 *depth) {
+  const i64 p = block_begin(of, block);
+  *depth = block_begin(of, block + 1) - p;
+  return (Matrix){of->b.data + p * of->b.row + j * of->b.col, of->b.row, of->b.col};
+}
+
 static void pack_block(const Product *of, i64 block, i64 j, i64 cols) {
-  const i64 p = block_begin(of, block), depth = block_begin(of, block + 1) - p;
-  const Matrix b = of->b;
-  SUFFIX(gemm_pack)
-  (of->panels, (Matrix){b.data + p * b.row + j * b.col, b.row, b.col}, depth, cols);
+  i64 depth;
+  const Matrix b = block_of_b(of, block, j, &depth);
+  SUFFIX(gemm_pack)(of->panels, b, depth, cols);
+}
+
+/* The block that is packed after this one, asked for while `rows` rows are multiplied. */
+static Ahead next_block(const Product *of, i64 block, i64 j, i64 n, i64 n_step, i64 rows) {
+  const i64 cols = n - j < n_step ? n - j : n_step;
+  const i64 tiles = (rows + TILE_ROWS - 1) / TILE_ROWS * ((cols + TILE_COLS - 1) / TILE_COLS);
+  if (++block == of->blocks) block = 0, j += n_step;
+  if (j >= n) return (Ahead){0};
+  i64 depth;
+  const Matrix b = block_of_b(of, block, j, &depth);
+  return ahead_of(b, depth, n - j < n_step ? n - j : n_step, tiles, depth);
 }
 
 /* Rows [i, end) of the block that is packed. */
-static void multiply_block(const Product *of, i64 block, i64 i, i64 end, i64 j, i64 cols) {
+static void multiply_block(const Product *of, i64 block, i64 i, i64 end, i64 j, i64 cols,
+                           Ahead *next) {
   const i64 p = block_begin(of, block), depth = block_begin(of, block + 1) - p;
   const Matrix a = {of->a.data + i * of->a.row + p * of->a.col, of->a.row, of->a.col};
   const Output part =
@@ -462,7 +543,7 @@ static void multiply_block(const Product *of, i64 block, i64 i, i64 end, i64 j, 
   float *row = of->panels +
                (of->aside ? BLOCK_K * BLOCK_N : gemm_packed_floats(depth, cols));
   multiply_panels(end - i, cols, depth, a, of->panels, &part, row,
-                  GEMM_SCRATCH_BYTES / 4 - (row - of->panels), UNPACKED_N);
+                  GEMM_SCRATCH_BYTES / 4 - (row - of->panels), UNPACKED_N, next);
 }
 
 /* A whole product in GEMM_SCRATCH_BYTES; what the packed block leaves of it is for rows of a. Where
@@ -480,8 +561,9 @@ static void multiply(Rows *rows, i64 n, i64 k, Matrix a, Matrix b, const Output 
     const i64 cols = n - j < n_step ? n - j : n_step;
     for (i64 block = 0; block < blocks && !of.aside; block++) {
       pack_block(&of, block, j, cols);
+      Ahead next = next_block(&of, block, j, n, n_step, rows->end[0] - rows->begin[0]);
       for (i64 span = 0; has_span(rows, span); span++) {
-        multiply_block(&of, block, rows->begin[span], rows->end[span], j, cols);
+        multiply_block(&of, block, rows->begin[span], rows->end[span], j, cols, &next);
       }
     }
     for (i64 span = 0; of.aside && has_span(rows, span); span++) {
@@ -489,7 +571,7 @@ static void multiply(Rows *rows, i64 n, i64 k, Matrix a, Matrix b, const Output 
         const i64 end = i + TILE_ROWS < rows->end[span] ? i + TILE_ROWS : rows->end[span];
         for (i64 block = 0; block < blocks; block++) {
           pack_block(&of, block, j, cols);
-          multiply_block(&of, block, i, end, j, cols);
+          multiply_block(&of, block, i, end, j, cols, 0);
         }
       }
     }
