@@ -2,8 +2,8 @@
  *
  * Packed-panel product after Goto and van de Geijn, "Anatomy of High-Performance Matrix
  * Multiplication" (2008), with one packed level fewer, because scratch is dear on small devices:
- *   for blocks of n and k:    pack BLOCK_K x BLOCK_N of b into panels     second-level cache
- *     for rows of tiles:      pack TILE_ROWS x BLOCK_K of a               first-level cache
+ *   for blocks of n and k:    pack a block of b into panels               second-level cache
+ *     for rows of tiles:      pack TILE_ROWS rows of a's block            first-level cache
  *       for panels:           the register tile streams over k            registers
  * Rows are cut into tiles of nearly equal height (1 .. TILE_ROWS), so an odd number of rows costs
  * little. Bias, residual and partial sums are added in registers; edges and GELU go through a small
@@ -452,6 +452,10 @@ void SUFFIX(gemm_panels)(i64 m, i64 n, i64 k, Matrix a, const float *panels, flo
 
 /* ---- blocks -------------------------------------------------------------------------------- */
 
+/* Columns of a block whose sums wait aside, beside it: both fit in BLOCK_FLOATS. */
+#define ASIDE_COLS (BLOCK_FLOATS / BLOCK_K / 2)
+_Static_assert(ASIDE_COLS % TILE_COLS == 0 && TILE_ROWS <= BLOCK_K, "no room for the sums aside");
+
 /* What the block of k does to its part of the output at `at` (row) and `j` (column). Between blocks
  * the sums wait in y, or aside; partial, bias and residual enter with the first block, but a
  * residual after a gelu with the last. */
@@ -464,8 +468,8 @@ static Output block_output(const Output *out, i64 at, i64 j, i32 first, i32 last
   } else {
     part.partial = part.y;
   }
-  if (aside && !first) part.partial = aside, part.partial_ld = BLOCK_N;
-  if (aside && !last) part.y = aside, part.ld = BLOCK_N;
+  if (aside && !first) part.partial = aside, part.partial_ld = ASIDE_COLS;
+  if (aside && !last) part.y = aside, part.ld = ASIDE_COLS;
   if (last && out->pre) part.pre = out->pre + at;
   if (last) part.gelu = out->gelu;
   if ((out->gelu ? last : first) && out->residual) part.residual = out->residual + at;
@@ -541,21 +545,48 @@ static void multiply_block(const Product *of, i64 block, i64 i, i64 end, i64 j, 
   const Output part =
       block_output(of->out, i * of->out->ld + j, j, block == 0, block == of->blocks - 1, of->aside);
   float *row = of->panels +
-               (of->aside ? BLOCK_K * BLOCK_N : gemm_packed_floats(depth, cols));
+               (of->aside ? BLOCK_FLOATS : gemm_packed_floats(depth, cols));
   multiply_panels(end - i, cols, depth, a, of->panels, &part, row,
                   GEMM_SCRATCH_BYTES / 4 - (row - of->panels), UNPACKED_N, next);
 }
 
-/* A whole product in GEMM_SCRATCH_BYTES; what the packed block leaves of it is for rows of a. Where
- * a residual that shares y's memory has to enter last, the sums wait in the second half of the
- * block's scratch, in smaller blocks. */
-static void multiply(Rows *rows, i64 n, i64 k, Matrix a, Matrix b, const Output *out,
+static i64 fewest_blocks(i64 k) { return k > 0 ? (k + BLOCK_K - 1) / BLOCK_K : 1; }
+
+/* Columns of a block of `depth` rows: nearly equal parts of n. */
+static i64 block_columns(i64 n, i64 depth) {
+  const i64 most = BLOCK_FLOATS / (depth > 0 ? depth : 1) / TILE_COLS * TILE_COLS;
+  const i64 parts = (n + most - 1) / most;
+  return parts > 1 ? round_up((n + parts - 1) / parts, TILE_COLS) : n;
+}
+
+/* Into how many blocks to cut k. Wide and shallow blocks pack a less often, narrow and deep ones
+ * pass over the output less often, which costs half as much per float. The cuts show in the bits:
+ * they must not depend on anything that differs between threads or rows. */
+static i64 best_blocks(i64 n, i64 k) {
+  enum { LEAST_K = 96, MOST_TRIED = 16 };
+  const i64 fewest = fewest_blocks(k);
+  i64 best = fewest, best_cost = -1;
+  for (i64 blocks = fewest; blocks < fewest + MOST_TRIED; blocks++) {
+    const i64 depth = (k + blocks - 1) / blocks;
+    if (blocks > fewest && depth < LEAST_K) break;
+    const i64 columns = block_columns(n, depth), parts = (n + columns - 1) / columns;
+    const i64 cost = 2 * parts * k + blocks * n;
+    if (best_cost < 0 || cost < best_cost) best = blocks, best_cost = cost;
+    if (parts == 1) break;
+  }
+  return best;
+}
+
+/* A whole product in GEMM_SCRATCH_BYTES, k cut into `blocks`; what the packed block leaves of the
+ * scratch is for rows of a. Where a residual that shares y's memory has to enter last, the sums wait
+ * in the second half of the block's scratch, in smaller blocks. */
+static void multiply(Rows *rows, i64 n, i64 k, i64 blocks, Matrix a, Matrix b, const Output *out,
                      float *scratch) {
-  i64 blocks = k > 0 ? (k + BLOCK_K - 1) / BLOCK_K : 1, n_step = BLOCK_N;
   Product of = {k, blocks, a, b, out, scratch, 0};
+  i64 n_step = block_columns(n, (k + blocks - 1) / blocks);
   if (blocks > 1 && out->gelu && out->residual == out->y) {
-    n_step = BLOCK_N / 2;
-    of.aside = scratch + BLOCK_K * n_step;
+    n_step = ASIDE_COLS;
+    of.aside = scratch + BLOCK_K * ASIDE_COLS;
   }
   for (i64 j = 0; j < n; j += n_step) {
     const i64 cols = n - j < n_step ? n - j : n_step;
@@ -583,7 +614,7 @@ void SUFFIX(gemm_serial)(i64 m, i64 n, i64 k, Matrix a, Matrix b, float *c, i64 
   const float *partial = accumulate ? c : 0;
   Output out = {.y = c, .partial = partial, .ld = ldc, .partial_ld = ldc, .alpha = alpha};
   Rows rows = given_rows(0, m);
-  multiply(&rows, n, k, a, b, &out, scratch);
+  multiply(&rows, n, k, fewest_blocks(k), a, b, &out, scratch);
 }
 
 /* ---- the step ------------------------------------------------------------------------------ */
@@ -640,7 +671,7 @@ KERNEL(matmul) {
   i64 j = panels * at_n / grid.n * TILE_COLS, end = panels * (at_n + 1) / grid.n * TILE_COLS;
   i64 cols = (end < n ? end : n) - j;
   if (cols <= 0) return;
-  i64 last = args->batch * (at_batch + 1) / grid.batch;
+  i64 last = args->batch * (at_batch + 1) / grid.batch, blocks = best_blocks(n, k);
   for (i64 batch = args->batch * at_batch / grid.batch; batch < last; batch++) {
     const float *a = F32(ctx, args->a) + batch * m * k;
     const float *b = F32(ctx, args->b) + (args->shared_b ? 0 : batch * k * n);
@@ -656,6 +687,6 @@ KERNEL(matmul) {
     out.gelu = args->gelu;
     Rows rows = args->batch > 1 ? given_rows(m * at_m / grid.m, m * (at_m + 1) / grid.m)
                                 : rows_of_thread(ctx, m, at_m, grid.m, args->trans_a);
-    multiply(&rows, cols, k, left, right, &out, (float *)ctx->scratch);
+    multiply(&rows, cols, k, blocks, left, right, &out, (float *)ctx->scratch);
   }
 }

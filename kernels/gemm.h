@@ -28,9 +28,10 @@
 /* Floats from one k to the next in a packed row of tiles: whole vectors. */
 #define TILE_STRIDE ((TILE_ROWS + LANES - 1) / LANES * LANES)
 
-/* A block of the right-hand side, BLOCK_K x BLOCK_N, stays in the second-level cache. */
+/* A block of the right-hand side stays in the second-level cache: at most BLOCK_FLOATS, of at most
+ * BLOCK_K rows. */
 #define BLOCK_K 384
-#define BLOCK_N 320
+#define BLOCK_FLOATS (BLOCK_K * 320)
 /* Up to this many columns a tile's rows are read where they are: packing them would not pay. */
 #if defined(__aarch64__) || defined(__wasm__)
 #define UNPACKED_N (2 * TILE_COLS) /* their inner loops want packed rows: wasm.h, gemm_tile_neon.h */
@@ -46,7 +47,7 @@
 
 /* What one thread needs: a packed block, a packed row of tiles, a tile for edges and epilogues. */
 #define GEMM_SCRATCH_FLOATS \
-  (BLOCK_K * BLOCK_N + BLOCK_K * TILE_STRIDE + LANES + TILE_ROWS * TILE_COLS)
+  (BLOCK_FLOATS + BLOCK_K * TILE_STRIDE + LANES + TILE_ROWS * TILE_COLS)
 #define GEMM_SCRATCH_BYTES (512 * 1024)
 _Static_assert(GEMM_SCRATCH_FLOATS * 4 <= GEMM_SCRATCH_BYTES, "blocks exceed the promised scratch");
 
