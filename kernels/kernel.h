@@ -21,11 +21,13 @@ typedef int i32;
 typedef long long i64;
 
 /* One barrier for all threads of one executor; zero-initialised, lives outside the arena. `claimed`
- * counts the pieces of work that have been taken since the last barrier. */
+ * counts the pieces of work that have been taken since the last barrier, `sleepers` the threads that
+ * may have to be woken (under WebAssembly; ctx->wake knows by itself). */
 typedef struct {
   i32 arrived;
   i32 generation;
   i32 claimed;
+  i32 sleepers;
 } Barrier;
 
 typedef struct Context {

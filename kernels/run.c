@@ -24,21 +24,27 @@ static inline void pause_briefly(void) {
 #endif
 }
 
-static void sleep_while(const Context *ctx, i32 *word, i32 value) {
+/* Waking costs microseconds even where nobody sleeps, so sleepers are counted: the sleeper writes the
+ * count and then reads the word, the waker writes the word and then reads the count, and both in
+ * sequentially consistent order, so one of them sees the other. */
+static void sleep_while(const Context *ctx, Barrier *barrier, i32 generation) {
 #if defined(__wasm_atomics__)
   (void)ctx;
-  __builtin_wasm_memory_atomic_wait32(word, value, -1);
+  __atomic_add_fetch(&barrier->sleepers, 1, __ATOMIC_SEQ_CST);
+  __builtin_wasm_memory_atomic_wait32(&barrier->generation, generation, -1);
+  __atomic_sub_fetch(&barrier->sleepers, 1, __ATOMIC_SEQ_CST);
 #else
-  if (ctx->wait) ctx->wait(word, value);
+  if (ctx->wait) ctx->wait(&barrier->generation, generation);
 #endif
 }
 
-static void wake_all(const Context *ctx, i32 *word) {
+static void wake_all(const Context *ctx, Barrier *barrier) {
 #if defined(__wasm_atomics__)
   (void)ctx;
-  __builtin_wasm_memory_atomic_notify(word, ~0u);
+  if (__atomic_load_n(&barrier->sleepers, __ATOMIC_SEQ_CST) == 0) return;
+  __builtin_wasm_memory_atomic_notify(&barrier->generation, ~0u);
 #else
-  if (ctx->wake) ctx->wake(word);
+  if (ctx->wake) ctx->wake(&barrier->generation);
 #endif
 }
 
@@ -51,8 +57,8 @@ void SUFFIX(thimble_barrier)(const Context *ctx) {
   if (__atomic_add_fetch(&barrier->arrived, 1, __ATOMIC_ACQ_REL) == ctx->threads) {
     __atomic_store_n(&barrier->arrived, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&barrier->claimed, 0, __ATOMIC_RELAXED);
-    __atomic_store_n(&barrier->generation, generation + 1, __ATOMIC_RELEASE);
-    wake_all(ctx, &barrier->generation);
+    __atomic_store_n(&barrier->generation, generation + 1, __ATOMIC_SEQ_CST);
+    wake_all(ctx, barrier);
     return;
   }
   for (i32 spin = 0; spin < SPINS; spin++) {
@@ -60,7 +66,7 @@ void SUFFIX(thimble_barrier)(const Context *ctx) {
     pause_briefly();
   }
   while (__atomic_load_n(&barrier->generation, __ATOMIC_ACQUIRE) == generation) {
-    sleep_while(ctx, &barrier->generation, generation);
+    sleep_while(ctx, barrier, generation);
   }
 }
 

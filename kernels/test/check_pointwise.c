@@ -44,7 +44,7 @@ static void run_with(Kernel kernel, const void *args, int threads) {
   pthread_t handles[4];
   Job jobs[4];
   memcpy(arena, before, ARENA);
-  Barrier barrier = {0, 0};
+  Barrier barrier = {0};
   for (int t = 0; t < threads; t++) {
     const Context context = {
         .arena = arena, .thread = t, .threads = threads, .barrier = &barrier};
