@@ -169,8 +169,8 @@ static Output output_at(const Output *out, i64 i, i64 j) {
   UNROLL_LOOP for (i32 i = 0; i < rows; i++) \
   UNROLL_LOOP for (i32 v = 0; v < vectors; v++)
 
-/* Memory that will be packed soon. Packing it unasked would wait for every line; the tiles ask for a
- * few lines at a time, because many at once would delay the tile's own. */
+/* Memory that will be packed soon. Packing it unasked would wait for every line; the tiles ask for
+ * a few lines at a time, because many at once would delay the tile's own. */
 typedef struct {
   const float *row;
   i64 stride, width, rows; /* floats from row to row, floats of a row, rows to come */
@@ -211,13 +211,40 @@ ALWAYS_INLINE void ask(Ahead *ahead) {
   }
 }
 
+/* What a tile asks for: two pieces that are packed soon, and the output's part that it belongs to,
+ * whose lines are there when the sums are done. */
+typedef struct {
+  Ahead pieces[2];
+  const Output *to;
+} Wanted;
+
+#define ASK_ROW(row, write) \
+  UNROLL_LOOP for (i32 v = 0; v < vectors; v++) __builtin_prefetch((row) + v * LANES, write)
+
+/* At the turn before step p of k: rows [2 turn, 2 turn + 2) of the output. */
+ALWAYS_INLINE void ask_wanted(Wanted *wanted, i32 rows, i32 vectors, i64 p) {
+  const Output *to = wanted->to;
+  for (i64 i = p / ASK_STEPS * 2, end = i + 2; i < end && i < rows; i++) {
+    ASK_ROW(to->y + i * to->ld, 1);
+    if (to->pre) {
+      ASK_ROW(to->pre + i * to->ld, 1);
+    }
+    if (to->residual) {
+      ASK_ROW(to->residual + i * to->ld, 0);
+    }
+  }
+  ask(&wanted->pieces[0]);
+  ask(&wanted->pieces[1]);
+}
+
 /* sum = a * b; a(i, p) is a[i * row + p * col], b is a panel. */
 ALWAYS_INLINE void tile_sums(i32 rows, i32 vectors, i64 k, const float *a, i64 row, i64 col,
-                             const float *b, vf sum[TILE_ROWS][TILE_VECTORS], Ahead ahead[2]) {
+                             const float *b, vf sum[TILE_ROWS][TILE_VECTORS], Wanted *wanted) {
   FOR_TILE(i, v) sum[i][v] = vf_zero();
   i64 p = 0, turn = 0;
 #if defined(__aarch64__)
   if (row == 1 && rows >= LANES) {
+    for (; turn < k; turn += ASK_STEPS) ask_wanted(wanted, rows, vectors, turn);
     tile_lanes(rows, vectors, k, a, col, b, TILE_COLS, sum[0], TILE_VECTORS);
     p = k;
   }
@@ -230,8 +257,7 @@ ALWAYS_INLINE void tile_sums(i32 rows, i32 vectors, i64 k, const float *a, i64 r
   for (; p < k; p++) {
     if (ASK_AHEAD && p == turn) {
       turn += ASK_STEPS;
-      ask(&ahead[0]);
-      ask(&ahead[1]);
+      ask_wanted(wanted, rows, vectors, p);
     }
     vf right[TILE_VECTORS];
     UNROLL_LOOP for (i32 v = 0; v < vectors; v++) right[v] = vf_load(b + v * LANES);
@@ -270,27 +296,25 @@ ALWAYS_INLINE void tile_output(i32 rows, i32 vectors, vf sum[TILE_ROWS][TILE_VEC
   FOR_TILE(i, v) vf_store(out->y + i * out->ld + v * LANES, sum[i][v]);
 }
 
-/* The output's lines are asked for before the sums are begun, and there when they are done. */
 ALWAYS_INLINE void tile(i32 rows, i32 vectors, i64 k, const float *a, i64 row, i64 col,
-                        const float *b, const Output *out, Ahead ahead[2]) {
+                        const float *b, const Output *out, Wanted *wanted) {
   vf sum[TILE_ROWS][TILE_VECTORS];
-  FOR_TILE(i, v) __builtin_prefetch(out->y + i * out->ld + v * LANES, 1);
-  tile_sums(rows, vectors, k, a, row, col, b, sum, ahead);
+  tile_sums(rows, vectors, k, a, row, col, b, sum, wanted);
   tile_output(rows, vectors, sum, out);
 }
 
 typedef void TileFunction(i64 k, const float *a, i64 row, i64 col, const float *b,
-                          const Output *out, Ahead ahead[2]);
+                          const Output *out, Wanted *wanted);
 /* In a packed row of tiles all steps are constants: no address is computed. */
 #define TILE(rows, vectors)                                                                      \
   static void tile_##rows##x##vectors(i64 k, const float *a, i64 row, i64 col, const float *b,   \
-                                      const Output *out, Ahead ahead[2]) {                       \
-    tile(rows, vectors, k, a, row, col, b, out, ahead);                                          \
+                                      const Output *out, Wanted *wanted) {                       \
+    tile(rows, vectors, k, a, row, col, b, out, wanted);                                         \
   }                                                                                              \
   static void packed_##rows##x##vectors(i64 k, const float *a, i64 row, i64 col, const float *b, \
-                                        const Output *out, Ahead ahead[2]) {                     \
+                                        const Output *out, Wanted *wanted) {                     \
     (void)row, (void)col;                                                                        \
-    tile(rows, vectors, k, a, 1, TILE_STRIDE, b, out, ahead);                                    \
+    tile(rows, vectors, k, a, 1, TILE_STRIDE, b, out, wanted);                                   \
   }
 #define TILES(rows) TILE(rows, 1) TILE(rows, 2)
 #define ENTRY(rows) {{tile_##rows##x1, tile_##rows##x2}, {packed_##rows##x1, packed_##rows##x2}}
@@ -416,15 +440,15 @@ static void multiply_panels(i64 m, i64 n, i64 k, Matrix a, const float *panels, 
   /* Rows at multiples of 2 KiB would share a few sets of the first-level cache. */
   i32 unpacked = n <= unpacked_n && a.row % 512 != 0 && a.col % 512 != 0;
   const i64 tiles = bands.group * ((n + TILE_COLS - 1) / TILE_COLS);
-  Ahead ahead[2] = {{0}, {0}};
-  if (next) ahead[1] = *next;
+  Wanted wanted = {0};
+  if (next) wanted.pieces[1] = *next;
   for (i64 band = 0; band < bands.count; band++) {
     i64 i = band_begin(&bands, band), rows = band_begin(&bands, band + 1) - i;
     const float *left = a.data + i * a.row;
     if (!unpacked) {
       if (band % bands.group == 0) {
         pack_bands(packed, a, k, &bands, band);
-        ahead[0] = next_group(a, k, &bands, band, tiles);
+        wanted.pieces[0] = next_group(a, k, &bands, band, tiles);
       }
       left = packed + band % bands.group * k * TILE_STRIDE;
     }
@@ -432,15 +456,16 @@ static void multiply_panels(i64 m, i64 n, i64 k, Matrix a, const float *panels, 
       i64 cols = n - j < TILE_COLS ? n - j : TILE_COLS, vectors = (cols + LANES - 1) / LANES;
       TileFunction *function = tile_functions[rows - 1][!unpacked][vectors - 1];
       const Output part = output_at(out, i, j);
+      wanted.to = &part;
       if (cols == vectors * LANES && !out->gelu) {
-        function(k, left, a.row, a.col, panels + j * k, &part, ahead);
+        function(k, left, a.row, a.col, panels + j * k, &part, &wanted);
       } else {
-        function(k, left, a.row, a.col, panels + j * k, &aside, ahead);
+        function(k, left, a.row, a.col, panels + j * k, &aside, &wanted);
         finish_tile(&part, edge, rows, cols);
       }
     }
   }
-  if (next) *next = ahead[1];
+  if (next) *next = wanted.pieces[1];
 }
 
 void SUFFIX(gemm_panels)(i64 m, i64 n, i64 k, Matrix a, const float *panels, float *c, i64 ldc,

@@ -27,6 +27,19 @@ ALWAYS_INLINE void vf_put(float *p, vf x, i64 count) {
   else vf_store_part(p, x, count);
 }
 
+/* The same for an array that is passed through once, from one end to the other: asks for what is
+ * needed AHEAD floats later, which the processor alone would fetch too late. Asking for what lies
+ * beyond the end does nothing. */
+#define AHEAD 1024
+ALWAYS_INLINE vf vf_take_next(const float *p, i64 count) {
+  __builtin_prefetch(p + AHEAD, 0);
+  return vf_take(p, count);
+}
+ALWAYS_INLINE void vf_put_next(float *p, vf x, i64 count) {
+  __builtin_prefetch(p + AHEAD, 1);
+  vf_put(p, x, count);
+}
+
 /* body(state, i, LANES) for each whole vector at i in [begin, end), then body(state, i, rest). */
 #define FOR_VECTORS(begin, end, body, state)                                  \
   do {                                                                        \

@@ -24,9 +24,9 @@ static float row_mean(const float *x, i64 cols) {
   vf sums[SUMS] = {0};
   i64 i = 0;
   for (; i + STRIDE <= cols; i += STRIDE) {
-    UNROLL_LOOP for (i32 j = 0; j < SUMS; j++) sums[j] += vf_load(x + i + j * LANES);
+    UNROLL_LOOP for (i32 j = 0; j < SUMS; j++) sums[j] += vf_take_next(x + i + j * LANES, LANES);
   }
-  for (; i < cols; i += LANES) sums[0] += vf_take(x + i, cols - i);
+  for (; i < cols; i += LANES) sums[0] += vf_take_next(x + i, cols - i);
   return add_sums(sums) / (float)cols;
 }
 
@@ -54,7 +54,7 @@ typedef struct {
 
 ALWAYS_INLINE void normalise_vector(const Normalise *row, i64 i, i64 count) {
   const vf xhat = (vf_take(row->x + i, count) - row->mean) * row->rstd;
-  vf_put(row->y + i,
+  vf_put_next(row->y + i,
          vf_fma(xhat, vf_take(row->gamma + i, count), vf_take(row->beta + i, count)), count);
 }
 
@@ -87,8 +87,8 @@ typedef struct {
 } InputGrad;
 
 ALWAYS_INLINE void input_grad_sums(InputGrad *row, i64 i, i64 count, i32 j) {
-  const vf g = vf_take(row->dy + i, count) * vf_take(row->gamma + i, count);
-  const vf xhat = (vf_take(row->x + i, count) - row->mean) * row->rstd;
+  const vf g = vf_take_next(row->dy + i, count) * vf_take(row->gamma + i, count);
+  const vf xhat = (vf_take_next(row->x + i, count) - row->mean) * row->rstd;
   row->sums[j] += g;
   row->products[j] = vf_fma(g, xhat, row->products[j]);
 }
@@ -97,8 +97,8 @@ ALWAYS_INLINE void input_grad_vector(const InputGrad *row, i64 i, i64 count) {
   const vf g = vf_take(row->dy + i, count) * vf_take(row->gamma + i, count);
   const vf xhat = (vf_take(row->x + i, count) - row->mean) * row->rstd;
   vf dx = (g - row->mean_g - xhat * row->mean_product) * row->rstd;
-  if (row->residual) dx += vf_take(row->residual + i, count);
-  vf_put(row->dx + i, dx, count);
+  if (row->residual) dx += vf_take_next(row->residual + i, count);
+  vf_put_next(row->dx + i, dx, count);
 }
 
 static void input_grad_row(InputGrad *row, i64 cols) {

@@ -12,7 +12,7 @@ typedef struct {
 } Arrays;
 
 ALWAYS_INLINE void add_vector(const Arrays *on, i64 i, i64 count) {
-  vf_put(on->y + i, vf_take(on->a + i, count) + vf_take(on->b + i, count), count);
+  vf_put_next(on->y + i, vf_take_next(on->a + i, count) + vf_take_next(on->b + i, count), count);
 }
 
 /* y[i] = a[i] + b[i % period] */
@@ -100,9 +100,9 @@ typedef struct {
 
 ALWAYS_INLINE void gelu_vectors(i32 n, const Gelu *on, i64 i0, i64 count) {
   vf x[EACH_VECTORS];
-  EACH x[i] = vf_take(on->x + i0 + i * LANES, count);
+  EACH x[i] = vf_take_next(on->x + i0 + i * LANES, count);
   vf_gelu_each(n, x, x, 0);
-  EACH vf_put(on->y + i0 + i * LANES, x[i], count);
+  EACH vf_put_next(on->y + i0 + i * LANES, x[i], count);
 }
 
 /* y = x P(x), P the normal distribution function */
@@ -115,18 +115,19 @@ KERNEL(gelu) {
 
 ALWAYS_INLINE void gelu_grad_vectors(i32 n, const Gelu *on, i64 i0, i64 count) {
   vf x[EACH_VECTORS], slope[EACH_VECTORS];
-  EACH x[i] = vf_take(on->x + i0 + i * LANES, count);
+  EACH x[i] = vf_take_next(on->x + i0 + i * LANES, count);
   vf_gelu_each(n, x, 0, slope);
-  EACH vf_put(on->dx + i0 + i * LANES, vf_take(on->dy + i0 + i * LANES, count) * slope[i], count);
+  EACH slope[i] *= vf_take_next(on->dy + i0 + i * LANES, count);
+  EACH vf_put_next(on->dx + i0 + i * LANES, slope[i], count);
 }
 
 ALWAYS_INLINE void gelu_pair_vectors(i32 n, const Gelu *on, i64 i0, i64 count) {
   vf x[EACH_VECTORS], slope[EACH_VECTORS], dy[EACH_VECTORS];
-  EACH x[i] = vf_take(on->x + i0 + i * LANES, count);
-  EACH dy[i] = vf_take(on->dy + i0 + i * LANES, count);
+  EACH x[i] = vf_take_next(on->x + i0 + i * LANES, count);
+  EACH dy[i] = vf_take_next(on->dy + i0 + i * LANES, count);
   vf_gelu_each(n, x, x, slope);
-  EACH vf_put(on->dx + i0 + i * LANES, dy[i] * slope[i], count);
-  EACH vf_put(on->y + i0 + i * LANES, x[i], count);
+  EACH vf_put_next(on->dx + i0 + i * LANES, dy[i] * slope[i], count);
+  EACH vf_put_next(on->y + i0 + i * LANES, x[i], count);
 }
 
 /* dx = dy (P(x) + x p(x)), p the normal density; y, which may be absent, is gelu's */
