@@ -20,6 +20,11 @@ export interface MachineRecord {
   readonly commit: string | null;
   readonly date: string;
   readonly idle: IdleRecord;
+  /**
+   * Share of the time that the cores were wanted, in which a hypervisor gave them to others while
+   * the measurement ran; null where the system does not tell.
+   */
+  readonly stolenShare?: number | null;
 }
 
 /** How quiet the machine was when the measurement began. */
@@ -62,6 +67,34 @@ export function disturbance({ idle }: MachineRecord): string | null {
     `NOT IDLE: others used ${share} % of the cores (load average ${idle.loadAverage.toFixed(1)}) ` +
     'when this was measured; times are too long, ratios are noisy.'
   );
+}
+
+/** Starts to count stolen time (Linux); the answer is MachineRecord.stolenShare until then. */
+export function countStolenTime(): () => number | null {
+  const before = wantedTime();
+  return () => {
+    const after = wantedTime();
+    if (before === null || after === null || after.wanted === before.wanted) return null;
+    return (after.stolen - before.stolen) / (after.wanted - before.wanted);
+  };
+}
+
+/** What others took of a virtual machine's cores, for a sentence; '' where nothing is known. */
+export function stolenText({ stolenShare }: MachineRecord): string {
+  if (stolenShare === undefined || stolenShare === null) return '';
+  return `; the hypervisor gave ${(100 * stolenShare).toFixed(0)} % of the wanted time to others`;
+}
+
+/** Ticks since the start of the system, all cores: user nice system idle iowait irq softirq steal. */
+function wantedTime(): { readonly stolen: number; readonly wanted: number } | null {
+  try {
+    const line = /^cpu +(.*)$/m.exec(readFileSync('/proc/stat', 'utf8'))?.[1];
+    const [user, nice, system, , , irq, softirq, stolen] = line?.split(' ').map(Number) ?? [];
+    const wanted = user + nice + system + irq + softirq + stolen;
+    return Number.isFinite(wanted) ? { stolen, wanted } : null;
+  } catch {
+    return null;
+  }
 }
 
 async function waitForQuiet(patienceSeconds: number): Promise<IdleRecord> {

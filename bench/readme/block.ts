@@ -3,7 +3,7 @@
  * rows that we lose stay.
  */
 import type { MachineRecord } from '../harness/machine.js';
-import { disturbance } from '../harness/machine.js';
+import { disturbance, stolenText } from '../harness/machine.js';
 import { markdownTable, number } from '../harness/table.js';
 import type { InferenceResult } from '../inference/result.js';
 import { PEERS } from '../peers/index.js';
@@ -133,6 +133,6 @@ function inferencePart({ result, machine }: InferenceResults): readonly string[]
 function machineText(machine: MachineRecord): string {
   const { cpu, cores, date } = machine;
   const warning = disturbance(machine);
-  const text = `${cpu}, ${cores} cores, ${date}, commit ${machine.commit ?? 'unknown'}.`;
+  const text = `${cpu}, ${cores} cores, ${date}, commit ${machine.commit ?? 'unknown'}${stolenText(machine)}.`;
   return warning === null ? text : `${warning} ${text}`;
 }

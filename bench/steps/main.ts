@@ -12,7 +12,7 @@
 import { lookUp } from '@thimble/core';
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
-import { machineRecord } from '../harness/machine.js';
+import { countStolenTime, machineRecord } from '../harness/machine.js';
 import { document, save, saveText } from '../harness/results.js';
 import { STEP_CASES, type StepCase } from './cases.js';
 import { ownName } from './contestants.js';
@@ -38,12 +38,14 @@ const threads = Number(options.threads ?? availableParallelism());
 await (options.profile ? printProfile() : benchmark());
 
 async function benchmark(): Promise<void> {
-  const machine = await machineRecord();
+  const before = await machineRecord();
+  const stolen = countStolenTime();
   const results: CaseResult[] = [];
   for (const step of cases) {
     const only = new RegExp(options.only, 'u');
     results.push(await measureCase(step, { threads, only, rounds: Number(options.rounds ?? 15) }));
   }
+  const machine = { ...before, stolenShare: stolen() };
   const body = results.map(stepTable).join('\n');
   const text = document('Training steps', machine, body);
   console.log(text);

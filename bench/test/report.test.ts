@@ -61,6 +61,13 @@ describe('document', () => {
     );
   });
 
+  it('tells how much of the time a hypervisor took', () => {
+    const machine = { ...MACHINE, stolenShare: 0.072 };
+    expect(document('Kernels', machine, '')).toContain(
+      '2026-01-02 03:04 UTC; the hypervisor gave 7 % of the wanted time to others.',
+    );
+  });
+
   it('says loudly when the machine was busy', () => {
     const idle = { ...QUIET, busyShare: 0.62, loadAverage: 4.25, quiet: false };
     expect(document('Kernels', { ...MACHINE, idle }, '')).toContain(
