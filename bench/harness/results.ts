@@ -1,5 +1,5 @@
 /** Results in bench/results: `<name>.json` with everything, `<name>.md` to read, made from it. */
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { disturbance, stolenText, type MachineRecord } from './machine.js';
@@ -16,6 +16,16 @@ export function document(title: string, machine: MachineRecord, body: string): s
     `${machineText(machine)}\n`,
     body,
   ].join('\n');
+}
+
+/** What `save` wrote last under this name; null where nothing was saved. */
+export async function load(name: string): Promise<unknown> {
+  try {
+    return JSON.parse(await readFile(join(folder, `${name}.json`), 'utf8'));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    throw error;
+  }
 }
 
 /** Writes the file to read alone. */

@@ -4,7 +4,8 @@
  *   npm run bench:step -- [--case NAME] [--only TEXT] [--rounds N] [--threads N] [--dry-run]
  *   npm run bench:step -- --profile [--case NAME] [--executor native|wasm] [--rounds N]
  *
- * `--only` takes the contestants whose names match. A peer whose step takes ten seconds and more
+ * `--case` leaves the saved results of the other cases as they are. `--only` takes the contestants
+ * whose names match. A peer whose step takes ten seconds and more
  * gets few of them; the whole benchmark still takes half an hour. The environment variable
  * THIMBLE_PEER_PYTHON names a Python with PyTorch; without it, its row says so. `--profile` shows
  * the time by op instead, of both executors or one, and saves it as bench/results/profile.md.
@@ -13,7 +14,7 @@ import { lookUp } from '@thimble/core';
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { countStolenTime, machineRecord } from '../harness/machine.js';
-import { document, save, saveText } from '../harness/results.js';
+import { document, load, save, saveText } from '../harness/results.js';
 import { STEP_CASES, type StepCase } from './cases.js';
 import { ownName } from './contestants.js';
 import { measureCase, type CaseResult } from './measure.js';
@@ -38,18 +39,30 @@ const threads = Number(options.threads ?? availableParallelism());
 await (options.profile ? printProfile() : benchmark());
 
 async function benchmark(): Promise<void> {
-  const before = await machineRecord();
-  const stolen = countStolenTime();
-  const results: CaseResult[] = [];
+  const measured: CaseResult[] = [];
   for (const step of cases) {
+    const machine = await machineRecord();
+    const stolen = countStolenTime();
     const only = new RegExp(options.only, 'u');
-    results.push(await measureCase(step, { threads, only, rounds: Number(options.rounds ?? 15) }));
+    const result = await measureCase(step, {
+      ...{ threads, only, rounds: Number(options.rounds ?? 15) },
+    });
+    measured.push({ ...result, machine: { ...machine, stolenShare: stolen() } });
   }
-  const machine = { ...before, stolenShare: stolen() };
-  const body = results.map(stepTable).join('\n');
-  const text = document('Training steps', machine, body);
+  const machine = measured[measured.length - 1].machine ?? (await machineRecord());
+  const results = await withSaved(measured);
+  const text = document('Training steps', machine, results.map(stepTable).join('\n'));
   console.log(text);
   if (!options['dry-run']) await save('step', { machine, results }, text);
+}
+
+/** What was measured now, and of the other cases what was saved, in the order of STEP_CASES. */
+async function withSaved(measured: readonly CaseResult[]): Promise<readonly CaseResult[]> {
+  const saved = ((await load('step')) as { results?: readonly CaseResult[] } | null)?.results ?? [];
+  return STEP_CASES.flatMap(({ name }) => {
+    const result = [...measured, ...saved].find((one) => one.name === name);
+    return result === undefined ? [] : [result];
+  });
 }
 
 async function printProfile(): Promise<void> {

@@ -6,6 +6,7 @@ import type { PeakMeter } from '@thimble/core';
 import { native } from '@thimble/native';
 import { JsonProcess, numberIn, numbersIn, type Command } from '../harness/json-process.js';
 import type { RanSteps } from '../harness/json-answers.js';
+import type { MachineRecord } from '../harness/machine.js';
 import { interleave } from '../harness/rounds.js';
 import { pairedRatio, spread, type Rounds, type Spread } from '../harness/statistics.js';
 import { PEERS } from '../peers/index.js';
@@ -38,6 +39,8 @@ export interface CaseResult {
   readonly rows: readonly StepRow[];
   /** GFLOP/s of independent multiply-adds on as many native threads, by round; null without. */
   readonly peak: Rounds | null;
+  /** When and of which commit; cases may be measured one by one. */
+  readonly machine?: MachineRecord;
 }
 
 /** One contestant's part of a result. */

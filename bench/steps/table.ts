@@ -1,4 +1,5 @@
 /** The Markdown of one case of the step benchmark. */
+import { stolenText } from '../harness/machine.js';
 import { markdownTable, megabytes, number, percent } from '../harness/table.js';
 import { spread } from '../harness/statistics.js';
 import { counterpart, shareOfPeak, timesAsFast } from './compare.js';
@@ -31,6 +32,7 @@ export function stepTable(result: CaseResult): string {
     'operations of our program for everybody. Peak memory is that of the whole process (VmHWM),',
     `weights and batch included. The losses of the first steps agree within 0.1 %: ${firstLosses}.`,
     ...peakLines(result),
+    ...whenLines(result),
   ].join('\n');
 
   function rowCells(row: StepRow): readonly string[] {
@@ -57,6 +59,13 @@ export function stepTable(result: CaseResult): string {
     if (!faster) return '';
     return `${number(faster.median)} (${number(faster.low)} – ${number(faster.high)})`;
   }
+}
+
+function whenLines({ machine }: CaseResult): readonly string[] {
+  if (machine === undefined) return [];
+  return [
+    `Measured ${machine.date}, commit ${machine.commit ?? 'unknown'}${stolenText(machine)}.\n`,
+  ];
 }
 
 /** What the native step makes of the machine. */
