@@ -28,8 +28,8 @@ ALWAYS_INLINE void vf_put(float *p, vf x, i64 count) {
 }
 
 /* The same for an array that is passed through once, from one end to the other: asks for what is
- * needed AHEAD floats later, which the processor alone would fetch too late. Asking for what lies
- * beyond the end does nothing. */
+ * needed AHEAD floats later, which the processor alone would fetch too late. Asking beyond the
+ * end is harmless. */
 #define AHEAD 1024
 ALWAYS_INLINE vf vf_take_next(const float *p, i64 count) {
   __builtin_prefetch(p + AHEAD, 0);

@@ -22,7 +22,7 @@ export interface MachineRecord {
   readonly idle: IdleRecord;
   /**
    * Share of the time that the cores were wanted, in which a hypervisor gave them to others while
-   * the measurement ran; null where the system does not tell.
+   * the measurement ran; null where the system does not tell, absent where nobody counted.
    */
   readonly stolenShare?: number | null;
 }
@@ -79,10 +79,12 @@ export function countStolenTime(): () => number | null {
   };
 }
 
-/** What others took of a virtual machine's cores, for a sentence; '' where nothing is known. */
-export function stolenText({ stolenShare }: MachineRecord): string {
-  if (stolenShare === undefined || stolenShare === null) return '';
-  return `; the hypervisor gave ${(100 * stolenShare).toFixed(0)} % of the wanted time to others`;
+/** When it was measured, of which commit, and what a hypervisor took, where that is known. */
+export function measuredText({ commit, date, stolenShare }: MachineRecord): string {
+  const text = `commit ${commit ?? 'unknown'}; ${date}`;
+  if (stolenShare === undefined || stolenShare === null) return text;
+  const share = (100 * stolenShare).toFixed(0);
+  return `${text}; the hypervisor gave ${share} % of the wanted time to others`;
 }
 
 /** Ticks since the start of the system, all cores: user nice system idle iowait irq softirq steal. */

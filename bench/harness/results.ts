@@ -2,7 +2,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { disturbance, stolenText, type MachineRecord } from './machine.js';
+import { disturbance, measuredText, type MachineRecord } from './machine.js';
 
 /** This file runs as bench/dist/harness/results.js. */
 const folder = fileURLToPath(new URL('../../results/', import.meta.url));
@@ -48,6 +48,6 @@ function machineText(machine: MachineRecord): string {
   return [
     `${machine.cpu}, ${machine.cores} cores, ${gigabytes} GiB; ${machine.system};`,
     `Node ${machine.node}; ${machine.compiler ?? 'no C compiler'};`,
-    `commit ${machine.commit ?? 'unknown'}; ${machine.date}${stolenText(machine)}.`,
+    `${measuredText(machine)}.`,
   ].join(' ');
 }

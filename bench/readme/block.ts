@@ -3,7 +3,7 @@
  * rows that we lose stay.
  */
 import type { MachineRecord } from '../harness/machine.js';
-import { disturbance, stolenText } from '../harness/machine.js';
+import { disturbance, measuredText } from '../harness/machine.js';
 import { markdownTable, number } from '../harness/table.js';
 import type { InferenceResult } from '../inference/result.js';
 import { PEERS } from '../peers/index.js';
@@ -14,7 +14,6 @@ import type { CaseResult } from '../steps/measure.js';
 import { aimsTable } from './aims.js';
 
 export interface StepResults {
-  readonly machine: MachineRecord;
   readonly results: readonly CaseResult[];
 }
 
@@ -59,7 +58,8 @@ export function readmeBlock(
     'Peak memory of the whole process, in MB:\n',
     markdownTable(memoryHead(), step.results.map(memoryRow)),
     ...(inference ? inferencePart(inference) : []),
-    `${machineText(step.machine)} [All results](bench/results/step.md).`,
+    ...machineLines(step.results),
+    '[All results](bench/results/step.md).',
     '',
   ].join('\n');
 }
@@ -130,9 +130,12 @@ function inferencePart({ result, machine }: InferenceResults): readonly string[]
   ];
 }
 
-function machineText(machine: MachineRecord): string {
-  const { cpu, cores, date } = machine;
-  const warning = disturbance(machine);
-  const text = `${cpu}, ${cores} cores, ${date}, commit ${machine.commit ?? 'unknown'}${stolenText(machine)}.`;
-  return warning === null ? text : `${warning} ${text}`;
+/** Each case has a line of its own: they may have been measured one by one. */
+function machineLines(results: readonly CaseResult[]): readonly string[] {
+  const { cpu, cores } = results[0].machine;
+  const cases = results.map(({ name, machine }) => {
+    const warning = disturbance(machine);
+    return `- ${name}: ${measuredText(machine)}.${warning === null ? '' : ` ${warning}`}`;
+  });
+  return [`${cpu}, ${cores} cores. Steps of\n`, ...cases, ''];
 }

@@ -13,7 +13,7 @@
 import { lookUp } from '@thimble/core';
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
-import { countStolenTime, machineRecord } from '../harness/machine.js';
+import { machineRecord } from '../harness/machine.js';
 import { document, load, save, saveText } from '../harness/results.js';
 import { STEP_CASES, type StepCase } from './cases.js';
 import { ownName } from './contestants.js';
@@ -41,19 +41,14 @@ await (options.profile ? printProfile() : benchmark());
 async function benchmark(): Promise<void> {
   const measured: CaseResult[] = [];
   for (const step of cases) {
-    const machine = await machineRecord();
-    const stolen = countStolenTime();
     const only = new RegExp(options.only, 'u');
-    const result = await measureCase(step, {
-      ...{ threads, only, rounds: Number(options.rounds ?? 15) },
-    });
-    measured.push({ ...result, machine: { ...machine, stolenShare: stolen() } });
+    measured.push(await measureCase(step, { threads, only, rounds: Number(options.rounds ?? 15) }));
   }
-  const machine = measured[measured.length - 1].machine ?? (await machineRecord());
+  const { machine } = measured[measured.length - 1];
   const results = await withSaved(measured);
   const text = document('Training steps', machine, results.map(stepTable).join('\n'));
   console.log(text);
-  if (!options['dry-run']) await save('step', { machine, results }, text);
+  if (!options['dry-run']) await save('step', { results }, text);
 }
 
 /** What was measured now, and of the other cases what was saved, in the order of STEP_CASES. */

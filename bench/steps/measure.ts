@@ -6,7 +6,7 @@ import type { PeakMeter } from '@thimble/core';
 import { native } from '@thimble/native';
 import { JsonProcess, numberIn, numbersIn, type Command } from '../harness/json-process.js';
 import type { RanSteps } from '../harness/json-answers.js';
-import type { MachineRecord } from '../harness/machine.js';
+import { countStolenTime, machineRecord, type MachineRecord } from '../harness/machine.js';
 import { interleave } from '../harness/rounds.js';
 import { pairedRatio, spread, type Rounds, type Spread } from '../harness/statistics.js';
 import { PEERS } from '../peers/index.js';
@@ -39,8 +39,8 @@ export interface CaseResult {
   readonly rows: readonly StepRow[];
   /** GFLOP/s of independent multiply-adds on as many native threads, by round; null without. */
   readonly peak: Rounds | null;
-  /** When and of which commit; cases may be measured one by one. */
-  readonly machine?: MachineRecord;
+  /** Cases may be measured one by one. */
+  readonly machine: MachineRecord;
 }
 
 /** One contestant's part of a result. */
@@ -82,6 +82,8 @@ export async function measureCase(
   step: StepCase,
   { threads, rounds, only }: MeasureOptions,
 ): Promise<CaseResult> {
+  const before = await machineRecord();
+  const stolenShare = countStolenTime();
   const workload = await writeWorkload(step, threads);
   const { name, batch, stepsPerTurn, leaveOut } = step;
   const live: Live[] = [];
@@ -105,7 +107,8 @@ export async function measureCase(
     const losses = live[0]?.losses ?? [];
     const rows = [...rowsOf(live, samples), ...missing];
     const peak = samples.get(PEAK) ?? null;
-    return { name, batch, threads, rounds, stepsPerTurn, losses, rows, peak };
+    const machine = { ...before, stolenShare: stolenShare() };
+    return { name, batch, threads, rounds, stepsPerTurn, losses, rows, peak, machine };
   } finally {
     await meter?.dispose();
     await Promise.all(live.map((one) => one.process.close()));

@@ -1,5 +1,5 @@
 /** The Markdown of one case of the step benchmark. */
-import { stolenText } from '../harness/machine.js';
+import { disturbance, measuredText } from '../harness/machine.js';
 import { markdownTable, megabytes, number, percent } from '../harness/table.js';
 import { spread } from '../harness/statistics.js';
 import { counterpart, shareOfPeak, timesAsFast } from './compare.js';
@@ -61,10 +61,12 @@ export function stepTable(result: CaseResult): string {
   }
 }
 
+/** Cases are measured one by one: each has its own date and disturbance. */
 function whenLines({ machine }: CaseResult): readonly string[] {
-  if (machine === undefined) return [];
+  const warning = disturbance(machine);
   return [
-    `Measured ${machine.date}, commit ${machine.commit ?? 'unknown'}${stolenText(machine)}.\n`,
+    `This case: ${measuredText(machine)}.\n`,
+    ...(warning === null ? [] : [`**${warning}**\n`]),
   ];
 }
 

@@ -117,6 +117,7 @@ describe('stepTable', () => {
       { name: 'PyTorch', missing: 'THIMBLE_PEER_PYTHON is not set' },
     ],
     peak: [[250], [500]],
+    machine: MACHINE,
   };
 
   it('holds the native step against the peak of the same round', () => {

@@ -147,6 +147,11 @@ static void check_matmuls(void) {
     c.pre = c.gelu && i % 2;
     check_matmul(&c);
   }
+  /* Wide and deep: several blocks of n, and more blocks of k than its depth asks for. */
+  for (int i = 0; i < 4; i++) {
+    Case c = {1, 40, 1500, 800, i & 1, i >> 1 & 1};
+    check_matmul(&c);
+  }
 }
 
 static void check_matmul_nan(void) {
