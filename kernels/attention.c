@@ -23,6 +23,7 @@
  *   16 x 65 x 4 x 32 (65)        61 /  89    42 / 55      18 / 21      19 / 23
  */
 #include "attention.h"
+#include "ahead.h"
 #include "gemm.h"
 #include "kernels.h"
 #include "loop.h"
@@ -50,6 +51,12 @@ static Head head_at(const float *qkv, i64 index, i64 tokens, i64 heads, i64 dim)
 static Matrix transposed(Matrix x) { return (Matrix){x.data, x.col, x.row}; }
 static Matrix rows_from(Matrix x, i64 first) {
   return (Matrix){x.data + first * x.row, x.row, x.col};
+}
+
+/* The rows of the tile `t` of x [n, dim]. */
+static Soon tile_of(Matrix x, i64 n, i64 t, i64 tiles, i64 dim) {
+  const i64 first = n * t / tiles;
+  return (Soon){rows_from(x, first), n * (t + 1) / tiles - first, dim};
 }
 
 /* Takes `count` floats from *scratch. */
@@ -108,48 +115,68 @@ static void add_to_scores(float *scores, i64 rows, i64 width, const float *bias,
 
 /* ---- forward ------------------------------------------------------------------------------- */
 
-/* x = exp(x - shift) for `n` vectors of scores, zero from lane `count` on; adds to sum the weights,
- * or their products with `factors` where it is not null. */
-ALWAYS_INLINE void exp_vectors(i32 n, float *x, vf shift, i64 count, const float *factors,
-                               vf *sum) {
+/* Rows of scores whose exponentials are computed in step; as many vectors of each as come to
+ * EACH_VECTORS, so that the last, partial vectors of two rows share a step. */
+#define EACH_ROWS EACH_VECTORS
+
+/* x = exp(x - shift) for `n` vectors of `rows` rows of scores, zero from lane `count` on; adds to sum
+ * the weights, or their products with `factors`, laid out as x, where it is not null. */
+ALWAYS_INLINE void exp_vectors(i32 n, i32 rows, float *x, i64 width, const vf *shift, i64 count,
+                               const float *factors, vf *sum) {
+  const i32 vectors = n / rows;
   vf p[EACH_VECTORS];
-  EACH p[i] = vf_load(x + i * LANES) - shift;
+#define AT (i / vectors * width + i % vectors * LANES)
+  EACH p[i] = vf_load(x + AT) - shift[i / vectors];
   vf_exp_each(n, p, 1);
   /* What lies beyond the tokens is no score: its exponential may be infinite. */
   if (count < LANES) {
     EACH p[i] = vf_fill_rest(p[i], count, 0.0f);
   }
-  EACH vf_store(x + i * LANES, p[i]);
+  EACH vf_store(x + AT, p[i]);
   if (factors) {
-    EACH *sum = vf_fma(p[i], vf_load(factors + i * LANES), *sum);
+    EACH sum[i / vectors] = vf_fma(p[i], vf_load(factors + AT), sum[i / vectors]);
   } else {
-    EACH *sum += p[i];
+    EACH sum[i / vectors] += p[i];
   }
+#undef AT
 }
 
-/* exp_vectors on a row of n scores; returns the sum. */
-ALWAYS_INLINE float exp_shifted(float *x, float shift, i64 n, const float *factors) {
-  const vf shifts = vf_splat(shift);
-  vf sum = {0};
+/* exp_vectors on `rows` rows of n scores; sums[row] = the sum. */
+ALWAYS_INLINE void exp_rows(i32 rows, float *x, i64 width, i64 n, const float *shift,
+                            const float *factors, float *sums) {
+  const i32 step = EACH_VECTORS / rows * LANES;
+  vf shifts[EACH_ROWS], sum[EACH_ROWS];
+  UNROLL_LOOP for (i32 i = 0; i < rows; i++) shifts[i] = vf_splat(shift[i]), sum[i] = vf_zero();
   i64 j = 0;
-  for (; j + EACH_VECTORS * LANES <= n; j += EACH_VECTORS * LANES) {
-    exp_vectors(EACH_VECTORS, x + j, shifts, LANES, factors ? factors + j : 0, &sum);
+  for (; j + step <= n; j += step) {
+    exp_vectors(rows * (step / LANES), rows, x + j, width, shifts, LANES, factors ? factors + j : 0,
+                sum);
   }
   for (; j < n; j += LANES) {
-    exp_vectors(1, x + j, shifts, n - j, factors ? factors + j : 0, &sum);
+    exp_vectors(rows, rows, x + j, width, shifts, n - j, factors ? factors + j : 0, sum);
   }
-  return vf_sum(sum);
+  UNROLL_LOOP for (i32 i = 0; i < rows; i++) sums[i] = vf_sum(sum[i]);
 }
 
-/* scores[0 .. round_up(n, LANES)) = exp(scores - max), zeros beyond n; returns the sum. */
-static float exp_row(float *scores, i64 n, float *highest) {
+/* The same on EACH_ROWS of `rows` rows, or on one where there are fewer; returns on how many. */
+static i64 exp_scores(i64 rows, float *x, i64 width, i64 n, const float *shift,
+                       const float *factors, float *sums) {
+  if (rows < EACH_ROWS) {
+    exp_rows(1, x, width, n, shift, factors, sums);
+    return 1;
+  }
+  exp_rows(EACH_ROWS, x, width, n, shift, factors, sums);
+  return EACH_ROWS;
+}
+
+/* The highest of n scores. */
+static float highest_of(const float *scores, i64 n) {
   const i64 whole = n / LANES * LANES, rest = n - whole;
   const float lowest = -__builtin_inff();
   vf top = vf_splat(lowest);
   for (i64 at = 0; at < whole; at += LANES) top = vf_max(vf_load(scores + at), top);
   if (rest) top = vf_max(vf_fill_rest(vf_load(scores + whole), rest, lowest), top);
-  *highest = vf_highest(top);
-  return exp_shifted(scores, *highest, n, 0);
+  return vf_highest(top);
 }
 
 static void scale_row(float *y, i64 n, float factor) {
@@ -175,6 +202,11 @@ KERNEL(attention) {
     i64 index = item / tiles, t = item % tiles;
     i64 first = n * t / tiles, rows = n * (t + 1) / tiles - first;
     Head head = head_at(qkv, index, n, heads, dim);
+    const i64 later = likely_unit(&work, item);
+    const Head next = head_at(qkv, later < args->batch * heads ? later : index, n, heads, dim);
+    const Soon soon_q = t + 1 < tiles ? tile_of(head.q, n, t + 1, tiles, dim)
+                                      : tile_of(next.q, n, 0, tiles, dim);
+    Ahead soon_k = ahead_in(tile_of(next.k, n, t, tiles, dim), rows / EACH_ROWS);
     if (index != packed) {
       SUFFIX(gemm_pack)(keys, transposed(head.k), dim, n);
       SUFFIX(gemm_pack)(values, head.v, n, dim);
@@ -182,18 +214,22 @@ KERNEL(attention) {
       packed = index;
     }
     SUFFIX(gemm_panels)(rows, width, dim, rows_from(head.q, first), keys, scores, width,
-                        args->scale, 0, scratch);
+                        args->scale, 0, soon_q, scratch);
     const float *head_bias = bias ? bias + (index % heads * n + first) * n : 0;
     add_to_scores(scores, rows, width, head_bias, n, region, first);
     float *out = y + head.y_at + first * head.y_row, *out_lse = lse + head.lse_at + first;
-    for (i64 i = 0; i < rows; i++) sums[i] = exp_row(scores + i * width, n, out_lse + i);
+    for (i64 i = 0; i < rows; i++) out_lse[i] = highest_of(scores + i * width, n);
+    for (i64 i = 0; i < rows;) {
+      i += exp_scores(rows - i, scores + i * width, width, n, out_lse + i, 0, sums + i);
+      ask(&soon_k);
+    }
     for (i64 i = 0; i < rows; i += LANES) {
       const vf sum = vf_take(sums + i, rows - i), highest = vf_take(out_lse + i, rows - i);
       vf_put(out_lse + i, highest + vf_log(sum), rows - i);
       vf_put(sums + i, 1.0f / sum, rows - i);
     }
     SUFFIX(gemm_panels)(rows, dim, n, (Matrix){scores, width, 1}, values, out, head.y_row, 1.0f, 0,
-                        scratch);
+                        tile_of(next.v, n, t, tiles, dim), scratch);
     for (i64 i = 0; i < rows; i++) scale_row(out + i * head.y_row, dim, sums[i]);
   }
 }
@@ -203,11 +239,15 @@ KERNEL(attention) {
 /* scores becomes P, products (dP) becomes dS; both are rows of n numbers, `width` apart. */
 static void score_gradients(float *scores, float *products, i64 rows, i64 width, i64 n,
                             const float *lse, float scale) {
-  for (i64 i = 0; i < rows; i++) {
+  float means[EACH_ROWS];
+  for (i64 done, i = 0; i < rows; i += done) {
     float *row = scores + i * width, *slopes = products + i * width;
-    const vf mean = vf_splat(exp_shifted(row, lse[i], n, slopes));
-    for (i64 j = 0; j < n; j += LANES) {
-      vf_store(slopes + j, vf_load(row + j) * (vf_load(slopes + j) - mean) * scale);
+    done = exp_scores(rows - i, row, width, n, lse + i, slopes, means);
+    for (i64 at = 0; at < done; at++, row += width, slopes += width) {
+      const vf mean = vf_splat(means[at]);
+      for (i64 j = 0; j < n; j += LANES) {
+        vf_store(slopes + j, vf_load(row + j) * (vf_load(slopes + j) - mean) * scale);
+      }
     }
   }
 }
@@ -263,13 +303,14 @@ static Room room_in(float *scratch, i64 n, i64 dim, i64 tile) {
 
 /* Gradients of one head of one image; bias_sum [N, N] takes up scale * dbias unless it is null. */
 static void head_gradient(const Context *ctx, const struct attention_grad_args *args, Room room,
-                          i64 image, i64 which, float *bias_sum, i32 accumulate) {
+                          i64 image, i64 which, i64 later, float *bias_sum, i32 accumulate) {
   const i64 n = args->tokens, dim = args->head_dim, heads = args->heads;
   const i64 tiles = (n + args->tile - 1) / args->tile, width = round_up(n, LANES);
   const float *dy = F32(ctx, args->dy), *lse = F32(ctx, args->lse);
   const float *bias = F32(ctx, args->bias);
   const i32 *region = window_regions(WINDOWS(args), image, room.regions);
-  Head head = head_at(F32(ctx, args->qkv), image * heads + which, n, heads, dim);
+  const Head head = head_at(F32(ctx, args->qkv), image * heads + which, n, heads, dim);
+  const Head next = head_at(F32(ctx, args->qkv), later, n, heads, dim);
   float *dq = F32(ctx, args->dqkv) + head.qkv_at, *dk = dq + heads * dim, *dv = dk + heads * dim;
   SUFFIX(gemm_pack)(room.key_columns, transposed(head.k), dim, n);
   SUFFIX(gemm_pack)(room.value_columns, transposed(head.v), dim, n);
@@ -279,23 +320,27 @@ static void head_gradient(const Context *ctx, const struct attention_grad_args *
     i64 y_at = head.y_at + first * head.y_row;
     Matrix q = rows_from(head.q, first), d = {dy + y_at, head.y_row, 1};
     Matrix p = {room.scores, width, 1}, ds = {room.products, width, 1};
+    const i32 more = t + 1 < tiles;
+    const Matrix next_d = {dy + (more ? head : next).y_at, head.y_row, 1};
+    const Soon soon_q = tile_of((more ? head : next).q, n, more ? t + 1 : 0, tiles, dim);
+    const Soon soon_d = tile_of(next_d, n, more ? t + 1 : 0, tiles, dim);
     SUFFIX(gemm_panels)(rows, width, dim, q, room.key_columns, room.scores, width, args->scale, 0,
-                        room.row);
+                        soon_q, room.row);
     add_to_scores(room.scores, rows, width, bias ? bias + (which * n + first) * n : 0, n, region,
                   first);
     SUFFIX(gemm_panels)(rows, width, dim, d, room.value_columns, room.products, width, 1.0f, 0,
-                        room.row);
+                        soon_d, room.row);
     score_gradients(room.scores, room.products, rows, width, n, lse + head.lse_at + first,
                     args->scale);
     if (bias_sum) add_rows(bias_sum + first * n, room.products, rows, width, n, accumulate);
     SUFFIX(gemm_pack)(room.queries, q, rows, dim);
     SUFFIX(gemm_pack)(room.outputs, d, rows, dim);
     SUFFIX(gemm_panels)(rows, dim, n, ds, room.keys, dq + first * head.row, head.row, 1.0f, 0,
-                        room.row);
+                        tile_of(next.k, n, t, tiles, dim), room.row);
     SUFFIX(gemm_panels)(n, dim, rows, transposed(ds), room.queries, dk, head.row, 1.0f, t > 0,
-                        room.row);
+                        tile_of(next.v, n, t, tiles, dim), room.row);
     SUFFIX(gemm_panels)(n, dim, rows, transposed(p), room.outputs, dv, head.row, 1.0f, t > 0,
-                        room.row);
+                        (Soon){0}, room.row);
   }
 }
 
@@ -307,8 +352,11 @@ KERNEL(attention_grad) {
   Work work = work_of(ctx, chunks * heads, 1);
   for (i64 item; (item = next_item(&work)) >= 0;) {
     const i64 chunk = item / heads, first = batch * chunk / chunks;
-    for (i64 image = first; image < batch * (chunk + 1) / chunks; image++) {
-      head_gradient(ctx, args, room, image, item % heads, partial ? partial + item * pairs : 0,
+    const i64 last = batch * (chunk + 1) / chunks, likely = likely_unit(&work, item);
+    const i64 after = likely < chunks * heads ? batch * (likely / heads) / chunks * heads + likely % heads : 0;
+    for (i64 image = first; image < last; image++) {
+      const i64 later = image + 1 < last ? (image + 1) * heads + item % heads : after;
+      head_gradient(ctx, args, room, image, item % heads, later, partial ? partial + item * pairs : 0,
                     image > first);
     }
   }

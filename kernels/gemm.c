@@ -19,6 +19,7 @@
  *   NN 1576x768x192      153 86 %    78 96 %    26 83 %    31 97 %    36 87 %
  *   TN 768x192x1576      137 77 %    74 91 %    26 81 %    30 94 %    35 83 %
  */
+#include "ahead.h"
 #include "gemm.h"
 #include "kernels.h"
 #include "math.h"
@@ -168,48 +169,6 @@ static Output output_at(const Output *out, i64 i, i64 j) {
 #define FOR_TILE(i, v)                       \
   UNROLL_LOOP for (i32 i = 0; i < rows; i++) \
   UNROLL_LOOP for (i32 v = 0; v < vectors; v++)
-
-/* Memory that will be packed soon. Packing it unasked would wait for every line; the tiles ask for
- * a few lines at a time, because many at once would delay the tile's own. */
-typedef struct {
-  const float *row;
-  i64 stride, width, rows; /* floats from row to row, floats of a row, rows to come */
-  i64 at, each;            /* where in the row; floats per turn */
-} Ahead;
-
-#ifdef __wasm__ /* has no way to ask */
-#define ASK_AHEAD 0
-#else
-#define ASK_AHEAD 1
-#endif
-enum { LINE = 16, ASK_STEPS = 16 }; /* floats of a line; k between turns */
-
-/* x is [rows, cols] and wanted after `tiles` tiles of `k`. */
-static Ahead ahead_of(Matrix x, i64 rows, i64 cols, i64 tiles, i64 k) {
-  Ahead ahead = {.row = x.data};
-  const i64 turns = tiles * ((k + ASK_STEPS - 1) / ASK_STEPS);
-  if (!ASK_AHEAD || turns < 1 || (x.col != 1 && x.row != 1)) return ahead;
-  ahead.stride = x.col == 1 ? x.row : x.col;
-  ahead.width = x.col == 1 ? cols : rows;
-  ahead.rows = x.col == 1 ? rows : cols;
-  ahead.each = (ahead.rows * (ahead.width + LINE) + turns - 1) / turns;
-  return ahead;
-}
-
-/* One turn. A row's last float is asked for as well: rows may begin anywhere in a line. */
-ALWAYS_INLINE void ask(Ahead *ahead) {
-  for (i64 left = ahead->each; left > 0 && ahead->rows > 0; left -= LINE) {
-    if (ahead->at < ahead->width) {
-      __builtin_prefetch(ahead->row + ahead->at, 0, 2);
-      ahead->at += LINE;
-    } else {
-      __builtin_prefetch(ahead->row + ahead->width - 1, 0, 2);
-      ahead->at = 0;
-      ahead->row += ahead->stride;
-      ahead->rows--;
-    }
-  }
-}
 
 /* What a tile asks for: two pieces that are packed soon, and the output's part that it belongs to,
  * whose lines are there when the sums are done. */
@@ -425,7 +384,8 @@ static Ahead next_group(Matrix a, i64 k, const Bands *bands, i64 band, i64 tiles
   if (first >= bands->count) return (Ahead){0};
   const i64 i = band_begin(bands, first);
   const i64 end = band_begin(bands, last < bands->count ? last : bands->count);
-  return ahead_of((Matrix){a.data + i * a.row, a.row, a.col}, end - i, k, tiles, k);
+  const Soon rows = {{a.data + i * a.row, a.row, a.col}, end - i, k};
+  return ahead_of(rows, tiles, k);
 }
 
 /* out = a[m, k] * panels; `room`, at least gemm_row_floats(k), are the floats of scratch. Up to
@@ -469,10 +429,12 @@ static void multiply_panels(i64 m, i64 n, i64 k, Matrix a, const float *panels, 
 }
 
 void SUFFIX(gemm_panels)(i64 m, i64 n, i64 k, Matrix a, const float *panels, float *c, i64 ldc,
-                         float alpha, i32 accumulate, float *scratch) {
+                         float alpha, i32 accumulate, Soon soon, float *scratch) {
   const float *partial = accumulate ? c : 0;
   Output out = {.y = c, .partial = partial, .ld = ldc, .partial_ld = ldc, .alpha = alpha};
-  multiply_panels(m, n, k, a, panels, &out, scratch, gemm_row_floats(k), UNPACKED_HOT_N, 0);
+  const i64 tiles = (m + TILE_ROWS - 1) / TILE_ROWS * ((n + TILE_COLS - 1) / TILE_COLS);
+  Ahead next = ahead_of(soon, tiles, k);
+  multiply_panels(m, n, k, a, panels, &out, scratch, gemm_row_floats(k), UNPACKED_HOT_N, &next);
 }
 
 /* ---- blocks -------------------------------------------------------------------------------- */
@@ -559,7 +521,7 @@ static Ahead next_block(const Product *of, i64 block, i64 j, i64 n, i64 n_step, 
   if (j >= n) return (Ahead){0};
   i64 depth;
   const Matrix b = block_of_b(of, block, j, &depth);
-  return ahead_of(b, depth, n - j < n_step ? n - j : n_step, tiles, depth);
+  return ahead_of((Soon){b, depth, n - j < n_step ? n - j : n_step}, tiles, depth);
 }
 
 /* Rows [i, end) of the block that is packed. */

@@ -84,6 +84,12 @@ static inline Work work_of(const Context *ctx, i64 count, i64 unit) {
   return work;
 }
 
+/* The unit, item / unit, that this thread will probably have after that of `item`: threads that are
+ * equally fast claim in turns. May be beyond the last. */
+static inline i64 likely_unit(const Work *work, i64 item) {
+  return item / work->unit + (work->ctx ? work->ctx->threads : 1);
+}
+
 static inline i64 next_item(Work *work) {
   if (work->next == work->end) {
     if (!work->ctx) return -1;
