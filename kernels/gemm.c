@@ -378,20 +378,20 @@ static void pack_bands(float *packed, Matrix a, i64 k, const Bands *bands, i64 f
   }
 }
 
-/* The bands that are packed after the group of `band`. */
-static Ahead next_group(Matrix a, i64 k, const Bands *bands, i64 band, i64 tiles) {
+/* The bands that are packed after the group of `band`; none after the last. */
+static Soon next_group(Matrix a, i64 k, const Bands *bands, i64 band) {
   const i64 first = band + bands->group, last = first + bands->group;
-  if (first >= bands->count) return (Ahead){0};
+  if (first >= bands->count) return (Soon){0};
   const i64 i = band_begin(bands, first);
   const i64 end = band_begin(bands, last < bands->count ? last : bands->count);
-  const Soon rows = {{a.data + i * a.row, a.row, a.col}, end - i, k};
-  return ahead_of(rows, tiles, k);
+  return (Soon){{a.data + i * a.row, a.row, a.col}, end - i, k};
 }
 
 /* out = a[m, k] * panels; `room`, at least gemm_row_floats(k), are the floats of scratch. Up to
- * `unpacked_n` columns a's rows are read where they are. Asks for `next`, which may be null. */
+ * `unpacked_n` columns a's rows are read where they are. Asks for `next`, which may be null, and,
+ * with the last rows, for `after`. */
 static void multiply_panels(i64 m, i64 n, i64 k, Matrix a, const float *panels, const Output *out,
-                            float *scratch, i64 room, i64 unpacked_n, Ahead *next) {
+                            float *scratch, i64 room, i64 unpacked_n, Soon after, Ahead *next) {
   float *edge = scratch, *packed = scratch + TILE_ROWS * TILE_COLS;
   const Output aside = {.y = edge, .ld = TILE_COLS, .alpha = out->alpha};
   Bands bands = {m, (m + TILE_ROWS - 1) / TILE_ROWS, 1};
@@ -408,7 +408,8 @@ static void multiply_panels(i64 m, i64 n, i64 k, Matrix a, const float *panels, 
     if (!unpacked) {
       if (band % bands.group == 0) {
         pack_bands(packed, a, k, &bands, band);
-        wanted.pieces[0] = next_group(a, k, &bands, band, tiles);
+        const Soon group = next_group(a, k, &bands, band);
+        wanted.pieces[0] = ahead_of(group.rows ? group : after, tiles, k);
       }
       left = packed + band % bands.group * k * TILE_STRIDE;
     }
@@ -434,7 +435,7 @@ void SUFFIX(gemm_panels)(i64 m, i64 n, i64 k, Matrix a, const float *panels, flo
   Output out = {.y = c, .partial = partial, .ld = ldc, .partial_ld = ldc, .alpha = alpha};
   const i64 tiles = (m + TILE_ROWS - 1) / TILE_ROWS * ((n + TILE_COLS - 1) / TILE_COLS);
   Ahead next = ahead_of(soon, tiles, k);
-  multiply_panels(m, n, k, a, panels, &out, scratch, gemm_row_floats(k), UNPACKED_HOT_N, &next);
+  multiply_panels(m, n, k, a, panels, &out, scratch, gemm_row_floats(k), UNPACKED_HOT_N, (Soon){0}, &next);
 }
 
 /* ---- blocks -------------------------------------------------------------------------------- */
@@ -463,31 +464,54 @@ static Output block_output(const Output *out, i64 at, i64 j, i32 first, i32 last
   return part;
 }
 
-/* The rows of a product that this thread computes: the first span is given, more are claimed while
- * the first block is multiplied. The other blocks have the same spans, since their sums go on. */
+/* The rows of a product that this thread computes: those that are given to it, and spans that it
+ * takes where the threads share rows. Each thread's share is one half given rows and then `each`
+ * spans, which it takes in order before it helps others, from their last on. */
 typedef struct {
-  const Context *ctx; /* null: nothing is claimed */
-  i64 shared, m;      /* rows that are claimed, `unit` at a time */
-  i64 unit, count;
-  i64 begin[MOST_SPANS], end[MOST_SPANS];
+  const Context *ctx; /* null: nothing is shared */
+  i64 begin, end;     /* given to this thread */
+  i64 m, each;
 } Rows;
 
-static Rows given_rows(i64 begin, i64 end) {
-  return (Rows){.count = 1, .begin = {begin}, .end = {end}};
+/* What next_span returned last. */
+typedef struct {
+  i64 begin, end;
+  i64 after; /* rows behind them that this thread probably has next; -1: it helps others */
+  i64 at;    /* how many were looked at */
+  i64 taken; /* its index; -1: it was given */
+} Span;
+
+static Rows given_rows(i64 begin, i64 end) { return (Rows){.begin = begin, .end = end}; }
+
+/* Rows of a thread's share before its span `at`; at = each: the end of the share. */
+static i64 span_begin(const Rows *rows, i64 thread, i64 at) {
+  const i64 bands = rows->m / TILE_ROWS, threads = rows->ctx->threads;
+  const i64 first = bands * thread / threads, last = bands * (thread + 1) / threads;
+  const i64 given = (last - first) / 2, band = first + given + (last - first - given) * at / rows->each;
+  return band == bands ? rows->m : band * TILE_ROWS;
 }
 
-/* Whether there is a span `index`; claims it where it is the first that is not known. */
-static i32 has_span(Rows *rows, i64 index) {
-  if (index < rows->count) return 1;
-  if (!rows->ctx) return 0;
-  const i64 begin = rows->shared + claim(rows->ctx) * rows->unit, end = begin + rows->unit;
-  if (begin >= rows->m) {
-    rows->ctx = 0;
-    return 0;
+/* The next rows that this thread computes in `pass`; before the first, *span is zero. */
+static i32 next_span(const Rows *rows, i64 pass, Span *span) {
+  if (span->at == 0) {
+    const i64 after = rows->ctx ? span_begin(rows, rows->ctx->thread, rows->each) - rows->end : 0;
+    *span = (Span){rows->begin, rows->end, after, 1, -1};
+    if (span->begin < span->end) return 1;
   }
-  rows->begin[rows->count] = begin;
-  rows->end[rows->count++] = end < rows->m ? end : rows->m;
-  return 1;
+  if (!rows->ctx) return 0;
+  const i64 threads = rows->ctx->threads, each = rows->each;
+  if (span->taken >= 0) end_pass(rows->ctx, span->taken, pass);
+  while (span->at <= threads * each) {
+    const i64 tried = span->at++ - 1, thread = (rows->ctx->thread + tried / each) % threads;
+    const i64 i = tried < each ? tried : each - 1 - tried % each;
+    span->taken = thread * each + i;
+    if (!take_pass(rows->ctx, span->taken, pass)) continue;
+    span->begin = span_begin(rows, thread, i);
+    span->end = span_begin(rows, thread, i + 1);
+    span->after = tried < each ? span_begin(rows, thread, each) - span->end : -1;
+    return 1;
+  }
+  return 0;
 }
 
 /* One product: its operands, where it goes, and the scratch of this thread. */
@@ -524,17 +548,37 @@ static Ahead next_block(const Product *of, i64 block, i64 j, i64 n, i64 n_step, 
   return ahead_of((Soon){b, depth, n - j < n_step ? n - j : n_step}, tiles, depth);
 }
 
+/* The block of a at the row i. */
+static Matrix block_of_a(const Product *of, i64 block, i64 i, i64 *depth) {
+  const i64 p = block_begin(of, block);
+  *depth = block_begin(of, block + 1) - p;
+  return (Matrix){of->a.data + i * of->a.row + p * of->a.col, of->a.row, of->a.col};
+}
+
+/* What is packed of a behind the span: rows of the same block, or the first rows of the next, unless
+ * this is the last of all. */
+static Soon rows_after(const Product *of, i64 block, i32 last, const Rows *rows, const Span *span) {
+  const i64 most = of->a.row == 1 ? MOST_BANDS * TILE_ROWS : TILE_ROWS;
+  const i32 more = span->after > 0;
+  if (span->after < 0 || (last && !more)) return (Soon){0};
+  const i64 next = more ? block : (block + 1) % of->blocks, at = more ? span->end : rows->begin;
+  const i64 left = more ? span->after : rows->end - rows->begin;
+  i64 depth;
+  const Matrix a = block_of_a(of, next, at, &depth);
+  return (Soon){a, left < most ? left : most, depth};
+}
+
 /* Rows [i, end) of the block that is packed. */
-static void multiply_block(const Product *of, i64 block, i64 i, i64 end, i64 j, i64 cols,
+static void multiply_block(const Product *of, i64 block, i64 i, i64 end, i64 j, i64 cols, Soon after,
                            Ahead *next) {
-  const i64 p = block_begin(of, block), depth = block_begin(of, block + 1) - p;
-  const Matrix a = {of->a.data + i * of->a.row + p * of->a.col, of->a.row, of->a.col};
+  i64 depth;
+  const Matrix a = block_of_a(of, block, i, &depth);
   const Output part =
       block_output(of->out, i * of->out->ld + j, j, block == 0, block == of->blocks - 1, of->aside);
   float *row = of->panels +
                (of->aside ? BLOCK_FLOATS : gemm_packed_floats(depth, cols));
   multiply_panels(end - i, cols, depth, a, of->panels, &part, row,
-                  GEMM_SCRATCH_BYTES / 4 - (row - of->panels), UNPACKED_N, next);
+                  GEMM_SCRATCH_BYTES / 4 - (row - of->panels), UNPACKED_N, after, next);
 }
 
 static i64 fewest_blocks(i64 k) { return k > 0 ? (k + BLOCK_K - 1) / BLOCK_K : 1; }
@@ -575,24 +619,29 @@ static void multiply(Rows *rows, i64 n, i64 k, i64 blocks, Matrix a, Matrix b, c
     n_step = ASIDE_COLS;
     of.aside = scratch + BLOCK_K * ASIDE_COLS;
   }
+  i64 pass = 0;
   for (i64 j = 0; j < n; j += n_step) {
     const i64 cols = n - j < n_step ? n - j : n_step;
-    for (i64 block = 0; block < blocks && !of.aside; block++) {
+    for (i64 block = 0; block < blocks && !of.aside; block++, pass++) {
+      const i32 last = block == blocks - 1 && j + n_step >= n;
       pack_block(&of, block, j, cols);
-      Ahead next = next_block(&of, block, j, n, n_step, rows->end[0] - rows->begin[0]);
-      for (i64 span = 0; has_span(rows, span); span++) {
-        multiply_block(&of, block, rows->begin[span], rows->end[span], j, cols, &next);
+      Ahead next = next_block(&of, block, j, n, n_step, rows->end - rows->begin);
+      for (Span span = {0}; next_span(rows, pass, &span);) {
+        const Soon after = rows_after(&of, block, last, rows, &span);
+        multiply_block(&of, block, span.begin, span.end, j, cols, after, &next);
       }
     }
-    for (i64 span = 0; of.aside && has_span(rows, span); span++) {
-      for (i64 i = rows->begin[span]; i < rows->end[span]; i += TILE_ROWS) {
-        const i64 end = i + TILE_ROWS < rows->end[span] ? i + TILE_ROWS : rows->end[span];
+    if (!of.aside) continue;
+    for (Span span = {0}; next_span(rows, pass, &span);) {
+      for (i64 i = span.begin; i < span.end; i += TILE_ROWS) {
+        const i64 end = i + TILE_ROWS < span.end ? i + TILE_ROWS : span.end;
         for (i64 block = 0; block < blocks; block++) {
           pack_block(&of, block, j, cols);
-          multiply_block(&of, block, i, end, j, cols, 0);
+          multiply_block(&of, block, i, end, j, cols, (Soon){0}, 0);
         }
       }
     }
+    pass++;
   }
 }
 
@@ -632,20 +681,18 @@ static Range thread_grid(i64 threads, const struct matmul_args *args) {
   return best;
 }
 
-/* Rows [first, last) of all for this thread, the `at`-th of `over`. Where the threads differ in
- * nothing but their rows, half of them are given and half are claimed. */
+/* Rows of m for this thread, the `at`-th of `over`. Where the threads differ in nothing but their
+ * rows, they share half of them. */
 static Rows rows_of_thread(const Context *ctx, i64 m, i64 at, i64 over, i32 transposed) {
-  const i64 bands = m / TILE_ROWS / (2 * over), given = bands * TILE_ROWS;
-  if (over < 2 || over != ctx->threads || !ctx->barrier || bands < 2) {
+  const i64 bands = m / TILE_ROWS;
+  if (over < 2 || over != ctx->threads || !ctx->barrier || bands < 4 * over || MOST_SPANS < over) {
     return given_rows(m * at / over, m * (at + 1) / over);
   }
-  Rows rows = given_rows(given * at, given * (at + 1));
-  const i64 shared = given * over, left = (m - shared + TILE_ROWS - 1) / TILE_ROWS;
-  const i64 unit = (left + MOST_SPANS - 2) / (MOST_SPANS - 1);
-  rows.ctx = ctx;
-  rows.shared = shared;
-  rows.m = m;
-  rows.unit = (transposed && unit < 2 ? 2 : unit) * TILE_ROWS; /* bands are packed together */
+  Rows rows = {.ctx = ctx, .m = m};
+  rows.each = bands / (2 * over) / (transposed ? 2 : 1); /* bands that are packed together */
+  if (rows.each > MOST_SPANS / over) rows.each = MOST_SPANS / over;
+  rows.begin = bands * at / over * TILE_ROWS;
+  rows.end = span_begin(&rows, at, 0);
   return rows;
 }
 

@@ -42,8 +42,6 @@
 #endif
 /* Rows of tiles that are packed at a time where a's columns are its neighbours in memory. */
 #define MOST_BANDS 8
-/* Pieces of a product's rows that one thread may compute. */
-#define MOST_SPANS 64
 
 /* What one thread needs: a packed block, a packed row of tiles, a tile for edges and epilogues. */
 #define GEMM_SCRATCH_FLOATS \

@@ -57,6 +57,7 @@ void SUFFIX(thimble_barrier)(const Context *ctx) {
   if (__atomic_add_fetch(&barrier->arrived, 1, __ATOMIC_ACQ_REL) == ctx->threads) {
     __atomic_store_n(&barrier->arrived, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&barrier->claimed, 0, __ATOMIC_RELAXED);
+    for (i32 span = 0; span < MOST_SPANS; span++) barrier->progress[span] = 0;
     __atomic_store_n(&barrier->generation, generation + 1, __ATOMIC_SEQ_CST);
     wake_all(ctx, barrier);
     return;
