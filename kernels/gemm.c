@@ -24,6 +24,7 @@
 #include "kernels.h"
 #include "math.h"
 #include "program.h"
+#include "rows.h"
 #if defined(__aarch64__)
 #include "gemm_tile_neon.h"
 #elif defined(__wasm__)
@@ -170,10 +171,16 @@ static Output output_at(const Output *out, i64 i, i64 j) {
   UNROLL_LOOP for (i32 i = 0; i < rows; i++) \
   UNROLL_LOOP for (i32 v = 0; v < vectors; v++)
 
-/* What a tile asks for: two pieces that are packed soon, and the output's part that it belongs to,
- * whose lines are there when the sums are done. */
+/* What is packed of b and of a behind the block at hand. */
 typedef struct {
-  Ahead pieces[2];
+  Ahead b, a;
+} Next;
+
+/* What a tile asks for: the rows of a that are packed next, what the next block takes, and the lines
+ * of the output's part that it belongs to, which are there when the sums are done. */
+typedef struct {
+  Ahead group;
+  Next next;
   const Output *to;
 } Wanted;
 
@@ -192,8 +199,9 @@ ALWAYS_INLINE void ask_wanted(Wanted *wanted, i32 rows, i32 vectors, i64 p) {
       ASK_ROW(to->residual + i * to->ld, 0);
     }
   }
-  ask(&wanted->pieces[0]);
-  ask(&wanted->pieces[1]);
+  ask(&wanted->group);
+  ask(&wanted->next.b);
+  ask(&wanted->next.a);
 }
 
 /* sum = a * b; a(i, p) is a[i * row + p * col], b is a panel. */
@@ -391,7 +399,7 @@ static Soon next_group(Matrix a, i64 k, const Bands *bands, i64 band) {
  * `unpacked_n` columns a's rows are read where they are. Asks for `next`, which may be null, and,
  * with the last rows, for `after`. */
 static void multiply_panels(i64 m, i64 n, i64 k, Matrix a, const float *panels, const Output *out,
-                            float *scratch, i64 room, i64 unpacked_n, Soon after, Ahead *next) {
+                            float *scratch, i64 room, i64 unpacked_n, Soon after, Next *next) {
   float *edge = scratch, *packed = scratch + TILE_ROWS * TILE_COLS;
   const Output aside = {.y = edge, .ld = TILE_COLS, .alpha = out->alpha};
   Bands bands = {m, (m + TILE_ROWS - 1) / TILE_ROWS, 1};
@@ -401,7 +409,7 @@ static void multiply_panels(i64 m, i64 n, i64 k, Matrix a, const float *panels, 
   i32 unpacked = n <= unpacked_n && a.row % 512 != 0 && a.col % 512 != 0;
   const i64 tiles = bands.group * ((n + TILE_COLS - 1) / TILE_COLS);
   Wanted wanted = {0};
-  if (next) wanted.pieces[1] = *next;
+  if (next) wanted.next = *next;
   for (i64 band = 0; band < bands.count; band++) {
     i64 i = band_begin(&bands, band), rows = band_begin(&bands, band + 1) - i;
     const float *left = a.data + i * a.row;
@@ -409,7 +417,7 @@ static void multiply_panels(i64 m, i64 n, i64 k, Matrix a, const float *panels, 
       if (band % bands.group == 0) {
         pack_bands(packed, a, k, &bands, band);
         const Soon group = next_group(a, k, &bands, band);
-        wanted.pieces[0] = ahead_of(group.rows ? group : after, tiles, k);
+        wanted.group = ahead_of(group.rows ? group : after, tiles, k);
       }
       left = packed + band % bands.group * k * TILE_STRIDE;
     }
@@ -426,7 +434,7 @@ static void multiply_panels(i64 m, i64 n, i64 k, Matrix a, const float *panels, 
       }
     }
   }
-  if (next) *next = wanted.pieces[1];
+  if (next) *next = wanted.next;
 }
 
 void SUFFIX(gemm_panels)(i64 m, i64 n, i64 k, Matrix a, const float *panels, float *c, i64 ldc,
@@ -434,7 +442,7 @@ void SUFFIX(gemm_panels)(i64 m, i64 n, i64 k, Matrix a, const float *panels, flo
   const float *partial = accumulate ? c : 0;
   Output out = {.y = c, .partial = partial, .ld = ldc, .partial_ld = ldc, .alpha = alpha};
   const i64 tiles = (m + TILE_ROWS - 1) / TILE_ROWS * ((n + TILE_COLS - 1) / TILE_COLS);
-  Ahead next = ahead_of(soon, tiles, k);
+  Next next = {.b = ahead_of(soon, tiles, k)};
   multiply_panels(m, n, k, a, panels, &out, scratch, gemm_row_floats(k), UNPACKED_HOT_N, (Soon){0}, &next);
 }
 
@@ -464,61 +472,11 @@ static Output block_output(const Output *out, i64 at, i64 j, i32 first, i32 last
   return part;
 }
 
-/* The rows of a product that this thread computes: those that are given to it, and spans that it
- * takes where the threads share rows. Each thread's share is one half given rows and then `each`
- * spans, which it takes in order before it helps others, from their last on. */
-typedef struct {
-  const Context *ctx; /* null: nothing is shared */
-  i64 begin, end;     /* given to this thread */
-  i64 m, each;
-} Rows;
-
-/* What next_span returned last. */
-typedef struct {
-  i64 begin, end;
-  i64 after; /* rows behind them that this thread probably has next; -1: it helps others */
-  i64 at;    /* how many were looked at */
-  i64 taken; /* its index; -1: it was given */
-} Span;
-
-static Rows given_rows(i64 begin, i64 end) { return (Rows){.begin = begin, .end = end}; }
-
-/* Rows of a thread's share before its span `at`; at = each: the end of the share. */
-static i64 span_begin(const Rows *rows, i64 thread, i64 at) {
-  const i64 bands = rows->m / TILE_ROWS, threads = rows->ctx->threads;
-  const i64 first = bands * thread / threads, last = bands * (thread + 1) / threads;
-  const i64 given = (last - first) / 2, band = first + given + (last - first - given) * at / rows->each;
-  return band == bands ? rows->m : band * TILE_ROWS;
-}
-
-/* The next rows that this thread computes in `pass`; before the first, *span is zero. */
-static i32 next_span(const Rows *rows, i64 pass, Span *span) {
-  if (span->at == 0) {
-    const i64 after = rows->ctx ? span_begin(rows, rows->ctx->thread, rows->each) - rows->end : 0;
-    *span = (Span){rows->begin, rows->end, after, 1, -1};
-    if (span->begin < span->end) return 1;
-  }
-  if (!rows->ctx) return 0;
-  const i64 threads = rows->ctx->threads, each = rows->each;
-  if (span->taken >= 0) end_pass(rows->ctx, span->taken, pass);
-  while (span->at <= threads * each) {
-    const i64 tried = span->at++ - 1, thread = (rows->ctx->thread + tried / each) % threads;
-    const i64 i = tried < each ? tried : each - 1 - tried % each;
-    span->taken = thread * each + i;
-    if (!take_pass(rows->ctx, span->taken, pass)) continue;
-    span->begin = span_begin(rows, thread, i);
-    span->end = span_begin(rows, thread, i + 1);
-    span->after = tried < each ? span_begin(rows, thread, each) - span->end : -1;
-    return 1;
-  }
-  return 0;
-}
-
 /* One product: its operands, where it goes, and the scratch of this thread. */
 typedef struct {
-  i64 k, blocks; /* of k */
+  i64 n, k, blocks; /* of k */
   Matrix a, b;
-  const Output *out;
+  Output out;
   float *panels, *aside;
 } Product;
 
@@ -537,17 +495,6 @@ static void pack_block(const Product *of, i64 block, i64 j, i64 cols) {
   SUFFIX(gemm_pack)(of->panels, b, depth, cols);
 }
 
-/* The block that is packed after this one, asked for while `rows` rows are multiplied. */
-static Ahead next_block(const Product *of, i64 block, i64 j, i64 n, i64 n_step, i64 rows) {
-  const i64 cols = n - j < n_step ? n - j : n_step;
-  const i64 tiles = (rows + TILE_ROWS - 1) / TILE_ROWS * ((cols + TILE_COLS - 1) / TILE_COLS);
-  if (++block == of->blocks) block = 0, j += n_step;
-  if (j >= n) return (Ahead){0};
-  i64 depth;
-  const Matrix b = block_of_b(of, block, j, &depth);
-  return ahead_of((Soon){b, depth, n - j < n_step ? n - j : n_step}, tiles, depth);
-}
-
 /* The block of a at the row i. */
 static Matrix block_of_a(const Product *of, i64 block, i64 i, i64 *depth) {
   const i64 p = block_begin(of, block);
@@ -555,30 +502,38 @@ static Matrix block_of_a(const Product *of, i64 block, i64 i, i64 *depth) {
   return (Matrix){of->a.data + i * of->a.row + p * of->a.col, of->a.row, of->a.col};
 }
 
-/* What is packed of a behind the span: rows of the same block, or the first rows of the next, unless
- * this is the last of all. */
-static Soon rows_after(const Product *of, i64 block, i32 last, const Rows *rows, const Span *span) {
-  const i64 most = of->a.row == 1 ? MOST_BANDS * TILE_ROWS : TILE_ROWS;
-  const i32 more = span->after > 0;
-  if (span->after < 0 || (last && !more)) return (Soon){0};
-  const i64 next = more ? block : (block + 1) % of->blocks, at = more ? span->end : rows->begin;
-  const i64 left = more ? span->after : rows->end - rows->begin;
+/* Rows [begin, end) of a block of a, as many as are packed at a time. */
+static Soon first_rows(const Product *of, i64 block, i64 begin, i64 end) {
+  const i64 most = of->a.row == 1 ? MOST_BANDS * TILE_ROWS : TILE_ROWS, rows = end - begin;
   i64 depth;
-  const Matrix a = block_of_a(of, next, at, &depth);
-  return (Soon){a, left < most ? left : most, depth};
+  const Matrix a = block_of_a(of, block, begin, &depth);
+  return (Soon){a, rows < most ? rows : most, depth};
 }
 
-/* Rows [i, end) of the block that is packed. */
-static void multiply_block(const Product *of, i64 block, i64 i, i64 end, i64 j, i64 cols, Soon after,
-                           Ahead *next) {
+/* What is packed after this block, asked for while `rows` rows from `begin` on are multiplied. */
+static Next next_block(const Product *of, i64 block, i64 j, i64 n_step, i64 begin, i64 rows) {
+  const i64 n = of->n, cols = n - j < n_step ? n - j : n_step;
+  const i64 tiles = (rows + TILE_ROWS - 1) / TILE_ROWS * ((cols + TILE_COLS - 1) / TILE_COLS);
+  if (++block == of->blocks) block = 0, j += n_step;
+  if (j >= n) return (Next){0};
+  i64 depth;
+  const Matrix b = block_of_b(of, block, j, &depth);
+  const Soon columns = {b, depth, n - j < n_step ? n - j : n_step};
+  return (Next){ahead_of(columns, tiles, depth),
+                ahead_of(first_rows(of, block, begin, begin + rows), tiles, depth)};
+}
+
+/* Rows [i, end) of the block that is packed; `after` rows will probably follow. */
+static void multiply_block(const Product *of, i64 block, i64 i, i64 end, i64 after, i64 j, i64 cols,
+                           Next *next) {
   i64 depth;
   const Matrix a = block_of_a(of, block, i, &depth);
   const Output part =
-      block_output(of->out, i * of->out->ld + j, j, block == 0, block == of->blocks - 1, of->aside);
-  float *row = of->panels +
-               (of->aside ? BLOCK_FLOATS : gemm_packed_floats(depth, cols));
+      block_output(&of->out, i * of->out.ld + j, j, block == 0, block == of->blocks - 1, of->aside);
+  float *row = of->panels + (of->aside ? BLOCK_FLOATS : gemm_packed_floats(depth, cols));
   multiply_panels(end - i, cols, depth, a, of->panels, &part, row,
-                  GEMM_SCRATCH_BYTES / 4 - (row - of->panels), UNPACKED_N, after, next);
+                  GEMM_SCRATCH_BYTES / 4 - (row - of->panels), UNPACKED_N,
+                  first_rows(of, block, end, end + after), next);
 }
 
 static i64 fewest_blocks(i64 k) { return k > 0 ? (k + BLOCK_K - 1) / BLOCK_K : 1; }
@@ -608,49 +563,67 @@ static i64 best_blocks(i64 n, i64 k) {
   return best;
 }
 
-/* A whole product in GEMM_SCRATCH_BYTES, k cut into `blocks`; what the packed block leaves of the
- * scratch is for rows of a. Where a residual that shares y's memory has to enter last, the sums wait
- * in the second half of the block's scratch, in smaller blocks. */
-static void multiply(Rows *rows, i64 n, i64 k, i64 blocks, Matrix a, Matrix b, const Output *out,
-                     float *scratch) {
-  Product of = {k, blocks, a, b, out, scratch, 0};
-  i64 n_step = block_columns(n, (k + blocks - 1) / blocks);
-  if (blocks > 1 && out->gelu && out->residual == out->y) {
-    n_step = ASIDE_COLS;
-    of.aside = scratch + BLOCK_K * ASIDE_COLS;
+/* Columns that are multiplied at a time. */
+static i64 columns_at_a_time(const Product *of) {
+  return of->aside ? ASIDE_COLS : block_columns(of->n, (of->k + of->blocks - 1) / of->blocks);
+}
+
+/* The columns from j on, all blocks of k; the passes over rows are `pass` and those that follow. */
+static void multiply_columns(const Product *of, const Rows *rows, i64 j, i64 pass) {
+  const i64 n_step = columns_at_a_time(of), cols = of->n - j < n_step ? of->n - j : n_step;
+  const i64 most = rows->begin < rows->end ? rows->end - rows->begin : rows->m;
+  i32 took = 0;
+  for (i64 block = 0; block < of->blocks; block++, pass++) {
+    if (rows->own < 0 && !is_helped(rows, pass, took)) continue;
+    pack_block(of, block, j, cols);
+    Next next = next_block(of, block, j, n_step, rows->begin, most);
+    for (Span span = {0}; next_span(rows, pass, &span); took = 1) {
+      multiply_block(of, block, span.begin, span.end, span.after, j, cols, &next);
+    }
   }
+}
+
+/* The same, all blocks for a row of tiles before the next, so that few sums wait aside. */
+static void multiply_columns_aside(const Product *of, const Rows *rows, i64 j, i64 pass) {
+  const i64 cols = of->n - j < ASIDE_COLS ? of->n - j : ASIDE_COLS;
+  for (Span span = {0}; next_span(rows, pass, &span);) {
+    for (i64 i = span.begin; i < span.end; i += TILE_ROWS) {
+      const i64 end = i + TILE_ROWS < span.end ? i + TILE_ROWS : span.end;
+      for (i64 block = 0; block < of->blocks; block++) {
+        pack_block(of, block, j, cols);
+        multiply_block(of, block, i, end, 0, j, cols, 0);
+      }
+    }
+  }
+}
+
+/* A whole product. */
+static void multiply(const Product *of, const Rows *rows) {
   i64 pass = 0;
-  for (i64 j = 0; j < n; j += n_step) {
-    const i64 cols = n - j < n_step ? n - j : n_step;
-    for (i64 block = 0; block < blocks && !of.aside; block++, pass++) {
-      const i32 last = block == blocks - 1 && j + n_step >= n;
-      pack_block(&of, block, j, cols);
-      Ahead next = next_block(&of, block, j, n, n_step, rows->end - rows->begin);
-      for (Span span = {0}; next_span(rows, pass, &span);) {
-        const Soon after = rows_after(&of, block, last, rows, &span);
-        multiply_block(&of, block, span.begin, span.end, j, cols, after, &next);
-      }
+  for (i64 j = 0; j < of->n; j += columns_at_a_time(of)) {
+    if (of->aside) {
+      multiply_columns_aside(of, rows, j, pass++);
+    } else {
+      multiply_columns(of, rows, j, pass), pass += of->blocks;
     }
-    if (!of.aside) continue;
-    for (Span span = {0}; next_span(rows, pass, &span);) {
-      for (i64 i = span.begin; i < span.end; i += TILE_ROWS) {
-        const i64 end = i + TILE_ROWS < span.end ? i + TILE_ROWS : span.end;
-        for (i64 block = 0; block < blocks; block++) {
-          pack_block(&of, block, j, cols);
-          multiply_block(&of, block, i, end, j, cols, (Soon){0}, 0);
-        }
-      }
-    }
-    pass++;
   }
+}
+
+/* A product in GEMM_SCRATCH_BYTES, k cut into `blocks`; what the packed block leaves of the scratch
+ * is for rows of a. Where a residual that shares y's memory has to enter last, the sums wait in the
+ * second half of the block's scratch, in smaller blocks. */
+static Product product(i64 n, i64 k, i64 blocks, Matrix a, Matrix b, Output out, float *scratch) {
+  const i32 aside = blocks > 1 && out.gelu && out.residual == out.y;
+  return (Product){n, k, blocks, a, b, out, scratch, aside ? scratch + BLOCK_K * ASIDE_COLS : 0};
 }
 
 void SUFFIX(gemm_serial)(i64 m, i64 n, i64 k, Matrix a, Matrix b, float *c, i64 ldc, float alpha,
                          i32 accumulate, float *scratch) {
   const float *partial = accumulate ? c : 0;
   Output out = {.y = c, .partial = partial, .ld = ldc, .partial_ld = ldc, .alpha = alpha};
-  Rows rows = given_rows(0, m);
-  multiply(&rows, n, k, fewest_blocks(k), a, b, &out, scratch);
+  const Product of = product(n, k, fewest_blocks(k), a, b, out, scratch);
+  const Rows rows = given_rows(0, m);
+  multiply(&of, &rows);
 }
 
 /* ---- the step ------------------------------------------------------------------------------ */
@@ -683,44 +656,88 @@ static Range thread_grid(i64 threads, const struct matmul_args *args) {
 
 /* Rows of m for this thread, the `at`-th of `over`. Where the threads differ in nothing but their
  * rows, they share half of them. */
-static Rows rows_of_thread(const Context *ctx, i64 m, i64 at, i64 over, i32 transposed) {
+static Rows rows_of_thread(const Context *ctx, i64 m, i64 at, i64 over) {
   const i64 bands = m / TILE_ROWS;
   if (over < 2 || over != ctx->threads || !ctx->barrier || bands < 4 * over || MOST_SPANS < over) {
     return given_rows(m * at / over, m * (at + 1) / over);
   }
-  Rows rows = {.ctx = ctx, .m = m};
-  rows.each = bands / (2 * over) / (transposed ? 2 : 1); /* bands that are packed together */
+  Rows rows = {.ctx = ctx, .m = m, .shares = over, .own = at};
+  rows.each = bands / (2 * over);
   if (rows.each > MOST_SPANS / over) rows.each = MOST_SPANS / over;
   rows.begin = bands * at / over * TILE_ROWS;
   rows.end = span_begin(&rows, at, 0);
   return rows;
 }
 
+/* The product of image `batch`, columns of the `at`-th of `over` threads; may have none. */
+static Product product_of(const Context *ctx, const struct matmul_args *args, i64 blocks, i64 batch,
+                          i64 at, i64 over) {
+  const i64 m = args->m, n = args->n, k = args->k, panels = (n + TILE_COLS - 1) / TILE_COLS;
+  const i64 j = panels * at / over * TILE_COLS, end = panels * (at + 1) / over * TILE_COLS;
+  const float *a = F32(ctx, args->a) + batch * m * k;
+  const float *b = F32(ctx, args->b) + (args->shared_b ? 0 : batch * k * n);
+  const Matrix left = args->trans_a ? (Matrix){a, 1, m} : (Matrix){a, k, 1};
+  const Matrix right = args->trans_b ? (Matrix){b + j * k, 1, k} : (Matrix){b + j, n, 1};
+  const Output out = {.y = F32(ctx, args->y),
+                      .pre = F32(ctx, args->pre),
+                      .bias = F32(ctx, args->bias),
+                      .residual = F32(ctx, args->residual),
+                      .ld = n,
+                      .partial_ld = n,
+                      .alpha = 1.0f,
+                      .gelu = args->gelu};
+  return product((end < n ? end : n) - j, k, blocks, left, right, output_at(&out, batch * m, j),
+                 (float *)ctx->scratch);
+}
+
+/* How often a product packs columns. */
+static i64 parts_of(const Product *of) {
+  const i64 step = columns_at_a_time(of);
+  return of->n > 0 ? (of->n + step - 1) / step : 0;
+}
+
+/* Each thread computes columns of its own and then, while another has many rows of its columns
+ * left, some of those. Returns whether that was done. */
+static i32 share_columns(const Context *ctx, const struct matmul_args *args, i64 blocks) {
+  const i64 threads = ctx->threads;
+  i64 most_parts = 1, each = args->m / TILE_ROWS;
+  for (i64 t = 0; t < threads; t++) {
+    const Product of = product_of(ctx, args, blocks, 0, t, threads);
+    if (of.aside) return 0;
+    if (parts_of(&of) > most_parts) most_parts = parts_of(&of);
+  }
+  if (each > MOST_SPANS / threads / most_parts) each = MOST_SPANS / threads / most_parts;
+  if (!ctx->barrier || each < 4) return 0;
+  for (i64 t = 0; t < threads; t++) {
+    const i64 owner = (ctx->thread + t) % threads;
+    const Product of = product_of(ctx, args, blocks, 0, owner, threads);
+    const i64 parts = parts_of(&of);
+    Rows rows = {.ctx = ctx, .m = args->m, .shares = 1, .each = each, .own = t ? -1 : 0};
+    for (i64 i = 0; i < parts; i++) {
+      const i64 part = t ? parts - 1 - i : i;
+      rows.first = (owner * most_parts + part) * each;
+      multiply_columns(&of, &rows, part * columns_at_a_time(&of), 0);
+    }
+  }
+  return 1;
+}
+
 KERNEL(matmul) {
-  i64 m = args->m, n = args->n, k = args->k;
-  Range grid = thread_grid(ctx->threads, args);
-  i64 at_n = ctx->thread % grid.n, at_m = ctx->thread / grid.n % grid.m;
-  i64 at_batch = ctx->thread / (grid.n * grid.m);
-  i64 panels = (n + TILE_COLS - 1) / TILE_COLS;
-  i64 j = panels * at_n / grid.n * TILE_COLS, end = panels * (at_n + 1) / grid.n * TILE_COLS;
-  i64 cols = (end < n ? end : n) - j;
-  if (cols <= 0) return;
-  i64 last = args->batch * (at_batch + 1) / grid.batch, blocks = best_blocks(n, k);
-  for (i64 batch = args->batch * at_batch / grid.batch; batch < last; batch++) {
-    const float *a = F32(ctx, args->a) + batch * m * k;
-    const float *b = F32(ctx, args->b) + (args->shared_b ? 0 : batch * k * n);
-    const float *bias = F32(ctx, args->bias), *residual = F32(ctx, args->residual);
-    float *pre = F32(ctx, args->pre);
-    i64 at = batch * m * n + j;
-    Matrix left = args->trans_a ? (Matrix){a, 1, m} : (Matrix){a, k, 1};
-    Matrix right = args->trans_b ? (Matrix){b + j * k, 1, k} : (Matrix){b + j, n, 1};
-    Output out = {.y = F32(ctx, args->y) + at, .pre = pre ? pre + at : 0, .ld = n, .partial_ld = n};
-    out.bias = bias ? bias + j : 0;
-    out.residual = residual ? residual + at : 0;
-    out.alpha = 1.0f;
-    out.gelu = args->gelu;
-    Rows rows = args->batch > 1 ? given_rows(m * at_m / grid.m, m * (at_m + 1) / grid.m)
-                                : rows_of_thread(ctx, m, at_m, grid.m, args->trans_a);
-    multiply(&rows, cols, k, blocks, left, right, &out, (float *)ctx->scratch);
+  const i64 m = args->m;
+  const Range grid = thread_grid(ctx->threads, args);
+  const i64 blocks = best_blocks(args->n, args->k);
+  if (args->batch == 1 && grid.n > 1 && grid.n == ctx->threads && share_columns(ctx, args, blocks)) {
+    return;
+  }
+  const i64 at_n = ctx->thread % grid.n, at_m = ctx->thread / grid.n % grid.m;
+  const i64 at_batch = ctx->thread / (grid.n * grid.m);
+  const i64 first = args->batch * at_batch / grid.batch;
+  const i64 last = args->batch * (at_batch + 1) / grid.batch;
+  for (i64 batch = first; batch < last; batch++) {
+    const Product of = product_of(ctx, args, blocks, batch, at_n, grid.n);
+    if (of.n <= 0) return;
+    const Rows rows = args->batch > 1 ? given_rows(m * at_m / grid.m, m * (at_m + 1) / grid.m)
+                                      : rows_of_thread(ctx, m, at_m, grid.m);
+    multiply(&of, &rows);
   }
 }

@@ -25,7 +25,7 @@ typedef long long i64;
 
 /* One barrier for all threads of one executor; zero-initialised, lives outside the arena. `claimed`
  * counts the pieces of work that have been taken since the last barrier, `progress` says how far each
- * of them is (take_pass), `sleepers` counts the threads that may have to be woken (under WebAssembly;
+ * of them is (rows.h), `sleepers` counts the threads that may have to be woken (under WebAssembly;
  * ctx->wake knows by itself). */
 typedef struct {
   i32 arrived;
@@ -62,19 +62,6 @@ static inline i64 round_up(i64 x, i64 step) { return (x + step - 1) / step * ste
  * program. Which thread takes a piece may differ from run to run, what becomes of it must not. */
 static inline i64 claim(const Context *ctx) {
   return __atomic_fetch_add(&ctx->barrier->claimed, 1, __ATOMIC_RELAXED);
-}
-
-/* Work in passes over spans, where a pass goes on with what the pass before left of the same span,
- * whoever that was. take_pass: whether this thread shall do `pass` of the span, which nobody has
- * begun while the pass before is done; then end_pass. A thread that finds the pass before still
- * going on need not wait: whoever is at it comes to this pass too. */
-static inline i32 take_pass(const Context *ctx, i64 span, i64 pass) {
-  i32 expected = (i32)(2 * pass);
-  return __atomic_compare_exchange_n(&ctx->barrier->progress[span], &expected, expected + 1, 0,
-                                     __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
-}
-static inline void end_pass(const Context *ctx, i64 span, i64 pass) {
-  __atomic_store_n(&ctx->barrier->progress[span], (i32)(2 * pass + 2), __ATOMIC_RELEASE);
 }
 
 /* [*begin, *end): this thread's part of `count` items, in whole multiples of `grain`. */
