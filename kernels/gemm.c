@@ -478,6 +478,7 @@ typedef struct {
   Matrix a, b;
   Output out;
   float *panels, *aside;
+  Soon after; /* what the next product packs first */
 } Product;
 
 static i64 block_begin(const Product *of, i64 block) { return of->k * block / of->blocks; }
@@ -515,7 +516,7 @@ static Next next_block(const Product *of, i64 block, i64 j, i64 n_step, i64 begi
   const i64 n = of->n, cols = n - j < n_step ? n - j : n_step;
   const i64 tiles = (rows + TILE_ROWS - 1) / TILE_ROWS * ((cols + TILE_COLS - 1) / TILE_COLS);
   if (++block == of->blocks) block = 0, j += n_step;
-  if (j >= n) return (Next){0};
+  if (j >= n) return (Next){.b = ahead_of(of->after, tiles, of->k / of->blocks)};
   i64 depth;
   const Matrix b = block_of_b(of, block, j, &depth);
   const Soon columns = {b, depth, n - j < n_step ? n - j : n_step};
@@ -614,7 +615,8 @@ static void multiply(const Product *of, const Rows *rows) {
  * second half of the block's scratch, in smaller blocks. */
 static Product product(i64 n, i64 k, i64 blocks, Matrix a, Matrix b, Output out, float *scratch) {
   const i32 aside = blocks > 1 && out.gelu && out.residual == out.y;
-  return (Product){n, k, blocks, a, b, out, scratch, aside ? scratch + BLOCK_K * ASIDE_COLS : 0};
+  float *sums = aside ? scratch + BLOCK_K * ASIDE_COLS : 0;
+  return (Product){n, k, blocks, a, b, out, scratch, sums, {{0}, 0, 0}};
 }
 
 void SUFFIX(gemm_serial)(i64 m, i64 n, i64 k, Matrix a, Matrix b, float *c, i64 ldc, float alpha,
@@ -661,9 +663,7 @@ static Rows rows_of_thread(const Context *ctx, i64 m, i64 at, i64 over) {
   if (over < 2 || over != ctx->threads || !ctx->barrier || bands < 4 * over || MOST_SPANS < over) {
     return given_rows(m * at / over, m * (at + 1) / over);
   }
-  Rows rows = {.ctx = ctx, .m = m, .shares = over, .own = at};
-  rows.each = bands / (2 * over);
-  if (rows.each > MOST_SPANS / over) rows.each = MOST_SPANS / over;
+  Rows rows = shared_rows(ctx, m, over, at, bands / (2 * over));
   rows.begin = bands * at / over * TILE_ROWS;
   rows.end = span_begin(&rows, at, 0);
   return rows;
@@ -698,7 +698,8 @@ static i64 parts_of(const Product *of) {
 
 /* Each thread computes columns of its own and then, while another has many rows of its columns
  * left, some of those. Returns whether that was done. */
-static i32 share_columns(const Context *ctx, const struct matmul_args *args, i64 blocks) {
+static i32 share_columns(const Context *ctx, const struct matmul_args *args, i64 blocks,
+                         Soon after) {
   const i64 threads = ctx->threads;
   i64 most_parts = 1, each = args->m / TILE_ROWS;
   for (i64 t = 0; t < threads; t++) {
@@ -710,23 +711,47 @@ static i32 share_columns(const Context *ctx, const struct matmul_args *args, i64
   if (!ctx->barrier || each < 4) return 0;
   for (i64 t = 0; t < threads; t++) {
     const i64 owner = (ctx->thread + t) % threads;
-    const Product of = product_of(ctx, args, blocks, 0, owner, threads);
+    Product of = product_of(ctx, args, blocks, 0, owner, threads);
+    if (t == 0) of.after = after;
     const i64 parts = parts_of(&of);
-    Rows rows = {.ctx = ctx, .m = args->m, .shares = 1, .each = each, .own = t ? -1 : 0};
+    Rows rows = shared_rows(ctx, args->m, 1, t ? -1 : 0, each);
     for (i64 i = 0; i < parts; i++) {
       const i64 part = t ? parts - 1 - i : i;
-      rows.first = (owner * most_parts + part) * each;
+      rows.first = owner * rows.apart + part * each;
       multiply_columns(&of, &rows, part * columns_at_a_time(&of), 0);
     }
   }
   return 1;
 }
 
+/* What this thread will pack first in the next product, if that is not far: weights have rested since
+ * the step before, and every thread would wait for them. */
+static Soon next_product(const Context *ctx) {
+  enum { FAR = 4 };
+  const i32 *words = ctx->after;
+  for (i32 i = 0; ASK_AHEAD && words && words[0] != OP_END && i < FAR; i++) {
+    if (words[0] == OP_MATMUL) {
+      const struct matmul_args *args = (const struct matmul_args *)(words + 2);
+      const Range grid = thread_grid(ctx->threads, args);
+      const i64 blocks = best_blocks(args->n, args->k);
+      const Product of = product_of(ctx, args, blocks, 0, ctx->thread % grid.n, grid.n);
+      const i64 step = columns_at_a_time(&of);
+      i64 depth;
+      const Matrix b = block_of_b(&of, 0, 0, &depth);
+      return (Soon){b, depth, of.n < step ? of.n : step};
+    }
+    words += 2 + words[1];
+  }
+  return (Soon){0};
+}
+
 KERNEL(matmul) {
   const i64 m = args->m;
   const Range grid = thread_grid(ctx->threads, args);
   const i64 blocks = best_blocks(args->n, args->k);
-  if (args->batch == 1 && grid.n > 1 && grid.n == ctx->threads && share_columns(ctx, args, blocks)) {
+  const Soon after = next_product(ctx);
+  if (args->batch == 1 && grid.n > 1 && grid.n == ctx->threads &&
+      share_columns(ctx, args, blocks, after)) {
     return;
   }
   const i64 at_n = ctx->thread % grid.n, at_m = ctx->thread / grid.n % grid.m;
@@ -734,8 +759,9 @@ KERNEL(matmul) {
   const i64 first = args->batch * at_batch / grid.batch;
   const i64 last = args->batch * (at_batch + 1) / grid.batch;
   for (i64 batch = first; batch < last; batch++) {
-    const Product of = product_of(ctx, args, blocks, batch, at_n, grid.n);
+    Product of = product_of(ctx, args, blocks, batch, at_n, grid.n);
     if (of.n <= 0) return;
+    if (batch == last - 1) of.after = after;
     const Rows rows = args->batch > 1 ? given_rows(m * at_m / grid.m, m * (at_m + 1) / grid.m)
                                       : rows_of_thread(ctx, m, at_m, grid.m);
     multiply(&of, &rows);

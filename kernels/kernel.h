@@ -25,14 +25,15 @@ typedef long long i64;
 
 /* One barrier for all threads of one executor; zero-initialised, lives outside the arena. `claimed`
  * counts the pieces of work that have been taken since the last barrier, `progress` says how far each
- * of them is (rows.h), `sleepers` counts the threads that may have to be woken (under WebAssembly;
+ * of them is (rows.h) if any is `shared`, `sleepers` counts the threads that may have to be woken (under WebAssembly;
  * ctx->wake knows by itself). */
 typedef struct {
   i32 arrived;
   i32 generation;
   i32 claimed;
   i32 sleepers;
-  i32 progress[MOST_SPANS];
+  i32 shared;
+  i32 progress[MOST_SPANS] __attribute__((aligned(64))); /* threads spin on the line above */
 } Barrier;
 
 typedef struct Context {
@@ -44,6 +45,7 @@ typedef struct Context {
   /* native only: sleep while *word == value / wake all sleepers; null under WebAssembly */
   void (*wait)(i32 *word, i32 value);
   void (*wake)(i32 *word);
+  const i32 *after; /* the words of the step that follows; null where a kernel is called alone */
 } Context;
 
 void SUFFIX(thimble_barrier)(const Context *ctx);

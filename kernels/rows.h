@@ -36,7 +36,8 @@ typedef struct {
   i64 begin, end;     /* given to this thread */
   i64 m, shares, each;
   i64 own;   /* this thread's share; -1: it helps others */
-  i64 first; /* where in the barrier the spans' progress is */
+  i64 first; /* where in the barrier the spans' progress is, and how far from share to share: */
+  i64 apart; /* mostly on lines of their own */
 } Rows;
 
 /* What next_span returned last. */
@@ -48,6 +49,13 @@ typedef struct {
 } Span;
 
 static Rows given_rows(i64 begin, i64 end) { return (Rows){.begin = begin, .end = end}; }
+
+/* Rows of which this thread has the share `own`, in at most `each` spans of each share; none given. */
+static Rows shared_rows(const Context *ctx, i64 m, i64 shares, i64 own, i64 each) {
+  const i64 apart = MOST_SPANS / ctx->threads;
+  __atomic_store_n(&ctx->barrier->shared, 1, __ATOMIC_RELAXED);
+  return (Rows){ctx, 0, 0, m, shares, each < apart ? each : apart, own, 0, apart};
+}
 
 /* Rows of a share before its span `at`; at = each: the end of the share. */
 static i64 span_begin(const Rows *rows, i64 share, i64 at) {
@@ -72,7 +80,7 @@ static i32 next_span(const Rows *rows, i64 pass, Span *span) {
     const i32 own = rows->own >= 0 && tried < each;
     const i64 share = ((rows->own >= 0 ? rows->own : 0) + tried / each) % rows->shares;
     const i64 i = own ? tried : each - 1 - tried % each, most = own ? (each - tried + 1) / 2 : 1;
-    span->taken = rows->first + share * each + i;
+    span->taken = rows->first + share * rows->apart + i;
     while (span->count < most && take_pass(rows->ctx, span->taken + span->count, pass)) span->count++;
     if (span->count == 0) continue;
     span->at += span->count - 1;

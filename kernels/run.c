@@ -57,7 +57,8 @@ void SUFFIX(thimble_barrier)(const Context *ctx) {
   if (__atomic_add_fetch(&barrier->arrived, 1, __ATOMIC_ACQ_REL) == ctx->threads) {
     __atomic_store_n(&barrier->arrived, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&barrier->claimed, 0, __ATOMIC_RELAXED);
-    for (i32 span = 0; span < MOST_SPANS; span++) barrier->progress[span] = 0;
+    for (i32 span = 0; barrier->shared && span < MOST_SPANS; span++) barrier->progress[span] = 0;
+    __atomic_store_n(&barrier->shared, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&barrier->generation, generation + 1, __ATOMIC_SEQ_CST);
     wake_all(ctx, barrier);
     return;
@@ -85,9 +86,11 @@ static void run_step(const Context *ctx, i32 opcode, const i32 *words) {
 }
 
 void SUFFIX(thimble_run)(const Context *ctx, const i32 *words) {
+  Context context = *ctx;
   while (words[0] != OP_END) {
-    run_step(ctx, words[0], words + 2);
-    SUFFIX(thimble_barrier)(ctx);
-    words += 2 + words[1];
+    context.after = words + 2 + words[1];
+    run_step(&context, words[0], words + 2);
+    SUFFIX(thimble_barrier)(&context);
+    words = context.after;
   }
 }
