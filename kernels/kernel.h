@@ -45,7 +45,7 @@ typedef struct Context {
   /* native only: sleep while *word == value / wake all sleepers; null under WebAssembly */
   void (*wait)(i32 *word, i32 value);
   void (*wake)(i32 *word);
-  const i32 *after; /* the words of the step that follows; null where a kernel is called alone */
+  const i32 *after; /* the words of the steps that follow, or null */
 } Context;
 
 void SUFFIX(thimble_barrier)(const Context *ctx);

@@ -88,9 +88,10 @@ static void run_step(const Context *ctx, i32 opcode, const i32 *words) {
 void SUFFIX(thimble_run)(const Context *ctx, const i32 *words) {
   Context context = *ctx;
   while (words[0] != OP_END) {
-    context.after = words + 2 + words[1];
+    const i32 *next = words + 2 + words[1];
+    context.after = next[0] == OP_END && ctx->after ? ctx->after : next;
     run_step(&context, words[0], words + 2);
     SUFFIX(thimble_barrier)(&context);
-    words = context.after;
+    words = next;
   }
 }

@@ -7,6 +7,7 @@ import {
   predictLogits,
   readSafetensors,
   type BoundMethod,
+  type Executor,
   type HostData,
   type ModelConfig,
   type Preprocess,
@@ -58,21 +59,28 @@ export function readModel(path: string): RunModel {
   };
 }
 
+/** The model in our executor, with its weights. */
+export async function ownExecutor(
+  { config, method, source }: RunModel,
+  batch: number,
+  threads: number,
+): Promise<Executor> {
+  const build = (images: number) => buildModel(config, { batch: images });
+  const program = compile({ model: build, method, batch });
+  const executor = await native.load(program, { threads });
+  loadWeights(executor, method.forward(build(1)), source, 0);
+  return executor;
+}
+
 /** One loaded program for each size of a batch. */
 export async function ownRunner(
-  { config, method, source }: RunModel,
+  model: RunModel,
   batches: readonly number[],
   threads: number,
 ): Promise<Runner> {
-  const build = (batch: number) => buildModel(config, { batch });
   const executors = new Map(
     await Promise.all(
-      batches.map(async (batch) => {
-        const program = compile({ model: build, method, batch });
-        const executor = await native.load(program, { threads });
-        loadWeights(executor, method.forward(build(1)), source, 0);
-        return [batch, executor] as const;
-      }),
+      batches.map(async (batch) => [batch, await ownExecutor(model, batch, threads)] as const),
     ),
   );
   return {

@@ -257,7 +257,7 @@ static void execute(napi_env env, void *data) {
   Handle *handle = data;
   (void)env;
   const Entry *entry = handle->entry;
-  if (handle->ms) engine_profile(&handle->engine, handle->singleSteps, entry->steps, handle->ms);
+  if (handle->ms) engine_profile(&handle->engine, entry, handle->singleSteps, handle->ms);
   else engine_run(&handle->engine, entry);
 }
 

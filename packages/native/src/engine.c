@@ -117,8 +117,10 @@ const char *engine_add(Engine *engine, const i32 *words, usize count) {
 typedef struct {
   Engine *engine;
   const i32 *words;
-  i32 steps;  /* profile only */
-  double *ms; /* profile only */
+  /* Profile only: */
+  const i32 *entry; /* what `words` has cut up */
+  i32 steps;
+  double *ms;
 } Run;
 
 static Context context_of(Engine *engine, i32 thread) {
@@ -141,7 +143,7 @@ static void run_share(void *data, i32 thread) {
 }
 
 void engine_run(Engine *engine, const Entry *entry) {
-  Run run = {engine, entry->words, 0, NULL};
+  Run run = {engine, entry->words, NULL, 0, NULL};
   pool_run(engine->pool, run_share, &run);
 }
 
@@ -166,12 +168,15 @@ static double milliseconds(void) {
   return (double)now.tv_sec * 1e3 + (double)now.tv_nsec * 1e-6;
 }
 
-/* The barrier at the end of a step keeps thread 0's clock honest: all threads have finished it. */
+/* The barrier at the end of a step keeps thread 0's clock honest: all threads have finished it. A
+ * step sees what follows it, as in a whole run. */
 static void profile_share(void *data, i32 thread) {
   const Run *run = data;
-  const Context context = context_of(run->engine, thread);
+  Context context = context_of(run->engine, thread);
   const i32 *words = run->words;
+  context.after = run->entry;
   for (i32 step = 0; step < run->steps; step++) {
+    context.after += 2 + words[1];
     const double start = milliseconds();
     run->engine->variant->run(&context, words);
     if (thread == 0) run->ms[step] = milliseconds() - start;
@@ -179,7 +184,7 @@ static void profile_share(void *data, i32 thread) {
   }
 }
 
-void engine_profile(Engine *engine, const i32 *singleSteps, i32 steps, double *ms) {
-  Run run = {engine, singleSteps, steps, ms};
+void engine_profile(Engine *engine, const Entry *entry, const i32 *singleSteps, double *ms) {
+  Run run = {engine, singleSteps, entry->words, entry->steps, ms};
   pool_run(engine->pool, profile_share, &run);
 }

@@ -53,7 +53,7 @@ const char *engine_add(Engine *engine, const i32 *words, usize count);
 void engine_run(Engine *engine, const Entry *entry);
 /* Copy of an entry with OP_END after every step, for engine_profile; null without memory. */
 i32 *engine_single_steps(const Entry *entry);
-/* Runs the entry step by step; ms[i] becomes the milliseconds of step i. */
-void engine_profile(Engine *engine, const i32 *singleSteps, i32 steps, double *ms);
+/* Runs the entry step by step, cut up as above; ms[i] becomes the milliseconds of step i. */
+void engine_profile(Engine *engine, const Entry *entry, const i32 *singleSteps, double *ms);
 
 #endif
