@@ -115,8 +115,8 @@ static void add_to_scores(float *scores, i64 rows, i64 width, const float *bias,
 
 /* ---- forward ------------------------------------------------------------------------------- */
 
-/* Rows of scores whose exponentials are computed in step; as many vectors of each as come to
- * EACH_VECTORS, so that the last, partial vectors of two rows share a step. */
+/* Rows of scores whose exponentials are computed in step, a vector of each at a time: so their last,
+ * partial vectors share a step too. */
 #define EACH_ROWS EACH_VECTORS
 
 /* x = exp(x - shift) for `n` vectors of `rows` rows of scores, zero from lane `count` on; adds to sum
@@ -353,7 +353,8 @@ KERNEL(attention_grad) {
   for (i64 item; (item = next_item(&work)) >= 0;) {
     const i64 chunk = item / heads, first = batch * chunk / chunks;
     const i64 last = batch * (chunk + 1) / chunks, likely = likely_unit(&work, item);
-    const i64 after = likely < chunks * heads ? batch * (likely / heads) / chunks * heads + likely % heads : 0;
+    const i64 after =
+        likely < chunks * heads ? batch * (likely / heads) / chunks * heads + likely % heads : 0;
     for (i64 image = first; image < last; image++) {
       const i64 later = image + 1 < last ? (image + 1) * heads + item % heads : after;
       head_gradient(ctx, args, room, image, item % heads, later, partial ? partial + item * pairs : 0,

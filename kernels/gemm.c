@@ -443,7 +443,8 @@ void SUFFIX(gemm_panels)(i64 m, i64 n, i64 k, Matrix a, const float *panels, flo
   Output out = {.y = c, .partial = partial, .ld = ldc, .partial_ld = ldc, .alpha = alpha};
   const i64 tiles = (m + TILE_ROWS - 1) / TILE_ROWS * ((n + TILE_COLS - 1) / TILE_COLS);
   Next next = {.b = ahead_of(soon, tiles, k)};
-  multiply_panels(m, n, k, a, panels, &out, scratch, gemm_row_floats(k), UNPACKED_HOT_N, (Soon){0}, &next);
+  multiply_panels(m, n, k, a, panels, &out, scratch, gemm_row_floats(k), UNPACKED_HOT_N, (Soon){0},
+                  &next);
 }
 
 /* ---- blocks -------------------------------------------------------------------------------- */
@@ -605,7 +606,8 @@ static void multiply(const Product *of, const Rows *rows) {
     if (of->aside) {
       multiply_columns_aside(of, rows, j, pass++);
     } else {
-      multiply_columns(of, rows, j, pass), pass += of->blocks;
+      multiply_columns(of, rows, j, pass);
+      pass += of->blocks;
     }
   }
 }

@@ -70,7 +70,8 @@ static i64 span_begin(const Rows *rows, i64 share, i64 at) {
 static i32 next_span(const Rows *rows, i64 pass, Span *span) {
   const i64 each = rows->each;
   if (span->at == 0) {
-    const i64 after = rows->ctx && rows->own >= 0 ? span_begin(rows, rows->own, each) - rows->end : 0;
+    const i32 shares = rows->ctx && rows->own >= 0;
+    const i64 after = shares ? span_begin(rows, rows->own, each) - rows->end : 0;
     *span = (Span){rows->begin, rows->end, after, 1, 0, 0};
     if (span->begin < span->end) return 1;
   }
@@ -81,7 +82,9 @@ static i32 next_span(const Rows *rows, i64 pass, Span *span) {
     const i64 share = ((rows->own >= 0 ? rows->own : 0) + tried / each) % rows->shares;
     const i64 i = own ? tried : each - 1 - tried % each, most = own ? (each - tried + 1) / 2 : 1;
     span->taken = rows->first + share * rows->apart + i;
-    while (span->count < most && take_pass(rows->ctx, span->taken + span->count, pass)) span->count++;
+    while (span->count < most && take_pass(rows->ctx, span->taken + span->count, pass)) {
+      span->count++;
+    }
     if (span->count == 0) continue;
     span->at += span->count - 1;
     span->begin = span_begin(rows, share, i);
