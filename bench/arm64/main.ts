@@ -78,7 +78,7 @@ async function countGemms(): Promise<GemmRow[]> {
       ...gemm,
       flops,
       counts,
-      tile: all(found, (symbol) => symbol.startsWith('tile_')),
+      tile: all(found, (symbol) => /^(tile|packed)_\d/u.test(symbol)),
       packing: all(found, (symbol) => symbol.startsWith('gemm_pack')),
       before: total(all(await countOne(programs.before, gemmWords(gemm)))),
       bound: boundOf(counts, flops),
