@@ -49,14 +49,11 @@ static Head head_at(const float *qkv, i64 index, i64 tokens, i64 heads, i64 dim)
                 .lse_at = index * tokens};
 }
 static Matrix transposed(Matrix x) { return (Matrix){x.data, x.col, x.row}; }
-static Matrix rows_from(Matrix x, i64 first) {
-  return (Matrix){x.data + first * x.row, x.row, x.col};
-}
 
 /* The rows of the tile `t` of x [n, dim]. */
 static Soon tile_of(Matrix x, i64 n, i64 t, i64 tiles, i64 dim) {
   const i64 first = n * t / tiles;
-  return (Soon){rows_from(x, first), n * (t + 1) / tiles - first, dim};
+  return (Soon){matrix_at(x, first, 0), n * (t + 1) / tiles - first, dim};
 }
 
 /* Takes `count` floats from *scratch. */
@@ -213,7 +210,7 @@ KERNEL(attention) {
       region = window_regions(WINDOWS(args), index / heads, regions);
       packed = index;
     }
-    SUFFIX(gemm_panels)(rows, width, dim, rows_from(head.q, first), keys, scores, width,
+    SUFFIX(gemm_panels)(rows, width, dim, matrix_at(head.q, first, 0), keys, scores, width,
                         args->scale, 0, soon_q, scratch);
     const float *head_bias = bias ? bias + (index % heads * n + first) * n : 0;
     add_to_scores(scores, rows, width, head_bias, n, region, first);
@@ -318,7 +315,7 @@ static void head_gradient(const Context *ctx, const struct attention_grad_args *
   for (i64 t = 0; t < tiles; t++) {
     i64 first = n * t / tiles, rows = n * (t + 1) / tiles - first;
     i64 y_at = head.y_at + first * head.y_row;
-    Matrix q = rows_from(head.q, first), d = {dy + y_at, head.y_row, 1};
+    Matrix q = matrix_at(head.q, first, 0), d = {dy + y_at, head.y_row, 1};
     Matrix p = {room.scores, width, 1}, ds = {room.products, width, 1};
     const i32 more = t + 1 < tiles;
     const Matrix next_d = {dy + (more ? head : next).y_at, head.y_row, 1};

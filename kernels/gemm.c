@@ -370,7 +370,7 @@ static void pack_bands(float *packed, Matrix a, i64 k, const Bands *bands, i64 f
   if (a.row != 1 || LANES < TILE_ROWS) {
     for (i64 band = first; band < end; band++, packed += k * TILE_STRIDE) {
       i64 i = band_begin(bands, band), rows = band_begin(bands, band + 1) - i;
-      pack_panel(packed, TILE_STRIDE, (Matrix){a.data + i * a.row, a.row, a.col}, rows, k);
+      pack_panel(packed, TILE_STRIDE, matrix_at(a, i, 0), rows, k);
     }
     return;
   }
@@ -392,7 +392,7 @@ static Soon next_group(Matrix a, i64 k, const Bands *bands, i64 band) {
   if (first >= bands->count) return (Soon){0};
   const i64 i = band_begin(bands, first);
   const i64 end = band_begin(bands, last < bands->count ? last : bands->count);
-  return (Soon){{a.data + i * a.row, a.row, a.col}, end - i, k};
+  return (Soon){matrix_at(a, i, 0), end - i, k};
 }
 
 /* out = a[m, k] * panels; `room`, at least gemm_row_floats(k), are the floats of scratch. Up to
@@ -484,32 +484,25 @@ typedef struct {
 
 static i64 block_begin(const Product *of, i64 block) { return of->k * block / of->blocks; }
 
-/* The block of b at the column j, and its rows. */
-static Matrix block_of_b(const Product *of, i64 block, i64 j, i64 *depth) {
-  const i64 p = block_begin(of, block);
-  *depth = block_begin(of, block + 1) - p;
-  return (Matrix){of->b.data + p * of->b.row + j * of->b.col, of->b.row, of->b.col};
+static i64 block_depth(const Product *of, i64 block) {
+  return block_begin(of, block + 1) - block_begin(of, block);
+}
+
+/* Rows [begin, end) of a block of a, no more than are packed at a time. */
+static Soon some_rows(const Product *of, i64 block, i64 begin, i64 end) {
+  const i64 most = of->a.row == 1 ? MOST_BANDS * TILE_ROWS : TILE_ROWS, rows = end - begin;
+  const Matrix a = matrix_at(of->a, begin, block_begin(of, block));
+  return (Soon){a, rows < most ? rows : most, block_depth(of, block)};
+}
+
+/* Columns [j, j + step) of a block of b, as far as there are any. */
+static Soon some_columns(const Product *of, i64 block, i64 j, i64 step) {
+  const Matrix b = matrix_at(of->b, block_begin(of, block), j);
+  return (Soon){b, block_depth(of, block), of->n - j < step ? of->n - j : step};
 }
 
 static void pack_block(const Product *of, i64 block, i64 j, i64 cols) {
-  i64 depth;
-  const Matrix b = block_of_b(of, block, j, &depth);
-  SUFFIX(gemm_pack)(of->panels, b, depth, cols);
-}
-
-/* The block of a at the row i. */
-static Matrix block_of_a(const Product *of, i64 block, i64 i, i64 *depth) {
-  const i64 p = block_begin(of, block);
-  *depth = block_begin(of, block + 1) - p;
-  return (Matrix){of->a.data + i * of->a.row + p * of->a.col, of->a.row, of->a.col};
-}
-
-/* Rows [begin, end) of a block of a, as many as are packed at a time. */
-static Soon first_rows(const Product *of, i64 block, i64 begin, i64 end) {
-  const i64 most = of->a.row == 1 ? MOST_BANDS * TILE_ROWS : TILE_ROWS, rows = end - begin;
-  i64 depth;
-  const Matrix a = block_of_a(of, block, begin, &depth);
-  return (Soon){a, rows < most ? rows : most, depth};
+  SUFFIX(gemm_pack)(of->panels, some_columns(of, block, j, cols).x, block_depth(of, block), cols);
 }
 
 /* What is packed after this block, asked for while `rows` rows from `begin` on are multiplied. */
@@ -518,24 +511,22 @@ static Next next_block(const Product *of, i64 block, i64 j, i64 n_step, i64 begi
   const i64 tiles = (rows + TILE_ROWS - 1) / TILE_ROWS * ((cols + TILE_COLS - 1) / TILE_COLS);
   if (++block == of->blocks) block = 0, j += n_step;
   if (j >= n) return (Next){.b = ahead_of(of->after, tiles, of->k / of->blocks)};
-  i64 depth;
-  const Matrix b = block_of_b(of, block, j, &depth);
-  const Soon columns = {b, depth, n - j < n_step ? n - j : n_step};
-  return (Next){ahead_of(columns, tiles, depth),
-                ahead_of(first_rows(of, block, begin, begin + rows), tiles, depth)};
+  const i64 depth = block_depth(of, block);
+  return (Next){ahead_of(some_columns(of, block, j, n_step), tiles, depth),
+                ahead_of(some_rows(of, block, begin, begin + rows), tiles, depth)};
 }
 
 /* Rows [i, end) of the block that is packed; `after` rows will probably follow. */
 static void multiply_block(const Product *of, i64 block, i64 i, i64 end, i64 after, i64 j, i64 cols,
                            Next *next) {
-  i64 depth;
-  const Matrix a = block_of_a(of, block, i, &depth);
+  const i64 depth = block_depth(of, block);
+  const Matrix a = matrix_at(of->a, i, block_begin(of, block));
   const Output part =
       block_output(&of->out, i * of->out.ld + j, j, block == 0, block == of->blocks - 1, of->aside);
   float *row = of->panels + (of->aside ? BLOCK_FLOATS : gemm_packed_floats(depth, cols));
   multiply_panels(end - i, cols, depth, a, of->panels, &part, row,
                   GEMM_SCRATCH_BYTES / 4 - (row - of->panels), UNPACKED_N,
-                  first_rows(of, block, end, end + after), next);
+                  some_rows(of, block, end, end + after), next);
 }
 
 static i64 fewest_blocks(i64 k) { return k > 0 ? (k + BLOCK_K - 1) / BLOCK_K : 1; }
@@ -737,10 +728,7 @@ static Soon next_product(const Context *ctx) {
       const Range grid = thread_grid(ctx->threads, args);
       const i64 blocks = best_blocks(args->n, args->k);
       const Product of = product_of(ctx, args, blocks, 0, ctx->thread % grid.n, grid.n);
-      const i64 step = columns_at_a_time(&of);
-      i64 depth;
-      const Matrix b = block_of_b(&of, 0, 0, &depth);
-      return (Soon){b, depth, of.n < step ? of.n : step};
+      return some_columns(&of, 0, 0, columns_at_a_time(&of));
     }
     words += 2 + words[1];
   }

@@ -54,6 +54,11 @@ typedef struct {
   i64 row, col;
 } Matrix;
 
+/* What begins at (i, j). */
+static inline Matrix matrix_at(Matrix x, i64 i, i64 j) {
+  return (Matrix){x.data + i * x.row + j * x.col, x.row, x.col};
+}
+
 /* Memory that is read soon, [rows, cols] of x; no rows: none. A product asks for it while it works,
  * since reading it unasked would wait for every line. */
 typedef struct {

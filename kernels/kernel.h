@@ -24,9 +24,9 @@ typedef long long i64;
 #define MOST_SPANS 64
 
 /* One barrier for all threads of one executor; zero-initialised, lives outside the arena. `claimed`
- * counts the pieces of work that have been taken since the last barrier, `progress` says how far each
- * of them is (rows.h) if any is `shared`, `sleepers` counts the threads that may have to be woken (under WebAssembly;
- * ctx->wake knows by itself). */
+ * counts the pieces of work that have been taken since the last barrier, `progress` says how far
+ * spans of rows are (rows.h) where rows were `shared` since, `sleepers` counts the threads that may
+ * have to be woken (under WebAssembly; ctx->wake knows by itself). */
 typedef struct {
   i32 arrived;
   i32 generation;
@@ -47,6 +47,9 @@ typedef struct Context {
   void (*wake)(i32 *word);
   const i32 *after; /* the words of the steps that follow, or null */
 } Context;
+
+/* packages/core/src/executors/wasm/layout.ts leaves this much room. */
+_Static_assert(sizeof(Barrier) == 320 && sizeof(Context) <= 64, "layout.ts has other sizes");
 
 void SUFFIX(thimble_barrier)(const Context *ctx);
 

@@ -3,11 +3,11 @@
  * on our exported files and PyTorch.
  *
  *   npm run bench:inference -- [--weights FILE] [--rounds N] [--threads N] [--dry-run]
- *   npm run bench:inference -- --profile [--batch N] [--rounds N] …
+ *   npm run bench:inference -- --profile [--rounds N] …
  *
  * FILE is a safetensors with timm's names, for instance vit_tiny_patch16_224; without it the
  * weights have the spectrum of a pretrained model (scale/spectrum.ts). THIMBLE_PEER_PYTHON names a
- * Python with PyTorch. `--profile` shows the time by op of our executor instead and saves it as
+ * Python with PyTorch. `--profile` shows the time by op of one image in our executor instead and saves it as
  * bench/results/inference-profile.md.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -26,7 +26,6 @@ const { values: options } = parseArgs({
     weights: { type: 'string' },
     rounds: { type: 'string', default: '15' },
     profile: { type: 'boolean', default: false },
-    batch: { type: 'string', default: '1' },
     threads: { type: 'string' },
     'dry-run': { type: 'boolean', default: false },
   },
@@ -55,9 +54,8 @@ async function benchmark(files: InferenceFiles, machine: MachineRecord): Promise
 }
 
 async function printProfile(files: InferenceFiles, machine: MachineRecord): Promise<void> {
-  const batch = Number(options.batch);
   const repeats = Number(options.rounds);
-  const profile = await profileInference(files, { batch, threads, repeats });
+  const profile = await profileInference(files, { threads, repeats });
   const text = document('Where the time of a forward pass goes', machine, profile);
   console.log(text);
   if (!options['dry-run']) await saveText('inference-profile', text);

@@ -7,17 +7,15 @@ import { profileText } from '../harness/profile.js';
 import { BATCHES } from './protocol.js';
 import type { InferenceFiles } from './workload.js';
 
-/** Medians of `repeats` profiled passes over `batch` images, dense and factored, as text. */
+/** Medians of `repeats` profiled passes over the smaller batch, dense and factored, as text. */
 export async function profileInference(
   files: InferenceFiles,
-  {
-    batch,
-    ...options
-  }: { readonly batch: number; readonly threads: number; readonly repeats: number },
+  options: { readonly threads: number; readonly repeats: number },
 ): Promise<string> {
   const pixels = readSafetensors(readFileSync(files.data)).tensors.get('images')?.toFloat32();
   if (!pixels) throw new Error(`${files.data}: no images`);
-  const images = pixels.subarray(0, (pixels.length / BATCHES[1]) * batch);
+  const [batch, most] = BATCHES;
+  const images = pixels.subarray(0, (pixels.length / most) * batch);
   const parts: string[] = [];
   for (const form of ['dense', 'factored'] as const) {
     const model = readModel(files[form]);
