@@ -15,6 +15,7 @@ const CORE = 'packages/core/src';
 const CORE_LAYERS: Readonly<Record<string, readonly string[]>> = {
   errors: [],
   names: ['errors'],
+  schema: ['errors'],
   random: ['errors'],
   ir: ['errors'],
   ops: ['errors', 'ir'],
@@ -22,22 +23,22 @@ const CORE_LAYERS: Readonly<Record<string, readonly string[]>> = {
   passes: ['errors', 'ir', 'ops'],
   program: ['errors', 'ir', 'ops'],
   'program-check': ['errors', 'ir', 'ops', 'program'],
-  'program-file': ['errors', 'ir', 'ops', 'program', 'program-check'],
+  'program-file': ['errors', 'schema', 'ir', 'ops', 'program', 'program-check'],
   plan: ['errors', 'ir', 'ops', 'program'],
   methods: ['errors', 'names', 'ir', 'ops', 'autodiff', 'passes', 'plan'],
   report: ['errors', 'ir', 'ops', 'program', 'plan', 'methods'],
   optim: ['errors', 'ir', 'ops'],
   nn: ['errors', 'ir', 'ops', 'random'],
-  models: ['errors', 'names', 'ir', 'ops', 'nn'],
+  models: ['errors', 'names', 'schema', 'ir', 'ops', 'nn'],
   compile: ['errors', 'ir', 'ops', 'autodiff', 'passes', 'plan', 'methods', 'optim', 'program'],
   'executors/executor': ['errors', 'ir', 'program'],
   'executors/peaks': ['executors/executor'],
   'executors/null': ['errors', 'ir', 'ops', 'program', 'executors/executor'],
   'executors/reference': ['errors', 'ir', 'ops', 'program', 'executors/executor'],
   'executors/wasm': ['errors', 'ir', 'ops', 'program', 'executors/executor', 'executors/peaks'],
-  data: ['errors', 'ir', 'random'],
-  formats: ['errors', 'ir'],
-  checkpoints: ['errors', 'names', 'ir', 'models', 'data', 'formats', 'train'],
+  data: ['errors', 'schema', 'ir', 'random'],
+  formats: ['errors', 'schema', 'ir'],
+  checkpoints: ['errors', 'names', 'schema', 'ir', 'models', 'data', 'formats', 'train'],
   train: [
     'errors',
     'ir',
@@ -75,6 +76,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   bench: ['@thimble/core', '@thimble/native', '@thimble/onnx'],
   pretrain: ['@thimble/core', '@thimble/native'],
   scripts: ['@thimble/core'],
+  fuzz: ['@thimble/core', '@thimble/native', '@thimble/onnx'],
 };
 
 /** Run-time packages that core may use: none. */

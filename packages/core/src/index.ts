@@ -112,6 +112,7 @@ export { NullExecutor, nullExecutor } from './executors/null/index.js';
 export { referenceExecutor } from './executors/reference/index.js';
 export { wasmExecutor, wasmVariants } from './executors/wasm/index.js';
 export type { WasmExecutorKind, WasmLoadOptions, WasmVariant } from './executors/wasm/index.js';
+export * as schema from './schema/index.js';
 export * from './formats/index.js';
 export * from './data/index.js';
 export { lookUp, nearest } from './names.js';
