@@ -3,8 +3,10 @@
  *
  *   0  done      1  failed      2  cannot be carried out as written      130  Ctrl-C
  */
-import { ConfigError, ThimbleError, UnknownNameError } from '@thimble/core';
+import { ConfigError, InternalError, ThimbleError, UnknownNameError } from '@thimble/core';
 import { CommanderError } from 'commander';
+import { fileError } from './files.js';
+import { visible } from './terminal.js';
 
 export const EXIT = { ok: 0, failed: 1, usage: 2, interrupted: 130 } as const;
 
@@ -28,11 +30,12 @@ export interface FailureStyle {
 export function reportFailure(error: unknown, style: FailureStyle): number {
   if (error instanceof ExitSignal) return error.code;
   if (error instanceof CommanderError) return reportUsage(error, style);
-  const code = exitCodeOf(error);
+  const typed = typedError(error);
+  const code = exitCodeOf(typed);
   if (style.json) {
-    process.stdout.write(`${JSON.stringify(failureRecord(error, code))}\n`);
+    process.stdout.write(`${JSON.stringify(failureRecord(typed, code))}\n`);
   } else {
-    process.stderr.write(`thimble: ${messageOf(error)}\n`);
+    process.stderr.write(`thimble: ${visible(typed.message)}\n`);
   }
   if (style.debug && error instanceof Error) process.stderr.write(`${error.stack ?? ''}\n`);
   return code;
@@ -50,18 +53,26 @@ function reportUsage(error: CommanderError, style: FailureStyle): number {
 }
 
 /** Usage errors are those that another command line mends without touching any file. */
-export function exitCodeOf(error: unknown): number {
+export function exitCodeOf(error: ThimbleError): number {
   const usage = error instanceof ConfigError || error instanceof UnknownNameError;
   return usage ? EXIT.usage : EXIT.failed;
 }
 
 /** The last line of a failed command under --json. */
-export function failureRecord(error: unknown, exitCode: number): Record<string, unknown> {
-  const parts = error instanceof ThimbleError ? error.parts : {};
-  const name = error instanceof Error ? error.name : 'Error';
-  return { event: 'error', name, message: messageOf(error), ...parts, exitCode };
+export function failureRecord(error: ThimbleError, exitCode: number): Record<string, unknown> {
+  const { name, message, parts } = error;
+  return { event: 'error', name, message, ...parts, exitCode };
 }
 
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+/** Every error in four parts: what the system said is a FileError, anything else a fault of ours. */
+export function typedError(error: unknown): ThimbleError {
+  const path = error instanceof Error && 'path' in error ? String(error.path) : 'the system';
+  const known = fileError(path, 'files and devices that can be used', error);
+  if (known instanceof ThimbleError) return known;
+  return new InternalError({
+    where: 'thimble',
+    expected: 'no fault of its own',
+    got: error instanceof Error ? `${error.name}: ${error.message}` : String(error),
+    todo: 'Please report this, with the command and what --debug prints',
+  });
 }

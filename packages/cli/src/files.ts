@@ -1,9 +1,16 @@
-/** Writing files so that a crash or a full disk never leaves half of one under its final name. */
+/**
+ * Reading and writing files. What is written is written beside its place and renamed, so that a crash or a full
+ * disk never leaves half of a file under its final name; a file beside it is made anew, so that nothing that lies
+ * there already (a link to somewhere else) is written through. What the system says is a FileError.
+ */
+import { FileError, ThimbleError } from '@thimble/core';
 import {
-  copyFileSync,
   closeSync,
+  constants,
+  copyFileSync,
   fsyncSync,
   openSync,
+  readFileSync,
   renameSync,
   rmSync,
   writeSync,
@@ -14,20 +21,15 @@ export async function replaceFile(
   path: string,
   write: (descriptor: number) => void | Promise<void>,
 ): Promise<void> {
-  const temporary = temporaryName(path);
-  try {
-    const descriptor = openSync(temporary, 'w');
+  await beside(path, async (temporary) => {
+    const descriptor = openSync(temporary, 'wx');
     try {
       await write(descriptor);
       fsyncSync(descriptor);
     } finally {
       closeSync(descriptor);
     }
-    renameSync(temporary, path);
-  } catch (error) {
-    rmSync(temporary, { force: true });
-    throw error;
-  }
+  });
 }
 
 export async function replaceWithText(path: string, text: string): Promise<void> {
@@ -35,10 +37,8 @@ export async function replaceWithText(path: string, text: string): Promise<void>
 }
 
 /** A copy of `from` under `to`, complete or not there. */
-export function replaceWithCopy(from: string, to: string): void {
-  const temporary = temporaryName(to);
-  copyFileSync(from, temporary);
-  renameSync(temporary, to);
+export async function replaceWithCopy(from: string, to: string): Promise<void> {
+  await beside(to, (temporary) => copyFileSync(from, temporary, constants.COPYFILE_EXCL));
 }
 
 /** Writes all bytes at the file's position; `writeSync` alone may write fewer. */
@@ -48,6 +48,81 @@ export function writeAll(descriptor: number, bytes: Uint8Array): void {
   }
 }
 
-function temporaryName(path: string): string {
-  return `${path}.${String(process.pid)}.tmp`;
+/** The text of a file. Throws FileError. @param what it is to be, as in `the record of a run` */
+export function readText(path: string, what: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw fileError(path, what, error);
+  }
+}
+
+/** A temporary file beside `path`, made by `make`, then under its name. Throws FileError. */
+async function beside(
+  path: string,
+  make: (temporary: string) => void | Promise<void>,
+): Promise<void> {
+  const temporary = `${path}.${String(process.pid)}.tmp`;
+  try {
+    rmSync(temporary, { force: true }); // of a process that ended, or somebody's link
+    await make(temporary);
+    renameSync(temporary, path);
+  } catch (error) {
+    removeQuietly(temporary);
+    throw fileError(path, 'a file that can be written', error);
+  }
+}
+
+/** The reason why there is something to remove says more than that it cannot be. */
+function removeQuietly(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // Nothing lies there, or nothing may be changed there.
+  }
+}
+
+/** What the system's codes mean, and what helps. */
+const REASONS: Readonly<Record<string, readonly [got: string, todo: string]>> = {
+  ENOENT: ['nothing at this path', 'Check the path'],
+  ENOTDIR: ['a file where a folder should be', 'Check the path'],
+  EISDIR: ['a folder', 'Give a file'],
+  EEXIST: ['something that is there already', 'Choose another path'],
+  ENOTEMPTY: ['a folder that holds something', 'Choose another path'],
+  EACCES: ['no permission', 'Change its permissions, or choose another path'],
+  EPERM: ['no permission', 'Change its permissions, or choose another path'],
+  EROFS: ['a file system that is read-only', 'Choose another path'],
+  ENOSPC: ['a full disk', 'Free some room, or choose another disk'],
+  EDQUOT: ['a quota that is used up', 'Free some room, or choose another disk'],
+  EFBIG: [
+    'a file larger than the system allows',
+    'Raise the limit (ulimit -f), or choose another disk',
+  ],
+  ELOOP: ['links that lead in a circle', 'Check the path'],
+  ENAMETOOLONG: ['a name that is too long', 'Choose a shorter path'],
+  EMFILE: ['too many open files', 'Raise the limit (ulimit -n), or use fewer --workers'],
+  ENFILE: ['too many open files', 'Close other programs'],
+  EIO: ['a fault of the disk', 'Check the disk, or choose another'],
+  ENODEV: ['a device that is not there', 'Choose another path'],
+  ENXIO: ['a device that is not there', 'Choose another path'],
+  EBUSY: ['a file that another program holds', 'Close the other program'],
+  EINVAL: ['a name that this file system does not take', 'Choose another path'],
+};
+
+/**
+ * The error to throw for `error`: itself where it is Thimble's or none of the system's, else a FileError.
+ *
+ * @param wanted what was to be at `path`
+ */
+export function fileError(path: string, wanted: string, error: unknown): unknown {
+  const code = systemCode(error);
+  if (error instanceof ThimbleError || code === null) return error;
+  const [got, todo] = REASONS[code] ?? [code, 'Check the path and the disk'];
+  return new FileError({ where: path, expected: wanted, got, todo });
+}
+
+/** `ENOENT` and the like; null for other errors. */
+export function systemCode(error: unknown): string | null {
+  if (!(error instanceof Error && 'code' in error && typeof error.code === 'string')) return null;
+  return /^E[A-Z0-9]+$/.test(error.code) ? error.code : null;
 }

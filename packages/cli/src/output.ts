@@ -1,9 +1,10 @@
 /**
  * What a command says, in one of two forms: lines for people, or with --json one JSON object per
  * line on stdout and nothing else there. Notes (an absent addon, a replaced classifier) go to
- * stderr in both.
+ * stderr in both. Names from elsewhere cannot write to the terminal but as text (`terminal.ts`).
  */
 import { Bar } from './progress.js';
+import { visible } from './terminal.js';
 
 export class Output {
   readonly json: boolean;
@@ -14,7 +15,7 @@ export class Output {
 
   /** A line for people; with --json nothing. */
   line(text = ''): void {
-    if (!this.json) process.stdout.write(`${text}\n`);
+    if (!this.json) process.stdout.write(`${visible(text)}\n`);
   }
 
   /** A line for programs; nothing without --json. Numbers that are not finite become null. */
@@ -24,7 +25,7 @@ export class Output {
 
   /** A remark beside the result, on stderr. */
   note(text: string): void {
-    process.stderr.write(`${text}\n`);
+    process.stderr.write(`${visible(text)}\n`);
   }
 
   /** Progress over `total` units: a bar on a terminal, now and then a line elsewhere. */

@@ -7,6 +7,7 @@
  */
 import { FormatError } from '@thimble/core';
 import { closeSync, openSync, readSync } from 'node:fs';
+import { shellWord } from './terminal.js';
 
 const PICKLE = /\.(pt|pth|bin|ckpt|pkl|pickle)$/i;
 
@@ -59,10 +60,6 @@ export function convertLine(path: string): string {
     's.save_file({k: v.contiguous().clone() for k, v in d.items() if torch.is_tensor(v)}, sys.argv[2])',
   ];
   return `python -c "${program.join('; ')}" ${shellWord(path)} ${shellWord(to)}`;
-}
-
-function shellWord(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
 export function pickleError(path: string): FormatError {

@@ -1,5 +1,6 @@
 /** Progress of one stretch of work: a bar on a terminal, a line every few seconds elsewhere. */
 import { Presets, SingleBar } from 'cli-progress';
+import { inOneLine } from './terminal.js';
 
 export type BarStyle = 'bar' | 'lines' | 'none';
 
@@ -15,19 +16,21 @@ export class Bar {
   private lastLine = performance.now();
 
   constructor(title: string, total: number, style: BarStyle) {
-    this.title = title;
+    this.title = inOneLine(title);
     this.total = total;
     this.style = style;
-    this.bar = style === 'bar' ? terminalBar(title) : null;
+    this.bar = style === 'bar' ? terminalBar(this.title) : null;
     this.bar?.start(total, 0, { note: '' });
   }
 
   /** `done` units are finished; `note` is what to say beside them. */
   update(done: number, note: string): void {
-    this.bar?.update(done, { note });
+    this.bar?.update(done, { note: inOneLine(note) });
     if (this.style !== 'lines' || performance.now() - this.lastLine < LINE_MS) return;
     this.lastLine = performance.now();
-    process.stdout.write(`${this.title}  ${String(done)}/${String(this.total)}  ${note}\n`);
+    process.stdout.write(
+      `${this.title}  ${String(done)}/${String(this.total)}  ${inOneLine(note)}\n`,
+    );
   }
 
   /** Takes the bar off the screen. */

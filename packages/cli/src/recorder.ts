@@ -46,7 +46,7 @@ export class Recorder {
     await this.save();
     if (this.best === null || accuracy > this.best.accuracy) {
       this.best = record;
-      replaceWithCopy(this.path(RUN_FILES.model), this.path(RUN_FILES.best));
+      await replaceWithCopy(this.path(RUN_FILES.model), this.path(RUN_FILES.best));
     }
     this.record = { ...this.record, history: [...this.record.history, record] };
     await writeRunRecord(this.plan.folder, this.record);

@@ -1,5 +1,6 @@
 /** Plain tables: no colours, no lines but one under the head, numbers to the right. */
 import Table from 'cli-table3';
+import { inOneLine } from './terminal.js';
 
 /** A column title that starts with `>` is aligned to the right. */
 export function tableText(
@@ -28,6 +29,8 @@ export function tableText(
     },
     style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0 },
   });
-  table.push(...rows.map((row) => [...row]));
+  table.push(
+    ...rows.map((row) => row.map((cell) => (typeof cell === 'string' ? inOneLine(cell) : cell))),
+  );
   return table.toString();
 }

@@ -39,6 +39,9 @@ export class ConfigError extends ThimbleError {}
 /** A name that is in no registry; carries the nearest known name when there is one. */
 export class UnknownNameError extends ThimbleError {}
 
+/** A file or folder that could not be read or written: missing, closed, full. */
+export class FileError extends ThimbleError {}
+
 /** Bytes that are not a valid file of the format they claim to be. */
 export class FormatError extends ThimbleError {}
 
@@ -64,3 +67,6 @@ export class DownloadError extends ThimbleError {
     this.isTemporary = isTemporary;
   }
 }
+
+/** A fault of Thimble itself: nothing that a user gave is wrong. */
+export class InternalError extends ThimbleError {}

@@ -1,0 +1,105 @@
+/** Files that are replaced as a whole, what the system says of them, and names on a terminal. */
+import { FileError, InternalError, ThimbleError } from '@thimble/core';
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { typedError } from '../src/failure.js';
+import { readText, replaceFile, replaceWithCopy, replaceWithText } from '../src/files.js';
+import { inOneLine, shellWord, visible } from '../src/terminal.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'thimble-files-'));
+afterAll(() => {
+  rmSync(folder, { recursive: true, force: true });
+});
+
+describe('a file that is replaced', () => {
+  const path = join(folder, 'a.txt');
+  const temporary = `${path}.${String(process.pid)}.tmp`;
+
+  it('is not written through a link that lies where its temporary file goes', async () => {
+    const precious = join(folder, 'precious');
+    writeFileSync(precious, 'precious');
+    symlinkSync(precious, temporary);
+    await replaceWithText(path, 'new');
+    expect(readFileSync(path, 'utf8')).toBe('new');
+    expect(readFileSync(precious, 'utf8')).toBe('precious');
+    symlinkSync(precious, `${join(folder, 'b')}.${String(process.pid)}.tmp`);
+    await replaceWithCopy(path, join(folder, 'b'));
+    expect(readFileSync(precious, 'utf8')).toBe('precious');
+    expect(lstatSync(join(folder, 'b')).isFile()).toBe(true);
+  });
+
+  it('stays as it was when writing fails, and nothing is left beside it', async () => {
+    const failing = replaceFile(path, () => {
+      throw new Error('no more');
+    });
+    await expect(failing).rejects.toThrow('no more');
+    expect(readFileSync(path, 'utf8')).toBe('new');
+    expect(existsSync(temporary)).toBe(false);
+  });
+
+  it('is named by the error of the system', async () => {
+    const below = join(path, 'c.txt');
+    await expect(replaceWithText(below, '')).rejects.toThrow(
+      new FileError({
+        where: below,
+        expected: 'a file that can be written',
+        got: 'a file where a folder should be',
+        todo: 'Check the path',
+      }).message,
+    );
+    mkdirSync(join(folder, 'd'));
+    await expect(replaceWithText(join(folder, 'd'), '')).rejects.toThrow('got a folder');
+    expect(readdirSync(folder).filter((name) => name.endsWith('.tmp'))).toEqual([]);
+  });
+});
+
+describe('an error', () => {
+  it('of the system says what it means', () => {
+    expect(() => readText(join(folder, 'none'), 'the labels')).toThrow(
+      /none: expected the labels, got nothing at this path\. Check the path\.$/,
+    );
+    const full = Object.assign(new Error('ENOSPC: no space left'), { code: 'ENOSPC', path: 'r/x' });
+    expect(typedError(full).message).toBe(
+      'r/x: expected files and devices that can be used, got a full disk. ' +
+        'Free some room, or choose another disk.',
+    );
+  });
+
+  it('that nobody expected is a fault of ours, in four parts', () => {
+    const typed = typedError(new TypeError('x is undefined'));
+    expect(typed).toBeInstanceOf(InternalError);
+    expect(typed).toBeInstanceOf(ThimbleError);
+    expect(typed.parts.got).toBe('TypeError: x is undefined');
+    expect(typedError('a text').parts.got).toBe('a text');
+  });
+});
+
+describe('names on a terminal', () => {
+  it('cannot move its cursor, set its title, or turn its text', () => {
+    expect(visible('a\u001b[31mb\u001b]0;t\u0007\u009b2J\r\u202ec\nd\te')).toBe(
+      'a\\x1b[31mb\\x1b]0;t\\x07\\x9b2J\\x0d\\u202ec\nd\te',
+    );
+    expect(inOneLine('a\nb\tc')).toBe('a\\nb\\tc');
+    expect(visible('café 😀 名前')).toBe('café 😀 名前');
+  });
+
+  it('are quoted in commands to copy', () => {
+    expect(shellWord('runs/photos-1')).toBe('runs/photos-1');
+    expect(shellWord('my run')).toBe("'my run'");
+    expect(shellWord("it's")).toBe("'it'\\''s'");
+    expect(shellWord('-rf')).toBe("'-rf'");
+    expect(shellWord('')).toBe("''");
+  });
+});
