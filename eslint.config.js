@@ -49,7 +49,7 @@ export default tseslint.config(
     },
   },
   {
-    files: ['packages/cli/src/**', 'bench/**', 'examples/**', 'pretrain/**', 'scripts/**'],
+    files: ['packages/cli/src/**', 'bench/**', 'examples/**', 'pretrain/**', 'scripts/**', 'fuzz/**'],
     rules: { 'no-console': 'off' },
   },
   {

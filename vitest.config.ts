@@ -1,6 +1,13 @@
 import { defineConfig } from 'vitest/config';
 import { fileURLToPath } from 'node:url';
 
+declare module 'vitest' {
+  export interface ProvidedContext {
+    /** Damaged inputs for each reader: null is the target's own few. */
+    fuzz: { readonly cases: number | null; readonly seed: number; readonly target: string | null };
+  }
+}
+
 const source = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
 // Tests run from the TypeScript sources: package names resolve to src, so a failing test points at the line.
@@ -18,8 +25,10 @@ export default defineConfig({
       'bench/test/**/*.test.ts',
       'pretrain/test/**/*.test.ts',
       'scripts/test/**/*.test.ts',
+      'fuzz/*.test.ts',
     ],
     testTimeout: 60_000,
+    provide: { fuzz: { cases: null, seed: 1, target: null } },
     pool: 'forks',
     maxWorkers: 2,
   },
