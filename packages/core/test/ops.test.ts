@@ -4,6 +4,7 @@ import { GraphError, UnknownNameError } from '../src/errors.js';
 import { bytesOf, f32, i32, sameType } from '../src/ir/types.js';
 import { opcodeOf, opNamed, OPS } from '../src/ops/index.js';
 import { isOptional, operandName, type Data } from '../src/ops/op.js';
+import { badParam } from '../src/ops/params.js';
 import { ALL_OPS, blank, CASES, dataOf, mapRecord, runReference, typesOf } from './ops-evaluate.js';
 
 /** Gradients, updates and their helpers: nothing that is trained flows through them. */
@@ -90,6 +91,23 @@ describe.each(CASES)('$title', ({ op, sample }) => {
     const outputs = runReference(op, inputs, types, sample.params);
     for (const data of Object.values(outputs)) expect(data.every(Number.isFinite)).toBe(true);
     expect(inputs).toEqual(before);
+  });
+
+  it('has params of the declared kinds, and no others', () => {
+    const { params } = sample;
+    expect(badParam(op.params, params)).toBeNull();
+    expect(badParam(op.params, { ...params, other: 1 })).toBe('other');
+    for (const [name, kind] of Object.entries(op.params)) {
+      const rest = Object.fromEntries(Object.entries(params).filter(([key]) => key !== name));
+      expect(badParam(op.params, rest)).toBe(kind.endsWith('?') ? null : name);
+      for (const bad of [NaN, Infinity, [], null, kind.startsWith('text') ? 1 : '1']) {
+        expect(badParam(op.params, { ...params, [name]: bad })).toBe(name);
+      }
+      const isWhole = kind.startsWith('whole');
+      expect(badParam(op.params, { ...params, [name]: -0.5 })).toBe(
+        isWhole || !kind.startsWith('number') ? name : null,
+      );
+    }
   });
 
   it('encodes its scalars, workspace and scratch as whole numbers of the declared kind', () => {

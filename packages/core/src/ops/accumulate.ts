@@ -9,6 +9,7 @@ export const accumulate: Op<NoParams, 'acc' | 'x', never, 'y', never> = {
   summary: 'acc ← acc + x',
   inputs: ['acc', 'x'],
   outputs: ['y'],
+  params: {},
   infer: ({ acc, x }, _params, at) => {
     expectForm(at, 'acc', acc, 'f32[...]');
     expectType(at, 'x', x, acc);

@@ -11,6 +11,7 @@ export const add: Op<NoParams, 'a' | 'b', never, 'y', never> = {
   summary: 'y[i] = a[i] + b[i mod period]',
   inputs: ['a', 'b'],
   outputs: ['y'],
+  params: {},
   infer: ({ a, b }, _params, at) => {
     expectForm(at, 'a', a, 'f32[...]');
     expectForm(at, 'b', b, 'f32[...]');

@@ -9,6 +9,7 @@ export const assign: Op<NoParams, 'target' | 'value', never, 'y', never> = {
   summary: 'y[i] = value[i], written over target',
   inputs: ['target', 'value'],
   outputs: ['y'],
+  params: {},
   infer: ({ target, value }, _params, at) => {
     expectForm(at, 'target', target, 'f32[...]');
     expectType(at, 'value', value, target);

@@ -6,6 +6,7 @@
  */
 import { elements, f32, type TensorType } from '../ir/types.js';
 import {
+  ATTENTION_PARAMS,
   ATTENTION_SCALARS,
   attentionSizes,
   attentionTypes,
@@ -34,6 +35,7 @@ export const attentionGrad: Op<AttentionGradParams, 'qkv' | 'lse' | 'dy', 'bias'
       'ds = p ∘ (dy vᵀ − Δ), dq = scale · ds k, dk = scale · dsᵀ q, dv = pᵀ dy, dbias = Σ ds',
     inputs: ['qkv', 'lse', 'dy', 'bias?'],
     outputs: ['dqkv', 'dbias?'],
+    params: { ...ATTENTION_PARAMS, biasGradient: 'truth?' },
     infer: ({ qkv, lse, dy, bias }, params, at) => {
       const types = attentionTypes({ qkv, ...(bias && { bias }) }, params, at);
       expectType(at, 'lse', lse, types.lse);

@@ -10,6 +10,7 @@
  */
 import { f32, type TensorType } from '../ir/types.js';
 import { expectShape, type Data, type ScalarKind } from './op.js';
+import type { ParamKinds } from './params.js';
 import { expectForm, expectInteger, expectType } from './shapes.js';
 
 export type AttentionParams = {
@@ -21,6 +22,14 @@ export type AttentionParams = {
   readonly height?: number;
   readonly width?: number;
 };
+
+/** The kinds of AttentionParams. */
+export const ATTENTION_PARAMS = {
+  heads: 'whole',
+  shift: 'whole?',
+  height: 'whole?',
+  width: 'whole?',
+} as const satisfies ParamKinds<AttentionParams>;
 
 /** Added to the score of two tokens that are no neighbours; e⁻¹⁰⁰ is nothing in float32. */
 export const MASK = -100;

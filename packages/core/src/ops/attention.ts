@@ -11,6 +11,7 @@
 import { f32 } from '../ir/types.js';
 import { attentionGrad } from './attention-grad.js';
 import {
+  ATTENTION_PARAMS,
   ATTENTION_SCALARS,
   attentionSizes,
   attentionTypes,
@@ -28,6 +29,7 @@ export const attention: Op<AttentionParams, 'qkv', 'bias', 'y' | 'lse', never> =
   summary: 'y = softmax(q kᵀ/√headDim + bias) v per head; lse = log Σ exp of each row of scores',
   inputs: ['qkv', 'bias?'],
   outputs: ['y', 'lse'],
+  params: ATTENTION_PARAMS,
   infer: attentionTypes,
   grad: ({ emitter, inputs, outputs, outputGrads, params, needs }) => {
     refuseGradients('attention', outputGrads, ['lse']);

@@ -14,6 +14,7 @@ export const broadcastTokens: Op<BroadcastTokensParams, 'x', never, 'y', never> 
   summary: 'y[b,n,d] = scale · x[b,d]',
   inputs: ['x'],
   outputs: ['y'],
+  params: { tokens: 'whole', scale: 'number' },
   infer: ({ x }, { tokens }, at) => {
     expectForm(at, 'x', x, 'f32[B,D]');
     expectInteger(at, 'tokens', tokens, 1);

@@ -15,6 +15,7 @@ export const concatTokens: Op<NoParams, 'a' | 'b', never, 'y', never> = {
   summary: 'y[b] = [a[b] ; b[b]] along the tokens',
   inputs: ['a', 'b'],
   outputs: ['y'],
+  params: {},
   infer: ({ a, b }, _params, at) => {
     expectForm(at, 'a', a, 'f32[B,Na,D]');
     expectForm(at, 'b', b, 'f32[B,Nb,D]');

@@ -10,6 +10,7 @@ export const dequantise: Op<NoParams, 'q' | 'scale', never, 'x', never> = {
   summary: 'x = q · scale per row',
   inputs: ['q', 'scale'],
   outputs: ['x'],
+  params: {},
   infer: ({ q, scale }, _params, at) => {
     expectForm(at, 'q', q, 'i8[...,D]');
     expectType(at, 'scale', scale, f32(...q.shape.slice(0, -1)));

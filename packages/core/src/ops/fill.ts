@@ -13,6 +13,7 @@ export const fill: Op<FillParams, 'x', never, 'y', never> = {
   summary: 'y[i] = value, written over x',
   inputs: ['x'],
   outputs: ['y'],
+  params: { value: 'number' },
   infer: ({ x }, _params, at) => {
     expectForm(at, 'x', x, 'f32[...]');
     return { y: x };

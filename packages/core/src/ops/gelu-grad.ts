@@ -18,6 +18,7 @@ export const geluGrad: Op<GeluGradParams, 'x' | 'dy', never, 'dx', 'y'> = {
   summary: 'dx = dy · (Φ(x) + x · φ(x)); y = x · Φ(x)',
   inputs: ['x', 'dy'],
   outputs: ['dx', 'y?'],
+  params: { value: 'truth?' },
   infer: ({ x, dy }, { value }, at) => {
     expectForm(at, 'x', x, 'f32[...]');
     expectType(at, 'dy', dy, x);

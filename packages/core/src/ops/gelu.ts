@@ -11,6 +11,7 @@ export const gelu: Op<NoParams, 'x', never, 'y', never> = {
   summary: 'y = x · Φ(x)',
   inputs: ['x'],
   outputs: ['y'],
+  params: {},
   infer: ({ x }, _params, at) => {
     expectForm(at, 'x', x, 'f32[...]');
     return { y: x };

@@ -19,6 +19,7 @@ export const layernormGradInput: Op<
   summary: 'dx = rstd · (g − mean(g) − x̂ · mean(g · x̂)) + residual, g = dy · γ',
   inputs: ['x', 'gamma', 'mean', 'rstd', 'dy', 'residual?'],
   outputs: ['dx'],
+  params: {},
   infer: ({ x, gamma, mean, rstd, dy, residual }, _params, at) => {
     expectForm(at, 'x', x, 'f32[...,D]');
     expectType(at, 'gamma', gamma, f32(lastOf(x.shape)));

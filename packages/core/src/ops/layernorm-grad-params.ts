@@ -21,6 +21,7 @@ export const layernormGradParams: Op<
   summary: 'dγ[c] = Σᵣ dy[r,c] · x̂[r,c]; dβ[c] = Σᵣ dy[r,c]',
   inputs: ['x', 'mean', 'rstd', 'dy'],
   outputs: ['dgamma?', 'dbeta?'],
+  params: { gamma: 'truth', beta: 'truth' },
   infer: ({ x, mean, rstd, dy }, { gamma, beta }, at) => {
     expectForm(at, 'x', x, 'f32[...,D]');
     const statistics = f32(...x.shape.slice(0, -1));

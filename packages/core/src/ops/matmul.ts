@@ -26,6 +26,7 @@ export const matmul: Op<MatmulParams, 'a' | 'b', 'bias' | 'residual', 'y', 'pre'
   summary: 'y = gelu?(op(a) · op(b) + bias) + residual; pre is the value before gelu',
   inputs: ['a', 'b', 'bias?', 'residual?'],
   outputs: ['y', 'pre?'],
+  params: { transA: 'truth', transB: 'truth', gelu: 'truth', batched: 'truth' },
   infer: ({ a, b, bias, residual }, params, at) => {
     expectForm(at, 'a', a, 'f32[...,M,K]');
     expectForm(at, 'b', b, 'f32[...,K,N]');

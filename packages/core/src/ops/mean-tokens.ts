@@ -10,6 +10,7 @@ export const meanTokens: Op<NoParams, 'x', never, 'y', never> = {
   summary: 'y[b,d] = 1/N Σₙ x[b,n,d]',
   inputs: ['x'],
   outputs: ['y'],
+  params: {},
   infer: ({ x }, _params, at) => {
     expectForm(at, 'x', x, 'f32[B,N,D]');
     const [batch, , dim] = x.shape;

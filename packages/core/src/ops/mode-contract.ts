@@ -22,6 +22,7 @@ export const modeContract: Op<ModeContractParams, 'x' | 'z', never, 'y', never> 
   summary: 'y[i,d] = Σ z[p,i,q] · x[p,d,q] over p before the axis and q behind it',
   inputs: ['x', 'z'],
   outputs: ['y'],
+  params: { mode: 'whole' },
   infer: ({ x, z }, { mode }, at) => {
     expectMode(at, x, mode);
     expectForm(at, 'z', z, 'f32[...]');

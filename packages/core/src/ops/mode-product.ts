@@ -21,6 +21,7 @@ export const modeProduct: Op<ModeProductParams, 'x' | 'u', never, 'y', never> = 
   summary: 'y[p,i,q] = Σ_d m[i,d] · x[p,d,q], m = u [r,D], or uᵀ when transposed',
   inputs: ['x', 'u'],
   outputs: ['y'],
+  params: { mode: 'whole', transposed: 'truth' },
   infer: ({ x, u }, { mode, transposed }, at) => {
     expectMode(at, x, mode);
     expectForm(at, 'u', u, transposed ? 'f32[D,R]' : 'f32[R,D]');

@@ -9,6 +9,7 @@ export const multiply: Op<NoParams, 'a' | 'b', never, 'y', never> = {
   summary: 'y[r,c] = a[r,c] · b[r,c], or a[r,c] · b[r]',
   inputs: ['a', 'b'],
   outputs: ['y'],
+  params: {},
   infer: ({ a, b }, _params, at) => {
     expectForm(at, 'a', a, 'f32[...]');
     expectForm(at, 'b', b, 'f32[...]');

@@ -8,6 +8,7 @@
 import { ShapeError } from '../errors.js';
 import type { Params, Value } from '../ir/graph.js';
 import { elements, typeText, type DType, type TensorType } from '../ir/types.js';
+import type { ParamKinds } from './params.js';
 
 /** Named things, some of which may be absent. */
 export type Bag<Required extends string, Optional extends string, T> = Readonly<
@@ -91,6 +92,8 @@ export interface Op<
   /** Operand names in kernel order; `?` marks an optional one. */
   readonly inputs: readonly (I | `${OI}?`)[];
   readonly outputs: readonly (O | `${OO}?`)[];
+  /** What each param is, for programs that come from outside. */
+  readonly params: ParamKinds<P>;
   /** Shape rule. Throws ShapeError naming `at`, the node. */
   infer(types: Bag<I, OI, TensorType>, params: P, at: string): Bag<O, OO, TensorType>;
   /**

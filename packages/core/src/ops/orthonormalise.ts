@@ -23,6 +23,7 @@ export const orthonormalise: Op<NoParams, 'y', never, 'q', never> = {
   summary: 'q = T · y with q · qᵀ = I, T lower triangular with a positive diagonal',
   inputs: ['y'],
   outputs: ['q'],
+  params: {},
   infer: ({ y }, _params, at) => {
     expectForm(at, 'y', y, 'f32[R,D]');
     expectShape(y.shape[0] <= y.shape[1], at, 'y with at most as many rows as columns', y);

@@ -16,6 +16,7 @@ export const padTokens: Op<PadTokensParams, 'x', never, 'y', never> = {
   summary: 'y[b,start+n,d] = x[b,n,d], zero elsewhere',
   inputs: ['x'],
   outputs: ['y'],
+  params: { tokens: 'whole', start: 'whole' },
   infer: ({ x }, { tokens, start }, at) => {
     expectForm(at, 'x', x, 'f32[B,N,D]');
     expectInteger(at, 'tokens', tokens, 1);

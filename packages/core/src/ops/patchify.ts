@@ -23,6 +23,7 @@ export const patchify: Op<PatchifyParams, 'x', never, 'y', never> = {
   summary: 'y[b, r·W/p + s, (c·p + i)·p + j] = x[b, c, r·p + i, s·p + j], or its inverse',
   inputs: ['x'],
   outputs: ['y'],
+  params: { patch: 'whole', inverse: 'truth', channels: 'whole', height: 'whole', width: 'whole' },
   infer: ({ x }, params, at) => {
     const form = params.inverse ? 'f32[B,N,C·p·p]' : 'f32[B,C,H,W]';
     expectForm(at, 'x', x, form);

@@ -22,6 +22,7 @@ export const quantise: Op<NoParams, 'x', never, 'q' | 'scale', never> = {
   summary: 'q = round(x · 127 / max|x|) per row, ties to even; scale = max|x| / 127',
   inputs: ['x'],
   outputs: ['q', 'scale'],
+  params: {},
   infer: ({ x }, _params, at) => {
     expectForm(at, 'x', x, 'f32[...,D]');
     return { q: i8(...x.shape), scale: f32(...x.shape.slice(0, -1)) };

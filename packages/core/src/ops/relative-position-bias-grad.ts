@@ -25,6 +25,7 @@ export const relativePositionBiasGrad: Op<RelativePositionParams, 'dy', never, '
   summary: 'dtable[r, h] = Σ dy[h, i, j] over the tokens i, j of displacement r',
   inputs: ['dy'],
   outputs: ['dtable'],
+  params: { window: 'whole' },
   infer: ({ dy }, { window }, at) => {
     expectForm(at, 'dy', dy, 'f32[heads,w²,w²]');
     expectInteger(at, 'window', window, 1);

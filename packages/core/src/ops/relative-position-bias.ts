@@ -22,6 +22,7 @@ export const relativePositionBias: Op<RelativePositionParams, 'table', never, 'y
   summary: 'y[h, i, j] = table[displacement of tokens i and j, h]',
   inputs: ['table'],
   outputs: ['y'],
+  params: { window: 'whole' },
   infer: ({ table }, { window }, at) => {
     expectInteger(at, 'window', window, 1);
     const heads = table.shape[table.shape.length - 1];

@@ -30,6 +30,7 @@ export const reshape: Op<ReshapeParams, 'x', never, 'y', never> = {
   summary: 'y = x under another shape',
   inputs: ['x'],
   outputs: ['y'],
+  params: { shape: 'text' },
   infer: ({ x }, params, at) => {
     const y = { dtype: x.dtype, shape: shapeOf(params.shape) };
     const fits = y.shape.every((extent) => Number.isSafeInteger(extent) && extent >= 1);

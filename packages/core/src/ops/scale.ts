@@ -13,6 +13,7 @@ export const scale: Op<ScaleParams, 'x', never, 'y', never> = {
   summary: 'y[i] = factor · x[i]',
   inputs: ['x'],
   outputs: ['y'],
+  params: { factor: 'number' },
   infer: ({ x }, { factor }, at) => {
     expectForm(at, 'x', x, 'f32[...]');
     expectShape(Number.isFinite(factor), at, 'a finite factor', `factor ${String(factor)}`);

@@ -15,6 +15,7 @@ export const sliceTokens: Op<SliceTokensParams, 'x', never, 'y', never> = {
   summary: 'y[b,n,d] = x[b,start+n,d]',
   inputs: ['x'],
   outputs: ['y'],
+  params: { start: 'whole', count: 'whole' },
   infer: ({ x }, { start, count }, at) => {
     expectForm(at, 'x', x, 'f32[B,N,D]');
     expectInteger(at, 'start', start, 0);

@@ -17,6 +17,7 @@ export const sumRows: Op<SumRowsParams, 'x', never, 'y', never> = {
   summary: 'y[c] = Σᵣ x[r,c]',
   inputs: ['x'],
   outputs: ['y'],
+  params: { axes: 'whole' },
   infer: ({ x }, { axes }, at) => {
     expectForm(at, 'x', x, 'f32[...,C]');
     expectInteger(at, 'axes', axes, 1);

@@ -12,6 +12,7 @@ export const sumSquares: Op<NoParams, 'x', 'total', 'y', never> = {
   summary: 'y = total + Σᵢ x[i]²',
   inputs: ['x', 'total?'],
   outputs: ['y'],
+  params: {},
   infer: ({ x, total }, _params, at) => {
     expectForm(at, 'x', x, 'f32[...]');
     if (total) expectType(at, 'total', total, f32());

@@ -20,6 +20,7 @@ export const symmetricEigen: Op<NoParams, 'a', never, 'values', 'vectors'> = {
   summary: 'a = Σ values[i] · vectors[i]ᵀ vectors[i], values descending; a [n, n] or [b, n, n]',
   inputs: ['a'],
   outputs: ['values', 'vectors?'],
+  params: {},
   infer: ({ a }, _params, at) => {
     expectForm(at, 'a', a, 'f32[...,n,n]');
     const { shape } = a;

@@ -31,6 +31,14 @@ export const windows: Op<WindowsParams, 'x', 'residual', 'y', never> = {
   summary: 'y = x [B, H, W, C], shifted, in windows [B·HW/w², w², C], or its inverse, + residual',
   inputs: ['x', 'residual?'],
   outputs: ['y'],
+  params: {
+    window: 'whole',
+    shift: 'whole',
+    columnMajor: 'truth',
+    inverse: 'truth',
+    height: 'whole',
+    width: 'whole',
+  },
   infer: ({ x, residual }, params, at) => {
     expectForm(at, 'x', x, params.inverse ? 'f32[B·HW/w²,w²,C]' : 'f32[B,H,W,C]');
     const { window, shift, height, width } = params;
