@@ -2,7 +2,7 @@
  * Programs as files: UTF-8 JSON with a version. What is read is checked before anything may run it.
  */
 import { FormatError } from './errors.js';
-import { programFault } from './program-check.js';
+import { programFault } from './program-check/index.js';
 import type { Program } from './program.js';
 
 const FORMAT_VERSION = 1;

@@ -118,19 +118,20 @@ export function entryNamed(program: Program, name: string): Entry {
 
 /** Index of every slot that the host may write or read, by host name. */
 export function hostSlots(program: Program): ReadonlyMap<string, number> {
-  const result = new Map<string, number>();
-  program.slots.forEach((slot, index) => {
-    if (slot.entry === null) result.set(slot.name, index);
-  });
-  for (const entry of program.entries) {
-    for (const [name, slot] of [
-      ...Object.entries(entry.inputs),
-      ...Object.entries(entry.outputs),
-    ]) {
-      result.set(`${entry.name}.${name}`, slot);
-    }
-  }
-  return result;
+  return new Map(hostNames(program));
+}
+
+/** Host names with their slots: persistent tensors, then inputs and outputs by entry. */
+export function hostNames(program: Program): readonly (readonly [name: string, slot: number])[] {
+  const persistent = program.slots.flatMap(({ name, entry }, index) =>
+    entry === null ? [[name, index] as const] : [],
+  );
+  const ofEntries = program.entries.flatMap(({ name: entry, inputs, outputs }) =>
+    [...Object.entries(inputs), ...Object.entries(outputs)].map(
+      ([name, slot]) => [`${entry}.${name}`, slot] as const,
+    ),
+  );
+  return [...persistent, ...ofEntries];
 }
 
 /**
@@ -162,11 +163,19 @@ function encodeStep(program: Program, step: Step, op: AnyOp): readonly number[] 
   for (const [name, kind] of Object.entries(op.scalars)) {
     words.push(kind === 'int' ? values[name] : floatBits(values[name]));
   }
-  return words;
+  if (words.every((word) => word === (word | 0))) return words;
+  throw new ExecutorError({
+    where: `step ${step.name}`,
+    expected: 'places and extents of 32 bits, and numbers that float32 can hold',
+    got: `${op.name}(${words.join(', ')})`,
+    todo: 'Use a smaller batch or a smaller model',
+  });
 }
 
+/** The bits of a float32 as an int32; NaN for what is beyond float32. */
 function floatBits(value: number): number {
-  return new Int32Array(Float32Array.of(value).buffer)[0];
+  const rounded = Float32Array.of(value);
+  return Number.isFinite(rounded[0]) ? new Int32Array(rounded.buffer)[0] : NaN;
 }
 
 /** The stable text form: slots with places and lifetimes, then the steps of every entry. */

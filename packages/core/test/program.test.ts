@@ -155,7 +155,7 @@ describe('damaged programs', () => {
   it('scratch that is too small', () => {
     const starved = serializeProgram({ ...VIT, scratchBytes: 64 });
     expect(faultOf(() => parseProgram(starved))).toBe(
-      'step patch_embed.proj with 64 bytes of scratch',
+      '64 bytes of scratch, where the steps need 524288',
     );
   });
 });
