@@ -7,10 +7,8 @@ import {
   megabytes,
   memoryReport,
   parseMethod,
-  stepFlops,
   type MemoryReport,
   type PrepareTables,
-  type Program,
   type SavedForm,
 } from '@thimble/core';
 import { counted, metric, percent } from './format.js';
@@ -49,14 +47,13 @@ export function compareWithFull(setup: Setup, threads: number): Comparison | nul
   });
   return {
     ...{ fullSaved, runSaved },
-    full: numbers(plain, memoryReport(plain, threads), 1),
-    run: numbers(program, memoryReport(program, threads), microBatches),
+    full: numbers(memoryReport(plain, threads)),
+    run: numbers(memoryReport(program, threads)),
   };
 }
 
-function numbers(program: Program, report: MemoryReport, microBatches: number): PlanNumbers {
-  const { weightBytes, optimizerBytes, savedBytes, factorBytes, peakBytes } = report;
-  const flopsPerStep = stepFlops(program, microBatches);
+function numbers(report: MemoryReport): PlanNumbers {
+  const { weightBytes, optimizerBytes, savedBytes, factorBytes, peakBytes, flopsPerStep } = report;
   const saved = savedBytes + factorBytes;
   return { weightBytes, optimizerBytes, savedBytes: saved, peakBytes, flopsPerStep };
 }

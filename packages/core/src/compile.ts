@@ -22,7 +22,7 @@ import { narrow } from './passes/narrow.js';
 import { prune } from './passes/prune.js';
 import { saveAs, type SavedForm } from './passes/saved.js';
 import { plan, type EntryGraph } from './plan/plan.js';
-import type { Program } from './program.js';
+import type { Program, Training } from './program.js';
 
 /** A model as a function of the batch size; shapes are static, so each batch size is its own graph. */
 export type ModelBuilder = (batch: number) => ModelGraph;
@@ -64,7 +64,7 @@ export type Stage =
  * });
  */
 export function compile(options: CompileOptions): Program {
-  return plan(compileGraphs(options));
+  return plan(compileGraphs(options), trainingOf(options));
 }
 
 /** The entries of `compile` as graphs, after all passes and before planning. */
@@ -89,13 +89,13 @@ function trainingGraphs(
   microBatches: number,
 ): readonly EntryGraph[] {
   const { batch, method, clipNorm = null } = options;
-  const saved = options.saved ?? method?.saved ?? 'exact';
+  const saved = savedOf(options);
   const trace = options.trace ?? (() => undefined);
   const entry = microBatches > 1 ? 'micro' : 'step';
-  if (clipNorm !== null && !(clipNorm > 0)) {
+  if (clipNorm !== null && !(clipNorm > 0 && Number.isFinite(clipNorm))) {
     throw new ConfigError({
       where: 'clipNorm',
-      expected: 'a number > 0',
+      expected: 'a finite number > 0',
       got: String(clipNorm),
       todo: 'Leave the option out for no clipping',
     });
@@ -119,6 +119,25 @@ function trainingGraphs(
     finish(options, entry, accumulateGradients(train)),
     finish(options, 'apply', applyAccumulated(train, optimizer, clipNorm)),
   ];
+}
+
+/** What the program says of its training; null without an optimiser. */
+function trainingOf(options: CompileOptions): Training | null {
+  const { method, batch, microBatches = 1, optimizer, clipNorm = null } = options;
+  if (!optimizer) return null;
+  const { name, settings } = optimizer;
+  return {
+    method: method?.text ?? 'full',
+    saved: savedOf(options),
+    batch,
+    microBatches,
+    optimizer: { name, settings },
+    clipNorm,
+  };
+}
+
+function savedOf({ saved, method }: CompileOptions): SavedForm {
+  return saved ?? method?.saved ?? 'exact';
 }
 
 function forward(options: CompileOptions, batch: number, entry: string): ModelGraph {

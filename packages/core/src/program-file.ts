@@ -1,60 +1,141 @@
 /**
- * Programs as files: UTF-8 JSON with a version. What is read is checked before anything may run it.
+ * Programs as files: UTF-8 JSON with a version. What is read is checked before anything may run it: each
+ * value by the readers here, and all of them together by `programFault`.
  */
 import { FormatError } from './errors.js';
 import { programFault } from './program-check/index.js';
 import type { Program } from './program.js';
+import {
+  list,
+  nullable,
+  number,
+  object,
+  oneOf,
+  optional,
+  read,
+  record,
+  text,
+  whole,
+  type JsonDocument,
+  type Reader,
+} from './schema/index.js';
 
-const FORMAT_VERSION = 1;
 const MAGIC = 'thimble-program';
+/** 2: with what the program was compiled for. */
+const FORMAT_VERSION = 2;
+
+const DOCUMENT: JsonDocument = {
+  file: 'program file',
+  error: FormatError,
+  todo: 'Compile the program again with this version of Thimble',
+};
+
+/** Bounds: a model of a thousand blocks has less. */
+const MOST = { slots: 100_000, entries: 1000, steps: 20_000, operands: 32, rank: 8 } as const;
+
+const bytes = whole({ least: 0, most: Number.MAX_SAFE_INTEGER });
+const index = whole({ least: 0, most: MOST.slots });
+const stepNumber = whole({ least: 0, most: MOST.steps });
+const name = text({ most: 1000 });
+const operands = record(index, { most: MOST.operands });
+
+const param: Reader<number | boolean | string> = (value, place) => {
+  if (typeof value === 'boolean') return value;
+  return typeof value === 'string' ? name(value, place) : number()(value, place);
+};
+const params = record(param, { most: MOST.operands });
+
+const slot = object({
+  name,
+  type: object({
+    dtype: oneOf('f32', 'i32', 'i8'),
+    shape: list(whole({ most: 2 ** 31 - 1 }), { most: MOST.rank }),
+  }),
+  role: oneOf(
+    ...(['parameter', 'state', 'constant', 'input', 'output'] as const),
+    ...(['saved', 'gradient', 'temporary', 'workspace'] as const),
+  ),
+  offset: bytes,
+  bytes,
+  entry: nullable(name),
+  first: stepNumber,
+  last: stepNumber,
+  root: index,
+  fill: optional(number()),
+});
+
+const step = object({
+  name,
+  op: name,
+  params,
+  inputs: operands,
+  outputs: operands,
+  workspace: nullable(index),
+});
+
+const entry = object({
+  name,
+  steps: list(step, { most: MOST.steps }),
+  inputs: operands,
+  outputs: operands,
+});
+
+const training = object({
+  method: name,
+  saved: name,
+  batch: whole({ most: 2 ** 31 - 1 }),
+  microBatches: whole({ most: 2 ** 31 - 1 }),
+  optimizer: object({ name, settings: params }),
+  clipNorm: nullable(number({ above: 0 })),
+});
+
+const header = object({ format: oneOf(MAGIC), version: oneOf(FORMAT_VERSION) });
+
+const program: Reader<Program> = object({
+  slots: list(slot, { most: MOST.slots }),
+  entries: list(entry, { most: MOST.entries }),
+  training: nullable(training),
+  persistentBytes: bytes,
+  arenaBytes: bytes,
+  scratchBytes: bytes,
+});
 
 /** A program as bytes (UTF-8 JSON with a version); `parseProgram` reads it back. */
-export function serializeProgram(program: Program): Uint8Array {
+export function serializeProgram(made: Program): Uint8Array {
   return new TextEncoder().encode(
-    JSON.stringify({ format: MAGIC, version: FORMAT_VERSION, ...program }),
+    JSON.stringify({ format: MAGIC, version: FORMAT_VERSION, ...made }),
   );
 }
 
 /**
- * Reads `serializeProgram`'s bytes. Throws FormatError, also for a program that is unsafe to run.
+ * Reads `serializeProgram`'s bytes. Throws FormatError, also for a program that says anything about its
+ * memory that does not follow from its steps.
  */
-export function parseProgram(bytes: Uint8Array): Program {
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-  } catch (error) {
-    throw notAProgram(error instanceof Error ? error.message : 'unreadable bytes');
-  }
-  if (!isProgramFile(parsed)) throw notAProgram('JSON without the program header');
-  if (parsed.version !== FORMAT_VERSION) throw notAProgram(`version ${String(parsed.version)}`);
-  const { slots, entries, persistentBytes, arenaBytes, scratchBytes } = parsed;
-  const program = { slots, entries, persistentBytes, arenaBytes, scratchBytes };
-  const fault = programFault(program);
+export function parseProgram(file: Uint8Array): Program {
+  const json = decoded(file);
+  const found = read(
+    json,
+    (value, place) => {
+      header(value, place);
+      return program(value, place);
+    },
+    DOCUMENT,
+  );
+  const fault = programFault(found);
   if (fault !== null) throw notAProgram(fault);
-  return program;
+  return found;
 }
 
-type ProgramFile = Program & { readonly format: string; readonly version: number };
-
-function isProgramFile(value: unknown): value is ProgramFile {
-  if (typeof value !== 'object' || value === null) return false;
-  const file: Partial<Record<keyof ProgramFile, unknown>> = value;
-  return (
-    file.format === MAGIC &&
-    typeof file.version === 'number' &&
-    Array.isArray(file.slots) &&
-    Array.isArray(file.entries) &&
-    [file.persistentBytes, file.arenaBytes, file.scratchBytes].every(
-      (count) => Number.isSafeInteger(count) && Number(count) >= 0,
-    )
-  );
+function decoded(file: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(file);
+  } catch {
+    throw notAProgram('bytes that are no UTF-8 text');
+  }
 }
 
 function notAProgram(got: string): FormatError {
-  return new FormatError({
-    where: 'program file',
-    expected: `a ${MAGIC} of version ${String(FORMAT_VERSION)}`,
-    got,
-    todo: 'Compile the program again with this version of Thimble',
-  });
+  const { file: where, todo } = DOCUMENT;
+  const expected = `a ${MAGIC} of version ${String(FORMAT_VERSION)}`;
+  return new FormatError({ where, expected, got, todo });
 }

@@ -73,9 +73,32 @@ export interface Entry {
   readonly outputs: Operands;
 }
 
+/** What a training program was compiled for: nobody has to say it again, nor can anybody contradict it. */
+export interface Training {
+  /** The method as `parseMethod` reads it: `last-k=2`. */
+  readonly method: string;
+  /** In which form tensors wait for the backward pass. */
+  readonly saved: string;
+  /** Images of one pass. */
+  readonly batch: number;
+  /** Passes whose gradients are averaged into one update; more than one: entries `micro` and `apply`. */
+  readonly microBatches: number;
+  readonly optimizer: OptimizerRecord;
+  /** Bound on the global gradient norm; null: none. */
+  readonly clipNorm: number | null;
+}
+
+/** An optimiser by its name and its hyper-parameters. */
+export interface OptimizerRecord {
+  readonly name: string;
+  readonly settings: Params;
+}
+
 export interface Program {
   readonly slots: readonly Slot[];
   readonly entries: readonly Entry[];
+  /** null: the program was not made by `compile`, or without an optimiser. */
+  readonly training: Training | null;
   readonly persistentBytes: number;
   readonly arenaBytes: number;
   /** Bytes that each thread needs for itself. */
@@ -183,6 +206,7 @@ export function printProgram(program: Program): string {
   const lines = [
     `program arena ${String(program.arenaBytes)} bytes, persistent ${String(program.persistentBytes)}, ` +
       `scratch ${String(program.scratchBytes)} per thread`,
+    ...(program.training ? [`training ${trainingText(program.training)}`] : []),
   ];
   program.slots.forEach((slot, index) => {
     const place = `@${String(slot.offset)}+${String(slot.bytes)}`;
@@ -206,4 +230,18 @@ export function printProgram(program: Program): string {
     });
   }
   return lines.join('\n') + '\n';
+}
+
+function trainingText(training: Training): string {
+  const { method, saved, batch, microBatches, optimizer, clipNorm } = training;
+  const clip = clipNorm === null ? 'none' : String(clipNorm);
+  return (
+    `method ${method}, saved ${saved}, batch ${String(batch)}, ` +
+    `micro-batches ${String(microBatches)}, clip ${clip}, ${optimizerText(optimizer)}`
+  );
+}
+
+/** `sgd {momentum: 0.9, weightDecay: 0}`. */
+export function optimizerText({ name, settings }: OptimizerRecord): string {
+  return name + printParams(settings);
 }

@@ -162,6 +162,7 @@ describe('printed', () => {
     expect('\n' + printProgram(program)).toMatchInlineSnapshot(`
       "
       program arena 2816 bytes, persistent 1792, scratch 524288 per thread
+      training method head, saved exact, batch 2, micro-batches 1, clip none, sgd {momentum: 0.9, weightDecay: 0, decay: matrices}
         %0 parameter patch_embed.proj.weight: f32[4,1,2,2] @0+64
         %1 parameter patch_embed.proj.bias: f32[4] @64+16
         %2 parameter cls_token: f32[1,1,4] @128+16
@@ -494,7 +495,7 @@ describe('the memory report', () => {
     const program = compile({ model: small, optimizer: sgd(), batch: 2, microBatches: 2 });
     const [micro, apply, evaluation] = program.entries.map((entry) => entryFlops(program, entry));
     expect(evaluation).toBeGreaterThan(0);
-    expect(memoryReport(program, 1).flopsPerStep).toBe(micro + apply);
+    expect(memoryReport(program, 1).flopsPerStep).toBe(2 * micro + apply);
     // Of SGD five for each parameter; clearing the accumulators is none.
     expect(apply).toBe(5 * 6461);
   });
@@ -523,11 +524,15 @@ describe('errors', () => {
     [{ evalBatch: -1 }, 'evalBatch: expected a whole number ≥ 0, got -1. Change the option.'],
     [
       { clipNorm: 0 },
-      'clipNorm: expected a number > 0, got 0. Leave the option out for no clipping.',
+      'clipNorm: expected a finite number > 0, got 0. Leave the option out for no clipping.',
+    ],
+    [
+      { clipNorm: Infinity },
+      'clipNorm: expected a finite number > 0, got Infinity. Leave the option out for no clipping.',
     ],
     [
       { clipNorm: NaN },
-      'clipNorm: expected a number > 0, got NaN. Leave the option out for no clipping.',
+      'clipNorm: expected a finite number > 0, got NaN. Leave the option out for no clipping.',
     ],
   ])('refuses %o', (change, message) => {
     const run = () => compile({ ...options, ...change });

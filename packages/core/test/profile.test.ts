@@ -22,7 +22,7 @@ it('has all of the time and work of a step, by op and by shape', () => {
   for (const key of ['calls', 'ms', 'flops', 'bytes'] as const) {
     expect(sum(byShape, key)).toBe(sum(byOp, key));
   }
-  expect(sum(byOp, 'flops')).toBe(stepFlops(program, 4));
+  expect(sum(byOp, 'flops')).toBe(stepFlops(program));
   const sorted = byShape.map(({ ms }) => ms);
   expect(sorted).toEqual([...sorted].sort((a, b) => b - a));
   const mlp = byShape.find(({ name }) => name.includes('bias gelu'));

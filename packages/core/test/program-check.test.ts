@@ -19,7 +19,8 @@ import { GraphBuilder } from '../src/ops/builder.js';
 import { adamw } from '../src/optim/adamw.js';
 import { sgd } from '../src/optim/sgd.js';
 import { plan } from '../src/plan/plan.js';
-import { printProgram, type Entry, type Program, type Slot, type Step } from '../src/program.js';
+import { printProgram, type Entry, type Program, type Slot } from '../src/program.js';
+import type { Step, Training } from '../src/program.js';
 import { programFault } from '../src/program-check/index.js';
 import { TINY } from './tiny-vit.js';
 
@@ -142,6 +143,17 @@ it('is tried on this program', () => {
   `);
 });
 
+const TRAINING: Training = {
+  ...{ method: 'full', saved: 'exact', batch: 2, microBatches: 1, clipNorm: null },
+  optimizer: { name: 'sgd', settings: {} },
+};
+
+/** A program for three images that says something else of its training. */
+function compiled(change: Partial<Training>): Program {
+  const program = compile({ model: MODELS.vit, optimizer: sgd(), batch: 3 });
+  return { ...program, training: { ...TRAINING, batch: 3, ...change } };
+}
+
 /** A title, the damaged program, and what is said of it. */
 type Damage = readonly [title: string, program: Program, fault: string];
 
@@ -214,6 +226,17 @@ const TABLES: readonly Damage[] = [
     'an arena of 896 bytes, where the slots end at 832',
   ],
   ['weights that are none', { ...SMALL, persistentBytes: 256 }, 'slot lr outside of the arena'],
+  [
+    'training in other passes',
+    { ...SMALL, training: { ...TRAINING, microBatches: 2 } },
+    '2 micro-batches with the entries step',
+  ],
+  ['training with other images', compiled({ batch: 4 }), 'a batch of 4 for 3 images'],
+  [
+    'training without an entry for its passes',
+    compiled({ microBatches: 4 }),
+    '4 micro-batches with the entries step',
+  ],
   [
     'scratch that nobody needs',
     { ...SMALL, scratchBytes: 64 },

@@ -116,7 +116,7 @@ function trainingStep(model: NamedModel, options: BenchOptions): Subject {
   return {
     ...{ program, optimizer, microBatches, model: setup.model, classes: config.classes },
     ...describe(model, options, how),
-    flops: stepFlops(program, microBatches),
+    flops: stepFlops(program),
   };
 }
 

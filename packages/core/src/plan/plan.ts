@@ -9,7 +9,8 @@ import { GraphError } from '../errors.js';
 import type { Graph, Node, Operands, ValueId } from '../ir/graph.js';
 import { bytesOf, sameType, typeText, type TensorType } from '../ir/types.js';
 import { opNamed } from '../ops/index.js';
-import { ALIGNMENT, type Entry, type Program, type Slot, type Step } from '../program.js';
+import { ALIGNMENT } from '../program.js';
+import type { Entry, Program, Slot, Step, Training } from '../program.js';
 import { placeBlocks, type Block } from './arena.js';
 import { assignBuffers, type Buffer } from './buffers.js';
 import { schedule } from './schedule.js';
@@ -20,8 +21,15 @@ export interface EntryGraph {
   readonly graph: Graph;
 }
 
-/** Orders and places the entries. Throws GraphError when they disagree on a persistent tensor. */
-export function plan(entryGraphs: readonly EntryGraph[]): Program {
+/**
+ * Orders and places the entries. Throws GraphError when they disagree on a persistent tensor.
+ *
+ * @param training what the entries were compiled for; null where they are no training step
+ */
+export function plan(
+  entryGraphs: readonly EntryGraph[],
+  training: Training | null = null,
+): Program {
   const persistent = new PersistentSlots();
   const drafts = entryGraphs.map(({ name, graph }) => draftEntry(name, graph, persistent));
   const slots: Slot[] = [...persistent.slots];
@@ -47,6 +55,7 @@ export function plan(entryGraphs: readonly EntryGraph[]): Program {
   return {
     slots,
     entries,
+    training,
     persistentBytes: persistent.bytes,
     arenaBytes: persistent.bytes + transientBytes,
     scratchBytes: align(scratchBytes),

@@ -17,7 +17,7 @@ export interface MemoryReport {
   /** What is left: the widest moment's other tensors, scratch, and bytes lost to alignment or gaps. */
   readonly transientBytes: number;
   readonly scratchBytes: number;
-  /** Floating-point operations of one update; see `stepFlops`. Here of one micro-batch. */
+  /** Floating-point operations of one update; see `stepFlops`. */
   readonly flopsPerStep: number;
 }
 
@@ -71,7 +71,7 @@ export function memoryReport(program: Program, threads: number): MemoryReport {
     savedBytes,
     transientBytes: peakBytes - weightBytes - optimizerBytes - factorBytes - savedBytes,
     scratchBytes: threads * program.scratchBytes,
-    flopsPerStep: stepFlops(program, 1),
+    flopsPerStep: stepFlops(program),
   };
 }
 
@@ -81,7 +81,8 @@ export function trainingEntries(program: Program): readonly Entry[] {
 }
 
 /** Floating-point operations of one update: every pass, and applying the sum of their gradients. */
-export function stepFlops(program: Program, microBatches: number): number {
+export function stepFlops(program: Program): number {
+  const microBatches = program.training?.microBatches ?? 1;
   return trainingEntries(program).reduce((sum, entry) => {
     const times = entry.name === 'micro' ? microBatches : 1;
     return sum + times * entryFlops(program, entry);

@@ -30,6 +30,7 @@ import {
   roleFault,
   rootFault,
   sizeFault,
+  trainingFault,
 } from './tables.js';
 
 /** What is wrong with `program`, whose tables may hold anything; null when it can be run. */
@@ -39,6 +40,7 @@ export function programFault(program: Program): string | null {
       slotsFault(program) ??
       firstFault(program.entries, (entry) => entryFault(program, entry)) ??
       nameFault(program) ??
+      trainingFault(program) ??
       sizeFault(program)
     );
   } catch (error) {

@@ -10,6 +10,9 @@ import type { Entry, Program, Slot, SlotRole } from '../program.js';
 /** Roles of slots that live across runs. */
 const PERSISTENT: readonly SlotRole[] = ['parameter', 'state', 'constant'];
 
+/** Entries of an update. */
+const UPDATES: readonly string[] = ['step', 'micro', 'apply'];
+
 /** The first fault of `items`. */
 export function firstFault<T>(
   items: readonly T[],
@@ -71,6 +74,22 @@ export function nameFault(program: Program): string | null {
   const host = hostNames(program).map(([name]) => name);
   const again = firstFault([entries, host, ...slots], repeated);
   return again === null ? null : `the name ${again} twice`;
+}
+
+/** A training program has the entries that its micro-batches need, for images of its batch. */
+export function trainingFault(program: Program): string | null {
+  const { training, entries, slots } = program;
+  if (training === null) return null;
+  const { batch, microBatches } = training;
+  const wanted = microBatches === 1 ? ['step'] : ['micro', 'apply'];
+  const found = entries.map(({ name }) => name).filter((name) => UPDATES.includes(name));
+  if (found.join() !== wanted.join()) {
+    return `${String(microBatches)} micro-batches with the entries ${found.join(' and ')}`;
+  }
+  const pass = entries.find(({ name }) => name === wanted[0]);
+  const images = pass && Object.hasOwn(pass.inputs, 'images') ? slots[pass.inputs.images] : null;
+  const [extent] = images ? images.type.shape : [batch];
+  return extent === batch ? null : `a batch of ${String(batch)} for ${String(extent)} images`;
 }
 
 /** Persistent slots do not overlap, and end where the persistent region does. */

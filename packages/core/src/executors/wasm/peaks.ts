@@ -42,6 +42,7 @@ function crewFor(floats: number, threads: number, variant?: WasmVariant): Promis
   const program: Program = {
     slots: [],
     entries: [],
+    training: null,
     persistentBytes: 0,
     arenaBytes: 0,
     scratchBytes,
