@@ -107,7 +107,6 @@ async function loop(plan: RunPlan, parts: Parts, output: Output): Promise<RunOut
         warmupSteps: recorder.record.warmupSteps,
       }),
       epochs,
-      microBatches: setup.microBatches,
       batches: (epoch) => training.epoch(epoch),
       validation: () => validation.epoch(0),
       signal: interrupt.signal,

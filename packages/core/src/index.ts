@@ -51,11 +51,12 @@ export {
   entryNamed,
   hostSlots,
   plannedBytes,
+  optimizerText,
   printProgram,
   stepTypes,
 } from './program.js';
 export { parseProgram, serializeProgram } from './program-file.js';
-export type { Entry, Program, Slot, SlotRole, Step } from './program.js';
+export type { Entry, OptimizerRecord, Program, Slot, SlotRole, Step, Training } from './program.js';
 export { narrow } from './passes/narrow.js';
 export { prune } from './passes/prune.js';
 export { SAVED_FORMS, type SavedForm } from './passes/saved.js';
@@ -119,7 +120,8 @@ export { lookUp, nearest } from './names.js';
 export { Random } from './random.js';
 export { cosine, type CosineOptions, type Schedule } from './train/schedule.js';
 export { argmax, evaluate, predictLogits, softmax } from './train/evaluate.js';
-export type { Batch, Batches, Evaluation } from './train/evaluate.js';
+export type { Evaluation } from './train/evaluate.js';
+export type { Batch, Batches } from './train/batch.js';
 export {
   fitPositions,
   initialise,

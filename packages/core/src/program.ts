@@ -139,6 +139,23 @@ export function entryNamed(program: Program, name: string): Entry {
   });
 }
 
+/** Persistent slots that an entry writes. */
+export function persistentWrites(program: Program, entry: Entry): ReadonlySet<number> {
+  const roots = entry.steps.flatMap(({ outputs }) =>
+    Object.values(outputs).map((index) => program.slots[index].root),
+  );
+  return new Set(roots.filter((root) => program.slots[root].entry === null));
+}
+
+/** Persistent slots that hold sums over micro-batches: those that `micro` adds to and `apply` clears. */
+export function accumulators(program: Program): readonly number[] {
+  const [micro, apply] = ['micro', 'apply'].map((name) => {
+    const entry = program.entries.find((each) => each.name === name);
+    return entry ? persistentWrites(program, entry) : new Set<number>();
+  });
+  return [...micro].filter((index) => apply.has(index));
+}
+
 /** Index of every slot that the host may write or read, by host name. */
 export function hostSlots(program: Program): ReadonlyMap<string, number> {
   return new Map(hostNames(program));

@@ -15,7 +15,7 @@ import { preparationBytes } from '../src/prepare/needs.js';
 import { prepare } from '../src/prepare/prepare.js';
 import { sitedParts } from '../src/prepare/sites.js';
 import { plannedBytes } from '../src/program.js';
-import type { Batch } from '../src/train/evaluate.js';
+import type { Batch } from '../src/train/batch.js';
 import type { WeightSource } from '../src/train/weights.js';
 
 const IMAGE = 3 * 224 * 224;

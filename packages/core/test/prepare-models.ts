@@ -13,7 +13,8 @@ import { vit, type VitConfig } from '../src/models/vit.js';
 import { sgd } from '../src/optim/sgd.js';
 import type { Prepared, PrepareOptions } from '../src/prepare/types.js';
 import { Random } from '../src/random.js';
-import { predictLogits, type Batch } from '../src/train/evaluate.js';
+import type { Batch } from '../src/train/batch.js';
+import { predictLogits } from '../src/train/evaluate.js';
 import type { WeightSource } from '../src/train/weights.js';
 
 export const BATCH = 4;

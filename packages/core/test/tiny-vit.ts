@@ -12,7 +12,7 @@ import { initialValues } from '../src/nn/initialise.js';
 import type { Optimizer } from '../src/optim/optimizer.js';
 import type { Program } from '../src/program.js';
 import { Random } from '../src/random.js';
-import type { Batch } from '../src/train/evaluate.js';
+import type { Batch } from '../src/train/batch.js';
 
 /** N = 5, D = 4, H = 2, C = 3, L = 2, R = 2, P = 4. */
 export const TINY: VitConfig = {

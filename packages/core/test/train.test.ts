@@ -4,7 +4,7 @@
  */
 import { describe, expect, it } from 'vitest';
 import { compile, type CompileOptions } from '../src/compile.js';
-import { CheckpointError, ConfigError, TrainingError } from '../src/errors.js';
+import { CheckpointError, ConfigError, DataError, TrainingError } from '../src/errors.js';
 import type { Executor } from '../src/executors/executor.js';
 import { NullExecutor } from '../src/executors/null/index.js';
 import { referenceExecutor } from '../src/executors/reference/index.js';
@@ -12,7 +12,8 @@ import type { Graph } from '../src/ir/graph.js';
 import { f32 } from '../src/ir/types.js';
 import { adamw } from '../src/optim/adamw.js';
 import { sgd } from '../src/optim/sgd.js';
-import { argmax, evaluate, softmax, type Batch } from '../src/train/evaluate.js';
+import type { Batch } from '../src/train/batch.js';
+import { argmax, evaluate, softmax } from '../src/train/evaluate.js';
 import { median, train, type TrainEvent } from '../src/train/loop.js';
 import { cosine } from '../src/train/schedule.js';
 import {
@@ -152,13 +153,12 @@ describe('train', () => {
       optimizer,
       schedule: constant,
       epochs: 2,
-      microBatches: 2,
       batches: (epoch) => batches(3, 3 * epoch),
       onEvent,
     });
     expect(events).toEqual(['step 1 1', 'epoch 1 1', 'step 2 2', 'step 2 3', 'epoch 2 3']);
     const other = await load({ microBatches: 2 });
-    const all = { executor: other, optimizer, schedule: constant, epochs: 1, microBatches: 2 };
+    const all = { executor: other, optimizer, schedule: constant, epochs: 1 };
     await train({ ...all, batches: () => batches(6) });
     expect(await weightsOf(executor, model(3))).toEqual(await weightsOf(other, model(3)));
   });
@@ -167,9 +167,95 @@ describe('train', () => {
     const program = compile({ model, optimizer: adamw(), batch: 3, microBatches: 2 });
     const executor = new NullExecutor(program);
     const options = { executor, optimizer: adamw(), schedule: constant, epochs: 1 };
-    await train({ ...options, microBatches: 2, batches: () => batches(5) });
+    await train({ ...options, batches: () => batches(5) });
     // Five of micro and two of apply.
     expect(executor.counts.runs).toBe(7);
+  });
+
+  it('drops the gradients of an update that no more batches came for', async () => {
+    const trained = async (count: number) => {
+      const executor = await load({ microBatches: 2 });
+      const options = { executor, optimizer, schedule: constant, epochs: 1 };
+      await train({ ...options, batches: () => batches(count) });
+      await train({ ...options, batches: () => batches(2, 7) });
+      return weightsOf(executor, model(3));
+    };
+    expect(await trained(3)).toEqual(await trained(2));
+  });
+
+  it.each([
+    [
+      'sgd with other settings',
+      sgd({ momentum: 0.5 }),
+      'got sgd {momentum: 0.5, weightDecay: 0, decay: matrices}',
+    ],
+    [
+      'adamw',
+      adamw(),
+      'got adamw {beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0.01, decay: matrices}',
+    ],
+  ])('refuses another optimizer than the program: %s', async (_title, other, got) => {
+    const executor = await load();
+    const before = await weightsOf(executor, model(3));
+    const options = { executor, schedule: constant, epochs: 1, batches: () => batches(1) };
+    const run = train({ ...options, optimizer: other });
+    await expect(run).rejects.toThrow(ConfigError);
+    await expect(run).rejects.toThrow(
+      'train, option optimizer: expected sgd {momentum: 0.9, weightDecay: 0, decay: matrices}, ' +
+        `which the program was compiled with, ${got}. ` +
+        'Pass the same optimizer to compile and to train.',
+    );
+    expect(await weightsOf(executor, model(3))).toEqual(before);
+    await train({ ...options, optimizer: { ...optimizer } });
+  });
+
+  it('refuses a program that was not compiled for training', async () => {
+    const executor = await started(referenceExecutor, compile({ model, batch: 3 }), model(3));
+    const options = { executor, optimizer, schedule: constant, epochs: 1 };
+    await expect(train({ ...options, batches: () => batches(1) })).rejects.toThrow(
+      'train, option executor: expected a program that was compiled for training, ' +
+        'got one with the entries eval. Compile it with an optimizer.',
+    );
+  });
+
+  it.each([NaN, Infinity, -1, 1e39])('refuses %d as a learning rate', async (rate) => {
+    const executor = await load();
+    const before = await weightsOf(executor, model(3));
+    const options = { executor, optimizer, schedule: () => rate, epochs: 1 };
+    await expect(train({ ...options, batches: () => batches(1) })).rejects.toThrow(
+      `train, option schedule at step 0: expected a finite learning rate ≥ 0, got ${String(rate)}.`,
+    );
+    expect(await weightsOf(executor, model(3))).toEqual(before);
+  });
+
+  it.each<readonly [string, Partial<Batch>, string]>([
+    ['padding', { real: 2 }, 'expected a batch of 3 images that all count, got 2 of them'],
+    [
+      'labels of another number of images',
+      { labels: Int32Array.of(0, 1) },
+      'expected 3 labels, one for each image, got 2',
+    ],
+    [
+      'a label that is no class',
+      { labels: Int32Array.of(0, 1, 3) },
+      'expected labels from 0 to 2, got 3 at 2',
+    ],
+    [
+      'a label below the first class',
+      { labels: Int32Array.of(-1, 1, 2) },
+      'expected labels from 0 to 2, got -1 at 0',
+    ],
+  ])('refuses %s', async (_title, change, message) => {
+    const executor = await load();
+    const before = await weightsOf(executor, model(3));
+    const [good, bad] = batches(2);
+    const run = train({
+      ...{ executor, optimizer, schedule: () => 0, epochs: 1 },
+      batches: () => [good, { ...bad, ...change }],
+    });
+    await expect(run).rejects.toThrow(DataError);
+    await expect(run).rejects.toThrow(`step 2, epoch 1: ${message}.`);
+    expect(await weightsOf(executor, model(3))).toEqual(before);
   });
 
   it('awaits a slow listener', async () => {
@@ -252,6 +338,28 @@ describe('evaluate', () => {
       Math.log(2 + Math.E ** 3) - 3,
     ];
     expect(loss).toBeCloseTo((want[0] + want[1] + want[2]) / 3, 12);
+  });
+
+  it.each<readonly [string, Partial<Batch>, string]>([
+    [
+      'labels of another number of images',
+      { labels: new Int32Array(6) },
+      'evaluation: expected 3 labels, one for each image, got 6.',
+    ],
+    [
+      'a label that is no class',
+      { labels: Int32Array.of(0, 1, 3) },
+      'evaluation: expected labels from 0 to 2, got 3 at 2.',
+    ],
+    ['more images than there are', { real: 4 }, 'evaluation: expected 0 to 3 images that count'],
+    [
+      'pixels that are no numbers',
+      { images: new Float32Array(48).fill(NaN, 20, 21) },
+      'evaluation, image 2: expected logits that are finite numbers, got NaN.',
+    ],
+  ])('refuses %s', async (_title, change, message) => {
+    const [batch] = batches(1);
+    await expect(evaluate(await load(), [{ ...batch, ...change }])).rejects.toThrow(message);
   });
 
   it('gives NaN for nothing', async () => {

@@ -24,8 +24,6 @@ export interface Work {
   /** Whose parameters start from their initial distribution. */
   readonly model: ModelGraph;
   readonly classes: number;
-  /** Passes of one update; more than one: the entries `micro` and `apply`. */
-  readonly microBatches: number;
   /** null: the forward pass alone, entry `eval`. */
   readonly optimizer: Optimizer | null;
 }
@@ -49,7 +47,7 @@ export class Workload {
 
   private constructor(executor: Executor, work: Work) {
     this.executor = executor;
-    this.parts = partsOf(work);
+    this.parts = partsOf(work.program);
     this.slots = hostSlots(executor.program);
     const { type } = executor.program.slots[this.slots.get(`${this.parts[0].entry}.images`) ?? 0];
     const labels = Int32Array.from({ length: type.shape[0] }, (_, row) => row % work.classes);
@@ -140,8 +138,9 @@ function writeWeights(executor: Executor, model: ModelGraph): void {
   }
 }
 
-function partsOf({ optimizer, microBatches }: Work): readonly Part[] {
-  if (optimizer === null) return [{ entry: 'eval', times: 1 }];
+function partsOf({ training }: Program): readonly Part[] {
+  if (training === null) return [{ entry: 'eval', times: 1 }];
+  const { microBatches } = training;
   if (microBatches === 1) return [{ entry: 'step', times: 1 }];
   return [
     { entry: 'micro', times: microBatches },

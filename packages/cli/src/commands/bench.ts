@@ -111,10 +111,10 @@ function subjectOf(model: NamedModel, options: BenchOptions): Subject {
 
 function trainingStep(model: NamedModel, options: BenchOptions): Subject {
   const setup = setUp({ ...options, model });
-  const { program, config, method, saved, optimizer, microBatches } = setup;
+  const { program, config, method, saved, optimizer } = setup;
   const how = { method: method.text, saved, optimizer: optimizer.name };
   return {
-    ...{ program, optimizer, microBatches, model: setup.model, classes: config.classes },
+    ...{ program, optimizer, model: setup.model, classes: config.classes },
     ...describe(model, options, how),
     flops: stepFlops(program),
   };
@@ -126,7 +126,7 @@ function forwardPass(model: NamedModel, options: BenchOptions): Subject {
   const build = (images: number) => buildModel(model.config, { batch: images });
   const program = compile({ model: build, method, batch, evalBatch: batch });
   return {
-    ...{ program, optimizer: null, microBatches: 1, classes: model.config.classes },
+    ...{ program, optimizer: null, classes: model.config.classes },
     ...describe(model, options, { method: method.text }),
     model: method.forward(build(1)),
     flops: entryFlops(program, entryNamed(program, 'eval')),

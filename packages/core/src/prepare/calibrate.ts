@@ -18,7 +18,7 @@ import type { HostData } from '../executors/executor.js';
 import type { Graph } from '../ir/graph.js';
 import { elements, type Shape } from '../ir/types.js';
 import { GraphBuilder } from '../ops/builder.js';
-import type { Batches } from '../train/evaluate.js';
+import { checkLabels, type Batches } from '../train/batch.js';
 import { featureGradients } from './classifier.js';
 import type { Part } from './cut.js';
 import { heldRowBytes, holdRows, rowsOf } from './held.js';
@@ -103,10 +103,11 @@ export function calibrationBatches(parts: readonly Part[], first: number): numbe
 }
 
 /** Embeds the batches as they come, so that no image is kept. */
-async function embed({ stage, parts, first, batches, read }: CalibrationOptions): Promise<{
+async function embed(options: CalibrationOptions): Promise<{
   readonly labels: readonly number[];
   readonly current: HostData[];
 }> {
+  const { stage, parts, first, batches, classes, read } = options;
   const [part] = parts;
   const batch = part.x.type.shape[0];
   const count = calibrationBatches(parts, first);
@@ -116,6 +117,7 @@ async function embed({ stage, parts, first, batches, read }: CalibrationOptions)
   const outputs: HostData[] = [];
   for await (const { images, labels: own, real } of batches) {
     if (real < batch) continue;
+    checkLabels('calibration images', own, { rows: batch, real, classes });
     await stage.run(executor, 'run', { x: images });
     outputs.push(await stage.read(executor, 'run.y'));
     labels.push(...own);

@@ -12,7 +12,7 @@ import type { Executor, ExecutorKind } from '../executors/executor.js';
 import type { Shape } from '../ir/types.js';
 import type { BoundMethod } from '../methods/method.js';
 import type { RankNeeds, Ranks, Truncation } from '../methods/ranks.js';
-import type { Batches } from '../train/evaluate.js';
+import type { Batches } from '../train/batch.js';
 import type { LoadReport, WeightSource } from '../train/weights.js';
 
 /** What ranks may take, where it is not the method's ε that says it. */

@@ -1,17 +1,7 @@
 /** Evaluation: accuracy and loss of a program's `eval` entry, computed from its logits in float64. */
+import { TrainingError } from '../errors.js';
 import type { Executor, HostData } from '../executors/executor.js';
-
-/** Images as the model reads them: [B, C, S, S] and one label each. */
-export interface Batch {
-  readonly images: Float32Array;
-  readonly labels: Int32Array;
-  /** Rows that count; the rest of an evaluation's last batch is padding. */
-  readonly real: number;
-  /** Called once the images have been copied: their array may be filled with the next ones. */
-  readonly taken?: () => void;
-}
-
-export type Batches = AsyncIterable<Batch> | Iterable<Batch>;
+import { checkLabels, logitsShape, type Batches } from './batch.js';
 
 export interface Evaluation {
   /** Fraction of images whose largest logit is their label's, 0–1. */
@@ -21,22 +11,38 @@ export interface Evaluation {
   readonly images: number;
 }
 
-/** Runs `eval` over all batches. An empty iteration gives accuracy and loss NaN. */
+/**
+ * Runs `eval` over all batches. An empty iteration gives accuracy and loss NaN. Throws DataError for labels
+ * that do not fit, TrainingError for logits that are no numbers: the largest of those would mean nothing.
+ */
 export async function evaluate(executor: Executor, batches: Batches): Promise<Evaluation> {
+  const [rows, classes] = logitsShape(executor.program, 'eval') ?? [0, 0];
   let correct = 0;
   let loss = 0;
   let images = 0;
   for await (const { images: pixels, labels, real, taken } of batches) {
+    checkLabels('evaluation', labels, { rows, real, classes });
     const logits = await predictLogits(executor, pixels, taken);
-    const classes = logits.length / labels.length;
     for (let row = 0; row < real; row++) {
       const scores = logits.subarray(row * classes, (row + 1) * classes);
+      checkScores(scores, images + row);
       if (argmax(scores) === labels[row]) correct++;
       loss += logSumExp(scores) - scores[labels[row]];
     }
     images += real;
   }
   return { accuracy: correct / images, loss: loss / images, images };
+}
+
+function checkScores(scores: HostData, image: number): void {
+  const bad = scores.find((score: number) => !Number.isFinite(score));
+  if (bad === undefined) return;
+  throw new TrainingError({
+    where: `evaluation, image ${String(image + 1)}`,
+    expected: 'logits that are finite numbers',
+    got: String(bad),
+    todo: 'Check that the weights and the pixels are numbers; a run that diverged needs a lower --lr',
+  });
 }
 
 /**

@@ -1,27 +1,28 @@
 /**
  * The training loop: batches in, events out. The only part that knows about epochs.
  *
- * A step is one call of `step`, or `microBatches` calls of `micro` and one of `apply`; a program with the
- * entry `start` runs that first, on the first batch. A loss that is not a
+ * What a step is, the program says: one run of `step`, or as many of `micro` as it has micro-batches and one
+ * of `apply`; a program with the entry `start` runs that first, on the first batch. A loss that is not a
  * number stops the run before anything is saved from it. The loop keeps no state of its own beyond counters;
  * weights and optimiser state live in the executor.
  */
-import { TrainingError } from '../errors.js';
-import type { Executor } from '../executors/executor.js';
+import { ConfigError, DataError, TrainingError } from '../errors.js';
+import { hostArray, type Executor } from '../executors/executor.js';
 import type { Optimizer } from '../optim/optimizer.js';
-import { evaluate, type Batch, type Batches, type Evaluation } from './evaluate.js';
+import { accumulators, optimizerText, type Program, type Training } from '../program.js';
+import { evaluate, type Evaluation } from './evaluate.js';
+import { checkLabels, logitsShape, type Batch, type Batches } from './batch.js';
 import type { Schedule } from './schedule.js';
 
 export interface TrainOptions {
-  /** Holds a program with the entry `step` (or `micro` and `apply`), weights written. */
+  /** Holds a program that was compiled for training, weights written. */
   readonly executor: Executor;
+  /** The one that the program was compiled with: it computes the scalars of each step. */
   readonly optimizer: Optimizer;
   readonly schedule: Schedule;
   readonly epochs: number;
   /** Batches of one epoch, each of the program's batch size. */
   readonly batches: (epoch: number) => Batches;
-  /** Passes per update; must be what the program was compiled with. Default 1. */
-  readonly microBatches?: number;
   /** Evaluated after every epoch where given. */
   readonly validation?: () => Batches;
   /** Awaited: a slow listener (saving a checkpoint) holds the loop. */
@@ -65,7 +66,9 @@ export interface TrainResult {
 }
 
 /**
- * Trains for `epochs` epochs. Throws TrainingError when the loss is NaN or infinite.
+ * Trains for `epochs` epochs. Throws TrainingError when the loss is NaN or infinite, ConfigError for another
+ * optimiser than the program's or a rate that is none, DataError for a batch that is not full or a label that
+ * is no class.
  *
  * @example
  * const result = await train({
@@ -96,6 +99,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     const { step } = stepper;
     await onEvent?.({ event: 'epoch', epoch, step, loss, validation: evaluation, seconds });
   }
+  stepper.dropRest();
   const msPerStep = median(stepper.times.length > 1 ? stepper.times.slice(1) : stepper.times);
   const { step: steps } = stepper;
   return { steps, loss, validation: evaluation, msPerStep, aborted: aborted(signal) };
@@ -112,22 +116,32 @@ class Stepper {
   private started = false;
   readonly times: number[] = [];
   private readonly options: TrainOptions;
-  private readonly microBatches: number;
+  private readonly training: Training;
+  /** The entry of a pass. */
+  private readonly entry: 'step' | 'micro';
+  /** Classes of the pass's logits; null where the host does not get them. */
+  private readonly classes: number | null;
   /** Micro-batches since the last update; an epoch's incomplete rest is completed by the next one. */
   private pending: { losses: number[]; ms: number } = { losses: [], ms: 0 };
 
   constructor(options: TrainOptions) {
+    const { program } = options.executor;
     this.options = options;
-    this.microBatches = options.microBatches ?? 1;
+    this.training = trainingOf(program);
+    this.entry = this.training.microBatches > 1 ? 'micro' : 'step';
+    this.classes = logitsShape(program, this.entry)?.[1] ?? null;
+    checkOptimizer(options.optimizer, this.training);
   }
 
   /** Runs one batch; returns the event of the update that it completed, or null. */
   async add(batch: Batch, epoch: number): Promise<StepEvent | null> {
+    const { entry } = this;
     const { executor, optimizer, schedule } = this.options;
     const started = performance.now();
+    this.checkBatch(batch, epoch);
     const learningRate = schedule(this.step);
+    checkRate(learningRate, this.step);
     const scalars = optimizer.scalars(this.step + 1, learningRate);
-    const entry = this.microBatches > 1 ? 'micro' : 'step';
     if (!this.started) await this.start(batch);
     executor.write(`${entry}.images`, batch.images);
     executor.write(`${entry}.labels`, batch.labels);
@@ -137,13 +151,23 @@ class Stepper {
     const [loss] = await executor.read(`${entry}.loss`);
     this.checkLoss(loss, epoch);
     this.pending.losses.push(loss);
-    const last = this.pending.losses.length === this.microBatches;
+    const last = this.pending.losses.length === this.training.microBatches;
     if (last && entry === 'micro') {
       writeScalars(executor, 'apply', scalars);
       await executor.run('apply');
     }
     this.pending.ms += performance.now() - started;
     return last ? this.complete(epoch, learningRate) : null;
+  }
+
+  /** Drops the gradients of an update that no more batches came for: nothing shall add to them. */
+  dropRest(): void {
+    const { executor } = this.options;
+    if (this.pending.losses.length === 0) return;
+    for (const index of accumulators(executor.program)) {
+      const { name, type } = executor.program.slots[index];
+      executor.write(name, hostArray(type));
+    }
   }
 
   /** Sets the method's states from the first batch, where it has any. */
@@ -163,6 +187,13 @@ class Stepper {
     return { event: 'step', epoch, step: this.step, loss: mean(losses), learningRate, ms };
   }
 
+  private checkBatch({ labels, real }: Batch, epoch: number): void {
+    const { batch: rows } = this.training;
+    const where = `step ${String(this.step + 1)}, epoch ${String(epoch)}`;
+    if (real !== rows) throw partialBatch(where, rows, real);
+    checkLabels(where, labels, { rows, real, classes: this.classes });
+  }
+
   private checkLoss(loss: number, epoch: number): void {
     if (Number.isFinite(loss)) return;
     throw new TrainingError({
@@ -172,6 +203,49 @@ class Stepper {
       todo: 'Lower --lr, or clip gradients with --clip 1; the last saved checkpoint is untouched',
     });
   }
+}
+
+function trainingOf({ training, entries }: Program): Training {
+  if (training !== null) return training;
+  throw new ConfigError({
+    where: 'train, option executor',
+    expected: 'a program that was compiled for training',
+    got: `one with the entries ${entries.map(({ name }) => name).join(', ')}`,
+    todo: 'Compile it with an optimizer',
+  });
+}
+
+/** Throws ConfigError for another optimiser than the program's. */
+function checkOptimizer(given: Optimizer, { optimizer }: Training): void {
+  const sorted = ({ name, settings }: Training['optimizer']) =>
+    JSON.stringify([name, ...Object.entries(settings).sort(([a], [b]) => (a < b ? -1 : 1))]);
+  if (sorted(given) === sorted(optimizer)) return;
+  throw new ConfigError({
+    where: 'train, option optimizer',
+    expected: `${optimizerText(optimizer)}, which the program was compiled with`,
+    got: optimizerText(given),
+    todo: 'Pass the same optimizer to compile and to train',
+  });
+}
+
+/** Throws ConfigError for what is no learning rate, before any weight is moved by it. */
+function checkRate(rate: number, step: number): void {
+  if (rate >= 0 && Number.isFinite(Math.fround(rate))) return;
+  throw new ConfigError({
+    where: `train, option schedule at step ${String(step)}`,
+    expected: 'a finite learning rate ≥ 0',
+    got: String(rate),
+    todo: 'Change the schedule',
+  });
+}
+
+function partialBatch(where: string, rows: number, real: number): DataError {
+  return new DataError({
+    where,
+    expected: `a batch of ${String(rows)} images that all count`,
+    got: `${String(real)} of them`,
+    todo: 'Leave batches out that are not full: padding would be trained on',
+  });
 }
 
 function writeScalars(
