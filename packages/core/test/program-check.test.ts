@@ -31,8 +31,8 @@ const MODELS = {
   swin: (batch: number) =>
     swin(
       {
-        ...{ imageSize: 16, patch: 2, channels: 3, width: 8, depths: [1, 2], heads: [1, 2] },
-        ...{ window: 4, mlpRatio: 4, classes: 3, layerNormEps: 1e-5 },
+        ...{ family: 'swin', imageSize: 16, patch: 2, channels: 3, width: 8, depths: [1, 2] },
+        ...{ heads: [1, 2], window: 4, mlpRatio: 4, classes: 3, layerNormEps: 1e-5 },
       },
       { batch },
     ),

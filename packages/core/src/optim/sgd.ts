@@ -53,9 +53,9 @@ export function sgd(settings: SgdSettings = {}): Optimizer {
   };
 }
 
-/** Throws ConfigError unless `condition` holds; shared by the optimisers. */
+/** Throws ConfigError unless `condition` holds and `got` is finite; shared by the optimisers. */
 export function check(condition: boolean, option: string, expected: string, got: number): void {
-  if (condition) return;
+  if (condition && Number.isFinite(got)) return;
   throw new ConfigError({
     where: `optimizer ${option}`,
     expected,
