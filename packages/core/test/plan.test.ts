@@ -280,7 +280,10 @@ function randomGraph(seed: number): Graph {
     live.push(randomNode(builder, random, pick, weight, gamma));
     if (live.length > 5) live.splice(random.below(live.length - 1), 1);
   }
-  const results = { last: live[live.length - 1], other: pick() };
+  const last = live[live.length - 1];
+  const other = pick();
+  // The state is written over, so that the host could not read it.
+  const results = { last, other: other === state ? last : other };
   const grad = builder.emit(
     matmul,
     { a: pick(), b: pick() },

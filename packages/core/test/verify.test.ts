@@ -155,6 +155,17 @@ describe('verify', () => {
     );
   });
 
+  it('refuses an output that was written over', () => {
+    const builder = new GraphBuilder();
+    const acc = builder.state('p', f32(2));
+    const { y } = builder.emit(accumulate, { acc, x: builder.input('x', f32(2)) }, {}, 'update');
+    expect(errorOf(builder.build({ y }))).toBe('legal');
+    expect(errorOf(builder.build({ p: acc }))).toBe(
+      'output p: expected a value that is there at the end, got p, written over by update. ' +
+        'Make the new value the output.',
+    );
+  });
+
   it('lets the new value of an update be read', () => {
     const builder = new GraphBuilder();
     const acc = builder.state('p', f32(2));

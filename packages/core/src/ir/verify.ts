@@ -54,13 +54,32 @@ export function verify(graph: Graph, ops: OpSignatures): void {
     }
     if (op.view) viewed.set(node.outputs[op.view[0]], memory(node.inputs[op.view[1]]));
   }
+  checkOutputs(graph, defined, (id) => overwritten.get(memory(id)));
+}
+
+/** What the host reads is there at the end. */
+function checkOutputs(
+  graph: Graph,
+  defined: ReadonlySet<ValueId>,
+  writerOf: (id: ValueId) => string | undefined,
+): void {
   for (const [name, id] of Object.entries(graph.outputs)) {
-    if (defined.has(id)) continue;
+    const where = `output ${name}`;
+    if (!defined.has(id)) {
+      throw new GraphError({
+        where,
+        expected: 'a value that some node produces',
+        got: valueName(graph, id),
+        todo: 'Report this: a pass dropped a live node',
+      });
+    }
+    const writer = writerOf(id);
+    if (writer === undefined) continue;
     throw new GraphError({
-      where: `output ${name}`,
-      expected: 'a value that some node produces',
-      got: valueName(graph, id),
-      todo: 'Report this: a pass dropped a live node',
+      where,
+      expected: 'a value that is there at the end',
+      got: `${valueName(graph, id)}, written over by ${writer}`,
+      todo: 'Make the new value the output',
     });
   }
 }
