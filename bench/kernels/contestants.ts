@@ -45,18 +45,25 @@ export async function kernelContestants(threads: number): Promise<readonly Kerne
   return result;
 }
 
-/** Writes the case's inputs, the same for every executor. */
-export function writeInputs(executor: Executor, { inputs, name }: KernelCase): void {
-  for (const [key, { type, low = -1, high = 1 }] of Object.entries(inputs)) {
-    const values = new Float32Array(elements(type.shape));
-    executor.write(`run.${key}`, Random.of(1, name, key).fillUniform(values, low, high));
-  }
+/** The case's inputs by their names in the program, the same for every executor. */
+export function inputsOf({ inputs, name }: KernelCase): ReadonlyMap<string, HostData> {
+  return new Map(
+    Object.entries(inputs).map(([key, { type, low = -1, high = 1 }]) => {
+      const values = new Float32Array(elements(type.shape));
+      return [`run.${key}`, Random.of(1, name, key).fillUniform(values, low, high)];
+    }),
+  );
+}
+
+/** A run takes its inputs: they are written for each one. */
+export function writeInputs(executor: Executor, inputs: ReadonlyMap<string, HostData>): void {
+  for (const [name, data] of inputs) executor.write(name, data);
 }
 
 /** The case's outputs by the float64 reference. */
 export async function expectedOutputs(item: KernelCase): Promise<ReadonlyMap<string, HostData>> {
   const executor = await referenceExecutor.load(kernelProgram(item, 1));
-  writeInputs(executor, item);
+  writeInputs(executor, inputsOf(item));
   await executor.run('run');
   const outputs = await readOutputs(executor, item);
   await executor.dispose();

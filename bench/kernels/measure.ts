@@ -11,6 +11,7 @@ import { kernelProgram, workOf, type KernelCase } from './cases.js';
 import {
   checkOutputs,
   expectedOutputs,
+  inputsOf,
   writeInputs,
   type KernelContestant,
 } from './contestants.js';
@@ -54,17 +55,19 @@ export async function measureKernel(
   const repeats = Math.max(1, Math.ceil(TURN_SECONDS / seconds));
   const program = kernelProgram(item, repeats);
   const expected = await expectedOutputs(item);
+  const inputs = inputsOf(item);
   const executors = await Promise.all(contestants.map(({ load }) => load(program)));
   try {
     const turns: Contestant[] = [];
     for (const [index, contestant] of contestants.entries()) {
       const executor = executors[index];
-      writeInputs(executor, item);
+      writeInputs(executor, inputs);
       await executor.run('run');
       await checkOutputs(executor, item, expected);
       turns.push({
         name: keyOf(contestant),
         measure: async () => {
+          writeInputs(executor, inputs);
           const started = performance.now();
           await executor.run('run');
           return [(repeats * work) / (performance.now() - started) / 1e6];

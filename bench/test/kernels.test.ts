@@ -1,7 +1,7 @@
 import { plannedBytes, wasmExecutor } from '@thimble/core';
 import { describe, expect, it } from 'vitest';
 import { KERNEL_CASES, kernelProgram, workOf } from '../kernels/cases.js';
-import { checkOutputs, expectedOutputs, writeInputs } from '../kernels/contestants.js';
+import { checkOutputs, expectedOutputs, inputsOf, writeInputs } from '../kernels/contestants.js';
 
 const gelu = KERNEL_CASES.filter(({ op }) => op === 'gelu')[0];
 
@@ -26,7 +26,7 @@ describe('kernel cases', () => {
 describe('the check before timing', () => {
   it('accepts a right result and names the element of a wrong one', async () => {
     const executor = await wasmExecutor.load(kernelProgram(gelu, 2));
-    writeInputs(executor, gelu);
+    writeInputs(executor, inputsOf(gelu));
     await executor.run('run');
     const expected = await expectedOutputs(gelu);
     await expect(checkOutputs(executor, gelu, expected)).resolves.toBeUndefined();

@@ -92,17 +92,11 @@ export type { BuildOptions } from './models/options.js';
 export { swin, type SwinConfig } from './models/swin.js';
 export { vit, prefixTokens, tokenCount, type VitConfig } from './models/vit.js';
 export { initialValues } from './nn/initialise.js';
-export {
-  checkedThreads,
-  expectIdle,
-  hostArray,
-  HostTable,
-  hostWords,
-} from './executors/executor.js';
+export { checkedThreads, hostArray, hostWords } from './executors/executor.js';
+export { loadChecked, type Backend } from './executors/checked.js';
 export type {
   Executor,
   ExecutorKind,
-  ExecutorState,
   HostArray,
   HostData,
   LoadOptions,

@@ -19,9 +19,11 @@ import type { Sample } from '../src/ops/op.js';
 import { plan } from '../src/plan/plan.js';
 import { plannedBytes, type Program } from '../src/program.js';
 import { Random } from '../src/random.js';
+import { initialise } from '../src/train/weights.js';
 import { EXECUTORS, FAST_EXECUTORS, HAS_COMPILER } from './executors.js';
 import { expectClose, type Tolerance } from './golden.js';
 import { ALL_OPS, dataOf, mapRecord, typesOf } from './ops-evaluate.js';
+import { writeScalars } from './tiny-vit.js';
 
 /**
  * Tolerance for one float32 op on inputs of order 1. A sum of k such terms has rounding errors of about
@@ -88,6 +90,35 @@ describe.each([nullExecutor, ...EXECUTORS])('$name', (kind) => {
     await executor.dispose();
   });
 
+  it('loads nothing that reaches beyond its memory', async () => {
+    const program = trainingProgram();
+    const slots = program.slots.map((slot) => ({ ...slot, offset: 2 ** 36 }));
+    await expect(kind.load({ ...program, slots })).rejects.toThrow(ExecutorError);
+    await expect(kind.load({ ...program, slots })).rejects.toThrow(
+      'program: expected one as compile or parseProgram returns it, ' +
+        'got slot patch_embed.proj.weight outside of the arena. Load it as it was compiled.',
+    );
+  });
+
+  it('is disposed of during a run, which ends or says so, and cannot be used after that', async () => {
+    const program = trainingProgram();
+    const executor = await kind.load(program, { threads: 2 });
+    initialise(executor, vit(CONFIG, { batch: BATCH }), 1);
+    writeBatch(executor, 1);
+    writeScalars(executor, 'step', adamw(), 1, 1e-3);
+    const outcome = executor.run('step').then(
+      () => null,
+      (error: unknown) => error,
+    );
+    await executor.dispose();
+    const error = await outcome;
+    if (error !== null) expect(error).toBeInstanceOf(ExecutorError);
+    if (kind.name === 'reference') expect(String(error)).toContain('the executor was disposed');
+    await expect(executor.run('step')).rejects.toThrow('got an executor that was disposed.');
+    await expect(executor.read('head.bias')).rejects.toThrow('an executor that was disposed');
+    await executor.dispose();
+  });
+
   it('refuses unknown names, wrong lengths and wrong types', async () => {
     const executor = await kind.load(trainingProgram());
     expect(() => executor.write('step.image', new Float32Array(1))).toThrow(ExecutorError);
@@ -151,9 +182,7 @@ async function trained(kind: ExecutorKind, threads: number): Promise<Record<stri
   const results: Record<string, HostData> = {};
   for (let step = 1; step <= 3; step++) {
     writeBatch(executor, step);
-    for (const [name, data] of Object.entries(adamw().scalars(step, 1e-3))) {
-      executor.write(`step.${name}`, data);
-    }
+    writeScalars(executor, 'step', adamw(), step, 1e-3);
     await executor.run('step');
     results[`loss ${String(step)}`] = await executor.read('step.loss');
   }

@@ -166,6 +166,7 @@ describe('train', () => {
   it('runs what the program was compiled for: calls of each entry', async () => {
     const program = compile({ model, optimizer: adamw(), batch: 3, microBatches: 2 });
     const executor = new NullExecutor(program);
+    initialise(executor, model(3), 1);
     const options = { executor, optimizer: adamw(), schedule: constant, epochs: 1 };
     await train({ ...options, batches: () => batches(5) });
     // Five of micro and two of apply.
@@ -325,6 +326,7 @@ describe('evaluate', () => {
   it('takes accuracy and cross-entropy from the logits', async () => {
     const program = compile({ model, batch: 3 });
     const executor = new NullExecutor(program);
+    initialise(executor, model(3), 1);
     const logits = Float32Array.of(1, 2, 0, 5, 5, -1, 0, 0, 3);
     executor.read = () => Promise.resolve(logits);
     const images = new Float32Array(3 * 16);

@@ -135,7 +135,8 @@ export async function linearSteps(
   const held = program.slots.filter(({ entry }) => entry === null);
   for (const { name, type, role } of held) {
     const given = weights[name] ?? (role === 'parameter' ? randomTensor(type.shape, name) : null);
-    if (name !== 'shift' && given) executor.write(name, given);
+    if (name === 'shift') executor.write(name, new Float32Array(elements(type.shape)));
+    else if (given) executor.write(name, given);
   }
   for (const [name, data] of Object.entries(states ?? {})) executor.write(name, data);
   const results: Tensors[] = [];

@@ -44,6 +44,7 @@ describe.each(GOLDEN)('$name', ({ file }) => {
     executor.write(`${WEIGHT}.left`, left.data);
     executor.write(`${WEIGHT}.right`, right.data);
     executor.write('bias', values(file, 'bias'));
+    executor.write('shift', new Float32Array(elements(shape)));
     // The file is float32; the fast executors round every product besides.
     const tolerance = kind.name === 'reference' ? 1e-6 : 1e-5;
     const near = (got: HostData, name: string) => {
@@ -105,6 +106,8 @@ describe.each(EXECUTORS)('a step that changes nothing, on $name', (kind) => {
     const { left, right, values: sigma } = decomposed(w, layer.rank);
     executor.write(`${WEIGHT}.left`, left.data);
     executor.write(`${WEIGHT}.right`, right.data);
+    executor.write('bias', new Float32Array(28));
+    executor.write('shift', new Float32Array(elements(layer.shape)));
     const energy = (all: readonly number[]) => all.reduce((sum, x) => sum + x * x, 0);
     const lost = Math.sqrt(1 - energy(sigma.slice(0, layer.rank)) / energy(sigma));
     for (let number = 0; number < 3; number++) {

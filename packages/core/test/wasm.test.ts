@@ -10,9 +10,13 @@ import { ExecutorError } from '../src/errors.js';
 import type { Executor } from '../src/executors/executor.js';
 import { wasmExecutor, wasmVariants } from '../src/executors/wasm/index.js';
 import { layOut, splitSteps } from '../src/executors/wasm/layout.js';
-import { bytesOf, f32, type TensorType } from '../src/ir/types.js';
-import { ALIGNMENT, encodeEntry, plannedBytes } from '../src/program.js';
-import type { Entry, Program, Slot, Step } from '../src/program.js';
+import { Thread } from '../src/executors/wasm/thread.js';
+import { EMPTY_GRAPH } from '../src/ir/graph.js';
+import { f32 } from '../src/ir/types.js';
+import { GraphBuilder } from '../src/ops/builder.js';
+import { gelu } from '../src/ops/gelu.js';
+import { plan } from '../src/plan/plan.js';
+import { encodeEntry, entryNamed, hostSlots, plannedBytes, type Program } from '../src/program.js';
 import { agree, CASES, dataOf, mapRecord, runReference, typesOf } from './ops-evaluate.js';
 
 type Case = (typeof CASES)[number];
@@ -21,50 +25,28 @@ const KERNEL_CASES = CASES.filter(({ op }) => !op.view);
 const THREADS = [1, 2, 4] as const;
 const VARIANTS = ['relaxed-simd128', 'simd128'] as const;
 
-/** A program with one entry of one step for each case; operands are persistent slots
- * `<case>/<operand>`. */
+/** A program with an entry of one step for each case. */
 function programOf(cases: readonly Case[]): Program {
-  const slots: Slot[] = [];
-  let arenaBytes = 0;
-  let scratchBytes = 0;
-  const place = (name: string, type: TensorType): number => {
-    const index = slots.length;
-    const base = { type, role: 'state', entry: null, first: 0, last: 0, root: index } as const;
-    slots.push({ ...base, name, offset: arenaBytes, bytes: bytesOf(type) });
-    arenaBytes += Math.ceil(bytesOf(type) / ALIGNMENT) * ALIGNMENT;
-    return index;
-  };
-  const entries = cases.map(({ title, op, sample }): Entry => {
-    const types = typesOf(sample);
-    const outputTypes = op.infer(types, sample.params, op.name);
-    const all = { ...types, ...outputTypes };
-    const inputs = mapRecord(types, (type, key) => place(`${title}/${key}`, type));
-    const updated = new Map<string, string>(op.updates ?? []);
-    const outputs = mapRecord(outputTypes, (type, key) => {
-      const input = updated.get(key);
-      return input === undefined ? place(`${title}/${key}`, type) : inputs[input];
-    });
-    const workspaceBytes = op.workspace?.(all, sample.params);
-    const workspace =
-      workspaceBytes === undefined ? null : place(`${title}/work`, f32(workspaceBytes / 4));
-    const scratch = op.scratch?.(all, sample.params) ?? 0;
-    scratchBytes = Math.max(scratchBytes, Math.ceil(scratch / ALIGNMENT) * ALIGNMENT);
-    const step = { name: title, op: op.name, params: sample.params, inputs, outputs, workspace };
-    return { name: title, steps: [step], inputs: {}, outputs: {} };
-  });
-  return { slots, entries, persistentBytes: arenaBytes, arenaBytes, scratchBytes };
+  return plan(
+    cases.map(({ title, op, sample }) => {
+      const builder = new GraphBuilder();
+      const inputs = mapRecord(typesOf(sample), (type, key) => builder.input(key, type));
+      return { name: title, graph: builder.build(builder.emit(op, inputs, sample.params)) };
+    }),
+  );
 }
 
 function writeInputs(executor: Executor, { title, op, sample }: Case): void {
   for (const [key, data] of Object.entries(dataOf(op, sample))) {
-    executor.write(`${title}/${key}`, data);
+    executor.write(`${title}.${key}`, data);
   }
 }
 
-async function readOutputs(executor: Executor, step: Step): Promise<Record<string, number[]>> {
+async function readOutputs(executor: Executor, { title }: Case): Promise<Record<string, number[]>> {
+  const { outputs } = entryNamed(executor.program, title);
   const result: Record<string, number[]> = {};
-  for (const [key, slot] of Object.entries(step.outputs)) {
-    result[key] = Array.from(await executor.read(executor.program.slots[slot].name));
+  for (const key of Object.keys(outputs)) {
+    result[key] = Array.from(await executor.read(`${title}.${key}`));
   }
   return result;
 }
@@ -95,8 +77,7 @@ describe.each(VARIANTS)('every op on %s', (variant) => {
     for (const executor of executors) {
       writeInputs(executor, item);
       await executor.run(item.title);
-      const entry = program.entries[KERNEL_CASES.indexOf(item)];
-      runs.push(await readOutputs(executor, entry.steps[0]));
+      runs.push(await readOutputs(executor, item));
     }
     expect(runs[1]).toEqual(runs[0]);
     expect(runs[2]).toEqual(runs[0]);
@@ -141,56 +122,81 @@ describe('variants', () => {
 });
 
 describe('runs', () => {
-  const items = KERNEL_CASES.slice(0, 3);
-  const program = programOf(items);
-  const name = program.slots[0].name;
+  const [item, ...others] = KERNEL_CASES.slice(0, 3);
+  const program = programOf([item, ...others]);
+  const [name] = hostSlots(program).keys();
   const zeros = new Float32Array(program.slots[0].bytes / 4);
 
+  const loaded = async (threads = 1) => {
+    const executor = await wasmExecutor.load(program, { threads });
+    writeInputs(executor, item);
+    return executor;
+  };
+
+  afterEach(() => {
+    vi.restoreAllMocks();
+  });
+
   it('refuses a second run, a write and a read while one is under way', async () => {
-    const executor = await wasmExecutor.load(program);
-    const first = executor.run(items[0].title);
-    await expect(executor.run(items[0].title)).rejects.toThrow(
-      `run of ${items[0].title}: expected an idle executor, got another run under way.`,
+    const executor = await loaded();
+    const first = executor.run(item.title);
+    await expect(executor.run(item.title)).rejects.toThrow(
+      `run of ${item.title}: expected an idle executor, got another run under way.`,
     );
     expect(() => {
       executor.write(name, zeros);
     }).toThrow(ExecutorError);
     await expect(executor.read(name)).rejects.toThrow(ExecutorError);
     await first;
-    await executor.run(items[0].title);
+    writeInputs(executor, item);
+    await executor.run(item.title);
     await executor.dispose();
   });
 
   it('rejects a run under way and all later calls once disposed', async () => {
-    const executor = await wasmExecutor.load(program, { threads: 2 });
-    const run = executor.run(items[0].title);
+    const executor = await loaded(2);
+    const run = executor.run(item.title);
     const outcome = expect(run).rejects.toThrow('the executor was disposed');
     await executor.dispose();
     await outcome;
-    await expect(executor.run(items[0].title)).rejects.toThrow('an executor that was disposed');
+    await expect(executor.run(item.title)).rejects.toThrow('an executor that was disposed');
     await executor.dispose();
   });
 
-  it('rejects the run when a kernel traps, and cannot be used after that', async () => {
-    const away = program.slots.map((slot) => ({ ...slot, offset: 2 ** 30 }));
-    const executor = await wasmExecutor.load({ ...program, slots: away }, { threads: 2 });
-    await expect(executor.run(items[0].title)).rejects.toThrow('memory access out of bounds');
-    await expect(executor.run(items[0].title)).rejects.toThrow('an executor that was disposed');
-  });
+  it.each(['run', 'profile'] as const)(
+    'rejects the %s when a kernel traps on one of three threads, and cannot be used after that',
+    async (call) => {
+      const executor = await loaded(3);
+      const { request } = Thread.prototype;
+      let runs = 0;
+      vi.spyOn(Thread.prototype, 'request').mockImplementation(function (this: Thread, what) {
+        // The second thread reads its steps beyond the end of memory; the others wait for it.
+        const away = what.kind === 'run' && ++runs === 2;
+        return request.call(this, away ? { kind: 'run', words: 2 ** 32 - 64 } : what);
+      });
+      await expect(executor[call]?.(item.title)).rejects.toThrow(
+        /^executor wasm: expected a worker thread that answers, got .*memory access out of bounds/,
+      );
+      await expect(executor.run(item.title)).rejects.toThrow('an executor that was disposed');
+    },
+  );
 
   it('times every step', async () => {
-    const executor = await wasmExecutor.load(program, { threads: 2 });
-    const milliseconds = await executor.profile?.(items[0].title);
+    const executor = await loaded(2);
+    const milliseconds = await executor.profile?.(item.title);
     expect(milliseconds).toHaveLength(1);
     for (const time of milliseconds ?? [NaN]) expect(time).toBeGreaterThanOrEqual(0);
     await executor.dispose();
   });
 
   it('does not block the event loop', async () => {
-    const executor = await wasmExecutor.load(program);
+    const executor = await loaded();
     let turns = 0;
     const timer = setInterval(() => turns++, 0);
-    for (let i = 0; i < 50; i++) await executor.run(items[0].title);
+    for (let i = 0; i < 50; i++) {
+      writeInputs(executor, item);
+      await executor.run(item.title);
+    }
     clearInterval(timer);
     expect(turns).toBeGreaterThan(0);
     await executor.dispose();
@@ -203,7 +209,9 @@ describe('runs', () => {
   });
 
   it('refuses more than WebAssembly can address', async () => {
-    const huge = { ...program, arenaBytes: 2 ** 32 };
+    const builder = new GraphBuilder();
+    const y = builder.emit(gelu, { x: builder.input('x', f32(2 ** 30)) }, {}).y;
+    const huge = plan([{ name: 'op', graph: builder.build({ y }) }]);
     await expect(wasmExecutor.load(huge)).rejects.toThrow('a program of at most 4 GiB');
   });
 });
@@ -220,15 +228,16 @@ describe('a page that is not cross-origin isolated', () => {
     vi.stubGlobal('crossOriginIsolated', false);
     const executor = await wasmExecutor.load(program, { threads: 2 });
     expect(executor.threads).toBe(1);
-    for (const [index, item] of items.entries()) {
+    for (const item of items) {
       const outputs: Record<string, number[]>[] = [];
       for (const each of [shared, executor]) {
         writeInputs(each, item);
         await each.run(item.title);
-        outputs.push(await readOutputs(each, program.entries[index].steps[0]));
+        outputs.push(await readOutputs(each, item));
       }
       expect(outputs[1]).toEqual(outputs[0]);
     }
+    writeInputs(executor, items[0]);
     expect(await executor.profile?.(items[0].title)).toHaveLength(1);
     await Promise.all([shared.dispose(), executor.dispose()]);
   });
@@ -265,8 +274,7 @@ describe('layout', () => {
 
 describe('process', () => {
   const index = fileURLToPath(new URL('../dist/executors/wasm/index.js', import.meta.url));
-  const entry = { name: 'step', steps: [], inputs: {}, outputs: {} };
-  const empty = { slots: [], entries: [entry], persistentBytes: 0, arenaBytes: 0, scratchBytes: 0 };
+  const empty = plan([{ name: 'step', graph: EMPTY_GRAPH }]);
   const load =
     `const { wasmExecutor } = await import(${JSON.stringify(index)});` +
     `const program = ${JSON.stringify(empty)};` +

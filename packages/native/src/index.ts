@@ -9,18 +9,16 @@
 import {
   checkedThreads,
   encodeEntry,
-  entryNamed,
   ExecutorError,
-  expectIdle,
   hostArray,
-  HostTable,
   hostWords,
+  loadChecked,
   opNamed,
   peakMeter,
   plannedBytes,
+  type Backend,
   type Executor,
   type ExecutorKind,
-  type ExecutorState,
   type HostData,
   type LoadOptions,
   type PeakMeter,
@@ -54,12 +52,8 @@ export const native: NativeExecutorKind = {
   load: async (program, options = {}) => {
     const addon = requireAddon();
     const variant = checkedVariant(options.variant ?? addon.variants[0], addon);
-    return new NativeExecutor(
-      addon,
-      program,
-      checkedThreads('native', options.threads ?? 1, MAX_THREADS),
-      variant,
-    );
+    const threads = checkedThreads('native', options.threads ?? 1, MAX_THREADS);
+    return loadChecked(program, () => new NativeBackend(addon, program, threads, variant));
   },
   peaks: async (options = {}) => {
     const addon = requireAddon();
@@ -77,92 +71,64 @@ export function nativeVariants(): readonly NativeVariant[] {
   return typeof addon === 'string' ? [] : addon.variants;
 }
 
-class NativeExecutor implements Executor {
+class NativeBackend implements Backend {
   readonly name = 'native';
   readonly detail: NativeVariant;
   readonly threads: number;
-  readonly program: Program;
   readonly arenaBytes: number;
+  private readonly program: Program;
   private readonly engine: Engine;
-  private readonly table: HostTable;
-  /** Entry → index in the engine. */
-  private readonly entries: ReadonlyMap<string, number>;
-  /** The run under way, with its outcome taken away; null when there is none. */
-  private current: Promise<void> | null = null;
-  private disposed = false;
+  /** Index in the engine of every entry. */
+  private readonly entries: readonly number[];
+  /** The run under way; it never rejects. */
+  private current: Promise<unknown> = Promise.resolve();
 
   constructor(addon: Addon, program: Program, threads: number, variant: NativeVariant) {
     this.program = program;
     this.threads = threads;
     this.detail = variant;
     this.arenaBytes = plannedBytes(program, threads);
-    this.table = new HostTable(program);
     const engine = openEngine(addon, program, threads, variant);
     this.engine = engine;
-    this.entries = new Map(
-      program.entries.map((entry) => [entry.name, engine.addEntry(encodeEntry(program, entry))]),
-    );
-    for (const slot of program.slots) {
-      if (slot.fill !== undefined && slot.fill !== 0) {
-        this.engine.write(slot.offset, hostArray(slot.type).fill(slot.fill));
-      }
-    }
+    this.entries = program.entries.map((entry) => engine.addEntry(encodeEntry(program, entry)));
+    program.slots.forEach(({ type, fill = 0 }, slot) => {
+      if (fill !== 0) this.write(slot, hostArray(type).fill(fill));
+    });
   }
 
-  write(name: string, data: HostData): void {
-    expectIdle(`write of ${name}`, this.state);
-    const slot = this.table.slotFor(name, data);
-    this.engine.write(slot.offset, hostWords(data));
+  write(slot: number, data: HostData): void {
+    this.engine.write(this.program.slots[slot].offset, hostWords(data));
   }
 
-  async run(entry: string): Promise<void> {
-    const index = this.entryIndex(entry);
-    await this.exclusively(`run of ${entry}`, () => this.engine.run(index));
+  async run(entry: number): Promise<void> {
+    await this.noted(this.engine.run(this.entries[entry]));
   }
 
-  async read(name: string): Promise<HostData> {
-    expectIdle(`read of ${name}`, this.state);
-    const slot = this.table.slot(name);
-    const data = hostArray(slot.type);
-    this.engine.read(slot.offset, data);
-    return data;
+  read(slot: number): Promise<HostData> {
+    const { type, offset } = this.program.slots[slot];
+    const data = hostArray(type);
+    this.engine.read(offset, data);
+    return Promise.resolve(data);
   }
 
   /** A view has no kernel and takes no time. */
-  async profile(entry: string): Promise<readonly number[]> {
-    const index = this.entryIndex(entry);
-    const times = await this.exclusively(`profile of ${entry}`, () => this.engine.profile(index));
+  async profile(entry: number): Promise<readonly number[]> {
+    const times = await this.noted(this.engine.profile(this.entries[entry]));
     let kernel = 0;
-    return entryNamed(this.program, entry).steps.map((step) =>
-      opNamed(step.op).view ? 0 : times[kernel++],
+    return this.program.entries[entry].steps.map(({ op }) =>
+      opNamed(op).view ? 0 : times[kernel++],
     );
   }
 
   /** Waits for the run under way. */
   async dispose(): Promise<void> {
-    if (this.disposed) return;
-    this.disposed = true;
     await this.current;
     this.engine.dispose();
   }
 
-  private async exclusively<T>(what: string, work: () => Promise<T>): Promise<T> {
-    expectIdle(what, this.state);
-    const working = work();
-    const settled = () => {
-      this.current = null;
-    };
-    this.current = working.then(settled, settled);
-    return working;
-  }
-
-  private entryIndex(name: string): number {
-    return this.entries.get(entryNamed(this.program, name).name) ?? -1;
-  }
-
-  private get state(): ExecutorState {
-    if (this.disposed) return 'disposed';
-    return this.current === null ? 'idle' : 'running';
+  private noted<T>(run: Promise<T>): Promise<T> {
+    this.current = run.catch(() => undefined);
+    return run;
   }
 }
 

@@ -7,7 +7,7 @@ import { ExecutorError, opcodeOf, plannedBytes, type Executor } from '@thimble/c
 import { spawnSync } from 'node:child_process';
 import { performance } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { requireAddon, tryAddon } from '../src/addon.js';
 import { native, nativeVariants, returnFreedMemory } from '../src/index.js';
 import { additions, block, everything, loaded, products } from './programs.js';
@@ -138,6 +138,7 @@ describe.skipIf(absent)('one run at a time', () => {
     await expect(executor.read('go.y')).rejects.toThrow(ExecutorError);
     expect(() => executor.write('go.a', new Float32Array(256 * 256))).toThrow(ExecutorError);
     await running;
+    executor.write('go.a', new Float32Array(256 * 256));
     await executor.run('go');
     await executor.dispose();
   });
@@ -171,9 +172,30 @@ describe.skipIf(absent)('one run at a time', () => {
     );
     await expect(executor.read('x')).rejects.toThrow(/tensor x: expected a persistent tensor/);
     await executor.dispose();
-    const huge = { ...program, arenaBytes: 2 ** 36 * 64 };
-    await expect(native.load(huge)).rejects.toThrow(
-      /executor native: expected \d+ bytes of memory/,
+  });
+
+  it('says what the system refused', async () => {
+    const program = additions(1);
+    vi.spyOn(requireAddon(), 'Engine').mockImplementation(function () {
+      throw new Error('the system refused the memory');
+    });
+    try {
+      await expect(native.load(program, { threads: 2 })).rejects.toThrow(
+        `executor native: expected ${String(plannedBytes(program, 2))} bytes of memory and ` +
+          '2 threads, got the system refused the memory.',
+      );
+    } finally {
+      vi.restoreAllMocks();
+    }
+  });
+
+  it('refuses a program that reaches beyond its memory, before anything is loaded', async () => {
+    const program = additions(1);
+    const slots = program.slots.map((slot) => ({ ...slot, offset: 2 ** 36 }));
+    await expect(native.load({ ...program, slots })).rejects.toThrow(ExecutorError);
+    await expect(native.load({ ...program, slots })).rejects.toThrow(
+      'program: expected one as compile or parseProgram returns it, ' +
+        'got slot a outside of the arena. Load it as it was compiled.',
     );
   });
 });

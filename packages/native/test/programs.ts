@@ -72,10 +72,11 @@ export async function loaded(program: Program, options: NativeLoadOptions): Prom
   return executor;
 }
 
-/** Contents of every tensor that the host can read. */
+/** Contents of every tensor that the host can read after a run, which takes the inputs. */
 export async function everything(executor: Executor): Promise<Record<string, readonly number[]>> {
   const result: Record<string, readonly number[]> = {};
-  for (const name of hostSlots(executor.program).keys()) {
+  for (const [name, slot] of hostSlots(executor.program)) {
+    if (executor.program.slots[slot].role === 'input') continue;
     result[name] = [...(await executor.read(name))];
   }
   return result;

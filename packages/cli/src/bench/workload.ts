@@ -93,10 +93,11 @@ export class Workload {
     });
   }
 
-  /** Milliseconds of each step of each part's entry, in one run of each. */
+  /** Milliseconds of each step of each part's entry, in the last of its runs. */
   async profile(): Promise<readonly (readonly number[])[]> {
     const result: (readonly number[])[] = [];
-    for (const { entry } of this.parts) {
+    for (const { entry, times } of this.parts) {
+      for (let pass = 1; pass < times; pass++) await this.runEntry(entry);
       this.write(entry);
       result.push((await this.executor.profile?.(entry)) ?? []);
     }

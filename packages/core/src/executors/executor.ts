@@ -4,10 +4,14 @@
  * An executor owns one block of memory (arena and per-thread scratch) that it allocates in `load` and never
  * grows. Persistent slots start at zero, constants at their fill. `run` is asynchronous and never blocks the
  * event loop; one run at a time. Results are bit-identical for any number of threads.
+ *
+ * `load` takes a program that can be run (program-check/) and nothing else. The inputs of an entry are written
+ * before each of its runs, and results are read before anything else is written or run, since entries reuse
+ * memory; what is not there is refused, by the places that the program gives (contents.ts).
  */
 import { ExecutorError } from '../errors.js';
 import { bytesOf, elements, typeText, type DType, type TensorType } from '../ir/types.js';
-import { hostSlots, type Program, type Slot } from '../program.js';
+import { hostSlots, type Program } from '../program.js';
 
 /** Host-side contents of a tensor; reals come back as float64 from the reference executor only. */
 export type HostData = Float32Array | Float64Array | Int32Array | Int8Array;
@@ -25,11 +29,14 @@ export interface Executor {
   readonly program: Program;
   /** Bytes really allocated for arena and scratch; equals `plannedBytes(program, threads)`. */
   readonly arenaBytes: number;
-  /** Copies `data` into the tensor called `name`. Throws ExecutorError for another length. */
+  /** Copies `data` into the tensor called `name`. Throws ExecutorError for another length or type. */
   write(name: string, data: HostData): void;
-  /** Runs an entry once. Rejects with ExecutorError when another run is under way. */
+  /**
+   * Runs an entry once. Rejects with ExecutorError when another run is under way, and when an input, a
+   * parameter or a state that `start` sets is not there. A run that fails ends the executor.
+   */
   run(entry: string): Promise<void>;
-  /** A copy of the tensor called `name`. */
+  /** A copy of the tensor called `name`. Rejects with ExecutorError when it is there no more. */
   read(name: string): Promise<HostData>;
   /** Milliseconds of each step of one run; absent where the executor cannot tell. */
   profile?(entry: string): Promise<readonly number[]>;
@@ -80,18 +87,15 @@ export class HostTable {
     });
   }
 
-  slot(name: string): Slot {
-    return this.program.slots[this.index(name)];
-  }
-
-  /** The slot, after checking that `data` fits it. */
-  slotFor(name: string, data: HostData): Slot {
-    const slot = this.slot(name);
+  /** The same, after checking that `data` fits the slot. */
+  indexFor(name: string, data: HostData): number {
+    const index = this.index(name);
+    const { type } = this.program.slots[index];
     const dtype = dtypeOf(data);
-    if (data.length === elements(slot.type.shape) && dtype === slot.type.dtype) return slot;
+    if (data.length === elements(type.shape) && dtype === type.dtype) return index;
     throw new ExecutorError({
       where: `tensor ${name}`,
-      expected: `${typeText(slot.type)}, ${String(elements(slot.type.shape))} elements`,
+      expected: `${typeText(type)}, ${String(elements(type.shape))} elements`,
       got: `${String(data.length)} elements of ${dtype}`,
       todo: 'Pass the whole tensor, row-major',
     });
@@ -121,21 +125,6 @@ export function hostWords(data: HostData): Exclude<HostData, Float64Array> {
 function dtypeOf(data: HostData): DType {
   if (data instanceof Int32Array) return 'i32';
   return data instanceof Int8Array ? 'i8' : 'f32';
-}
-
-/** What an executor is doing: calls are taken only when it is idle. */
-export type ExecutorState = 'idle' | 'running' | 'disposed';
-
-/** Throws ExecutorError unless `state` is idle; `what` is the call, as in `run of step`. */
-export function expectIdle(what: string, state: ExecutorState): void {
-  if (state === 'idle') return;
-  const running = state === 'running';
-  throw new ExecutorError({
-    where: what,
-    expected: 'an idle executor',
-    got: running ? 'another run under way' : 'an executor that was disposed',
-    todo: running ? 'Await the run first' : 'Load the program again',
-  });
 }
 
 /** `threads` if it is a whole number from 1 to `most`. Throws ExecutorError. */

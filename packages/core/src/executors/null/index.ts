@@ -3,16 +3,9 @@
  * `run`, and counts steps and floating-point operations; tests and `thimble plan` use it where only the
  * bookkeeping matters.
  */
-import { encodeEntry, entryFlops, entryNamed, plannedBytes, type Program } from '../../program.js';
-import {
-  HostTable,
-  expectIdle,
-  hostArray,
-  type Executor,
-  type ExecutorKind,
-  type HostData,
-  type LoadOptions,
-} from '../executor.js';
+import { entryFlops, plannedBytes, type Program } from '../../program.js';
+import { CheckedExecutor, expectSound, type Backend } from '../checked.js';
+import { hostArray, type ExecutorKind, type LoadOptions } from '../executor.js';
 
 /** What a null executor has been asked to do. */
 export interface Counts {
@@ -21,50 +14,38 @@ export interface Counts {
   flops: number;
 }
 
-export class NullExecutor implements Executor {
-  readonly name = 'null';
-  readonly detail = 'counts only';
-  readonly threads: number;
-  readonly program: Program;
-  readonly arenaBytes: number;
-  readonly counts: Counts = { runs: 0, steps: 0, flops: 0 };
-  private readonly table: HostTable;
-  private disposed = false;
+export class NullExecutor extends CheckedExecutor {
+  readonly counts: Counts;
 
   constructor(program: Program, options: LoadOptions = {}) {
-    this.program = program;
-    this.threads = options.threads ?? 1;
-    this.arenaBytes = plannedBytes(program, this.threads);
-    this.table = new HostTable(program);
-    // Encoding checks that every operand has a place.
-    for (const entry of program.entries) encodeEntry(program, entry);
+    expectSound(program);
+    const counts: Counts = { runs: 0, steps: 0, flops: 0 };
+    super(program, nullBackend(program, counts, options.threads ?? 1));
+    this.counts = counts;
   }
+}
 
-  write(name: string, data: HostData): void {
-    this.table.slotFor(name, data);
-  }
-
-  async run(entry: string): Promise<void> {
-    expectIdle(`run of ${entry}`, this.disposed ? 'disposed' : 'idle');
-    const found = entryNamed(this.program, entry);
-    this.counts.runs++;
-    this.counts.steps += found.steps.length;
-    this.counts.flops += entryFlops(this.program, found);
-    return Promise.resolve();
-  }
-
-  read(name: string): Promise<HostData> {
-    return Promise.resolve(hostArray(this.table.slot(name).type));
-  }
-
-  dispose(): Promise<void> {
-    this.disposed = true;
-    return Promise.resolve();
-  }
+function nullBackend(program: Program, counts: Counts, threads: number): Backend {
+  return {
+    name: 'null',
+    detail: 'counts only',
+    threads,
+    arenaBytes: plannedBytes(program, threads),
+    write: () => undefined,
+    run: (index) => {
+      const entry = program.entries[index];
+      counts.runs++;
+      counts.steps += entry.steps.length;
+      counts.flops += entryFlops(program, entry);
+      return Promise.resolve();
+    },
+    read: (slot) => Promise.resolve(hostArray(program.slots[slot].type)),
+    dispose: () => Promise.resolve(),
+  };
 }
 
 export const nullExecutor: ExecutorKind = {
   name: 'null',
   unavailable: () => Promise.resolve(null),
-  load: (program, options) => Promise.resolve(new NullExecutor(program, options)),
+  load: async (program, options) => Promise.resolve(new NullExecutor(program, options)),
 };

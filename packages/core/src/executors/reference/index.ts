@@ -5,36 +5,29 @@
  * array, so a wrong in-place decision shows up here too; only the packing of roots into one arena is the
  * business of the fast executors. Reals are float64 throughout and come back as Float64Array.
  */
+import { ExecutorError } from '../../errors.js';
 import { opNamed } from '../../ops/index.js';
 import { dataFor, type Data } from '../../ops/op.js';
-import { entryNamed, plannedBytes, stepTypes, type Program, type Step } from '../../program.js';
-import {
-  HostTable,
-  expectIdle,
-  type Executor,
-  type ExecutorKind,
-  type ExecutorState,
-  type HostData,
-} from '../executor.js';
+import { plannedBytes, stepTypes, type Program, type Step } from '../../program.js';
+import { loadChecked, type Backend } from '../checked.js';
+import type { ExecutorKind, HostData } from '../executor.js';
 
 /** Longest stretch of work between two looks at the event loop. */
 const SLICE_MS = 20;
 
-class ReferenceExecutor implements Executor {
+class ReferenceBackend implements Backend {
   readonly name = 'reference';
   readonly detail = 'float64';
   readonly threads = 1;
-  readonly program: Program;
   readonly arenaBytes: number;
-  private readonly table: HostTable;
+  private readonly program: Program;
   /** Contents of every slot; slots of one root share an array. */
   private readonly data: Data[];
-  private state: ExecutorState = 'idle';
+  private disposed = false;
 
   constructor(program: Program) {
     this.program = program;
     this.arenaBytes = plannedBytes(program, 1);
-    this.table = new HostTable(program);
     const roots = new Map<number, Data>();
     this.data = program.slots.map((slot) => {
       const known = roots.get(slot.root);
@@ -46,36 +39,27 @@ class ReferenceExecutor implements Executor {
     });
   }
 
-  write(name: string, data: HostData): void {
-    expectIdle(`write of ${name}`, this.state);
-    this.table.slotFor(name, data);
-    this.data[this.table.index(name)].set(data);
+  write(slot: number, data: HostData): void {
+    this.data[slot].set(data);
   }
 
-  async run(entry: string): Promise<void> {
-    expectIdle(`run of ${entry}`, this.state);
-    const { steps } = entryNamed(this.program, entry);
-    this.state = 'running';
-    try {
-      let resumed = performance.now();
-      for (const step of steps) {
-        if (!opNamed(step.op).view) this.runStep(step);
-        if (performance.now() - resumed < SLICE_MS) continue;
-        await new Promise((resolve) => setTimeout(resolve, 0));
-        resumed = performance.now();
-      }
-    } finally {
-      if (this.state === 'running') this.state = 'idle';
+  async run(entry: number): Promise<void> {
+    let resumed = performance.now();
+    for (const step of this.program.entries[entry].steps) {
+      if (!opNamed(step.op).view) this.runStep(step);
+      if (performance.now() - resumed < SLICE_MS) continue;
+      await new Promise((resolve) => setTimeout(resolve, 0));
+      if (this.disposed) throw stopped();
+      resumed = performance.now();
     }
   }
 
-  async read(name: string): Promise<HostData> {
-    expectIdle(`read of ${name}`, this.state);
-    return Promise.resolve(this.data[this.table.index(name)].slice());
+  read(slot: number): Promise<HostData> {
+    return Promise.resolve(this.data[slot].slice());
   }
 
   dispose(): Promise<void> {
-    this.state = 'disposed';
+    this.disposed = true;
     this.data.length = 0;
     return Promise.resolve();
   }
@@ -88,8 +72,17 @@ class ReferenceExecutor implements Executor {
   }
 }
 
+function stopped(): ExecutorError {
+  return new ExecutorError({
+    where: 'executor reference',
+    expected: 'a run to its end',
+    got: 'the executor was disposed',
+    todo: 'Load the program again',
+  });
+}
+
 export const referenceExecutor: ExecutorKind = {
   name: 'reference',
   unavailable: () => Promise.resolve(null),
-  load: (program) => Promise.resolve(new ReferenceExecutor(program)),
+  load: (program) => loadChecked(program, () => new ReferenceBackend(program)),
 };
