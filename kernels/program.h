@@ -295,4 +295,46 @@ struct windows_args {
   DO(OP_VELOCITY, velocity) \
   DO(OP_WINDOWS, windows)
 
+/* DO(opcode, operands, optional) for every op: how many of its argument words are places, and
+ * a bit for each that may be -1, the first one lowest. */
+#define THIMBLE_OPERANDS(DO) \
+  DO(OP_ACCUMULATE, 3, 0x0) \
+  DO(OP_ADAMW, 10, 0x40) \
+  DO(OP_ADD, 3, 0x0) \
+  DO(OP_ASSIGN, 3, 0x0) \
+  DO(OP_ATTENTION, 4, 0x2) \
+  DO(OP_ATTENTION_GRAD, 7, 0x68) \
+  DO(OP_BROADCAST_TOKENS, 2, 0x0) \
+  DO(OP_CHOLESKY, 4, 0xe) \
+  DO(OP_CLIP_SCALE, 2, 0x0) \
+  DO(OP_CONCAT_TOKENS, 3, 0x0) \
+  DO(OP_DEQUANTISE, 3, 0x0) \
+  DO(OP_FILL, 2, 0x0) \
+  DO(OP_GELU, 2, 0x0) \
+  DO(OP_GELU_GRAD, 4, 0x8) \
+  DO(OP_LAYERNORM, 6, 0x0) \
+  DO(OP_LAYERNORM_GRAD_INPUT, 7, 0x20) \
+  DO(OP_LAYERNORM_GRAD_PARAMS, 7, 0x70) \
+  DO(OP_MATMUL, 6, 0x2c) \
+  DO(OP_MEAN_TOKENS, 2, 0x0) \
+  DO(OP_MODE_CONTRACT, 4, 0x8) \
+  DO(OP_MODE_PRODUCT, 3, 0x0) \
+  DO(OP_MULTIPLY, 3, 0x0) \
+  DO(OP_ORTHONORMALISE, 3, 0x4) \
+  DO(OP_PAD_TOKENS, 2, 0x0) \
+  DO(OP_PATCHIFY, 2, 0x0) \
+  DO(OP_QUANTISE, 3, 0x0) \
+  DO(OP_RELATIVE_POSITION_BIAS, 2, 0x0) \
+  DO(OP_RELATIVE_POSITION_BIAS_GRAD, 2, 0x0) \
+  DO(OP_SCALE, 2, 0x0) \
+  DO(OP_SGD, 7, 0x58) \
+  DO(OP_SLICE_TOKENS, 2, 0x0) \
+  DO(OP_SOFTMAX_CROSS_ENTROPY, 3, 0x0) \
+  DO(OP_SOFTMAX_CROSS_ENTROPY_GRAD, 4, 0x0) \
+  DO(OP_SUM_ROWS, 3, 0x4) \
+  DO(OP_SUM_SQUARES, 4, 0xa) \
+  DO(OP_SYMMETRIC_EIGEN, 4, 0xc) \
+  DO(OP_VELOCITY, 6, 0x2c) \
+  DO(OP_WINDOWS, 3, 0x2)
+
 #endif

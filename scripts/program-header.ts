@@ -43,6 +43,7 @@ export function programHeader(): string {
     '',
     ...ops.map((op) => `${comment(op.summary)}\n${struct(op)}\n`),
     `${opList(ops)}\n`,
+    `${operandList(ops)}\n`,
     '#endif\n',
   ].join('\n');
 }
@@ -60,9 +61,27 @@ function opList(ops: readonly KernelOp[]): string {
   return ['/* DO(opcode, name) for every op. */\n#define THIMBLE_OPS(DO)', ...lines].join(' \\\n');
 }
 
+/** What C can know of an op's operands: how many argument words are places, and which may be absent. */
+function operandList(ops: readonly KernelOp[]): string {
+  const lines = ops.map((op) => {
+    const operands = operandsOf(op);
+    const optional = operands.map((name, at) => (name.endsWith('?') ? 1 << at : 0));
+    const mask = optional.reduce((all, bit) => all | bit, 0);
+    return `  DO(OP_${op.name.toUpperCase()}, ${String(operands.length)}, 0x${mask.toString(16)})`;
+  });
+  const opening =
+    '/* DO(opcode, operands, optional) for every op: how many of its argument words are places, and\n' +
+    ' * a bit for each that may be -1, the first one lowest. */\n#define THIMBLE_OPERANDS(DO)';
+  return [opening, ...lines].join(' \\\n');
+}
+
+/** Argument words that are places, in order. A workspace is absent where the shapes need none. */
+function operandsOf({ inputs, outputs, workspace }: KernelOp): readonly string[] {
+  return [...inputs, ...outputs, ...(workspace ? ['workspace?'] : [])];
+}
+
 function fieldsOf(op: KernelOp): readonly Field[] {
-  const operands = [...op.inputs, ...op.outputs].map((name) => name.replace(/\?$/, ''));
-  if (op.workspace) operands.push('workspace');
+  const operands = operandsOf(op).map((name) => name.replace(/\?$/, ''));
   return [
     ...operands.map((name): Field => ({ name: snakeCase(name), kind: 'int' })),
     ...Object.entries(op.scalars).map(([name, kind]): Field => ({ name: snakeCase(name), kind })),

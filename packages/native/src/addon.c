@@ -7,8 +7,13 @@
  *   returnFreedMemory(): boolean              see allocator.h
  *   measurePeak(…): Promise<number>           see peaks.h
  *
- * Every argument is checked here, whoever calls: a wrong one is a JavaScript exception, never a
- * crash. A run happens on one of libuv's worker threads, as thread 0 of the pool, so the event loop
+ * What a call does with its arguments is checked here, whoever calls: a wrong one is a JavaScript
+ * exception, never a crash. That holds for everything but the words of an entry when it is run.
+ * Of those addEntry checks what C can know: opcodes, lengths, operands that begin inside of the
+ * arena (engine.h). How far a kernel reads and writes from there follows from shapes, which are in
+ * the words as scalars of each op's own, and whether those fit the places is known where the
+ * shapes are: core checks every program before it is loaded (program-check/), on every executor,
+ * and index.ts gives this class words of such programs only. A run happens on one of libuv's worker threads, as thread 0 of the pool, so the event loop
  * goes on; the engine refuses everything else meanwhile. An engine that JavaScript forgets, or that
  * is left when its environment ends, is closed by the finaliser. A run holds a strong reference,
  * and Node waits for it before an environment ends, so it never loses its engine.

@@ -1,6 +1,7 @@
 /* engine.c - memory, words and runs of one program; see engine.h. */
 #include "engine.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,34 +82,59 @@ static const i32 argumentWords[] = {
 };
 enum { OPCODES = sizeof argumentWords / sizeof *argumentWords };
 
+/* The operands of each op: its first argument words, of which some may be absent. */
+static const struct {
+  i32 count;
+  uint32_t optional;
+} operands[] = {
+#define OPERANDS(opcode, count, optional) [opcode] = {count, optional},
+    THIMBLE_OPERANDS(OPERANDS)
+#undef OPERANDS
+};
+
+/* Whether every operand begins inside of the arena, or is absent and may be. */
+static bool operands_fit(const Engine *engine, i32 opcode, const i32 *places) {
+  const usize end = engine->arenaBytes / ALIGNMENT;
+  for (i32 i = 0; i < operands[opcode].count; i++) {
+    const bool absent = places[i] == -1 && (operands[opcode].optional >> i & 1) != 0;
+    if (!absent && (places[i] < 0 || (usize)places[i] >= end)) return false;
+  }
+  return true;
+}
+
 /* Counts the steps up to OP_END, which must be the last word; returns null or what was expected. */
-static const char *count_steps(const i32 *words, usize count, i32 *steps) {
+static const char *count_steps(const Engine *engine, const i32 *words, usize count, i32 *steps) {
   usize at = 0;
   *steps = 0;
   while (at < count && words[at] != OP_END) {
     const i32 opcode = words[at];
     if (opcode < 0 || opcode >= OPCODES) return "opcodes that these kernels know";
+    const usize length = (usize)argumentWords[opcode];
     if (count - at < 2 || words[at + 1] != argumentWords[opcode]) {
       return "steps as long as their op's arguments";
     }
-    at += 2 + (usize)argumentWords[opcode];
+    if (count - at < 2 + length) break;
+    if (!operands_fit(engine, opcode, words + at + 2)) return "operands inside of the arena";
+    at += 2 + length;
     *steps += 1;
   }
-  return at + 1 == count ? NULL : "one OP_END, at the end";
+  return at + 1 == count && words[at] == OP_END ? NULL : "one OP_END, at the end";
 }
 
+/* The copy is what is checked: the caller's words may be memory that another thread writes. */
 const char *engine_add(Engine *engine, const i32 *words, usize count) {
-  Entry entry = {NULL, (i32)count, 0};
   if (count > INT32_MAX / 4) return "fewer words";
-  const char *expected = count_steps(words, count, &entry.steps);
-  if (expected) return expected;
-  const usize entriesBytes = ((usize)engine->entryCount + 1) * sizeof(Entry);
-  Entry *entries = realloc(engine->entries, entriesBytes);
-  if (!entries) return "fewer words than fill the memory";
-  engine->entries = entries;
-  entry.words = malloc(count * sizeof(i32));
+  Entry entry = {malloc((count + 1) * sizeof(i32)), (i32)count, 0};
   if (!entry.words) return "fewer words than fill the memory";
-  memcpy(entry.words, words, count * sizeof(i32));
+  if (count > 0) memcpy(entry.words, words, count * sizeof(i32));
+  const char *expected = count_steps(engine, entry.words, count, &entry.steps);
+  const usize entriesBytes = ((usize)engine->entryCount + 1) * sizeof(Entry);
+  Entry *entries = expected ? NULL : realloc(engine->entries, entriesBytes);
+  if (!entries) {
+    free(entry.words);
+    return expected ? expected : "fewer words than fill the memory";
+  }
+  engine->entries = entries;
   entries[engine->entryCount++] = entry;
   return NULL;
 }

@@ -46,7 +46,9 @@ usize engine_bytes(const Engine *engine);
 /* Frees what engine_open and engine_add allocated; twice is once. */
 void engine_close(Engine *engine);
 
-/* Copies an entry's words and counts its steps; returns null, or what it expected instead. */
+/* Copies an entry's words and counts its steps; returns null, or what it expected instead: known
+ * opcodes, steps of their lengths, one OP_END at the end, operands that begin inside of the arena.
+ * How far a kernel reaches from there its scalars say, and those are not checked. */
 const char *engine_add(Engine *engine, const i32 *words, usize count);
 
 /* Blocks the caller, which is thread 0, until the entry has run. */

@@ -261,12 +261,23 @@ describe.skipIf(absent)('the addon checks every argument', () => {
     words(ADD_OPCODE, 5, 0, 0).toThrow('one OP_END');
     words(ADD_OPCODE).toThrow("steps as long as their op's arguments");
     words(ADD_OPCODE, 4, 0, 0, 0, 0, 0).toThrow("steps as long as their op's arguments");
+    // The arena has two places; a, b and y of add are never absent.
+    for (const place of [2, 2 ** 30, -1, -64, -(2 ** 31)]) {
+      for (const operand of [0, 1, 2]) {
+        words(ADD_OPCODE, 5, ...OFFSETS_OF_ADD.with(operand, place), 0).toThrow(
+          'words: expected operands inside of the arena',
+        );
+      }
+    }
+    const total = opcodeOf('sum_squares');
+    words(total, 5, 0, -1, 1, 0, 16, 0).not.toThrow();
+    words(total, 5, -1, 0, 1, 0, 16, 0).toThrow('operands inside of the arena');
     words(9999, 0, 0).toThrow('opcodes that these kernels know');
     words(-1, 0, 0).toThrow('opcodes that these kernels know');
     expect(() => {
       Reflect.apply(one.addEntry, one, [new Float32Array(1)]);
     }).toThrow('an Int32Array');
-    expect(() => one.run(1)).toThrow('entry: expected a multiple of 1 from 0 to 0');
+    expect(() => one.run(2)).toThrow('entry: expected a multiple of 1 from 0 to 1');
     expect(() => one.run(-1)).toThrow('entry');
   });
 
