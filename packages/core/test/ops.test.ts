@@ -103,10 +103,10 @@ describe.each(CASES)('$title', ({ op, sample }) => {
       for (const bad of [NaN, Infinity, [], null, kind.startsWith('text') ? 1 : '1']) {
         expect(badParam(op.params, { ...params, [name]: bad })).toBe(name);
       }
-      const isWhole = kind.startsWith('whole');
-      expect(badParam(op.params, { ...params, [name]: -0.5 })).toBe(
-        isWhole || !kind.startsWith('number') ? name : null,
-      );
+      const refused = (value: number) => badParam(op.params, { ...params, [name]: value });
+      expect(refused(-0.5)).toBe(kind.startsWith('number') ? null : name);
+      expect(refused(1e38)).toBe(/^(number|size)/.test(kind) ? null : name);
+      if (kind.startsWith('share')) expect([refused(1), refused(0.5)]).toEqual([name, null]);
     }
   });
 

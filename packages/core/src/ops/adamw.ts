@@ -32,7 +32,7 @@ export const adamw: Op<
   summary: 'p ← (1 − lr · weightDecay) · p − lr · correction[0] · m / (√v · correction[1] + eps)',
   inputs: ['param', 'grad', 'm', 'v', 'lr', 'correction', 'scale?'],
   outputs: ['paramOut', 'mOut', 'vOut'],
-  params: { beta1: 'number', beta2: 'number', eps: 'number', weightDecay: 'number' },
+  params: { beta1: 'share', beta2: 'share', eps: 'size', weightDecay: 'size' },
   infer: ({ param, grad, m, v, lr, correction, scale }, _params, at) => {
     expectForm(at, 'param', param, 'f32[...]');
     expectType(at, 'grad', grad, param);

@@ -26,7 +26,7 @@ export const cholesky: Op<CholeskyParams, 'a', never, never, 'c' | 'inverse'> = 
   summary: 'cᵀc = a + ridge · (trace a / K) · I; only the upper triangle of a is read',
   inputs: ['a'],
   outputs: ['c?', 'inverse?'],
-  params: { ridge: 'number' },
+  params: { ridge: 'size' },
   infer: ({ a }, { ridge }, at) => {
     expectForm(at, 'a', a, 'f32[K,K]');
     expectShape(a.shape[0] === a.shape[1], at, 'a square matrix a', a);

@@ -13,7 +13,7 @@ export const clipScale: Op<ClipScaleParams, 'total', never, 'scale', never> = {
   summary: 'scale = min(1, maxNorm / (√total + 1e-6))',
   inputs: ['total'],
   outputs: ['scale'],
-  params: { maxNorm: 'number' },
+  params: { maxNorm: 'size' },
   infer: ({ total }, { maxNorm }, at) => {
     expectType(at, 'total', total, f32());
     expectShape(maxNorm > 0, at, 'maxNorm above 0', `maxNorm ${String(maxNorm)}`);

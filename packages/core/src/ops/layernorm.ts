@@ -30,7 +30,7 @@ export const layernorm: Op<
   summary: 'y = (x − mean) · rstd · γ + β per row, rstd = 1/√(variance + eps)',
   inputs: ['x', 'gamma', 'beta'],
   outputs: ['y', 'mean', 'rstd'],
-  params: { eps: 'number' },
+  params: { eps: 'size' },
   infer: ({ x, gamma, beta }, _params, at) => {
     expectForm(at, 'x', x, 'f32[...,D]');
     expectType(at, 'gamma', gamma, f32(lastOf(x.shape)));

@@ -4,8 +4,13 @@
  */
 import type { Params } from '../ir/graph.js';
 
-/** `whole`: a whole number from 0; `number`: any finite one; `truth`: true or false. */
-export type ParamKind = 'whole' | 'number' | 'truth' | 'text';
+/**
+ * `whole`: a whole number from 0; `size`: a number ≥ 0; `share`: one in [0, 1); `number`: any; all finite.
+ * `truth`: true or false.
+ */
+export type ParamKind = NumberKind | 'truth' | 'text';
+
+type NumberKind = 'whole' | 'size' | 'share' | 'number';
 
 /** A kind for every param; `?` marks one that may be absent, as with operands. */
 export type ParamKinds<P> = string extends keyof P
@@ -16,10 +21,12 @@ export type ParamKinds<P> = string extends keyof P
         : KindOf<P[K]>;
     };
 
-type KindOf<T> = T extends boolean ? 'truth' : T extends number ? 'whole' | 'number' : 'text';
+type KindOf<T> = T extends boolean ? 'truth' : T extends number ? NumberKind : 'text';
 
 const HOLDS: { readonly [K in ParamKind]: (value: unknown) => boolean } = {
   whole: (value) => Number.isSafeInteger(value) && Number(value) >= 0,
+  size: (value) => typeof value === 'number' && Number.isFinite(value) && value >= 0,
+  share: (value) => typeof value === 'number' && value >= 0 && value < 1,
   number: (value) => typeof value === 'number' && Number.isFinite(value),
   truth: (value) => typeof value === 'boolean',
   text: (value) => typeof value === 'string',

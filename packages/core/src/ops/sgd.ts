@@ -25,7 +25,7 @@ export const sgd: Op<
   summary: 'g = scale · grad + weightDecay · p; v ← momentum · v + g; p ← p − lr · v',
   inputs: ['param', 'grad', 'lr', 'velocity?', 'scale?'],
   outputs: ['paramOut', 'velocityOut?'],
-  params: { momentum: 'number', nesterov: 'truth', weightDecay: 'number' },
+  params: { momentum: 'share', nesterov: 'truth', weightDecay: 'size' },
   infer: ({ param, grad, lr, velocity, scale }, { momentum, nesterov }, at) => {
     expectForm(at, 'param', param, 'f32[...]');
     expectType(at, 'grad', grad, param);

@@ -24,7 +24,7 @@ export const softmaxCrossEntropyGrad: Op<
   summary: 'dlogits = dloss/B · (softmax(logits) − target)',
   inputs: ['logits', 'labels', 'dloss'],
   outputs: ['dlogits'],
-  params: { smoothing: 'number' },
+  params: { smoothing: 'share' },
   infer: ({ logits, labels, dloss }, _params, at) => {
     expectForm(at, 'logits', logits, 'f32[B,C]');
     expectType(at, 'labels', labels, i32(logits.shape[0]));

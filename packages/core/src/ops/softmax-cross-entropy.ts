@@ -20,7 +20,7 @@ export const softmaxCrossEntropy: Op<
   summary: 'loss = mean over rows of −Σ_c target[c] · log softmax(logits)[c]',
   inputs: ['logits', 'labels'],
   outputs: ['loss'],
-  params: { smoothing: 'number' },
+  params: { smoothing: 'share' },
   infer: ({ logits, labels }, { smoothing }, at) => {
     expectForm(at, 'logits', logits, 'f32[B,C]');
     expectType(at, 'labels', labels, i32(logits.shape[0]));

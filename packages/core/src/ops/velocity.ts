@@ -25,7 +25,7 @@ export const velocity: Op<
   summary: 'g = scale · grad + weightDecay · param; v ← momentum · v + g; step = g + momentum · v',
   inputs: ['velocity', 'grad', 'param?', 'scale?'],
   outputs: ['velocityOut', 'step?'],
-  params: { momentum: 'number', nesterov: 'truth', weightDecay: 'number' },
+  params: { momentum: 'share', nesterov: 'truth', weightDecay: 'size' },
   infer: (types, { nesterov, weightDecay }, at) => {
     const { velocity: v, grad, param, scale } = types;
     expectForm(at, 'velocity', v, 'f32[...]');
