@@ -13,10 +13,12 @@
  * arena (engine.h). How far a kernel reads and writes from there follows from shapes, which are in
  * the words as scalars of each op's own, and whether those fit the places is known where the
  * shapes are: core checks every program before it is loaded (program-check/), on every executor,
- * and index.ts gives this class words of such programs only. A run happens on one of libuv's worker threads, as thread 0 of the pool, so the event loop
- * goes on; the engine refuses everything else meanwhile. An engine that JavaScript forgets, or that
- * is left when its environment ends, is closed by the finaliser. A run holds a strong reference,
- * and Node waits for it before an environment ends, so it never loses its engine.
+ * and index.ts gives this class words of such programs only.
+ *
+ * A run happens on one of libuv's worker threads, as thread 0 of the pool, so the event loop goes
+ * on; the engine refuses everything else meanwhile. An engine that JavaScript forgets, or that is
+ * left when its environment ends, is closed by the finaliser. A run holds a strong reference, and
+ * Node waits for it before an environment ends, so it never loses its engine.
  */
 #include <node_api.h>
 #include <stdbool.h>

@@ -16,7 +16,9 @@ import {
   opNamed,
   peakMeter,
   plannedBytes,
+  ThimbleError,
   type Backend,
+  type Entry,
   type Executor,
   type ExecutorKind,
   type HostData,
@@ -90,7 +92,7 @@ class NativeBackend implements Backend {
     this.arenaBytes = plannedBytes(program, threads);
     const engine = openEngine(addon, program, threads, variant);
     this.engine = engine;
-    this.entries = program.entries.map((entry) => engine.addEntry(encodeEntry(program, entry)));
+    this.entries = program.entries.map((entry) => addedEntry(engine, program, entry));
     program.slots.forEach(({ type, fill = 0 }, slot) => {
       if (fill !== 0) this.write(slot, hostArray(type).fill(fill));
     });
@@ -147,6 +149,22 @@ function openEngine(
       expected: `${String(bytes)} bytes of memory and ${String(threads)} threads`,
       got: error instanceof Error ? error.message : String(error),
       todo: 'Use fewer threads, a smaller batch or a smaller model',
+    });
+  }
+}
+
+/** What core has checked the addon takes, unless the two are of different builds. */
+function addedEntry(engine: Engine, program: Program, entry: Entry): number {
+  try {
+    return engine.addEntry(encodeEntry(program, entry));
+  } catch (error) {
+    engine.dispose();
+    if (error instanceof ThimbleError) throw error;
+    throw new ExecutorError({
+      where: `executor native, entry ${entry.name}`,
+      expected: 'words that the kernels know',
+      got: error instanceof Error ? error.message : String(error),
+      todo: 'Run npm run build: the kernels may be of another version',
     });
   }
 }

@@ -189,6 +189,27 @@ describe.skipIf(absent)('one run at a time', () => {
     }
   });
 
+  it('says which entry the addon refuses, and frees the engine', async () => {
+    const addon = requireAddon();
+    const engine = new addon.Engine(0, 0, 1, 'base');
+    const dispose = vi.spyOn(engine, 'dispose');
+    vi.spyOn(engine, 'addEntry').mockImplementation(() => {
+      throw new RangeError('words: expected opcodes that these kernels know');
+    });
+    vi.spyOn(addon, 'Engine').mockImplementation(function () {
+      return engine;
+    });
+    try {
+      await expect(native.load(additions(1))).rejects.toThrow(
+        'executor native, entry go: expected words that the kernels know, ' +
+          'got words: expected opcodes that these kernels know. Run npm run build: ',
+      );
+      expect(dispose).toHaveBeenCalledTimes(1);
+    } finally {
+      vi.restoreAllMocks();
+    }
+  });
+
   it('refuses a program that reaches beyond its memory, before anything is loaded', async () => {
     const program = additions(1);
     const slots = program.slots.map((slot) => ({ ...slot, offset: 2 ** 36 }));
