@@ -49,6 +49,8 @@ export interface Outcome {
 
 /** Nothing said for so long is a hang: a program here runs for milliseconds. */
 const HANG_MS = 5000;
+/** Before the first word: a process that starts on a busy machine, or under a sanitizer. */
+const START_MS = 60_000;
 const PROCESS = fileURLToPath(new URL('program-process.js', import.meta.url));
 
 export class ProgramRunner {
@@ -87,17 +89,19 @@ function conversation(child: ChildProcess, job: Job): Promise<Outcome> {
       child.channel?.unref();
       resolve({ answers, end });
     };
+    const hangs = () => {
+      settle(`hangs at ${at()}`);
+    };
     const hear = (answer: Answer) => {
-      timer.refresh();
+      clearTimeout(timer);
+      timer = setTimeout(hangs, HANG_MS);
       answers.push(answer);
       if (answer.kind === 'done') settle(null);
     };
     const exited = (code: number | null, signal: string | null) => {
       settle(`ended by ${signal ?? String(code)} at ${at()}`);
     };
-    const timer = setTimeout(() => {
-      settle(`hangs at ${at()}`);
-    }, HANG_MS);
+    let timer = setTimeout(hangs, START_MS);
     child.on('message', hear);
     child.on('exit', exited);
     child.channel?.ref();

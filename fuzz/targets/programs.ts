@@ -33,7 +33,7 @@ import {
 /** Bytes of an arena that is worth its time. */
 const MOST_BYTES = 64e6;
 /** One of so many runs as WebAssembly too. */
-const WASM_EVERY = 16;
+const WASM_EVERY = 64;
 /** Ops whose results no two ways of computing agree on, but for contents that are chosen for them. */
 const UNSTABLE: readonly string[] = ['cholesky', 'orthonormalise', 'symmetric_eigen'];
 
