@@ -10,11 +10,13 @@
 #include <string.h>
 
 #include "../kernels.h"
+#include "guards.h"
 
 #define ARENA (1 << 24)
 static char arena[ARENA] __attribute__((aligned(64)));
 static char before[ARENA], after[ARENA];
 static int used, failures;
+static Guards guards;
 
 /* An operand of `count` elements, noise in about (-2, 2): its offset in units of 64 bytes. */
 static int tensor(int count) {
@@ -24,6 +26,7 @@ static int tensor(int count) {
   used += (count * 4 + 63) / 64 + 1; /* one guard line */
   memset(arena + (used - 1) * 64, 0x7f, 64);
   if (used * 64 > ARENA) abort();
+  guards_add(&guards, (size_t)offset * 64 + (size_t)count * 4, (size_t)used * 64);
   return offset;
 }
 static float *at(int offset) { return (float *)(arena + offset * 64); }
@@ -45,6 +48,7 @@ static void run_with(Kernel kernel, const void *args, int threads) {
   Job jobs[4];
   memcpy(arena, before, ARENA);
   Barrier barrier = {0};
+  guards_set(&guards, arena);
   for (int t = 0; t < threads; t++) {
     const Context context = {
         .arena = arena, .thread = t, .threads = threads, .barrier = &barrier};
@@ -52,6 +56,7 @@ static void run_with(Kernel kernel, const void *args, int threads) {
     pthread_create(&handles[t], 0, work, &jobs[t]);
   }
   for (int t = 0; t < threads; t++) pthread_join(handles[t], 0);
+  guards_lift(&guards, arena);
 }
 static void run_kernel(const char *name, Kernel kernel, const void *args) {
   memcpy(before, arena, ARENA);

@@ -13,6 +13,7 @@
 #include "../attention.h"
 #include "../gemm.h"
 #include "../kernels.h"
+#include "guards.h"
 
 #define ARENA_BYTES (64u << 20)
 #define SCRATCH_BYTES (8u << 20)
@@ -22,10 +23,11 @@
 typedef struct {
   char *base;
   size_t used;
+  Guards guards;
 } Arena;
 
 static inline Arena arena_new(void) {
-  return (Arena){aligned_alloc(64, ARENA_BYTES), 0};
+  return (Arena){.base = aligned_alloc(64, ARENA_BYTES)};
 }
 static inline void arena_free(Arena *arena) { free(arena->base); }
 static inline float *at(const Arena *arena, int offset) {
@@ -43,11 +45,14 @@ static inline unsigned next_random(void) {
 /* `count` floats in [-1, 1); returns the offset in units of 64 bytes. */
 static inline int arena_random(Arena *arena, size_t count) {
   int offset = (int)(arena->used / 64);
+  const size_t end = arena->used + count * 4;
   arena->used += (count * 4 + 63) / 64 * 64;
-  if (arena->used > ARENA_BYTES) abort();
+  if (arena->used + GUARD_BYTES > ARENA_BYTES) abort();
   for (float *p = at(arena, offset); p < (float *)(arena->base + arena->used); p++) {
     *p = (float)(next_random() & 0xffff) / 32768.0f - 1.0f;
   }
+  arena->used += GUARD_BYTES;
+  guards_add(&arena->guards, end, arena->used);
   return offset;
 }
 
@@ -82,6 +87,7 @@ static inline void *run_job(void *job) {
 static inline void run_repeated(Arena *arena, int threads, Kernel kernel, const void *args,
                                 int repeats) {
   Barrier barrier = {0, 0};
+  guards_set(&arena->guards, arena->base);
   Job jobs[MAX_THREADS] = {0};
   pthread_t ids[MAX_THREADS];
   for (int t = 0; t < threads; t++) {
@@ -94,8 +100,9 @@ static inline void run_repeated(Arena *arena, int threads, Kernel kernel, const 
     if (t > 0) pthread_create(&ids[t], 0, run_job, &jobs[t]);
   }
   run_job(&jobs[0]);
+  for (int t = 1; t < threads; t++) pthread_join(ids[t], 0);
+  guards_lift(&arena->guards, arena->base);
   for (int t = 0; t < threads; t++) {
-    if (t > 0) pthread_join(ids[t], 0);
     for (int i = 0; i < 64; i++) {
       if (scratch_of[t][scratch_limit + i] == CANARY) continue;
       printf("FAIL: a kernel wrote beyond its %zu bytes of scratch\n", scratch_limit);
