@@ -14,6 +14,17 @@
 #define MAP_ANONYMOUS MAP_ANON
 #endif
 
+/* Behind the arena and behind every scratch: with AddressSanitizer (scripts/sanitize.sh) whoever
+ * reaches over is stopped there, otherwise there is no such thing. */
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+enum { FENCE_BYTES = 4096 };
+#else
+enum { FENCE_BYTES = 0 };
+#define ASAN_POISON_MEMORY_REGION(from, bytes) ((void)(from), (void)(bytes))
+#define ASAN_UNPOISON_MEMORY_REGION(from, bytes) ((void)(from), (void)(bytes))
+#endif
+
 #define DECLARE(variant)                                            \
   void thimble_run_##variant(const Context *ctx, const i32 *words); \
   double thimble_peak_##variant(float *to, const float *from, i32 count, i32 repeats);
@@ -45,9 +56,27 @@ usize engine_bytes(const Engine *engine) {
   return engine->arenaBytes + (usize)engine->threads * engine->scratchBytes;
 }
 
+/* Arena, then each thread's scratch, each with its fence; never 0. */
+static usize mapped_bytes(const Engine *engine) {
+  const usize bytes = engine_bytes(engine) + ((usize)engine->threads + 1) * FENCE_BYTES;
+  return bytes > 0 ? bytes : 1;
+}
+
+static char *scratch_of(const Engine *engine, i32 thread) {
+  return engine->memory + engine->arenaBytes + FENCE_BYTES +
+         (usize)thread * (engine->scratchBytes + FENCE_BYTES);
+}
+
+static void set_fences(const Engine *engine) {
+  ASAN_POISON_MEMORY_REGION(engine->memory + engine->arenaBytes, FENCE_BYTES);
+  for (i32 thread = 0; thread < engine->threads; thread++) {
+    ASAN_POISON_MEMORY_REGION(scratch_of(engine, thread) + engine->scratchBytes, FENCE_BYTES);
+  }
+}
+
 const char *engine_open(Engine *engine) {
   /* Pages from the system are aligned and zero, and cost nothing before they are touched. */
-  const usize bytes = engine_bytes(engine) > 0 ? engine_bytes(engine) : 1;
+  const usize bytes = mapped_bytes(engine);
   void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) return "the system refused the memory";
 #ifdef MADV_HUGEPAGE
@@ -55,6 +84,7 @@ const char *engine_open(Engine *engine) {
   madvise(memory, bytes, MADV_HUGEPAGE);
 #endif
   engine->memory = memory;
+  set_fences(engine);
   void *barrier = NULL;
   if (posix_memalign(&barrier, ALIGNMENT, sizeof(Barrier)) == 0) {
     engine->barrier = memset(barrier, 0, sizeof(Barrier));
@@ -67,7 +97,10 @@ const char *engine_open(Engine *engine) {
 
 void engine_close(Engine *engine) {
   if (engine->pool) pool_destroy(engine->pool);
-  if (engine->memory) munmap(engine->memory, engine_bytes(engine) > 0 ? engine_bytes(engine) : 1);
+  if (engine->memory) {
+    ASAN_UNPOISON_MEMORY_REGION(engine->memory, mapped_bytes(engine));
+    munmap(engine->memory, mapped_bytes(engine));
+  }
   for (i32 i = 0; i < engine->entryCount; i++) free(engine->entries[i].words);
   free(engine->entries);
   free(engine->barrier);
@@ -152,7 +185,7 @@ typedef struct {
 static Context context_of(Engine *engine, i32 thread) {
   return (Context){
       .arena = engine->memory,
-      .scratch = engine->memory + engine->arenaBytes + (usize)thread * engine->scratchBytes,
+      .scratch = scratch_of(engine, thread),
       .scratchBytes = engine->scratchBytes,
       .thread = thread,
       .threads = engine->threads,
