@@ -47,6 +47,14 @@ export function addHub(command: Command): Command {
     .option('--offline', 'ask nothing of the network: what was downloaded before', false);
 }
 
+export function addAllowEmpty(command: Command): Command {
+  return command.option(
+    '--allow-empty',
+    'leave out class folders of which nothing can be read, instead of refusing',
+    false,
+  );
+}
+
 /** How pictures become numbers. */
 export interface PreprocessOptions {
   readonly preprocess?: string;

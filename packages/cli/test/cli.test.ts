@@ -50,6 +50,14 @@ describe('train', () => {
     expect(lines.filter(({ event }) => event === 'step')).toHaveLength(10 * 4);
     expect(lines.filter(({ event }) => event === 'epoch')).toHaveLength(10);
     expect(lines[0]).toMatchObject({
+      event: 'data',
+      from: 'photos',
+      validationFrom: 'held',
+      heldOut: null,
+      classes: CLASSES.map((name) => ({ name, trainImages: 12, validationImages: 4 })),
+      leftOut: [],
+    });
+    expect(lines[1]).toMatchObject({
       event: 'start',
       model: 'vit-micro',
       method: 'full',
@@ -322,7 +330,7 @@ describe.concurrent('bad input', () => {
     expect(lastLine(ended)['message']).toContain(
       '--out file/run: expected a folder that can be written to, got ENOTDIR',
     );
-    expect(jsonLines(ended)).toHaveLength(1);
+    expect(jsonLines(ended).map(({ event }) => event)).toEqual(['data', 'error']);
   });
 
   it('lists unreadable images at the end, and stops at the first with --strict', async () => {
@@ -336,7 +344,7 @@ describe.concurrent('bad input', () => {
     const lenient = await run(...args);
     expect(lenient.code).toBe(0);
     expect(lenient.stdout).toMatch(/1 image could not be read:\n {2}mixed\/red\/torn\.jpg: \S/);
-    expect(lenient.stdout).toContain('1 files that are not images were left out');
+    expect(lenient.stdout).toContain('Left out   1 file that is no picture: mixed/red/notes.txt\n');
     const strict = await run(...args, '--strict', '--json');
     expect(strict.code).toBe(1);
     expect(lastLine(strict)).toMatchObject({ event: 'error', name: 'DataError' });

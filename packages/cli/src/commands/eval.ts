@@ -1,7 +1,8 @@
 /** thimble eval: accuracy and loss of a run on a folder of class folders. */
 import { DataError, predictLogits } from '@thimble/core';
 import type { Command } from 'commander';
-import { classFolders, findSplit, scanFolderAs } from '../data/folder.js';
+import { sayHeldOut } from '../data-report.js';
+import { readHeldOut, type FolderChoice } from '../data-set.js';
 import type { Loader } from '../data/loader.js';
 import { chooseExecutor } from '../executors.js';
 import { percent } from '../format.js';
@@ -10,6 +11,7 @@ import { wholeNumber } from '../options.js';
 import { Output } from '../output.js';
 import { saySkipped } from '../report.js';
 import {
+  addAllowEmpty,
   addExecutor,
   addHub,
   addJson,
@@ -21,9 +23,9 @@ import {
 } from '../shared-options.js';
 import { tableText } from '../table.js';
 import { Tally } from '../tally.js';
-import { placesAmong } from '../weights/head.js';
 
-interface EvalOptions extends CommonOptions, ExecutorOptions, HubOptions, PreprocessOptions {
+interface EvalOptions
+  extends CommonOptions, ExecutorOptions, HubOptions, PreprocessOptions, FolderChoice {
   readonly best: boolean;
   readonly batch: number;
   readonly strict: boolean;
@@ -31,8 +33,8 @@ interface EvalOptions extends CommonOptions, ExecutorOptions, HubOptions, Prepro
 }
 
 const HELP = `
-DIR has one sub-folder per class, named as in training. Where it has train/ and val/ (or test/) with
-class folders inside, the latter is used.
+DIR has one sub-folder per class, named as in training. Where it has val/ or test/ with class folders
+inside, that is used, and said.
 
 Examples:
   thimble eval runs/photos-1 photos/test
@@ -59,7 +61,7 @@ export function addEval(program: Command): void {
       wholeNumber(0),
       0,
     );
-  addJson(addExecutor(addHub(addPreprocess(command))))
+  addJson(addExecutor(addHub(addPreprocess(addAllowEmpty(command)))))
     .addHelpText('after', HELP)
     .action(async (run: string, folder: string, options: EvalOptions) => {
       await evalCommand(run, folder, options);
@@ -73,15 +75,14 @@ async function evalCommand(run: string, folder: string, options: EvalOptions): P
   });
   const classifier = await Classifier.open(kind, { from: run, ...options }, output);
   try {
-    const held = (await findSplit(folder))?.held ?? folder;
-    const classes = await folderNames(held, classifier.classes);
-    const { files } = await scanFolderAs(held, classes);
-    const source = { kind: 'folder', files } as const;
+    const held = readHeldOut(folder, classifier.classes, options);
+    sayHeldOut(held, classifier.classes, output);
+    const source = { kind: 'folder', files: held.files } as const;
     const loader = classifier.loader(source, options.strict, options.workers);
     try {
       const tally = await evaluateAll(classifier, loader, output);
       saySkipped(loader.skipped, output);
-      if (tally.total === 0) throw nothingReadable(held, loader.skipped.length);
+      if (tally.total === 0) throw nothingReadable(held.from, loader.skipped.length);
       sayResult(tally, classifier, loader.skipped.length, output);
     } finally {
       await loader.close();
@@ -125,16 +126,6 @@ function sayResult(tally: Tally, classifier: Classifier, skipped: number, output
   output.line(tableText(['Class', '>Images', '>Accuracy'], rows));
   output.line();
   output.line(`Accuracy ${percent(accuracy)}, loss ${loss.toFixed(4)}, ${String(images)} images`);
-}
-
-/** Labels, under the folders' names where these mean them by another spelling or one synonym. */
-async function folderNames(folder: string, labels: readonly string[]): Promise<readonly string[]> {
-  const names = await classFolders(folder);
-  const renamed = [...labels];
-  placesAmong(names, labels).forEach((place, index) => {
-    if (place >= 0) renamed[place] = names[index];
-  });
-  return renamed;
 }
 
 function nothingReadable(folder: string, skipped: number): DataError {

@@ -9,6 +9,7 @@ import {
 import { Option, type Command } from 'commander';
 import { choiceLines, compareWithFull, comparisonLines, type Comparison } from '../comparison.js';
 import { largestImage } from '../data/decode.js';
+import { sayDataSet } from '../data-report.js';
 import { readDataSet, type DataSet } from '../data-set.js';
 import { chooseExecutor } from '../executors.js';
 import { EXIT, ExitSignal } from '../failure.js';
@@ -22,6 +23,7 @@ import { readyWithin, type Fitting } from '../ready-within.js';
 import { checkFree, defaultRunFolder } from '../run-folder.js';
 import { givenKeys, type StepOptions } from '../setup.js';
 import {
+  addAllowEmpty,
   addExecutor,
   addHub,
   addJson,
@@ -62,6 +64,8 @@ interface TrainOptions
   readonly init?: string;
   readonly val?: string;
   readonly valFraction: number;
+  readonly asClasses: boolean;
+  readonly allowEmpty: boolean;
   readonly augment: string;
   readonly strict: boolean;
   readonly memory?: number;
@@ -70,8 +74,9 @@ interface TrainOptions
 
 const HELP = `
 DIR has one sub-folder of JPEG, PNG or WebP images per class. Where it has train/ and val/ (or
-test/) with class folders inside, these are used; otherwise --val-fraction of each class is held
-out.
+test/; also training/, valid/, …) with class folders inside, these are used; otherwise --val-fraction
+of each class is held out, copies of an image together. What was left out is said; what is plainly a
+split but cannot be used as one, and a class of which nothing can be read, are refused.
 
 Models of the hub are kept in the cache of huggingface_hub (HF_HOME); HF_TOKEN opens private ones.
 
@@ -116,6 +121,8 @@ export function addTrain(program: Command): void {
     .option('--augment <name>', Object.keys(augments).join(', '), 'light')
     .option('--val <dir>', 'validation images (default: held out of DIR)')
     .option('--val-fraction <x>', 'share of each class to hold out', fraction, 0.2)
+    .option('--as-classes', 'every sub-folder of DIR is a class, also train, val or test', false);
+  addAllowEmpty(command)
     .option('--seed <n>', 'of weights, order, augmentation and split', wholeNumber(0), 0)
     .option('--out <dir>', 'run folder (default: runs/<name of DIR>-<n>)')
     .option('--force', 'replace an earlier run in --out', false)
@@ -147,12 +154,11 @@ async function trainCommand(folder: string, options: TrainOptions): Promise<void
   const kind = await chooseExecutor(options.executor, (text) => {
     output.note(text);
   });
-  const photos = await readDataSet({
-    folder,
-    share: options.valFraction,
-    seed: options.seed,
+  const photos = readDataSet({
+    ...{ folder, ...options, share: options.valFraction },
     ...(options.val === undefined ? {} : { validation: options.val }),
   });
+  sayDataSet(photos, output);
   trainingBatchCount(photos.train.length, options.batch);
   const beginning = await startFrom(options, photos, output);
   try {
@@ -165,8 +171,6 @@ async function trainCommand(folder: string, options: TrainOptions): Promise<void
     const plan = { ...planOf(options, beginning, fitting, out), kind };
     const { interrupted, summary, skipped } = await runTraining(plan, output);
     saySkipped(skipped, output);
-    if (data.ignored > 0)
-      output.line(`${String(data.ignored)} files that are not images were left out.`);
     sayDone(summary, interrupted, output);
     if (interrupted) throw new ExitSignal(EXIT.interrupted);
   } finally {
