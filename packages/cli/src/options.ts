@@ -55,6 +55,13 @@ export function fraction(text: string): number {
   throw new InvalidArgumentError('Expected a number from 0 to below 1.');
 }
 
+/** A number in (0, 1). */
+export function share(text: string): number {
+  const value = decimal(text);
+  if (value > 0 && value < 1) return value;
+  throw new InvalidArgumentError('Expected a number above 0 and below 1.');
+}
+
 /** NaN for anything that is not a plain finite number. */
 function decimal(text: string): number {
   const value = text.trim() === '' ? NaN : Number(text);

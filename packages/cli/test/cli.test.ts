@@ -290,6 +290,7 @@ describe.concurrent('bad input', () => {
     ],
     [['--momentum', '0.9'], '--momentum: expected --optimizer sgd, got --optimizer adamw'],
     [['--memory', 'much'], 'Expected a size as in 512MB'],
+    [['--val-fraction', '0'], 'Expected a number above 0 and below 1.'],
     [['--augmnt', 'none'], 'Did you mean --augment?'],
   ])('refuses %j', async (args, message) => {
     const ended = await run('train', 'photos', ...TRAIN, ...args, '--json');

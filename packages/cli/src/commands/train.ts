@@ -15,7 +15,7 @@ import { chooseExecutor } from '../executors.js';
 import { EXIT, ExitSignal } from '../failure.js';
 import { onInterrupt } from '../interrupt.js';
 import { defaultLearningRate } from '../learning-rate.js';
-import { byteCount, fraction, nonNegativeNumber, positiveNumber, wholeNumber } from '../options.js';
+import { byteCount, nonNegativeNumber, positiveNumber, share, wholeNumber } from '../options.js';
 import { Output } from '../output.js';
 import { makeReady, type Job } from '../preparing.js';
 import type { MemoryRequest } from '../process-memory.js';
@@ -120,7 +120,7 @@ export function addTrain(program: Command): void {
     )
     .option('--augment <name>', Object.keys(augments).join(', '), 'light')
     .option('--val <dir>', 'validation images (default: held out of DIR)')
-    .option('--val-fraction <x>', 'share of each class to hold out', fraction, 0.2)
+    .option('--val-fraction <x>', 'share of each class to hold out', share, 0.2)
     .option('--as-classes', 'every sub-folder of DIR is a class, also train, val or test', false);
   addAllowEmpty(command)
     .option('--seed <n>', 'of weights, order, augmentation and split', wholeNumber(0), 0)
