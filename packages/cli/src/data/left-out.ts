@@ -45,6 +45,12 @@ export class LeftOut {
     if (group.examples.length < EXAMPLES) group.examples.push(path);
   }
 
+  /** How many were left out for a reason. */
+  count(reason: Reason): number {
+    const counts = this.groups.filter((group) => group.reason === reason);
+    return counts.reduce((sum, { count }) => sum + count, 0);
+  }
+
   /** In the order of REASONS, larger groups first. */
   get groups(): readonly LeftOutGroup[] {
     const order = Object.keys(REASONS);
