@@ -3,14 +3,23 @@ import { megabytes } from '@thimble/core';
 import type { SkippedImage } from './data/loader.js';
 import { counted, duration, milliseconds, percent } from './format.js';
 import type { Output } from './output.js';
+import { inOneLine, shellWord } from './terminal.js';
 import type { RunSummary } from './training.js';
 
+/** An image that could not be read. */
+export type UnreadImage = Pick<SkippedImage, 'name' | 'reason'>;
+
 /** Names every image that could not be read. */
-export function saySkipped(skipped: readonly SkippedImage[], output: Output): void {
+export function saySkipped(skipped: readonly UnreadImage[], output: Output): void {
   for (const { name, reason } of skipped) output.event('skipped', { name, reason });
-  if (skipped.length === 0) return;
-  output.line(`${counted(skipped.length, 'image')} could not be read:`);
-  for (const { name, reason } of skipped) output.line(`  ${name}: ${reason}`);
+  for (const line of skippedLines(skipped)) output.line(line);
+}
+
+/** How many there are, then a line for each; nothing for none. */
+export function skippedLines(skipped: readonly UnreadImage[]): readonly string[] {
+  if (skipped.length === 0) return [];
+  const lines = skipped.map(({ name, reason }) => `  ${inOneLine(name)}: ${inOneLine(reason)}`);
+  return [`${counted(skipped.length, 'image')} could not be read:`, ...lines];
 }
 
 /** The result of training. */
@@ -35,7 +44,7 @@ function doneLines(summary: RunSummary, interrupted: boolean): readonly string[]
       `${megabytes(summary.plannedBytes)} planned, ` +
       `${megabytes(summary.rssPeakBytes)} process at most`,
     ...overBudget(summary),
-    `Saved in ${summary.run}; try: thimble predict ${summary.run} IMAGE`,
+    `Saved in ${inOneLine(summary.run)}; try: thimble predict ${shellWord(summary.run)} IMAGE`,
   ];
 }
 

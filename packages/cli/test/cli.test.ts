@@ -167,6 +167,25 @@ describe('eval and predict', () => {
     expect(done).toMatchObject({ event: 'done', images: 2, failed: 1 });
   });
 
+  it('takes folders and patterns, and names what is none of these', async () => {
+    mkdirSync(join(folder, 'inbox/deep'), { recursive: true });
+    copyFileSync(join(folder, 'held/red/0.png'), join(folder, 'inbox/b\n\u001b[31m.png'));
+    copyFileSync(join(folder, 'held/red/1.png'), join(folder, 'inbox/deep/a.png'));
+    const names = ['gone.png', 'inbox', 'held/red/[0-3].png', 'held/re?/3.png', '--top', '1'];
+    const ended = await run('predict', 'base', ...names, '--threads', '1');
+    expect(ended.code).toBe(1);
+    expect(ended.stdout).toMatch(
+      /^inbox\/b\\n\\x1b\[31m\.png {2}red .+\ninbox\/deep\/a\.png +red .+\nheld\/red\/3\.png +red .+\n$/,
+    );
+    expect(ended.stderr).toBe(
+      'thimble: 2 images could not be read:\n' +
+        '  gone.png: expected a JPEG, PNG or WebP file, or a folder of them, got nothing at this path. ' +
+        'Check the path.\n' +
+        '  held/red/[0-3].png: expected a JPEG, PNG or WebP file, or a folder of them, got nothing at ' +
+        'this path. Check the path.\n',
+    );
+  });
+
   it('tells what a run folder lacks', async () => {
     const missing = await run('predict', 'held', 'held/red/0.png');
     expect(missing.code).toBe(1);
