@@ -20,8 +20,8 @@ import {
   type SafetensorsHeader,
   type WeightSource,
 } from '@thimble/core';
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
-import { replaceFile, writeAll } from './files.js';
+import { closeSync, fstatSync, readSync } from 'node:fs';
+import { openToRead, replaceFile, writeAll } from './files.js';
 import { Garbage } from '@thimble/native';
 
 export interface OpenCheckpoint extends WeightSource {
@@ -31,9 +31,9 @@ export interface OpenCheckpoint extends WeightSource {
   close(): void;
 }
 
-/** Opens a safetensors file. Throws FormatError with the file's name when it is not a valid one. */
+/** Opens a safetensors file. Throws FileError where there is none, FormatError for one that is not valid. */
 export function openCheckpoint(path: string): OpenCheckpoint {
-  const descriptor = openFile(path);
+  const descriptor = openToRead(path, 'a safetensors file');
   const garbage = new Garbage();
   try {
     const header = readHeader(path, descriptor);
@@ -98,17 +98,6 @@ export async function saveCheckpoint(
       garbage.dropped(data.byteLength);
     }
   });
-}
-
-function openFile(path: string): number {
-  try {
-    const descriptor = openSync(path, 'r');
-    if (fstatSync(descriptor).isFile()) return descriptor;
-    closeSync(descriptor);
-  } catch (error) {
-    throw cannotOpen(path, error instanceof Error ? error.message : String(error));
-  }
-  throw cannotOpen(path, 'a folder');
 }
 
 function cannotOpen(path: string, got: string): FormatError {

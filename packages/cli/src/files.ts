@@ -8,6 +8,7 @@ import {
   closeSync,
   constants,
   copyFileSync,
+  fstatSync,
   fsyncSync,
   openSync,
   readFileSync,
@@ -50,11 +51,38 @@ export function writeAll(descriptor: number, bytes: Uint8Array): void {
 
 /** The text of a file. Throws FileError. @param what it is to be, as in `the record of a run` */
 export function readText(path: string, what: string): string {
+  const descriptor = openToRead(path, what);
   try {
-    return readFileSync(path, 'utf8');
+    return readFileSync(descriptor, 'utf8');
+  } catch (error) {
+    throw fileError(path, what, error);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/**
+ * Opens a regular file; a pipe without a writer is refused, not waited for. Throws FileError.
+ *
+ * @param what it is to be
+ */
+export function openToRead(path: string, what: string): number {
+  let descriptor: number;
+  try {
+    // O_NONBLOCK (none on Windows) opens a pipe at once; for files it means nothing.
+    descriptor = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
     throw fileError(path, what, error);
   }
+  const stats = fstatSync(descriptor);
+  if (stats.isFile()) return descriptor;
+  closeSync(descriptor);
+  throw new FileError({
+    where: path,
+    expected: what,
+    got: stats.isDirectory() ? 'a folder' : 'a pipe, socket or device',
+    todo: 'Give a file',
+  });
 }
 
 /** A temporary file beside `path`, made by `make`, then under its name. Throws FileError. */

@@ -11,16 +11,45 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { execFileSync } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { openCheckpoint } from '../src/checkpoint.js';
 import { typedError } from '../src/failure.js';
-import { readText, replaceFile, replaceWithCopy, replaceWithText } from '../src/files.js';
+import {
+  openToRead,
+  readText,
+  replaceFile,
+  replaceWithCopy,
+  replaceWithText,
+} from '../src/files.js';
+import { isPickleFile } from '../src/pickle.js';
 import { inOneLine, shellWord, visible } from '../src/terminal.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'thimble-files-'));
 afterAll(() => {
   rmSync(folder, { recursive: true, force: true });
+});
+
+describe('a file that is read', () => {
+  it.skipIf(process.platform === 'win32')('is no pipe that waits for a writer', () => {
+    const pipe = join(folder, 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    for (const open of [openToRead, readText]) {
+      expect(() => open(pipe, 'a text')).toThrow(
+        `${pipe}: expected a text, got a pipe, socket or device. Give a file.`,
+      );
+    }
+    expect(() => openCheckpoint(pipe)).toThrow('expected a safetensors file, got a pipe');
+    expect(isPickleFile(pipe)).toBe(false);
+  });
+
+  it('is no folder', () => {
+    expect(() => openToRead(folder, 'a text')).toThrow(
+      'expected a text, got a folder. Give a file.',
+    );
+  });
 });
 
 describe('a file that is replaced', () => {

@@ -3,7 +3,8 @@
  * after the other in small pieces, so that the memory does not depend on them.
  */
 import { createHash } from 'node:crypto';
-import { closeSync, openSync, readSync } from 'node:fs';
+import { closeSync, readSync } from 'node:fs';
+import { openToRead } from '../files.js';
 
 export interface SizedFile {
   readonly path: string;
@@ -44,7 +45,7 @@ export function firstCopies(files: readonly SizedFile[]): Int32Array {
 function contentHash(path: string, piece: Buffer): string | null {
   const hash = createHash('sha256');
   try {
-    const descriptor = openSync(path, 'r');
+    const descriptor = openToRead(path, 'an image');
     try {
       for (let read = -1; read !== 0;) {
         read = readSync(descriptor, piece);
