@@ -19,18 +19,19 @@ import {
 } from '@thimble/core';
 import { CommanderError } from 'commander';
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, describe, expect, it } from 'vitest';
 import { openCheckpoint, saveCheckpoint } from '../src/checkpoint.js';
 import { topClasses } from '../src/commands/predict.js';
+import { withinMemory, workersWithinCores } from '../src/executors.js';
 import { EXIT, exitCodeOf, failureRecord } from '../src/failure.js';
 import { duration, metric, milliseconds, percent } from '../src/format.js';
 import { memoryChart } from '../src/memory-chart.js';
 import { trainingTenants } from '../src/memory-map.js';
 import { presetModel } from '../src/named-model.js';
-import { byteCount, fraction, positiveNumber, wholeNumber } from '../src/options.js';
+import { byteCount, fraction, positiveNumber, share, wholeNumber } from '../src/options.js';
 import { predictionsPicture } from '../src/picture.js';
 import { checkFree } from '../src/run-folder.js';
 import { parameterCounts, setUp } from '../src/setup.js';
@@ -76,6 +77,12 @@ describe('option texts', () => {
     expect(wholeNumber(1)('3')).toBe(3);
     expect(() => wholeNumber(1)('0')).toThrow('Expected a whole number ≥ 1.');
     expect(() => wholeNumber(0)('1.5')).toThrow(CommanderError);
+    expect(wholeNumber(1, 8)('8')).toBe(8);
+    expect(() => wholeNumber(1, 8)('9')).toThrow('Expected a whole number ≥ 1 and ≤ 8.');
+    expect(() => wholeNumber(1)('9007199254740993')).toThrow(CommanderError);
+    expect(share('0.2')).toBe(0.2);
+    expect(() => share('0')).toThrow('Expected a number above 0 and below 1.');
+    expect(() => share('1')).toThrow(CommanderError);
     expect(positiveNumber('1e-3')).toBe(0.001);
     expect(() => positiveNumber('0')).toThrow('Expected a number > 0.');
     expect(() => positiveNumber('NaN')).toThrow('Expected a number > 0.');
@@ -126,6 +133,30 @@ describe('run folder', () => {
       checkFree(path, false);
     }).toThrow('expected a new or empty folder, got 1 files');
     checkFree(path, true);
+  });
+});
+
+describe('the machine', () => {
+  it('is not asked for more memory than it has', async () => {
+    const program = compile({ model: (batch) => vit(TINY, { batch }), batch: 2, optimizer: sgd() });
+    const bytes = plannedBytes(program, 2);
+    const executor = await withinMemory(nullExecutor, bytes).load(program, { threads: 2 });
+    await executor.dispose();
+    const load = () => withinMemory(nullExecutor, bytes - 1).load(program, { threads: 2 });
+    expect(load).toThrow(BudgetError);
+    expect(load).toThrow(
+      /^executor null: expected a program within the \S+ GB of this machine, got/,
+    );
+  });
+
+  it('has a worker for each core at most, and says so', () => {
+    const notes: string[] = [];
+    const within = (asked: number) => workersWithinCores(asked, (text) => notes.push(text));
+    const cores = availableParallelism();
+    expect([within(0), within(cores), within(cores + 98)]).toEqual([0, cores, cores]);
+    expect(notes).toEqual([
+      `thimble: --workers ${String(cores + 98)}: taking ${String(cores)}, one for each core.`,
+    ]);
   });
 });
 

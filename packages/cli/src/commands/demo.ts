@@ -27,7 +27,7 @@ import { chooseExecutor } from '../executors.js';
 import { EXIT, ExitSignal } from '../failure.js';
 import { counted, duration, milliseconds, percent } from '../format.js';
 import { memoryChart } from '../memory-chart.js';
-import { wholeNumber } from '../options.js';
+import { MOST, wholeNumber } from '../options.js';
 import { fittedModel } from '../named-model.js';
 import { Output } from '../output.js';
 import { predictionsPicture, type Prediction } from '../picture.js';
@@ -91,8 +91,13 @@ export function addDemo(program: Command): void {
       'Trains a small vision transformer on drawn shapes and textures, from random weights and ' +
         'from the pretrained ones that come with Thimble; no download.',
     )
-    .option('--epochs <n>', 'passes over the training images', wholeNumber(1), RECIPE.epochs)
-    .option('--images <n>', 'training images to draw', wholeNumber(1), RECIPE.images)
+    .option(
+      '--epochs <n>',
+      'passes over the training images',
+      wholeNumber(1, MOST.epochs),
+      RECIPE.epochs,
+    )
+    .option('--images <n>', 'training images to draw', wholeNumber(1, MOST.images), RECIPE.images)
     .option('--seed <n>', 'of images, weights and order', wholeNumber(0), 0)
     .option('--out <dir>', 'run folder; an earlier demo there is replaced', 'thimble-demo');
   addJson(addExecutor(command))

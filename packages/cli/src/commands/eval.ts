@@ -4,10 +4,10 @@ import type { Command } from 'commander';
 import { sayHeldOut } from '../data-report.js';
 import { readHeldOut, type FolderChoice } from '../data-set.js';
 import type { Loader } from '../data/loader.js';
-import { chooseExecutor } from '../executors.js';
+import { chooseExecutor, workersWithinCores } from '../executors.js';
 import { percent } from '../format.js';
 import { Classifier } from '../inference.js';
-import { wholeNumber } from '../options.js';
+import { MOST, wholeNumber } from '../options.js';
 import { Output } from '../output.js';
 import { saySkipped } from '../report.js';
 import {
@@ -16,6 +16,7 @@ import {
   addHub,
   addJson,
   addPreprocess,
+  addWorkers,
   type CommonOptions,
   type ExecutorOptions,
   type HubOptions,
@@ -53,15 +54,9 @@ export function addEval(program: Command): void {
     )
     .argument('<DIR>', 'folder of class folders')
     .option('--best', 'of a run: weights of the best epoch instead of the last', false)
-    .option('--batch <n>', 'images of one pass', wholeNumber(1), 16)
-    .option('--strict', 'stop at the first unreadable image', false)
-    .option(
-      '--workers <n>',
-      'threads that prepare images, 40 MB each (0: the main one)',
-      wholeNumber(0),
-      0,
-    );
-  addJson(addExecutor(addHub(addPreprocess(addAllowEmpty(command)))))
+    .option('--batch <n>', 'images of one pass', wholeNumber(1, MOST.batch), 16)
+    .option('--strict', 'stop at the first unreadable image', false);
+  addJson(addExecutor(addHub(addPreprocess(addWorkers(addAllowEmpty(command))))))
     .addHelpText('after', HELP)
     .action(async (run: string, folder: string, options: EvalOptions) => {
       await evalCommand(run, folder, options);
@@ -70,15 +65,17 @@ export function addEval(program: Command): void {
 
 async function evalCommand(run: string, folder: string, options: EvalOptions): Promise<void> {
   const output = new Output(options.json);
-  const kind = await chooseExecutor(options.executor, (text) => {
+  const note = (text: string) => {
     output.note(text);
-  });
+  };
+  const workers = workersWithinCores(options.workers, note);
+  const kind = await chooseExecutor(options.executor, note);
   const classifier = await Classifier.open(kind, { from: run, ...options }, output);
   try {
     const held = readHeldOut(folder, classifier.classes, options);
     sayHeldOut(held, classifier.classes, output);
     const source = { kind: 'folder', files: held.files } as const;
-    const loader = classifier.loader(source, options.strict, options.workers);
+    const loader = classifier.loader(source, options.strict, workers);
     try {
       const tally = await evaluateAll(classifier, loader, output);
       saySkipped(loader.skipped, output);

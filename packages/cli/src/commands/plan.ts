@@ -17,7 +17,7 @@ import { replaceWithText } from '../files.js';
 import { metric } from '../format.js';
 import { memoryChart } from '../memory-chart.js';
 import { trainingTenants } from '../memory-map.js';
-import { wholeNumber } from '../options.js';
+import { MOST, wholeNumber } from '../options.js';
 import { fittedModel } from '../named-model.js';
 import { Output } from '../output.js';
 import { paperFields, paperLines } from '../paper.js';
@@ -75,12 +75,12 @@ export function addPlan(program: Command): void {
     .option(
       '--classes <n>',
       'outputs of the classifier (default: as the model was published)',
-      wholeNumber(1),
+      wholeNumber(1, MOST.classes),
     )
     .option(
       '--threads <n>',
       'worker threads, each with scratch of its own',
-      wholeNumber(1),
+      wholeNumber(1, MOST.threads),
       defaultThreads(),
     );
   addHub(addStep(command))

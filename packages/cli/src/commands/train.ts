@@ -11,11 +11,18 @@ import { choiceLines, compareWithFull, comparisonLines, type Comparison } from '
 import { largestImage } from '../data/decode.js';
 import { sayDataSet } from '../data-report.js';
 import { readDataSet, type DataSet } from '../data-set.js';
-import { chooseExecutor } from '../executors.js';
+import { chooseExecutor, workersWithinCores } from '../executors.js';
 import { EXIT, ExitSignal } from '../failure.js';
 import { onInterrupt } from '../interrupt.js';
 import { defaultLearningRate } from '../learning-rate.js';
-import { byteCount, nonNegativeNumber, positiveNumber, share, wholeNumber } from '../options.js';
+import {
+  byteCount,
+  MOST,
+  nonNegativeNumber,
+  positiveNumber,
+  share,
+  wholeNumber,
+} from '../options.js';
 import { Output } from '../output.js';
 import { makeReady, type Job } from '../preparing.js';
 import type { MemoryRequest } from '../process-memory.js';
@@ -29,6 +36,7 @@ import {
   addJson,
   addPreprocess,
   addStep,
+  addWorkers,
   DEFAULT_MODEL,
   methodHelp,
   modelHelp,
@@ -109,7 +117,7 @@ export function addTrain(program: Command): void {
         .choices(HEADS)
         .default('auto'),
     )
-    .option('--epochs <n>', 'passes over the training images', wholeNumber(1), 10)
+    .option('--epochs <n>', 'passes over the training images', wholeNumber(1, MOST.epochs), 10)
     .option('--lr <x>', 'peak learning rate (default: by optimiser and method)', positiveNumber);
   addHub(addPreprocess(addStep(command)))
     .option(
@@ -132,28 +140,24 @@ export function addTrain(program: Command): void {
       'what the whole process may take, as in 512MB: chooses what is left open of --saved, ' +
         '--micro-batches and the explained variances, or refuses to start',
       byteCount,
-    )
-    .option(
-      '--workers <n>',
-      'threads that prepare images, 40 MB each (0: the main one)',
-      wholeNumber(0),
-      0,
     );
-  addJson(addExecutor(command))
+  addJson(addExecutor(addWorkers(command)))
     .addHelpText('after', `\n${methodHelp()}\n${HELP}`)
     .action(async (folder: string, options: TrainOptions) => {
       await trainCommand(folder, options);
     });
 }
 
-async function trainCommand(folder: string, options: TrainOptions): Promise<void> {
-  const output = new Output(options.json);
+async function trainCommand(folder: string, asked: TrainOptions): Promise<void> {
+  const output = new Output(asked.json);
+  const note = (text: string) => {
+    output.note(text);
+  };
+  const options = { ...asked, workers: workersWithinCores(asked.workers, note) };
   const out = options.out ?? defaultRunFolder(folder);
   checkFree(out, options.force);
   augmentNamed(options.augment);
-  const kind = await chooseExecutor(options.executor, (text) => {
-    output.note(text);
-  });
+  const kind = await chooseExecutor(options.executor, note);
   const photos = readDataSet({
     ...{ folder, ...options, share: options.valFraction },
     ...(options.val === undefined ? {} : { validation: options.val }),
