@@ -30,14 +30,14 @@ export function sayDataSet(data: DataSet, output: Output): void {
 }
 
 /** Says what a model will be measured on. */
-export function sayHeldOut(data: HeldOut, classes: readonly string[], output: Output): void {
-  const { from, files, leftOut, renamed } = data;
+export function sayHeldOut(data: HeldOut, output: Output): void {
+  const { from, classes, files, leftOut, renamed } = data;
   const found = counts(classes, files);
   const present = classes
     .map((name, label) => ({ name, images: found[label] }))
     .filter(({ images }) => images > 0);
   output.event('data', { from, classes: present, leftOut: leftOut.groups, renamed });
-  for (const line of heldOutLines(data, classes)) output.line(line);
+  for (const line of heldOutLines(data)) output.line(line);
 }
 
 export function dataSetLines(data: DataSet): readonly string[] {
@@ -62,8 +62,8 @@ export function dataSetLines(data: DataSet): readonly string[] {
   ];
 }
 
-export function heldOutLines(data: HeldOut, classes: readonly string[]): readonly string[] {
-  const { from, files, leftOut, renamed } = data;
+export function heldOutLines(data: HeldOut): readonly string[] {
+  const { from, classes, files, leftOut, renamed } = data;
   const present = new Set(files.map(({ label }) => label));
   const images = counted(files.length, 'image');
   const of = `${String(present.size)} of the model's ${String(classes.length)} classes`;

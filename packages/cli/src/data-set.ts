@@ -11,12 +11,13 @@ import {
   type ClassPictures,
   type ImageFile,
   type LabelledPicture,
+  type Match,
   type Renamed,
 } from './data/folder.js';
 import { heldLayout, sharedInside, trainingLayout } from './data/layout.js';
 import { LeftOut } from './data/left-out.js';
 import { listFolder, type FolderEntry } from './data/listing.js';
-import { placesAmong } from './weights/head.js';
+import { placesIn } from './data/names.js';
 
 /** How a folder is to be read. */
 export interface FolderChoice {
@@ -39,6 +40,7 @@ export interface DataSetOptions extends FolderChoice {
 export interface HeldOut {
   /** The folder of the class folders. */
   readonly from: string;
+  readonly classes: readonly string[];
   readonly files: readonly ImageFile[];
   /** Folders that were taken for a class of another spelling. */
   readonly renamed: readonly Renamed[];
@@ -72,10 +74,13 @@ export function readDataSet(options: DataSetOptions): DataSet {
   const choice = { hasValidation: explicit !== null, asClasses };
   const { train, held } = trainingLayout(root, choice, leftOut);
   const found = trainingClasses(train, options, leftOut);
-  const from = explicit ? heldLayout(explicit, anyOf(found.classes), leftOut) : held;
+  const match = (names: readonly string[]) => {
+    return { classes: found.classes, places: placesIn(names, found.classes) };
+  };
+  const from = explicit ? heldLayout(explicit, areClassesBy(match), leftOut) : held;
   if (from === null) return heldOutOf(train, found, options, leftOut);
   requireApart(train, from);
-  const known = knownClasses(from, found.classes, placesAmong, options.allowEmpty, leftOut);
+  const known = knownClasses(from, match, options.allowEmpty, leftOut);
   const all = [...found.pictures, ...known.pictures];
   const count = found.pictures.length;
   return {
@@ -92,16 +97,16 @@ export function readDataSet(options: DataSetOptions): DataSet {
   };
 }
 
-/** Reads a folder to measure a model of these classes on. Throws DataError and FileError. */
-export function readHeldOut(
-  folder: string,
-  classes: readonly string[],
-  { allowEmpty }: FolderChoice,
-): HeldOut {
+/**
+ * Reads a folder to measure a model on. Throws DataError and FileError.
+ *
+ * @param match tells the model's classes by the names of folders
+ */
+export function readHeldOut(folder: string, match: Match, { allowEmpty }: FolderChoice): HeldOut {
   const leftOut = new LeftOut();
-  const from = heldLayout(listFolder(folder), anyOf(classes), leftOut);
-  const { pictures, renamed } = knownClasses(from, classes, placesAmong, allowEmpty, leftOut);
-  return { from: from.path, files: pictures.map(imageFile), renamed, leftOut };
+  const from = heldLayout(listFolder(folder), areClassesBy(match), leftOut);
+  const { classes, pictures, renamed } = knownClasses(from, match, allowEmpty, leftOut);
+  return { from: from.path, classes, files: pictures.map(imageFile), renamed, leftOut };
 }
 
 function heldOutOf(
@@ -131,8 +136,8 @@ function heldOutOf(
   };
 }
 
-function anyOf(classes: readonly string[]): (names: readonly string[]) => boolean {
-  return (names) => placesAmong(names, classes).some((place) => place >= 0);
+function areClassesBy(match: Match): (names: readonly string[]) => boolean {
+  return (names) => match(names).places.some((place) => place >= 0);
 }
 
 /** undefined for a path to nothing. */

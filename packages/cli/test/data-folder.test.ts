@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { knownClasses, trainingClasses } from '../src/data/folder.js';
 import { LeftOut } from '../src/data/left-out.js';
 import { listFolder } from '../src/data/listing.js';
-import { placesAmong } from '../src/weights/head.js';
+import { placesIn } from '../src/data/names.js';
 import { listingOf } from './listing-of.js';
 
 let root = '';
@@ -34,8 +34,9 @@ function scan(listing = listFolder(root), choice = STRICT) {
 }
 
 function scanAs(classes: readonly string[], listing = listFolder(root)) {
+  const match = (names: readonly string[]) => ({ classes, places: placesIn(names, classes) });
   const leftOut = new LeftOut();
-  const { pictures, renamed } = knownClasses(listing, classes, placesAmong, false, leftOut);
+  const { pictures, renamed } = knownClasses(listing, match, false, leftOut);
   return { files: pictures.map(({ name, label }) => [name, label]), renamed, lines: leftOut.lines };
 }
 

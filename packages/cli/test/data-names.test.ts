@@ -8,6 +8,7 @@ import {
   folded,
   isSystemName,
   partOf,
+  placesIn,
 } from '../src/data/names.js';
 
 describe('fileType', () => {
@@ -97,6 +98,16 @@ describe('names of classes', () => {
     expect(composed('cafe\u0301')).toBe('caf\u00e9');
     expect(folded('CAFE\u0301')).toBe(folded('caf\u00e9'));
     expect(folded('a')).not.toBe(folded('b'));
+  });
+
+  it('are found exactly, else by the only one in another case', () => {
+    const classes = ['A', 'a', 'Rose', 'cafe\u0301'];
+    expect(placesIn(['a', 'A', 'rose', 'caf\u00e9', 'CAF\u00c9', 'b'], classes)).toEqual([
+      1, 0, 2, 3, 3, -1,
+    ]);
+    expect(placesIn(['B'], ['b'])).toEqual([0]);
+    expect(placesIn(['\u00e4'], ['A\u0308', 'x'])).toEqual([0]);
+    expect(placesIn(['Tulip'], ['tulip', 'TULIP'])).toEqual([-1]);
   });
 
   it.each(['a\nb', 'a\rb', 'a\u0085b', 'a\u2028b', '\u001b[31m', 'a\u0000', '\ud800'])(

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { dataSetLines, heldOutLines } from '../src/data-report.js';
+import { placesIn } from '../src/data/names.js';
 import { readDataSet, readHeldOut, type DataSetOptions } from '../src/data-set.js';
 
 let root = '';
@@ -146,8 +147,9 @@ describe('readDataSet', () => {
 describe('readHeldOut', () => {
   const classes = ['a', 'B', 'c'];
   const said = (folder: string) => {
-    const held = readHeldOut(join(root, folder), classes, { allowEmpty: false });
-    return heldOutLines(held, classes).map((line) => line.replaceAll(`${root}/`, ''));
+    const match = (names: readonly string[]) => ({ classes, places: placesIn(names, classes) });
+    const held = readHeldOut(join(root, folder), match, { allowEmpty: false });
+    return heldOutLines(held).map((line) => line.replaceAll(`${root}/`, ''));
   };
 
   it('says which folder was used and whose name was taken for a class', () => {

@@ -24,6 +24,7 @@ import {
 } from '../shared-options.js';
 import { tableText } from '../table.js';
 import { Tally } from '../tally.js';
+import { placesAmong } from '../weights/head.js';
 
 interface EvalOptions
   extends CommonOptions, ExecutorOptions, HubOptions, PreprocessOptions, FolderChoice {
@@ -72,8 +73,10 @@ async function evalCommand(run: string, folder: string, options: EvalOptions): P
   const kind = await chooseExecutor(options.executor, note);
   const classifier = await Classifier.open(kind, { from: run, ...options }, output);
   try {
-    const held = readHeldOut(folder, classifier.classes, options);
-    sayHeldOut(held, classifier.classes, output);
+    const { classes } = classifier;
+    const match = (names: readonly string[]) => ({ classes, places: placesAmong(names, classes) });
+    const held = readHeldOut(folder, match, options);
+    sayHeldOut(held, output);
     const source = { kind: 'folder', files: held.files } as const;
     const loader = classifier.loader(source, options.strict, workers);
     try {

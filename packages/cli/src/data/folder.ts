@@ -72,8 +72,15 @@ export interface Renamed {
   readonly name: string;
 }
 
-/** Where each name is among the classes, −1 where nowhere. */
-export type Match = (names: readonly string[], classes: readonly string[]) => readonly number[];
+/** Classes, and which of them each of some folders is. */
+export interface Matched {
+  readonly classes: readonly string[];
+  /** For each folder the place of its class, −1 where it is none. */
+  readonly places: readonly number[];
+}
+
+/** Tells the classes of folders by their names. */
+export type Match = (names: readonly string[]) => Matched;
 
 /**
  * The pictures of classes that are known already. A class may be missing; a folder with pictures of no known
@@ -81,14 +88,13 @@ export type Match = (names: readonly string[], classes: readonly string[]) => re
  */
 export function knownClasses(
   root: FolderEntry,
-  classes: readonly string[],
   match: Match,
   allowEmpty: boolean,
   leftOut: LeftOut,
 ): ClassPictures & { readonly renamed: readonly Renamed[] } {
   const { found, lost } = classFolders(root, leftOut);
   const names = found.map(({ name }) => name);
-  const places = match(names, classes);
+  const { classes, places } = match(names);
   const unknown = names.filter((_, index) => places[index] < 0);
   if (unknown.length > 0) throw strangers(root, unknown, classes);
   const missing = lost.filter(({ isEmpty }) => isEmpty);

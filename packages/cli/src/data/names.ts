@@ -104,6 +104,19 @@ export function folded(name: string): string {
 }
 
 /**
+ * Where each name is among the names of classes, −1 where nowhere: the same name, else the only one that differs
+ * in case.
+ */
+export function placesIn(names: readonly string[], classes: readonly string[]): readonly number[] {
+  const exact = new Map(classes.map((name, place) => [composed(name), place]));
+  const loose = new Map<string, number>();
+  for (const [place, name] of classes.map(folded).entries()) {
+    loose.set(name, loose.has(name) ? -1 : place);
+  }
+  return names.map((name) => exact.get(composed(name)) ?? loose.get(folded(name)) ?? -1);
+}
+
+/**
  * Why a folder's name cannot be that of a class, or null: names become lines of labels.txt and keys of JSON, so
  * control characters and line ends would make others of them.
  */
