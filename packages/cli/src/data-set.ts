@@ -66,7 +66,7 @@ export interface DataSet {
  * Reads the folders. Throws DataError for what cannot be trained on or validated, FileError for what cannot be
  * read.
  */
-export function readDataSet(options: DataSetOptions): DataSet {
+export async function readDataSet(options: DataSetOptions): Promise<DataSet> {
   const { folder, validation, asClasses } = options;
   const leftOut = new LeftOut();
   const explicit = validation === undefined ? null : listFolder(validation, realPath(folder));
@@ -93,7 +93,7 @@ export function readDataSet(options: DataSetOptions): DataSet {
     renamed: known.renamed,
     leftOut,
     sharedInside: sharedInside(train),
-    copies: copiesAmong(all, firstCopies(all), (index) => index >= count),
+    copies: copiesAmong(all, await firstCopies(all), (index) => index >= count),
   };
 }
 
@@ -109,15 +109,15 @@ export function readHeldOut(folder: string, match: Match, { allowEmpty }: Folder
   return { from: from.path, classes, files: pictures.map(imageFile), renamed, leftOut };
 }
 
-function heldOutOf(
+async function heldOutOf(
   train: FolderEntry,
   { classes, pictures }: ClassPictures,
   { share, seed }: DataSetOptions,
   leftOut: LeftOut,
-): DataSet {
+): Promise<DataSet> {
   const names = pictures.map(({ name }) => name);
   const labels = pictures.map(({ label }) => label);
-  const contents = firstCopies(pictures);
+  const contents = await firstCopies(pictures);
   const parts = stratifiedSplit(names, labels, share, seed, contents);
   if (parts.validation.length === 0) throw nothingToHoldOut(train, classes);
   const pick = (indices: readonly number[]) => indices.map((index) => imageFile(pictures[index]));

@@ -19,7 +19,7 @@ function lay(name: string, content: string): { path: string; bytes: number } {
 }
 
 describe('firstCopies', () => {
-  it('compares contents, not names or sizes', () => {
+  it('compares contents, not names or sizes', async () => {
     const files = [
       lay('a', 'one'),
       lay('b', 'two'),
@@ -27,23 +27,23 @@ describe('firstCopies', () => {
       lay('d', 'three'),
       lay('e', 'one'),
     ];
-    expect(Array.from(firstCopies(files))).toEqual([0, 1, 0, 3, 0]);
+    expect(Array.from(await firstCopies(files))).toEqual([0, 1, 0, 3, 0]);
   });
 
-  it('reads files that are longer than a piece to their end', () => {
+  it('reads files that are longer than a piece to their end', async () => {
     const long = 'x'.repeat(200_000);
     const files = [lay('a', `${long}1`), lay('b', `${long}2`), lay('c', `${long}2`)];
-    expect(Array.from(firstCopies(files))).toEqual([0, 1, 1]);
+    expect(Array.from(await firstCopies(files))).toEqual([0, 1, 1]);
   });
 
-  it('leaves empty files and those that are gone alone', () => {
+  it('leaves empty files and those that are gone alone', async () => {
     const files = [
       lay('a', ''),
       lay('b', ''),
       lay('c', 'one'),
       { path: join(root, 'gone'), bytes: 3 },
     ];
-    expect(Array.from(firstCopies(files))).toEqual([0, 1, 2, 3]);
+    expect(Array.from(await firstCopies(files))).toEqual([0, 1, 2, 3]);
   });
 });
 
@@ -71,7 +71,7 @@ describe('copiesAmong', () => {
     expect(found('x0v', 'x0v', 'x0v', 'y1t', 'y1t')).toEqual([0, 0, 3]);
   });
 
-  it('keeps the first three pairs', () => {
+  it('keeps the first three pairs', async () => {
     const files = Array.from({ length: 6 }, (_, index) => ({
       path: String(index),
       bytes: 1,

@@ -39,15 +39,19 @@ function read(folder: string, options: Partial<DataSetOptions> = {}) {
 }
 
 /** What people read, with paths below the root. */
-function lines(folder: string, options: Partial<DataSetOptions> = {}): readonly string[] {
-  return dataSetLines(read(folder, options)).map((line) => line.replaceAll(`${root}/`, ''));
+async function lines(
+  folder: string,
+  options: Partial<DataSetOptions> = {},
+): Promise<readonly string[]> {
+  const data = await read(folder, options);
+  return dataSetLines(data).map((line) => line.replaceAll(`${root}/`, ''));
 }
 
 describe('readDataSet', () => {
-  it('says where the images of a ready split come from, and what it does not use', () => {
+  it('says where the images of a ready split come from, and what it does not use', async () => {
     fill(3, 'p/train/a', 'p/train/b');
     fill(2, 'p/val/a', 'p/val/b', 'p/test/a', 'p/test/b');
-    expect(lines('p')).toEqual([
+    expect(await lines('p')).toEqual([
       'Data       p/train: 6 images for training',
       'Validation p/val: 4 images',
       'Classes    a 3 + 2, b 3 + 2 (training + validation)',
@@ -55,10 +59,10 @@ describe('readDataSet', () => {
     ]);
   });
 
-  it('says what it holds out, and which class it cannot validate', () => {
+  it('says what it holds out, and which class it cannot validate', async () => {
     fill(5, 'p/a', 'p/b');
     fill(1, 'p/c');
-    expect(lines('p')).toEqual([
+    expect(await lines('p')).toEqual([
       'Data       p: 9 images for training',
       'Validation held out, 20.0 % of each class: 2 images',
       'Classes    a 4 + 1, b 4 + 1, c 1 + 0 (training + validation)',
@@ -66,79 +70,79 @@ describe('readDataSet', () => {
     ]);
   });
 
-  it('gives the range of many classes', () => {
+  it('gives the range of many classes', async () => {
     for (let index = 0; index < 30; index++)
       fill(5 + index, `p/c${String(index).padStart(2, '0')}`);
-    expect(lines('p')[2]).toBe(
+    expect((await lines('p'))[2]).toBe(
       'Classes    30 of 4 to 27 for training, 1 to 7 for validation; the smallest: c00 4 + 1, c01 5 + 1, c02 6 + 1',
     );
   });
 
-  it('does not train on the validation images inside of the folder', () => {
+  it('does not train on the validation images inside of the folder', async () => {
     fill(3, 'p/a', 'p/b', 'p/val/a', 'p/val/b');
-    const { classes, train, validation, validationFrom } = read('p', { validation: 'p/val' });
+    const { classes, train, validation, validationFrom } = await read('p', { validation: 'p/val' });
     expect(classes).toEqual(['a', 'b']);
     expect([train.length, validation.length]).toEqual([6, 6]);
     expect(validationFrom).toBe(join(root, 'p/val'));
     symlinkSync(join(root, 'p/val'), join(root, 'v'));
-    expect(read('p', { validation: 'v' }).train).toHaveLength(6);
+    expect((await read('p', { validation: 'v' })).train).toHaveLength(6);
   });
 
-  it('takes the held-out part of a folder that is a split, also around the training folder', () => {
+  it('takes the held-out part of a folder that is a split, also around the training folder', async () => {
     fill(3, 'p/train/a', 'p/train/b', 'p/val/a', 'p/val/b');
-    expect(lines('p/train', { validation: 'p' }).slice(0, 2)).toEqual([
+    expect((await lines('p/train', { validation: 'p' })).slice(0, 2)).toEqual([
       'Data       p/train: 6 images for training',
       'Validation p/val: 6 images',
     ]);
-    expect(lines('p', { validation: 'p/val' })).toHaveLength(3);
+    expect(await lines('p', { validation: 'p/val' })).toHaveLength(3);
   });
 
-  it('refuses to validate on the training images themselves', () => {
+  it('refuses to validate on the training images themselves', async () => {
     fill(3, 'p/a', 'p/b', 's/train/a', 's/train/b');
     symlinkSync('train', join(root, 's/val'));
-    expect(() => read('p', { validation: 'p' })).toThrow(
+    await expect(read('p', { validation: 'p' })).rejects.toThrow(
       'expected a folder of validation images, got the training folder',
     );
-    expect(() => read('s')).toThrow('got the training folder');
+    await expect(read('s')).rejects.toThrow('got the training folder');
   });
 
-  it('refuses at once what cannot be validated', () => {
+  it('refuses at once what cannot be validated', async () => {
     fill(1, 'p/a', 'p/b');
     lay('q/a/1.jpg=x', 'q/a/2.jpg=x', 'q/b/1.jpg=y');
     for (const folder of ['p', 'q']) {
-      expect(() => read(folder)).toThrow(
+      await expect(read(folder)).rejects.toThrow(
         'expected a class with two different images, one of which can be held out for validation, got a single ' +
           'image in each of the 2 classes. Add images, or give validation images with --val.',
       );
     }
     fill(1, 'v/a');
-    expect(read('p', { validation: 'v' }).validation).toHaveLength(1);
+    expect((await read('p', { validation: 'v' })).validation).toHaveLength(1);
   });
 
-  it('warns of images that train and validate, and of those with two labels', () => {
+  it('warns of images that train and validate, and of those with two labels', async () => {
     lay('p/train/a/1.jpg=x', 'p/train/a/2.jpg=y', 'p/train/b/3.jpg=z', 'p/train/b/4.jpg=y');
     lay('p/val/a/9.jpg=x', 'p/val/b/8.jpg=v');
-    expect(lines('p').slice(3)).toEqual([
+    expect((await lines('p')).slice(3)).toEqual([
       'Warning    1 image in both training and validation, byte for byte: p/val/a/9.jpg is p/train/a/1.jpg',
       'Warning    1 image in more than one class, byte for byte: p/train/b/4.jpg is p/train/a/2.jpg',
     ]);
   });
 
-  it('keeps copies on one side and says that there are some', () => {
+  it('keeps copies on one side and says that there are some', async () => {
     fill(8, 'p/a', 'p/b');
     lay('p/a/8.jpg=same', 'p/a/9.jpg=same');
     for (let seed = 0; seed < 10; seed++) {
-      const { copies } = read('p', { seed });
+      const { copies } = await read('p', { seed });
       expect([copies.acrossSides.count, copies.within.count]).toEqual([0, 1]);
     }
-    expect(lines('p').at(-1)).toBe(
+    expect((await lines('p')).at(-1)).toBe(
       'Copies     1 image once more in the same class, byte for byte: p/a/9.jpg is p/a/8.jpg',
     );
   });
 
-  it('warns where the classes seem to be one level deeper', () => {
+  it('warns where the classes seem to be one level deeper', async () => {
     fill(3, 'p/2023/a', 'p/2023/b', 'p/2024/a', 'p/2024/b');
-    expect(lines('p').at(-1)).toBe(
+    expect((await lines('p')).at(-1)).toBe(
       'Warning    every class has the sub-folders a, b: are these the classes?',
     );
   });

@@ -158,7 +158,7 @@ async function trainCommand(folder: string, asked: TrainOptions): Promise<void> 
   checkFree(out, options.force);
   augmentNamed(options.augment);
   const kind = await chooseExecutor(options.executor, note);
-  const photos = readDataSet({
+  const photos = await readDataSet({
     ...{ folder, ...options, share: options.valFraction },
     ...(options.val === undefined ? {} : { validation: options.val }),
   });

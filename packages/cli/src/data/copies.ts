@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { closeSync, readSync } from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
 import { openToRead } from '../files.js';
 
 export interface SizedFile {
@@ -14,11 +15,14 @@ export interface SizedFile {
 /** Bytes that are read at once. */
 const PIECE = 1 << 16;
 
+/** Files between which the event loop has a turn, for Ctrl-C. */
+const AT_ONCE = 64;
+
 /**
  * For each file the position of the first file with the same bytes, its own where it is the first. Empty files and
  * those that cannot be read are like no other.
  */
-export function firstCopies(files: readonly SizedFile[]): Int32Array {
+export async function firstCopies(files: readonly SizedFile[]): Promise<Int32Array> {
   const first = Int32Array.from(files, (_, index) => index);
   const bySize = new Map<number, number[]>();
   for (const [index, { bytes }] of files.entries()) {
@@ -27,10 +31,12 @@ export function firstCopies(files: readonly SizedFile[]): Int32Array {
     else others.push(index);
   }
   const piece = Buffer.allocUnsafe(PIECE);
+  let hashed = 0;
   for (const [bytes, alike] of bySize) {
     if (bytes === 0 || alike.length < 2) continue;
     const byHash = new Map<string, number>();
     for (const index of alike) {
+      if (++hashed % AT_ONCE === 0) await setImmediate();
       const hash = contentHash(files[index].path, piece);
       if (hash === null) continue;
       const known = byHash.get(hash);

@@ -131,7 +131,12 @@ function labelled(
       else throw twoLabels(other, picture);
     }
   }
-  return [...byFile.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+  return [...byFile.values()].sort((a, b) => compared(a.name, b.name) || compared(a.path, b.path));
+}
+
+/** By code unit, so that the order is the same everywhere. */
+function compared(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
 }
 
 /** Names that differ in case only are the same on other disks, and a slip on this one. */
