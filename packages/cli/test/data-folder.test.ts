@@ -121,12 +121,13 @@ describe('trainingClasses', () => {
   it.skipIf(process.platform !== 'linux')(
     'refuses class folders whose name or link leads nowhere, and those with hidden files only',
     () => {
-      lay('a/1.jpg', 'b/2.jpg', 'hidden/.keep');
+      lay('a/1.jpg', 'b/2.jpg', 'hidden/.keep', 'names/notes.txt');
+      writeFileSync(Buffer.concat([Buffer.from(`${root}/names/`), Buffer.from([0xe9])]), '');
       symlinkSync('/nowhere/roses', join(root, 'roses'));
       mkdirSync(Buffer.concat([Buffer.from(`${root}/caf`), Buffer.from([0xe9])]));
       expect(() => scan()).toThrow(
         "none in 'caf\\xe9' (a name that is not UTF-8), 'roses' (a link to nothing), " +
-          "'hidden' (empty). Add",
+          "'hidden' (empty), 'names' (names that are not UTF-8). Add",
       );
     },
   );

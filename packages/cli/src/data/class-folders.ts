@@ -11,7 +11,14 @@ import { leaveBeside } from './layout.js';
 import type { LeftOut } from './left-out.js';
 import type { Entry, FolderEntry } from './listing.js';
 import { classNameFault, composed, extensionOf, fileType } from './names.js';
-import { firstFile, holdsPictures, picturesIn, subfolders, type Picture } from './pictures.js';
+import {
+  firstInside,
+  holdsPictures,
+  picturesIn,
+  subfolders,
+  type Leaf,
+  type Picture,
+} from './pictures.js';
 
 export interface ClassFolder {
   readonly name: string;
@@ -45,9 +52,8 @@ export function classFolders(root: FolderEntry, leftOut: LeftOut): ClassFolders 
     const fault = classNameFault(folder.name);
     if (fault !== null && holdsPictures(folder)) throw badName(folder, fault);
     const name = composed(folder.name);
-    if (firstFile(folder, () => true) === null || holdsPictures(folder)) {
-      byName.set(name, [...(byName.get(name) ?? []), folder]);
-    } else aside.push(folder);
+    if (isSideFolder(folder)) aside.push(folder);
+    else byName.set(name, [...(byName.get(name) ?? []), folder]);
   }
   const lost = aside.flatMap((entry) => lostEntry(entry) ?? []);
   const others = aside.filter((entry) => lostEntry(entry) === null);
@@ -108,19 +114,32 @@ function lostEntry(entry: Entry): LostFolder | null {
   return isLink ? { ...lost, why: 'a link to nothing' } : null;
 }
 
+/** Whether there are files, but none that may be a picture. */
+function isSideFolder(folder: FolderEntry): boolean {
+  const isFile = ({ kind }: Leaf) => kind === 'file';
+  return !holdsPictures(folder) && !firstInside(folder, isUnnamed) && !!firstInside(folder, isFile);
+}
+
+function isUnnamed(leaf: Leaf): boolean {
+  return leaf.kind === 'odd' && leaf.why === 'name';
+}
+
 function lostFolder(folder: FolderEntry): LostFolder {
   const { name, path } = folder;
-  const unread = firstFile(folder, (file) => fileType(file.name) === 'unread');
-  if (unread !== null) {
-    return {
-      name,
-      path,
-      why: `.${extensionOf(unread.name)} only`,
-      isEmpty: false,
-      unread: unread.path,
-    };
-  }
-  return { name, path, why: 'empty', isEmpty: true, unread: null };
+  const lost = { name, path, isEmpty: false, unread: null };
+  const unread = firstInside(folder, ({ kind, name: file }) => {
+    return kind === 'file' && fileType(file) === 'unread';
+  });
+  if (unread) return { ...lost, why: `.${extensionOf(unread.name)} only`, unread: unread.path };
+  if (firstInside(folder, isUnnamed)) return { ...lost, why: 'names that are not UTF-8' };
+  if (firstInside(folder, isOdd))
+    return { ...lost, why: 'links to nothing, pipes or devices only' };
+  return { ...lost, why: 'empty', isEmpty: true };
+}
+
+/** Something that was put there and cannot be used. */
+function isOdd(leaf: Leaf): boolean {
+  return leaf.kind === 'odd' && leaf.why !== 'system';
 }
 
 function badName({ path, name }: FolderEntry, fault: string): DataError {

@@ -1,7 +1,7 @@
 /** The pictures in a listed folder and in its sub-folders, at any depth. */
 import { join } from 'node:path';
 import type { LeftOut } from './left-out.js';
-import type { Entry, FileEntry, FolderEntry } from './listing.js';
+import type { Entry, FileEntry, FolderEntry, OddEntry } from './listing.js';
 import { composed, extensionOf, fileType } from './names.js';
 
 export interface Picture {
@@ -58,25 +58,18 @@ export function subfolders({ entries }: FolderEntry): readonly FolderEntry[] {
 
 /** Whether there are pictures, in whatever format, at any depth. */
 export function holdsPictures(folder: FolderEntry): boolean {
-  return firstFile(folder, isPicture) !== null;
+  return firstInside(folder, isPicture) !== null;
 }
 
-/** The first such file at any depth; null for none. */
-export function firstFile(
-  folder: FolderEntry,
-  wanted: (file: FileEntry) => boolean,
-): FileEntry | null {
+/** The first such file or oddity at any depth; null for none. */
+export function firstInside(folder: FolderEntry, wanted: (leaf: Leaf) => boolean): Leaf | null {
   const seen = new Set<readonly Entry[]>();
-  const visit = ({ entries }: FolderEntry): FileEntry | null => {
+  const visit = ({ entries }: FolderEntry): Leaf | null => {
     if (seen.has(entries)) return null;
     seen.add(entries);
     for (const entry of entries) {
-      const found =
-        entry.kind === 'folder'
-          ? visit(entry)
-          : entry.kind === 'file' && wanted(entry)
-            ? entry
-            : null;
+      const own = entry.kind !== 'folder' && wanted(entry) ? entry : null;
+      const found = entry.kind === 'folder' ? visit(entry) : own;
       if (found !== null) return found;
     }
     return null;
@@ -84,11 +77,13 @@ export function firstFile(
   return visit(folder);
 }
 
+export type Leaf = FileEntry | OddEntry;
+
 /** Pictures that lie in a folder itself. */
 export function looseCount({ entries }: FolderEntry): number {
-  return entries.filter((entry) => entry.kind === 'file' && isPicture(entry)).length;
+  return entries.filter(isPicture).length;
 }
 
-function isPicture({ name }: FileEntry): boolean {
-  return fileType(name) !== 'other';
+function isPicture({ kind, name }: Entry): boolean {
+  return kind === 'file' && fileType(name) !== 'other';
 }
