@@ -27,7 +27,7 @@ beforeAll(async () => {
   const trained = await run('train', 'photos', ...TRAIN, '--out', 'base', '--json');
   expect(trained.stderr).toBe('');
   writeFileSync(at('base.jsonl'), trained.stdout);
-});
+}, 60_000);
 
 afterAll(() => {
   rmSync(folder, { recursive: true, force: true });
