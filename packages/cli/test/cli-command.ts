@@ -1,6 +1,6 @@
 /** Runs the compiled command as people do: a child process on image folders made for the test. */
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
@@ -48,6 +48,35 @@ export function thimble(
     child.on('error', reject);
     child.on('close', (code) => {
       resolve({ code, stdout, stderr });
+    });
+  });
+}
+
+/**
+ * Runs the command with nobody who reads its output.
+ *
+ * @param stdout `closed`: a pipe without its other end; a path: of a device that is written to
+ */
+export function unread(
+  args: readonly string[],
+  folder: string,
+  stdout: string,
+): Promise<Omit<Ended, 'stdout'>> {
+  const descriptor = stdout === 'closed' ? 'pipe' : openSync(stdout, 'w');
+  const child = spawn(process.execPath, [MAIN, ...args], {
+    cwd: folder,
+    stdio: ['ignore', descriptor, 'pipe'],
+  });
+  if (typeof descriptor === 'number') closeSync(descriptor);
+  child.stdout?.destroy(); // long before the command has started
+  let stderr = '';
+  child.stderr?.on('data', (chunk: Buffer) => {
+    stderr += chunk.toString();
+  });
+  return new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (code) => {
+      resolve({ code, stderr });
     });
   });
 }

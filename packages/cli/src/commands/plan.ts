@@ -103,7 +103,9 @@ async function planCommand(positional: string | undefined, options: PlanOptions)
   const { model: published } = await chooseModel({ model: name, init: 'random' }, name, access);
   const setup = setUp({ ...options, model: fittedModel(published, options) });
   if (options.print !== undefined) {
-    process.stdout.write(lookUp('text form', options.print, PRINTERS)(setup));
+    const text = lookUp('text form', options.print, PRINTERS)(setup);
+    output.event('text', { form: options.print, text });
+    output.line(text.replace(/\n$/, ''));
     return;
   }
   const fields = planFields(setup, options);

@@ -102,6 +102,7 @@ async function predictAll(
         const text = best.map(({ name, probability }) => `${name} ${percent(probability)}`);
         output.line(`${image.padEnd(width)}  ${text.join('  ')}`);
       }
+      await output.caughtUp();
     }
     const skipped = loader.skipped.map((skip) => ({ ...skip, name: images[skip.index] }));
     if (!output.json && skipped.length > 0) {
