@@ -49,14 +49,7 @@ export default tseslint.config(
     },
   },
   {
-    files: [
-      'packages/cli/src/**',
-      'bench/**',
-      'examples/**',
-      'pretrain/**',
-      'scripts/**',
-      'fuzz/**',
-    ],
+    files: ['bench/**', 'examples/**', 'pretrain/**', 'scripts/**', 'fuzz/**'],
     rules: { 'no-console': 'off' },
   },
   {
@@ -64,7 +57,6 @@ export default tseslint.config(
     files: ['packages/cli/src/**'],
     ignores: ['packages/cli/src/streams.ts'],
     rules: {
-      'no-console': 'error',
       'no-restricted-properties': [
         'error',
         ...['stdout', 'stderr'].map((property) => ({

@@ -34,7 +34,7 @@ import { byteCount, fraction, positiveNumber, wholeNumber } from '../src/options
 import { predictionsPicture } from '../src/picture.js';
 import { checkFree } from '../src/run-folder.js';
 import { parameterCounts, setUp } from '../src/setup.js';
-import { element, ticks } from '../src/svg.js';
+import { element, escapeText, ticks } from '../src/svg.js';
 import { Tally } from '../src/tally.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'thimble-parts-'));
@@ -214,6 +214,9 @@ describe('memory of a step', () => {
 describe('pictures and texts', () => {
   it('escapes what it puts into markup', () => {
     expect(element('a', { b: '"<', c: 1.234 }, 'x')).toBe('<a b="&quot;&lt;" c="1.23">x</a>');
+    expect(escapeText('a\u001b[31m\u0000\nb\ud800\uffff&')).toBe(
+      'a\\x1b[31m\\x00\\nb\ufffd\ufffd&amp;',
+    );
   });
 
   it('draws a grid with green and red frames', async () => {
@@ -222,7 +225,7 @@ describe('pictures and texts', () => {
     const one = { image, truth: 'ring', probability: 0.9 };
     const predictions = [
       { ...one, predicted: 'ring' },
-      { ...one, predicted: 'star & cross' },
+      { ...one, predicted: 'star & cross\u0007' },
     ];
     const png = await predictionsPicture(predictions, 2, 'Title');
     const picture = sharp(png).removeAlpha().raw();
