@@ -143,6 +143,26 @@ describe('train', () => {
     expect(again).toMatchObject({ steps: 0, aborted: true });
   });
 
+  it('ends within validation too, and then reports neither the epoch nor what was counted', async () => {
+    const controller = new AbortController();
+    const { events, onEvent } = recorder();
+    let measured = 0;
+    const result = await train({
+      ...{ executor: await load(), optimizer, schedule: constant, epochs: 9, onEvent },
+      batches: () => batches(1),
+      validation: function* () {
+        for (const batch of batches(5)) {
+          if (++measured === 7) controller.abort(); // the second batch of the second epoch
+          yield batch;
+        }
+      },
+      signal: controller.signal,
+    });
+    expect(measured).toBe(7);
+    expect(events).toEqual(['step 1 1', 'epoch 1 1', 'step 2 2']);
+    expect(result).toMatchObject({ steps: 2, aborted: true, validation: { images: 15 } });
+  });
+
   it('carries incomplete micro-batches over to the next epoch', async () => {
     const executor = await load({ microBatches: 2 });
     const { events, onEvent } = recorder();

@@ -26,7 +26,7 @@ export interface TrainOptions {
   readonly validation?: () => Batches;
   /** Awaited: a slow listener (saving a checkpoint) holds the loop. */
   readonly onEvent?: (event: TrainEvent) => void | Promise<void>;
-  /** Ends the run after the current step. */
+  /** Ends the run after the current step, or batch of validation; an epoch that it cuts is not reported. */
   readonly signal?: AbortSignal;
 }
 
@@ -91,7 +91,9 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     }
     loss = mean(losses);
     if (aborted(signal)) break;
-    evaluation = validation ? await evaluate(executor, validation()) : null;
+    const measured = validation ? await evaluate(executor, validation(), signal) : null;
+    if (aborted(signal)) break;
+    evaluation = measured;
     const seconds = (performance.now() - started) / 1000;
     const { step } = stepper;
     await onEvent?.({ event: 'epoch', epoch, step, loss, validation: evaluation, seconds });
