@@ -1,7 +1,8 @@
 /**
  * How a command ends: exit codes, and what an error says to people and to programs.
  *
- *   0  done      1  failed      2  cannot be carried out as written      130  Ctrl-C
+ *   0  done      1  failed      2  cannot be carried out as written
+ *   129  SIGHUP  130  Ctrl-C    143  SIGTERM
  *   141  what it prints is all that it does, and nobody reads it (as SIGPIPE ends others)
  */
 import { ConfigError, InternalError, ThimbleError, UnknownNameError } from '@thimble/core';
@@ -10,7 +11,7 @@ import { fileError } from './files.js';
 import { writeError, writeOut, type Loss } from './streams.js';
 import { jsonLine, visible } from './terminal.js';
 
-export const EXIT = { ok: 0, failed: 1, usage: 2, interrupted: 130, unread: 141 } as const;
+export const EXIT = { ok: 0, failed: 1, usage: 2, unread: 141 } as const;
 
 /** Ends a command with a code after it has said all there is to say. */
 export class ExitSignal extends Error {

@@ -20,8 +20,9 @@ Examples:
   thimble export runs/photos-1                    ONNX files, checked against the run
   thimble plan vit-tiny-16 --batch 8 --svg memory.svg
 
-Exit codes: 0 done, 1 failed, 2 wrong command line, 130 interrupted, 141 nobody reads the output
-any more (train, export, merge and demo go on without a reader: they make files).`;
+Exit codes: 0 done, 1 failed, 2 wrong command line; 130, 143, 129 ended by Ctrl-C, SIGTERM, SIGHUP
+(train and demo save their weights first; a second signal ends them at once); 141 nobody reads the
+output any more (train, export, merge and demo go on without a reader: they make files).`;
 
 interface SubCommand {
   readonly load: () => Promise<(program: Command) => void>;

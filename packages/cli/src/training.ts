@@ -16,7 +16,8 @@ import {
 import { Buffers, Loader, type SkippedImage } from './data/loader.js';
 import { Garbage } from '@thimble/native';
 import { counted } from './format.js';
-import { onInterrupt } from './interrupt.js';
+import type { ExitSignal } from './failure.js';
+import { onInterrupt, type Interrupt } from './interrupt.js';
 import type { Output } from './output.js';
 import { Recorder } from './recorder.js';
 import { writeRanks, type RanksFile } from './ranks-file.js';
@@ -26,7 +27,8 @@ import { parameterCounts } from './setup.js';
 import { TrainingReport } from './training-report.js';
 
 export interface RunOutcome {
-  readonly interrupted: boolean;
+  /** What a signal asks the command to end with; null without one. */
+  readonly interrupted: ExitSignal | null;
   /** The fields of the last JSON line. */
   readonly summary: RunSummary;
   readonly skipped: readonly SkippedImage[];
@@ -71,9 +73,16 @@ export async function runTraining(plan: RunPlan, output: Output): Promise<RunOut
     const validation = openLoader(plan, 'evaluate', buffers);
     loaders.push(validation);
     const recorder = new Recorder(plan, executor, training.batchCount);
-    await createRunFolder(folder, recorder.record);
-    if (isFactored(plan)) await writeRanks(folder, ranksFile(plan));
-    return await loop(plan, { executor, training, validation, recorder }, output);
+    const interrupt = onInterrupt('stopping after this step', (text) => {
+      output.note(text);
+    });
+    try {
+      await createRunFolder(folder, recorder.record);
+      if (isFactored(plan)) await writeRanks(folder, ranksFile(plan));
+      return await loop(plan, { executor, training, validation, recorder, interrupt }, output);
+    } finally {
+      interrupt.dispose();
+    }
   } finally {
     await Promise.all(loaders.map((loader) => loader.close()));
     await executor.dispose();
@@ -85,18 +94,16 @@ interface Parts {
   readonly training: Loader;
   readonly validation: Loader;
   readonly recorder: Recorder;
+  readonly interrupt: Interrupt;
 }
 
 async function loop(plan: RunPlan, parts: Parts, output: Output): Promise<RunOutcome> {
-  const { executor, training, validation, recorder } = parts;
+  const { executor, training, validation, recorder, interrupt } = parts;
   const { setup, epochs } = plan;
   new Garbage().clear(); // what compiling left
   const started = performance.now();
   const report = new TrainingReport(output, epochs, recorder.stepsPerEpoch);
   report.start(startFields(plan, executor, recorder));
-  const interrupt = onInterrupt(() => {
-    output.note('thimble: stopping after this step; Ctrl-C again to stop at once');
-  });
   try {
     const result = await train({
       executor,
@@ -114,20 +121,21 @@ async function loop(plan: RunPlan, parts: Parts, output: Output): Promise<RunOut
       onEvent: async (event) => {
         report.event(event);
         if (event.event === 'epoch') await recorder.epoch(event, validation);
+        await output.caughtUp(interrupt.signal);
       },
     });
     await recorder.finish(result.aborted ? 'interrupted' : 'done');
-    await plan.afterwards?.(executor);
+    interrupt.dispose();
+    if (!interrupt.exit) await plan.afterwards?.(executor);
     const skipped = [...training.skipped, ...validation.skipped];
     const seconds = (performance.now() - started) / 1000;
     const summary = summarise(plan, executor, recorder, result, seconds, skipped.length);
-    return { interrupted: result.aborted, summary, skipped };
+    return { interrupted: interrupt.exit, summary, skipped };
   } catch (error) {
     await recorder.fail();
     throw error;
   } finally {
     report.stop();
-    interrupt.dispose();
   }
 }
 

@@ -24,7 +24,6 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Loader } from '../data/loader.js';
 import { chooseExecutor } from '../executors.js';
-import { EXIT, ExitSignal } from '../failure.js';
 import { counted, duration, milliseconds, percent } from '../format.js';
 import { memoryChart } from '../memory-chart.js';
 import { wholeNumber } from '../options.js';
@@ -129,7 +128,7 @@ async function demo(random: RunPlan, pretrained: RunPlan, output: Output): Promi
   if (interrupted) {
     output.event('interrupted', { ...summary });
     output.line(`Interrupted; the weights are saved in ${summary.run}.`);
-    throw new ExitSignal(EXIT.interrupted);
+    throw interrupted;
   }
   await writeMemory(pretrained, output);
   output.event('done', { ...summary, random: before.summary });

@@ -17,7 +17,6 @@ import {
 import { openExported, type ExportedModel } from '../export/model.js';
 import { findRuntime } from '../export/runtime.js';
 import { Staging } from '../export/staging.js';
-import { EXIT, ExitSignal } from '../failure.js';
 import { counted, milliseconds, percent } from '../format.js';
 import { onInterrupt } from '../interrupt.js';
 import { Output } from '../output.js';
@@ -94,8 +93,8 @@ async function exportCommand(run: string, options: ExportOptions): Promise<void>
   const { revision, offline, best } = options;
   const access = { output, best, offline, ...(revision === undefined ? {} : { revision }) };
   const model = await openExported(run, options, access);
-  const interrupt = onInterrupt(() => {
-    output.note('thimble: stopping; nothing is replaced');
+  const interrupt = onInterrupt('stopping, nothing is replaced', (text) => {
+    output.note(text);
   });
   const staging = new Staging(folder);
   let checker: Checker | string | null = null;
@@ -110,10 +109,8 @@ async function exportCommand(run: string, options: ExportOptions): Promise<void>
       await staging.write(name, [Buffer.from(text)], interrupt.signal);
     }
     staging.commit();
+    interrupt.dispose(); // from now on there is nothing to remove
     await report(written, folder, job, options, output);
-  } catch (error) {
-    if (interrupt.signal.aborted) throw new ExitSignal(EXIT.interrupted);
-    throw error;
   } finally {
     staging.discard();
     if (checker instanceof Checker) await checker.close();

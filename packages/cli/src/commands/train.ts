@@ -11,8 +11,6 @@ import { choiceLines, compareWithFull, comparisonLines, type Comparison } from '
 import { largestImage } from '../data/decode.js';
 import { readDataSet, type DataSet } from '../data-set.js';
 import { chooseExecutor } from '../executors.js';
-import { EXIT, ExitSignal } from '../failure.js';
-import { onInterrupt } from '../interrupt.js';
 import { defaultLearningRate } from '../learning-rate.js';
 import { byteCount, fraction, nonNegativeNumber, positiveNumber, wholeNumber } from '../options.js';
 import { Output } from '../output.js';
@@ -167,8 +165,8 @@ async function trainCommand(folder: string, options: TrainOptions): Promise<void
     saySkipped(skipped, output);
     if (data.ignored > 0)
       output.line(`${String(data.ignored)} files that are not images were left out.`);
-    sayDone(summary, interrupted, output);
-    if (interrupted) throw new ExitSignal(EXIT.interrupted);
+    sayDone(summary, interrupted !== null, output);
+    if (interrupted) throw interrupted;
   } finally {
     beginning.start?.checkpoint.close();
   }
@@ -183,36 +181,23 @@ async function memoryRequest(
   return { bytes: memory, workers, imageBytes: await largestImage(paths) };
 }
 
-type PreparingJob = Omit<Job, 'signal'>;
-
 type Prepared = Omit<Fitting, 'memory'> & { readonly memory: Fitting['memory'] | null };
 
-/** Finds ranks and compiles; Ctrl-C ends it with nothing written. */
+/** Finds ranks and compiles; nothing is written, so that Ctrl-C may end it anywhere. */
 async function readyToTrain(
-  open: PreparingJob,
+  job: Job,
   request: MemoryRequest | null,
   output: Output,
 ): Promise<Prepared> {
-  const interrupt = onInterrupt(() => {
-    output.note('thimble: stopping; Ctrl-C again to stop at once');
-  });
-  try {
-    const job = { ...open, signal: interrupt.signal };
-    if (request) return await readyWithin(job, request, output);
-    return { ready: await makeReady(job, output), memory: null };
-  } catch (error) {
-    if (interrupt.signal.aborted) throw new ExitSignal(EXIT.interrupted);
-    throw error;
-  } finally {
-    interrupt.dispose();
-  }
+  if (request) return readyWithin(job, request, output);
+  return { ready: await makeReady(job, output), memory: null };
 }
 
 function jobOf(
   options: TrainOptions,
   { data, start, model, preprocess }: Beginning,
   kind: ExecutorKind,
-): PreparingJob {
+): Job {
   const { seed, strict, threads, augment } = options;
   const taken = options.memory === undefined ? takenUp(options, start) : {};
   const step = { ...options, ...taken, model };
