@@ -1,7 +1,7 @@
 /**
  * Signals that ask the process to end: Ctrl-C, SIGTERM (docker stop, systemd, Slurm) and SIGHUP (a
  * closed terminal). While there is something to save or to remove, the first one asks the work to stop
- * at a good place and the second one ends the process. At any other time the system's default holds:
+ * at a good place and the second one is the system's. At any other time the system's default holds:
  * the process ends at once.
  */
 import { constants } from 'node:os';
@@ -23,11 +23,17 @@ export function onInterrupt(doing: string, say: (text: string) => void): Interru
   const controller = new AbortController();
   const came: ExitSignal[] = [];
   const listener = (name: NodeJS.Signals) => {
-    const exit = new ExitSignal(128 + constants.signals[name]);
-    if (came.push(exit) > 1) process.exit(exit.code);
+    if (came.push(new ExitSignal(128 + constants.signals[name])) > 1) {
+      dispose();
+      process.kill(process.pid, name);
+      return;
+    }
     const [asked, again] = name === 'SIGINT' ? ['', 'Ctrl-C again'] : [`${name}: `, 'another one'];
     say(`thimble: ${asked}${doing}; ${again} to stop at once`);
-    controller.abort(exit);
+    controller.abort(came[0]);
+  };
+  const dispose = () => {
+    for (const name of SIGNALS) process.off(name, listener);
   };
   for (const name of SIGNALS) process.on(name, listener);
   return {
@@ -35,8 +41,6 @@ export function onInterrupt(doing: string, say: (text: string) => void): Interru
     get exit() {
       return came[0] ?? null;
     },
-    dispose: () => {
-      for (const name of SIGNALS) process.off(name, listener);
-    },
+    dispose,
   };
 }

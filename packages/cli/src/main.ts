@@ -7,8 +7,8 @@
 import './small-heap.js';
 import { returnFreedMemory } from '@thimble/native';
 import { Command } from 'commander';
-import { reportFailure, reportLoss } from './failure.js';
-import { watchStreams, writeError, writeOut } from './streams.js';
+import { EXIT, reportFailure, reportLoss } from './failure.js';
+import { watchStreams, watchTerminals, writeError, writeOut } from './streams.js';
 import { visible } from './terminal.js';
 import { VERSION } from './version.js';
 
@@ -69,12 +69,19 @@ async function commandLine(name: string | undefined): Promise<Command> {
 
 async function main(args: readonly string[]): Promise<void> {
   const style = { json: args.includes('--json'), debug: args.includes('--debug') };
+  const isHungUp = watchTerminals();
+  const end = (code: number) => {
+    if (isHungUp()) process.kill(process.pid, 'SIGHUP');
+    else process.exit(code);
+  };
   let makesFiles = false; // help and errors are text whatever the command
   watchStreams((loss) => {
     const code = reportLoss(loss, makesFiles);
-    if (code !== null) process.exit(code);
+    if (code !== null) end(code);
   });
-  process.on('uncaughtException', (error) => process.exit(reportFailure(error, style)));
+  process.on('uncaughtException', (error) => {
+    end(reportFailure(error, style));
+  });
   try {
     const program = await commandLine(args.find((argument) => !argument.startsWith('-')));
     program.hook('preAction', (_, action) => {
@@ -84,6 +91,7 @@ async function main(args: readonly string[]): Promise<void> {
   } catch (error) {
     process.exitCode = reportFailure(error, style);
   }
+  if (isHungUp()) end(EXIT.failed);
 }
 
 returnFreedMemory();

@@ -7,6 +7,7 @@
  * `caughtUp` waits, so that what a slow reader has not read takes bounded memory.
  */
 import type { Writable } from 'node:stream';
+import { isatty } from 'node:tty';
 
 export type StreamName = 'stdout' | 'stderr';
 
@@ -46,6 +47,17 @@ export function watchStreams(onLoss: (loss: Loss) => void): void {
       onLoss({ stream: name, error, isUnread: UNREAD.includes(error.code ?? '') });
     });
   }
+}
+
+/**
+ * Remembers which standard streams are terminals now; what it returns tells whether one of them has gone. Node
+ * (20.20) aborts where it cannot put a terminal's modes back: such a process has to end by a signal.
+ */
+export function watchTerminals(
+  isTerminal: (descriptor: number) => boolean = isatty,
+): () => boolean {
+  const were = [0, 1, 2].filter(isTerminal);
+  return () => !were.every(isTerminal);
 }
 
 /** Resolves when the reader of `stream` has read all but a little, or is gone, or `signal` aborts. */

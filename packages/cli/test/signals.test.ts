@@ -50,7 +50,7 @@ describe('a signal while training', () => {
   it('ends at once when it comes again', async () => {
     const args = [...LONG, '--out', 'twice'];
     const ended = await interrupted(args, '"event":"step"', 'SIGTERM', 'SIGHUP');
-    expect([129, 143]).toContain(ended.code); // the system may hand them over in any order
+    expect(ended.code).toBe(null);
     expect(existsSync(join(folder, 'twice/model.safetensors'))).toBe(false);
   });
 });

@@ -5,7 +5,7 @@ import { setImmediate } from 'node:timers/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { caughtUp } from '../src/streams.js';
+import { caughtUp, watchTerminals } from '../src/streams.js';
 import { jsonLine } from '../src/terminal.js';
 import { thimble, unread, writeClasses } from './cli-command.js';
 
@@ -119,6 +119,16 @@ describe('a slow reader', () => {
     await stopped;
     await caughtUp(controller.signal, stream);
   });
+});
+
+it('a terminal that goes away is noticed, and no other stream', () => {
+  const terminals = new Set([0, 2]);
+  const isHungUp = watchTerminals((descriptor) => terminals.has(descriptor));
+  expect(isHungUp()).toBe(false);
+  terminals.add(1);
+  expect(isHungUp()).toBe(false);
+  terminals.delete(0);
+  expect(isHungUp()).toBe(true);
 });
 
 describe('a line of JSON', () => {
