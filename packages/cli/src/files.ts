@@ -9,12 +9,15 @@ import {
   constants,
   copyFileSync,
   fsyncSync,
+  mkdirSync,
   openSync,
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeSync,
 } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 
 /** Calls `write` with an open temporary file beside `path`, then renames it to `path`. */
 export async function replaceFile(
@@ -46,6 +49,29 @@ export function writeAll(descriptor: number, bytes: Uint8Array): void {
   for (let done = 0; done < bytes.length;) {
     done += writeSync(descriptor, bytes, done, bytes.length - done);
   }
+}
+
+/**
+ * Makes a folder, and those above it, where they are missing. Throws what the system says.
+ *
+ * Node's own `mkdir` with `recursive` never returns where the system takes no folders (/proc).
+ */
+export function makeFolder(path: string): void {
+  const missing: string[] = [];
+  for (let at = resolve(path); !isFolder(at) && missing.at(-1) !== at; at = dirname(at)) {
+    missing.push(at);
+  }
+  for (const folder of missing.reverse()) {
+    try {
+      mkdirSync(folder);
+    } catch (error) {
+      if (!isFolder(folder)) throw error; // else another process was faster
+    }
+  }
+}
+
+function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }
 
 /** The text of a file. Throws FileError. @param what it is to be, as in `the record of a run` */

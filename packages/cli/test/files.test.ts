@@ -8,6 +8,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -15,7 +16,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { typedError } from '../src/failure.js';
-import { readText, replaceFile, replaceWithCopy, replaceWithText } from '../src/files.js';
+import {
+  makeFolder,
+  readText,
+  replaceFile,
+  replaceWithCopy,
+  replaceWithText,
+} from '../src/files.js';
 import { inOneLine, shellWord, visible } from '../src/terminal.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'thimble-files-'));
@@ -62,6 +69,32 @@ describe('a file that is replaced', () => {
     mkdirSync(join(folder, 'd'));
     await expect(replaceWithText(join(folder, 'd'), '')).rejects.toThrow('got a folder');
     expect(readdirSync(folder).filter((name) => name.endsWith('.tmp'))).toEqual([]);
+  });
+});
+
+describe('a folder that is made', () => {
+  it('comes with those above it, and may be there already', () => {
+    const deep = join(folder, 'deep/er/still');
+    makeFolder(deep);
+    makeFolder(deep);
+    expect(statSync(deep).isDirectory()).toBe(true);
+  });
+
+  it('is an error where a file lies in its way, and not made through a link to nowhere', () => {
+    writeFileSync(join(folder, 'file'), '');
+    symlinkSync(join(folder, 'nowhere'), join(folder, 'link'));
+    for (const path of ['file', 'file/below', 'link', 'link/below']) {
+      expect(() => {
+        makeFolder(join(folder, path));
+      }, path).toThrow(/EEXIST|ENOTDIR/);
+    }
+    expect(existsSync(join(folder, 'nowhere'))).toBe(false);
+  });
+
+  it.runIf(existsSync('/proc/self'))('is an error where the system takes none', () => {
+    expect(() => {
+      makeFolder('/proc/thimble/run');
+    }).toThrow('ENOENT');
   });
 });
 

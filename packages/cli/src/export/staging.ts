@@ -3,10 +3,10 @@
  * together, so that an export that fails or is interrupted leaves an earlier one whole.
  */
 import { Garbage } from '@thimble/native';
-import { mkdirSync, renameSync, rmdirSync, rmSync } from 'node:fs';
+import { renameSync, rmdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { replaceFile, writeAll } from '../files.js';
+import { fileError, makeFolder, replaceFile, writeAll } from '../files.js';
 
 export class Staging {
   private readonly folder: string;
@@ -28,7 +28,11 @@ export class Staging {
   ): Promise<{ readonly path: string; readonly bytes: number }> {
     const path = `${join(this.folder, file)}.unchecked`;
     this.staged.set(file, path);
-    mkdirSync(dirname(path), { recursive: true });
+    try {
+      makeFolder(dirname(path));
+    } catch (error) {
+      throw fileError(dirname(path), 'a folder that can be written to', error);
+    }
     let bytes = 0;
     await replaceFile(path, async (descriptor) => {
       const garbage = new Garbage();
