@@ -1,12 +1,12 @@
 /** Keeps the run folder up to date while training: weights, best weights, record. */
 import { DataError, TrainingError, type EpochEvent, type Executor } from '@thimble/core';
-import { join } from 'node:path';
 import { checkpointMetadata, saveCheckpoint } from './checkpoint.js';
 import type { Loader } from './data/loader.js';
-import { replaceWithCopy } from './files.js';
+import { replaceWithCopy, replaceWithText } from './files.js';
 import { RUN_FILES, writeRunRecord, type EpochRecord, type RunRecord } from './run-folder.js';
 import type { RunPlan } from './run-plan.js';
 import { factorMetadata } from './factors.js';
+import type { TrainingFolder } from './training-folder.js';
 
 export class Recorder {
   record: RunRecord;
@@ -16,16 +16,29 @@ export class Recorder {
   readonly totalSteps: number;
   private readonly plan: RunPlan;
   private readonly executor: Executor;
+  private readonly folder: TrainingFolder;
 
-  constructor(plan: RunPlan, executor: Executor, passesPerEpoch: number) {
+  constructor(plan: RunPlan, executor: Executor, folder: TrainingFolder, passesPerEpoch: number) {
     const { microBatches } = plan.setup;
     this.plan = plan;
     this.executor = executor;
+    this.folder = folder;
     this.stepsPerEpoch = passesPerEpoch / microBatches;
     this.totalSteps = Math.floor((passesPerEpoch * plan.epochs) / microBatches);
     const share = plan.warmup < 1 ? plan.warmup : plan.warmup / plan.epochs;
     const warmupSteps = Math.min(this.totalSteps, Math.round(share * this.totalSteps));
     this.record = initialRecord(plan, executor, warmupSteps);
+  }
+
+  /** Writes what is known before the first step. Throws FileError, and leaves nothing then. */
+  async start(): Promise<void> {
+    try {
+      await replaceWithText(this.path(RUN_FILES.labels), `${this.plan.classes.join('\n')}\n`);
+      await this.write();
+    } catch (error) {
+      this.folder.discard();
+      throw error;
+    }
   }
 
   /** Saves a finished epoch. Throws DataError when no validation image could be read. */
@@ -49,19 +62,25 @@ export class Recorder {
       await replaceWithCopy(this.path(RUN_FILES.model), this.path(RUN_FILES.best));
     }
     this.record = { ...this.record, history: [...this.record.history, record] };
-    await writeRunRecord(this.plan.folder, this.record);
+    await this.write();
+    this.folder.settle();
   }
 
   async finish(status: 'done' | 'interrupted'): Promise<void> {
     if (status === 'interrupted') await this.save();
     this.record = { ...this.record, status };
-    await writeRunRecord(this.plan.folder, this.record);
+    await this.write();
+    this.folder.settle();
   }
 
   /** Marks the run as failed; the reason of the failure is more useful than a second one here. */
   async fail(): Promise<void> {
     this.record = { ...this.record, status: 'failed' };
-    await writeRunRecord(this.plan.folder, this.record).catch(() => undefined);
+    if (!this.folder.keepsEarlier) await this.write().catch(() => undefined);
+  }
+
+  private write(): Promise<void> {
+    return writeRunRecord(this.path(RUN_FILES.record), this.record);
   }
 
   private save(): Promise<void> {
@@ -76,7 +95,7 @@ export class Recorder {
   }
 
   private path(file: string): string {
-    return join(this.plan.folder, file);
+    return this.folder.file(file);
   }
 }
 

@@ -1,7 +1,7 @@
 /**
  * One training run from compiled program to saved model: what `train` and `demo` share.
  *
- * Order: everything that can be refused is refused before the run folder is made; the folder
+ * Order: everything that can be refused is refused before the run folder is taken; the folder
  * proves that it can be written to before the first step; every good epoch is saved whole.
  */
 import {
@@ -21,9 +21,10 @@ import { onInterrupt, type Interrupt } from './interrupt.js';
 import type { Output } from './output.js';
 import { Recorder } from './recorder.js';
 import { writeRanks, type RanksFile } from './ranks-file.js';
-import { createRunFolder } from './run-folder.js';
+import { RUN_FILES } from './run-folder.js';
 import type { RunPlan } from './run-plan.js';
 import { parameterCounts } from './setup.js';
+import type { TrainingFolder } from './training-folder.js';
 import { TrainingReport } from './training-report.js';
 
 export interface RunOutcome {
@@ -60,7 +61,7 @@ export interface RunSummary {
 
 /** Runs the plan. Throws what core throws; the run folder then keeps the last good checkpoint. */
 export async function runTraining(plan: RunPlan, output: Output): Promise<RunOutcome> {
-  const { setup, folder } = plan;
+  const { setup } = plan;
   // The error of a set smaller than a batch speaks of the whole batch, not of one pass.
   trainingBatchCount(plan.data.trainImages, setup.pass * setup.microBatches);
   const executor = await plan.kind.load(setup.program, { threads: plan.threads });
@@ -72,28 +73,42 @@ export async function runTraining(plan: RunPlan, output: Output): Promise<RunOut
     loaders.push(training);
     const validation = openLoader(plan, 'evaluate', buffers);
     loaders.push(validation);
-    const recorder = new Recorder(plan, executor, training.batchCount);
-    const interrupt = onInterrupt('stopping after this step', (text) => {
-      output.note(text);
-    });
-    try {
-      await createRunFolder(folder, recorder.record);
-      if (isFactored(plan)) await writeRanks(folder, ranksFile(plan));
-      return await loop(plan, { executor, training, validation, recorder, interrupt }, output);
-    } finally {
-      interrupt.dispose();
-    }
+    return await recorded(plan, { executor, training, validation }, output);
   } finally {
     await Promise.all(loaders.map((loader) => loader.close()));
     await executor.dispose();
   }
 }
 
-interface Parts {
+/** Trains into the run's folder; from here on there is something to save. */
+async function recorded(plan: RunPlan, loaded: Loaded, output: Output): Promise<RunOutcome> {
+  const interrupt = onInterrupt('stopping after this step', (text) => {
+    output.note(text);
+  });
+  try {
+    const folder = plan.takeFolder();
+    try {
+      const recorder = new Recorder(plan, loaded.executor, folder, loaded.training.batchCount);
+      await recorder.start();
+      if (isFactored(plan)) await writeRanks(folder.file(RUN_FILES.ranks), ranksFile(plan));
+      return await loop(plan, { ...loaded, recorder, folder, interrupt }, output);
+    } finally {
+      folder.close();
+    }
+  } finally {
+    interrupt.dispose();
+  }
+}
+
+interface Loaded {
   readonly executor: Executor;
   readonly training: Loader;
   readonly validation: Loader;
+}
+
+interface Parts extends Loaded {
   readonly recorder: Recorder;
+  readonly folder: TrainingFolder;
   readonly interrupt: Interrupt;
 }
 
@@ -103,7 +118,7 @@ async function loop(plan: RunPlan, parts: Parts, output: Output): Promise<RunOut
   new Garbage().clear(); // what compiling left
   const started = performance.now();
   const report = new TrainingReport(output, epochs, recorder.stepsPerEpoch);
-  report.start(startFields(plan, executor, recorder));
+  report.start(startFields(plan, parts));
   try {
     const result = await train({
       executor,
@@ -129,7 +144,7 @@ async function loop(plan: RunPlan, parts: Parts, output: Output): Promise<RunOut
     if (!interrupt.exit) await plan.afterwards?.(executor);
     const skipped = [...training.skipped, ...validation.skipped];
     const seconds = (performance.now() - started) / 1000;
-    const summary = summarise(plan, executor, recorder, result, seconds, skipped.length);
+    const summary = summarise(plan, parts, result, seconds, skipped.length);
     return { interrupted: interrupt.exit, summary, skipped };
   } catch (error) {
     await recorder.fail();
@@ -186,8 +201,8 @@ function abridged(names: readonly string[]): string {
 
 const SHOWN_NAMES = 5;
 
-function startFields(plan: RunPlan, executor: Executor, recorder: Recorder) {
-  const { setup, classes, preprocess, data, folder } = plan;
+function startFields(plan: RunPlan, { executor, recorder, folder }: Parts) {
+  const { setup, classes, preprocess, data } = plan;
   return {
     model: setup.modelName,
     method: setup.method.text,
@@ -204,14 +219,13 @@ function startFields(plan: RunPlan, executor: Executor, recorder: Recorder) {
     executor: executor.name,
     executorDetail: executor.detail,
     threads: executor.threads,
-    run: folder,
+    run: folder.path,
   };
 }
 
 function summarise(
   plan: RunPlan,
-  executor: Executor,
-  recorder: Recorder,
+  { executor, recorder, folder }: Parts,
   result: TrainResult,
   seconds: number,
   skipped: number,
@@ -236,6 +250,6 @@ function summarise(
     bestEpoch: best?.epoch ?? null,
     seconds,
     skipped,
-    run: plan.folder,
+    run: folder.path,
   };
 }

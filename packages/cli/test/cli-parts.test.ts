@@ -32,7 +32,7 @@ import { trainingTenants } from '../src/memory-map.js';
 import { presetModel } from '../src/named-model.js';
 import { byteCount, fraction, positiveNumber, wholeNumber } from '../src/options.js';
 import { predictionsPicture } from '../src/picture.js';
-import { checkFree } from '../src/run-folder.js';
+import { checkFree } from '../src/training-folder.js';
 import { parameterCounts, setUp } from '../src/setup.js';
 import { element, escapeText, ticks } from '../src/svg.js';
 import { Tally } from '../src/tally.js';

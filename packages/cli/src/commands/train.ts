@@ -17,7 +17,6 @@ import { Output } from '../output.js';
 import { makeReady, type Job } from '../preparing.js';
 import type { MemoryRequest } from '../process-memory.js';
 import { readyWithin, type Fitting } from '../ready-within.js';
-import { checkFree, defaultRunFolder } from '../run-folder.js';
 import { givenKeys, type StepOptions } from '../setup.js';
 import {
   addExecutor,
@@ -38,6 +37,7 @@ import type { RunPlan } from '../run-plan.js';
 import { startedMethod } from '../factors.js';
 import type { Start } from '../start.js';
 import { runTraining } from '../training.js';
+import { checkFree, TrainingFolder } from '../training-folder.js';
 import { sayStart, startFrom, type Beginning } from '../weights/beginning.js';
 import { HEADS, type Head } from '../weights/head.js';
 
@@ -139,8 +139,8 @@ export function addTrain(program: Command): void {
 
 async function trainCommand(folder: string, options: TrainOptions): Promise<void> {
   const output = new Output(options.json);
-  const out = options.out ?? defaultRunFolder(folder);
-  checkFree(out, options.force);
+  const { out, force } = options;
+  if (out !== undefined) checkFree(out, force);
   augmentNamed(options.augment);
   const kind = await chooseExecutor(options.executor, (text) => {
     output.note(text);
@@ -160,7 +160,9 @@ async function trainCommand(folder: string, options: TrainOptions): Promise<void
     const fitting = await readyToTrain(jobOf(options, beginning, kind), request, output);
     const { setup, tables } = fitting.ready;
     sayChoices(tables, compareWithFull(setup, options.threads), output);
-    const plan = { ...planOf(options, beginning, fitting, out), kind };
+    const takeFolder = () =>
+      out === undefined ? TrainingFolder.takeNumbered(folder) : TrainingFolder.take(out, force);
+    const plan = { ...planOf(options, beginning, fitting), kind, takeFolder };
     const { interrupted, summary, skipped } = await runTraining(plan, output);
     saySkipped(skipped, output);
     if (data.ignored > 0)
@@ -243,8 +245,7 @@ function planOf(
   options: TrainOptions,
   { data, start, preprocess, origin }: Beginning,
   { ready: { setup, ranks, tables, fill }, memory }: Prepared,
-  folder: string,
-): Omit<RunPlan, 'kind'> {
+): Omit<RunPlan, 'kind' | 'takeFolder'> {
   const { epochs, warmup, smoothing, seed, strict, threads, augment, workers } = options;
   return {
     setup,
@@ -277,6 +278,5 @@ function planOf(
     strict,
     loading: { workers },
     threads,
-    folder,
   };
 }
