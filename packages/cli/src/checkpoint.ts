@@ -93,7 +93,7 @@ export async function saveCheckpoint(
     writeAll(descriptor, prefix);
     for (const tensor of ordered) {
       const data = await executor.read(tensor.name);
-      checkFinite(path, tensor.name, data);
+      checkFinite(tensor.name, data);
       writeAll(descriptor, safetensorsData({ ...tensor, data }));
       garbage.dropped(data.byteLength);
     }
@@ -154,14 +154,14 @@ function naming(path: string, error: unknown): unknown {
   return new FormatError({ ...error.parts, where: `${path}, ${error.parts.where}` });
 }
 
-function checkFinite(path: string, name: string, data: ArrayLike<number>): void {
+function checkFinite(name: string, data: ArrayLike<number>): void {
   for (let i = 0; i < data.length; i++) {
     if (Number.isFinite(data[i])) continue;
     throw new TrainingError({
       where: `tensor ${name}`,
       expected: 'finite values',
       got: `${String(data[i])} at element ${String(i)}`,
-      todo: `Lower --lr, or clip gradients with --clip 1; ${path} was not overwritten`,
+      todo: 'Lower the learning rate, or clip gradients',
     });
   }
 }

@@ -1,5 +1,5 @@
 /** Keeps the run folder up to date while training: weights, best weights, record. */
-import { DataError, TrainingError, type EpochEvent, type Executor } from '@thimble/core';
+import { DataError, type EpochEvent, type Executor, type TrainResult } from '@thimble/core';
 import { checkpointMetadata, saveCheckpoint } from './checkpoint.js';
 import type { Loader } from './data/loader.js';
 import { replaceWithCopy, replaceWithText } from './files.js';
@@ -11,6 +11,8 @@ import type { TrainingFolder } from './training-folder.js';
 export class Recorder {
   record: RunRecord;
   best: EpochRecord | null = null;
+  /** Epoch of the weights that were saved last; 0 before. */
+  private savedEpoch = 0;
   /** Updates of one epoch, on average: micro-batches left over at its end count in the next. */
   readonly stepsPerEpoch: number;
   readonly totalSteps: number;
@@ -54,10 +56,10 @@ export class Recorder {
       });
     }
     const { accuracy, loss } = evaluation;
-    if (!Number.isFinite(loss)) throw diverged(epoch, step, loss);
     const record = { epoch, step, trainLoss, accuracy, loss, seconds };
     await this.save();
-    if (this.best === null || accuracy > this.best.accuracy) {
+    this.savedEpoch = epoch;
+    if (this.best === null || isBetter(record, this.best)) {
       this.best = record;
       await replaceWithCopy(this.path(RUN_FILES.model), this.path(RUN_FILES.best));
     }
@@ -66,9 +68,15 @@ export class Recorder {
     this.folder.settle();
   }
 
-  async finish(status: 'done' | 'interrupted'): Promise<void> {
-    if (status === 'interrupted') await this.save();
-    this.record = { ...this.record, status };
+  /** Saves what an interrupt has cut. A run without a step leaves nothing. */
+  async finish({ steps, aborted }: TrainResult): Promise<void> {
+    if (steps === 0) {
+      this.folder.discard();
+      return;
+    }
+    const isCut = aborted && this.record.history.length < this.plan.epochs;
+    if (isCut) await this.save();
+    this.record = { ...this.record, status: isCut ? 'interrupted' : 'done' };
     await this.write();
     this.folder.settle();
   }
@@ -77,6 +85,14 @@ export class Recorder {
   async fail(): Promise<void> {
     this.record = { ...this.record, status: 'failed' };
     if (!this.folder.keepsEarlier) await this.write().catch(() => undefined);
+  }
+
+  /** What there is when the run fails now. */
+  get remains(): string {
+    const { path, keepsEarlier } = this.folder;
+    if (keepsEarlier) return `the earlier run in ${path} is as it was`;
+    if (this.savedEpoch === 0) return 'no weights were saved';
+    return `${path} keeps the weights after epoch ${String(this.savedEpoch)}`;
   }
 
   private write(): Promise<void> {
@@ -99,14 +115,10 @@ export class Recorder {
   }
 }
 
-/** The step before was the one that broke the weights: its own loss was still finite. */
-function diverged(epoch: number, step: number, loss: number): TrainingError {
-  return new TrainingError({
-    where: `validation after step ${String(step)}, epoch ${String(epoch)}`,
-    expected: 'a finite loss',
-    got: String(loss),
-    todo: 'Lower --lr, or clip gradients with --clip 1; the last saved checkpoint is untouched',
-  });
+/** Of equal accuracies the lower loss: few images have few accuracies. */
+function isBetter(one: EpochRecord, other: EpochRecord): boolean {
+  if (one.accuracy !== other.accuracy) return one.accuracy > other.accuracy;
+  return one.loss < other.loss;
 }
 
 function initialRecord(plan: RunPlan, executor: Executor, warmupSteps: number): RunRecord {

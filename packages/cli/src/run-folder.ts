@@ -2,8 +2,9 @@
  * The run folder: what training leaves behind, and what `eval` and `predict` read.
  *
  *   run.json            configuration, classes, preprocessing, versions, a record of each epoch
- *   model.safetensors   weights after the last good epoch
- *   best.safetensors    weights of the epoch with the highest validation accuracy
+ *   model.safetensors   weights after the last good epoch, or where the run was interrupted
+ *   best.safetensors    weights of the epoch with the highest validation accuracy; of equal ones, with
+ *                       the lowest loss
  *   ranks.json          of a factored run: its ranks and what they were chosen from
  *   labels.txt          names of the classes, one per line, in the order of the model's outputs
  *
@@ -11,6 +12,7 @@
  */
 import {
   FormatError,
+  InternalError,
   NO_RANKS,
   type ModelConfig,
   type Preprocess,
@@ -84,7 +86,18 @@ export interface RunRecord {
 /** Replaces the record in the file `path`. */
 export async function writeRunRecord(path: string, record: RunRecord): Promise<void> {
   const file = { format: FORMAT, version: FORMAT_VERSION, thimble: VERSION, node: process.version };
-  await replaceWithText(path, `${JSON.stringify({ ...file, ...record }, null, 2)}\n`);
+  await replaceWithText(path, `${JSON.stringify({ ...file, ...record }, finite, 2)}\n`);
+}
+
+/** JSON has no other numbers: they would become null without a word. */
+function finite(key: string, value: unknown): unknown {
+  if (typeof value !== 'number' || Number.isFinite(value)) return value;
+  throw new InternalError({
+    where: `${RUN_FILES.record}, ${key}`,
+    expected: 'a finite number',
+    got: String(value),
+    todo: 'Please report this',
+  });
 }
 
 /** Reads the record of a run. Throws FormatError. */

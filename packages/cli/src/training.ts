@@ -6,9 +6,13 @@
  */
 import {
   cosine,
+  DataError,
+  ExecutorError,
+  FileError,
   plannedBytes,
   train,
   trainingBatchCount,
+  TrainingError,
   type Executor,
   type LoadReport,
   type TrainResult,
@@ -134,12 +138,12 @@ async function loop(plan: RunPlan, parts: Parts, output: Output): Promise<RunOut
       validation: () => validation.epoch(0),
       signal: interrupt.signal,
       onEvent: async (event) => {
-        report.event(event);
         if (event.event === 'epoch') await recorder.epoch(event, validation);
+        report.event(event); // an epoch that is reported is saved
         await output.caughtUp(interrupt.signal);
       },
     });
-    await recorder.finish(result.aborted ? 'interrupted' : 'done');
+    await recorder.finish(result);
     interrupt.dispose();
     if (!interrupt.exit) await plan.afterwards?.(executor);
     const skipped = [...training.skipped, ...validation.skipped];
@@ -148,10 +152,21 @@ async function loop(plan: RunPlan, parts: Parts, output: Output): Promise<RunOut
     return { interrupted: interrupt.exit, summary, skipped };
   } catch (error) {
     await recorder.fail();
-    throw error;
+    throw withRemains(error, plan, recorder.remains);
   } finally {
     report.stop();
   }
+}
+
+/** The error with what there is now: after hours, that is the first question. */
+function withRemains(error: unknown, { learningRate }: RunPlan, remains: string): unknown {
+  if (error instanceof TrainingError) {
+    const todo = `Lower --lr, which was ${String(learningRate)}, or clip gradients with --clip 1`;
+    return new TrainingError({ ...error.parts, todo: `${todo}; ${remains}` });
+  }
+  const Kind = [DataError, FileError, ExecutorError].find((kind) => error instanceof kind);
+  if (!Kind || !(error instanceof Kind)) return error;
+  return new Kind({ ...error.parts, todo: `${error.parts.todo}; ${remains}` });
 }
 
 function openLoader(plan: RunPlan, purpose: 'train' | 'evaluate', buffers: Buffers): Loader {
