@@ -31,11 +31,14 @@ import { memoryChart } from '../src/memory-chart.js';
 import { trainingTenants } from '../src/memory-map.js';
 import { presetModel } from '../src/named-model.js';
 import { byteCount, fraction, positiveNumber, wholeNumber } from '../src/options.js';
+import { Output } from '../src/output.js';
 import { predictionsPicture } from '../src/picture.js';
+import { sayDone, sayInterrupted } from '../src/report.js';
 import { checkFree } from '../src/training-folder.js';
 import { parameterCounts, setUp } from '../src/setup.js';
 import { element, escapeText, ticks } from '../src/svg.js';
 import { Tally } from '../src/tally.js';
+import type { RunSummary } from '../src/training.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'thimble-parts-'));
 afterAll(() => {
@@ -112,6 +115,52 @@ describe('failures', () => {
       ...parts,
       exitCode: 2,
     });
+  });
+});
+
+describe('closing words', () => {
+  const summary: RunSummary = {
+    ...{ accuracy: 0.5, loss: 1, trainLoss: 1, steps: 8, msPerStep: 20, plannedBytes: 2e6 },
+    ...{ arenaBytes: 1e6, rssPeakBytes: 3e6, budgetBytes: null, executor: 'native', threads: 1 },
+    ...{ executorDetail: 'avx2', epochs: 2, bestAccuracy: 0.5, bestEpoch: 1, seconds: 4 },
+    ...{ skipped: 0, run: "Ann's run" },
+  };
+  /** Lines and events that `say` says. */
+  function said(say: (output: Output) => void): readonly unknown[] {
+    const lines: unknown[] = [];
+    const output = new Output(false);
+    output.line = (text) => lines.push(text ?? '');
+    output.event = (name, fields) => lines.push({ event: name, ...fields });
+    say(output);
+    return lines;
+  }
+
+  it('name the best epoch where it is not the last, and quote what is to be copied', () => {
+    const [event, , result, cost, saved] = said((output) => {
+      sayDone(summary, output);
+    });
+    expect(event).toEqual({ event: 'done', ...summary });
+    expect(result).toBe('Validation accuracy 50.0 %, loss 1.0000 (best: 50.0 % after epoch 1)');
+    expect(cost).toBe(
+      '20.0 ms per step, 4.0 s in all; memory: 2.00 MB planned, 3.00 MB process at most',
+    );
+    expect(saved).toBe(`Saved in Ann's run; try: thimble predict 'Ann'\\''s run' IMAGE`);
+  });
+
+  it('of an interrupted run promise no more than there is', () => {
+    const words = (steps: number, data: string | null) =>
+      said((output) => {
+        sayInterrupted({ ...summary, steps }, data, output);
+      });
+    const [event, ...lines] = words(0, 'photos');
+    expect(event).toMatchObject({ event: 'interrupted', run: null, steps: 0 });
+    expect(lines).toEqual(['', 'Interrupted before the first step; nothing was saved.']);
+    expect(words(1, 'my photos').slice(2)).toEqual([
+      "Interrupted after 1 step; the weights are saved in Ann's run.",
+      expect.stringContaining('20.0 ms per step'),
+      "To go on from them: thimble train 'my photos' --init 'Ann'\\''s run'",
+    ]);
+    expect(words(1, null)).toHaveLength(4);
   });
 });
 

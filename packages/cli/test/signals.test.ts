@@ -47,6 +47,14 @@ describe('a signal while training', () => {
     expect(existsSync(join(folder, signal, 'model.safetensors'))).toBe(true);
   });
 
+  it('says in words how to go on', async () => {
+    const args = LONG.filter((arg) => arg !== '--json');
+    const ended = await interrupted([...args, '--out', 'a run'], 'Epoch ', 'SIGINT');
+    expect(ended.stdout).toMatch(
+      /Interrupted after \d+ steps; the weights are saved in a run\.\n.*\nTo go on from them: thimble train photos --init 'a run'\n$/,
+    );
+  });
+
   it('ends at once when it comes again', async () => {
     const args = [...LONG, '--out', 'twice'];
     const ended = await interrupted(args, '"event":"step"', 'SIGTERM', 'SIGHUP');

@@ -32,6 +32,7 @@ import { Output } from '../output.js';
 import { predictionsPicture, type Prediction } from '../picture.js';
 import { readRunRecord } from '../run-folder.js';
 import { setUp, type Setup } from '../setup.js';
+import { sayInterrupted } from '../report.js';
 import { openStart, type Start } from '../start.js';
 import { originOf } from '../weights/origin-of.js';
 import {
@@ -139,8 +140,7 @@ async function demo(random: RunPlan, pretrained: RunPlan, output: Output): Promi
   const outcome = before.interrupted ? before : await runTraining(pretrained, output);
   const { interrupted, summary } = outcome;
   if (interrupted) {
-    output.event('interrupted', { ...summary });
-    output.line(`Interrupted; the weights are saved in ${summary.run}.`);
+    sayInterrupted(summary, null, output);
     throw interrupted;
   }
   await writeMemory(pretrained, summary.run);

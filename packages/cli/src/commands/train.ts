@@ -32,7 +32,7 @@ import {
   type HubOptions,
   type PreprocessOptions,
 } from '../shared-options.js';
-import { sayDone, saySkipped } from '../report.js';
+import { sayDone, sayInterrupted, saySkipped } from '../report.js';
 import type { RunPlan } from '../run-plan.js';
 import { startedMethod } from '../factors.js';
 import type { Start } from '../start.js';
@@ -167,8 +167,11 @@ async function trainCommand(folder: string, options: TrainOptions): Promise<void
     saySkipped(skipped, output);
     if (data.ignored > 0)
       output.line(`${String(data.ignored)} files that are not images were left out.`);
-    sayDone(summary, interrupted !== null, output);
-    if (interrupted) throw interrupted;
+    if (interrupted) {
+      sayInterrupted(summary, folder, output);
+      throw interrupted;
+    }
+    sayDone(summary, output);
   } finally {
     beginning.start?.checkpoint.close();
   }
