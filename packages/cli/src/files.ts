@@ -147,8 +147,8 @@ export function fileError(path: string, wanted: string, error: unknown): unknown
   return new FileError({ where: path, expected: wanted, got, todo });
 }
 
-/** `ENOENT` and the like; null for other errors. */
+/** `ENOENT` and the like, also where Node says it itself (`ERR_FS_EISDIR`); null for other errors. */
 export function systemCode(error: unknown): string | null {
   if (!(error instanceof Error && 'code' in error && typeof error.code === 'string')) return null;
-  return /^E[A-Z0-9]+$/.test(error.code) ? error.code : null;
+  return /^(?:ERR_FS_)?(E[A-Z0-9]+)$/.exec(error.code)?.[1] ?? null;
 }

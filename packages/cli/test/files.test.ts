@@ -7,6 +7,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  rmdirSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -68,6 +69,9 @@ describe('a file that is replaced', () => {
     );
     mkdirSync(join(folder, 'd'));
     await expect(replaceWithText(join(folder, 'd'), '')).rejects.toThrow('got a folder');
+    mkdirSync(temporary);
+    await expect(replaceWithText(path, '')).rejects.toThrow(`${path}: expected a file`);
+    rmdirSync(temporary);
     expect(readdirSync(folder).filter((name) => name.endsWith('.tmp'))).toEqual([]);
   });
 });
