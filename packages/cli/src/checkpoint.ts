@@ -3,6 +3,7 @@
  * is never held a second time in memory.
  */
 import {
+  elements,
   FormatError,
   parameters,
   readSafetensorsHeader,
@@ -72,6 +73,13 @@ export function checkpointMetadata(
   ]);
 }
 
+/** Bytes of the file that `saveCheckpoint` writes. */
+export function checkpointBytes(model: ModelGraph, metadata: ReadonlyMap<string, string>): number {
+  const shapes = storedTensors(model);
+  const { prefix } = safetensorsPrefix(shapes, metadata);
+  return shapes.reduce((sum, { shape }) => sum + 4 * elements(shape), prefix.byteLength);
+}
+
 /**
  * Writes every parameter of the model. Throws TrainingError, and leaves the file at `path` as it
  * was, when a value is not finite.
@@ -82,12 +90,7 @@ export async function saveCheckpoint(
   model: ModelGraph,
   metadata: ReadonlyMap<string, string>,
 ): Promise<void> {
-  const shapes = parameters(model.graph).map(({ name, type }) => ({
-    name,
-    dtype: 'F32' as const,
-    shape: type.shape,
-  }));
-  const { prefix, ordered } = safetensorsPrefix(shapes, metadata);
+  const { prefix, ordered } = safetensorsPrefix(storedTensors(model), metadata);
   const garbage = new Garbage();
   await replaceFile(path, async (descriptor) => {
     writeAll(descriptor, prefix);
@@ -97,6 +100,12 @@ export async function saveCheckpoint(
       writeAll(descriptor, safetensorsData({ ...tensor, data }));
       garbage.dropped(data.byteLength);
     }
+  });
+}
+
+function storedTensors({ graph }: ModelGraph) {
+  return parameters(graph).map(({ name, type }) => {
+    return { name, dtype: 'F32' as const, shape: type.shape };
   });
 }
 

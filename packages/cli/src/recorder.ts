@@ -1,12 +1,16 @@
 /** Keeps the run folder up to date while training: weights, best weights, record. */
 import { DataError, type EpochEvent, type Executor, type TrainResult } from '@thimble/core';
-import { checkpointMetadata, saveCheckpoint } from './checkpoint.js';
+import { checkpointBytes, checkpointMetadata, saveCheckpoint } from './checkpoint.js';
 import type { Loader } from './data/loader.js';
 import { replaceWithCopy, replaceWithText } from './files.js';
+import { takeRoom, type Need } from './room.js';
 import { RUN_FILES, writeRunRecord, type EpochRecord, type RunRecord } from './run-folder.js';
 import type { RunPlan } from './run-plan.js';
 import { factorMetadata } from './factors.js';
 import type { TrainingFolder } from './training-folder.js';
+
+/** Record, labels and ranks, and the record beside itself. */
+const RECORD_BYTES = 1e6;
 
 export class Recorder {
   record: RunRecord;
@@ -32,9 +36,13 @@ export class Recorder {
     this.record = initialRecord(plan, executor, warmupSteps);
   }
 
-  /** Writes what is known before the first step. Throws FileError, and leaves nothing then. */
-  async start(): Promise<void> {
+  /**
+   * Writes what is known before the first step, where there is room for the rest. Throws FileError, or the
+   * reason of `signal`, and leaves nothing then.
+   */
+  async start(signal: AbortSignal): Promise<void> {
     try {
+      await takeRoom(this.folder.path, this.need(), signal);
       await replaceWithText(this.path(RUN_FILES.labels), `${this.plan.classes.join('\n')}\n`);
       await this.write();
     } catch (error) {
@@ -84,6 +92,7 @@ export class Recorder {
   /** Marks the run as failed; the reason of the failure is more useful than a second one here. */
   async fail(): Promise<void> {
     this.record = { ...this.record, status: 'failed' };
+    this.folder.giveRoom();
     if (!this.folder.keepsEarlier) await this.write().catch(() => undefined);
   }
 
@@ -95,19 +104,31 @@ export class Recorder {
     return `${path} keeps the weights after epoch ${String(this.savedEpoch)}`;
   }
 
+  /** The last weights, the best, and from the second epoch on the next ones beside them. */
+  private need(): Need {
+    const largestFile = checkpointBytes(this.plan.setup.model, this.metadata());
+    const first = 2 * largestFile;
+    const then = this.plan.epochs > 1 ? 3 * largestFile - this.folder.replacedBytes : 0;
+    return { bytes: Math.max(first, then) + RECORD_BYTES, largestFile };
+  }
+
   private write(): Promise<void> {
     return writeRunRecord(this.path(RUN_FILES.record), this.record);
   }
 
   private save(): Promise<void> {
+    const { executor, plan } = this;
+    return saveCheckpoint(this.path(RUN_FILES.model), executor, plan.setup.model, this.metadata());
+  }
+
+  private metadata(): ReadonlyMap<string, string> {
     const { setup, classes, preprocess, ranks } = this.plan;
     const { method, model, pass } = setup;
     const named = { name: setup.modelName, config: setup.config };
-    const metadata = new Map([
+    return new Map([
       ...checkpointMetadata(named, classes, preprocess),
       ...factorMetadata(method, model, ranks, pass),
     ]);
-    return saveCheckpoint(this.path(RUN_FILES.model), this.executor, setup.model, metadata);
   }
 
   private path(file: string): string {

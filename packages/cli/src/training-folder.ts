@@ -4,6 +4,7 @@
  *
  *   .thimble-lock   machine and number of the process that trains
  *   .thimble-next   where a run lies there already: the files of the new one until `settle`
+ *   .thimble-room   bytes for the record of a run that ends on a full disk (`room.ts`)
  *
  * A process that was killed leaves them; the next one that trains into the folder removes them. Known
  * limit: a lock of another machine (a shared disk, a container that is gone) counts until it is removed.
@@ -26,9 +27,12 @@ import {
 import { hostname } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileError, makeFolder, systemCode } from './files.js';
+import { ROOM_FILE } from './room.js';
 import { RUN_FILES } from './run-folder.js';
 import { shellWord } from './terminal.js';
 
+/** Of names that are none of a run. */
+const OWN = '.thimble-';
 const LOCK = '.thimble-lock';
 const NEXT = '.thimble-next';
 
@@ -92,6 +96,19 @@ export class TrainingFolder {
     return this.where !== this.path;
   }
 
+  /** Frees the little room that was kept for the end. */
+  giveRoom(): void {
+    rmSync(join(this.path, ROOM_FILE), { force: true });
+  }
+
+  /** What `settle` frees. */
+  get replacedBytes(): number {
+    if (!this.keepsEarlier) return 0;
+    return Object.values(RUN_FILES).reduce((sum, name) => {
+      return sum + (statSync(join(this.path, name), { throwIfNoEntry: false })?.size ?? 0);
+    }, 0);
+  }
+
   /**
    * Puts the new run in the place of an earlier one; for when its first checkpoint is complete. Its record
    * comes last, and the earlier one's goes first: at no moment do a record and weights of two runs lie together.
@@ -124,6 +141,7 @@ export class TrainingFolder {
     this.isTaken = false;
     try {
       if (this.keepsEarlier) rmSync(this.where, { recursive: true, force: true });
+      this.giveRoom();
       rmSync(join(this.path, LOCK), { force: true });
       if (this.isNew && readdirSync(this.path).length === 0) rmdirSync(this.path);
     } catch {
@@ -154,7 +172,7 @@ export function checkFree(path: string, force: boolean): void {
     }
     if (!found.isDirectory()) throw refused(path, 'a file');
     accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK);
-    const entries = readdirSync(path).filter((name) => name !== LOCK && name !== NEXT);
+    const entries = readdirSync(path).filter((name) => !name.startsWith(OWN));
     if (force || entries.length === 0) return;
     const isRun = entries.includes(RUN_FILES.record);
     throw new ConfigError({

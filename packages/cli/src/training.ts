@@ -93,7 +93,7 @@ async function recorded(plan: RunPlan, loaded: Loaded, output: Output): Promise<
     const folder = plan.takeFolder();
     try {
       const recorder = new Recorder(plan, loaded.executor, folder, loaded.training.batchCount);
-      await recorder.start();
+      await recorder.start(interrupt.signal);
       if (isFactored(plan)) await writeRanks(folder.file(RUN_FILES.ranks), ranksFile(plan));
       return await loop(plan, { ...loaded, recorder, folder, interrupt }, output);
     } finally {

@@ -13,7 +13,7 @@ import {
   type TrainResult,
   type VitConfig,
 } from '@thimble/core';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
@@ -72,7 +72,7 @@ async function recording(): Promise<Recording> {
   initialise(executor, setup.model, 0);
   const taken = plan.takeFolder();
   const recorder = new Recorder(plan, executor, taken, 2);
-  await recorder.start();
+  await recorder.start(new AbortController().signal);
   let epoch = 0;
   return {
     recorder,
@@ -156,6 +156,22 @@ describe('a run that ends', () => {
     second.folder.close();
     expect(recordOf().history).toHaveLength(2);
     expect(epochOf('model.safetensors')).toBe(2);
+  });
+});
+
+describe('a disk that takes no more', () => {
+  it('is named by the error, leaves nothing half, and is told the end of the run', async () => {
+    const { recorder, epoch, folder: taken } = await recording();
+    await epoch(0.5, 1);
+    const before = readFileSync(within('best.safetensors'));
+    mkdirSync(within(`best.safetensors.${String(process.pid)}.tmp`)); // nothing can be written there
+    await expect(epoch(0.75, 1)).rejects.toThrow(`${within('best.safetensors')}: expected a file`);
+    expect(recorder.remains).toBe(`${path} keeps the weights after epoch 2`);
+    await recorder.fail();
+    expect(existsSync(within('.thimble-room'))).toBe(false);
+    taken.close();
+    expect(readFileSync(within('best.safetensors')).equals(before)).toBe(true);
+    expect(recordOf().status).toBe('failed');
   });
 });
 
