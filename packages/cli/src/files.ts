@@ -99,8 +99,8 @@ async function beside(
   }
 }
 
-/** The reason why there is something to remove says more than that it cannot be. */
-function removeQuietly(path: string): void {
+/** Removes a file; the reason why there is one to remove says more than that it cannot be. */
+export function removeQuietly(path: string): void {
   try {
     rmSync(path, { force: true });
   } catch {

@@ -30,7 +30,7 @@ import { duration, metric, milliseconds, percent } from '../src/format.js';
 import { memoryChart } from '../src/memory-chart.js';
 import { trainingTenants } from '../src/memory-map.js';
 import { presetModel } from '../src/named-model.js';
-import { byteCount, fraction, positiveNumber, wholeNumber } from '../src/options.js';
+import { byteCount, fraction, outputPath, positiveNumber, wholeNumber } from '../src/options.js';
 import { Output } from '../src/output.js';
 import { predictionsPicture } from '../src/picture.js';
 import { sayDone, sayInterrupted } from '../src/report.js';
@@ -73,6 +73,11 @@ describe('option texts', () => {
 
   it.each(['', 'MB', '12 PB', '-1MB', '1e3MB'])('refuses the size "%s"', (text) => {
     expect(() => byteCount(text)).toThrow('Expected a size as in 512MB');
+  });
+
+  it('refuses to write nowhere', () => {
+    expect(outputPath('runs/a')).toBe('runs/a');
+    expect(() => outputPath('')).toThrow('Expected a path.');
   });
 
   it('checks ranges', () => {

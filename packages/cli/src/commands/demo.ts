@@ -26,7 +26,7 @@ import { chooseExecutor } from '../executors.js';
 import { replaceFile, replaceWithText, writeAll } from '../files.js';
 import { counted, duration, milliseconds, percent } from '../format.js';
 import { memoryChart } from '../memory-chart.js';
-import { wholeNumber } from '../options.js';
+import { outputPath, wholeNumber } from '../options.js';
 import { fittedModel } from '../named-model.js';
 import { Output } from '../output.js';
 import { predictionsPicture, type Prediction } from '../picture.js';
@@ -96,7 +96,12 @@ export function addDemo(program: Command): void {
     .option('--epochs <n>', 'passes over the training images', wholeNumber(1), RECIPE.epochs)
     .option('--images <n>', 'training images to draw', wholeNumber(1), RECIPE.images)
     .option('--seed <n>', 'of images, weights and order', wholeNumber(0), 0)
-    .option('--out <dir>', 'run folder; in the default one, a demo is replaced', DEFAULT_FOLDER);
+    .option(
+      '--out <dir>',
+      'run folder; in the default one, a demo is replaced',
+      outputPath,
+      DEFAULT_FOLDER,
+    );
   addJson(addExecutor(command))
     .addHelpText('after', HELP)
     .action(async (options: DemoOptions) => {

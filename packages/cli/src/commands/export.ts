@@ -19,6 +19,7 @@ import { findRuntime } from '../export/runtime.js';
 import { Staging } from '../export/staging.js';
 import { counted, milliseconds, percent } from '../format.js';
 import { onInterrupt } from '../interrupt.js';
+import { outputPath } from '../options.js';
 import { Output } from '../output.js';
 import { RUN_FILES } from '../run-folder.js';
 import {
@@ -71,7 +72,7 @@ export function addExport(program: Command): void {
       'run folder of thimble train; also weights: a file, a folder, owner/name on the hub',
     )
     .option('--format <names>', `one or more of ${Object.keys(EXPORT_FORMATS).join(', ')}`, 'onnx')
-    .option('--out <folder>', 'where to write (default: export in the run folder)')
+    .option('--out <folder>', 'where to write (default: export in the run folder)', outputPath)
     .option('--best', 'of a run: weights of the best epoch instead of the last', false)
     .option('--dense', 'multiply factored weights out; else they stay factored', false)
     .option('--dtype <name>', `of safetensors: ${Object.keys(DTYPES).join(', ')}`, 'f32')

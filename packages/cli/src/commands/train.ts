@@ -12,7 +12,14 @@ import { largestImage } from '../data/decode.js';
 import { readDataSet, type DataSet } from '../data-set.js';
 import { chooseExecutor } from '../executors.js';
 import { defaultLearningRate } from '../learning-rate.js';
-import { byteCount, fraction, nonNegativeNumber, positiveNumber, wholeNumber } from '../options.js';
+import {
+  byteCount,
+  fraction,
+  nonNegativeNumber,
+  outputPath,
+  positiveNumber,
+  wholeNumber,
+} from '../options.js';
 import { Output } from '../output.js';
 import { makeReady, type Job } from '../preparing.js';
 import type { MemoryRequest } from '../process-memory.js';
@@ -115,7 +122,7 @@ export function addTrain(program: Command): void {
     .option('--val <dir>', 'validation images (default: held out of DIR)')
     .option('--val-fraction <x>', 'share of each class to hold out', fraction, 0.2)
     .option('--seed <n>', 'of weights, order, augmentation and split', wholeNumber(0), 0)
-    .option('--out <dir>', 'run folder (default: runs/<name of DIR>-<n>)')
+    .option('--out <dir>', 'run folder (default: runs/<name of DIR>-<n>)', outputPath)
     .option('--force', 'replace an earlier run in --out', false)
     .option('--strict', 'stop at the first unreadable image', false)
     .option(
