@@ -76,6 +76,7 @@ export class TrainingFolder {
     try {
       if (!isNew) checkFree(path, force); // again: another process may have been there meanwhile
       rmSync(join(path, NEXT), { recursive: true, force: true });
+      for (const name of readdirSync(path)) if (isHalf(name)) rmSync(join(path, name));
       const isRun = Object.values(RUN_FILES).some((file) => existsSync(join(path, file)));
       const where = isRun ? join(path, NEXT) : path;
       if (isRun) mkdirSync(where);
@@ -148,6 +149,13 @@ export class TrainingFolder {
       // The folder went away, or nothing may be changed there: how the run ended says more.
     }
   }
+}
+
+/** A file of a run that was being written when its process was killed; nobody else writes here now. */
+function isHalf(name: string): boolean {
+  return Object.values(RUN_FILES).some(
+    (file) => name.startsWith(`${file}.`) && name.endsWith('.tmp'),
+  );
 }
 
 /** `runs/<name of the data's folder>-<number>`. */

@@ -159,9 +159,10 @@ async function loop(plan: RunPlan, parts: Parts, output: Output): Promise<RunOut
 }
 
 /** The error with what there is now: after hours, that is the first question. */
-function withRemains(error: unknown, { learningRate }: RunPlan, remains: string): unknown {
+function withRemains(error: unknown, { learningRate, clip }: RunPlan, remains: string): unknown {
   if (error instanceof TrainingError) {
-    const todo = `Lower --lr, which was ${String(learningRate)}, or clip gradients with --clip 1`;
+    const orClip = clip === null ? ', or clip gradients with --clip 1' : '';
+    const todo = `Lower --lr, which was ${String(learningRate)}${orClip}`;
     return new TrainingError({ ...error.parts, todo: `${todo}; ${remains}` });
   }
   const Kind = [DataError, FileError, ExecutorError].find((kind) => error instanceof kind);

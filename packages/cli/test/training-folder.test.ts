@@ -82,6 +82,7 @@ describe('an earlier run', () => {
     const before = earlier();
     const killed = TrainingFolder.take(path, true);
     write(killed, 'killed', 'best.safetensors');
+    writeFileSync(join(path, 'model.safetensors.17.tmp'), 'half');
     const taken = TrainingFolder.take(path, true); // its lock is of a process that is no other
     expect(existsSync(taken.file('best.safetensors'))).toBe(false);
     taken.close();
