@@ -92,12 +92,7 @@ export async function writeRunRecord(path: string, record: RunRecord): Promise<v
 /** JSON has no other numbers: they would become null without a word. */
 function finite(key: string, value: unknown): unknown {
   if (typeof value !== 'number' || Number.isFinite(value)) return value;
-  throw new InternalError({
-    where: `${RUN_FILES.record}, ${key}`,
-    expected: 'a finite number',
-    got: String(value),
-    todo: 'Please report this',
-  });
+  throw InternalError.of(`${RUN_FILES.record}, ${key}`, 'a finite number', String(value));
 }
 
 /** Reads the record of a run. Throws FormatError. */
