@@ -59,7 +59,7 @@ export class TrainingFolder {
     });
   }
 
-  /** Makes the first of `runs/<name>-1`, `runs/<name>-2`, … that is not there, as `numbered` calls them. */
+  /** Makes the first of `runs/<name>-1`, `runs/<name>-2`, … that is not there. */
   static takeNumbered(dataFolder: string): TrainingFolder {
     for (let number = 1; ; number++) {
       const path = numbered(dataFolder, number);
@@ -158,8 +158,16 @@ function isHalf(name: string): boolean {
   );
 }
 
+/** The one that `takeNumbered` would make now, for a look at it beforehand. */
+export function nextNumbered(dataFolder: string): string {
+  for (let number = 1; ; number++) {
+    const path = numbered(dataFolder, number);
+    if (!existsSync(path)) return path;
+  }
+}
+
 /** `runs/<name of the data's folder>-<number>`. */
-export function numbered(dataFolder: string, number: number): string {
+function numbered(dataFolder: string, number: number): string {
   const full = resolve(dataFolder);
   const own = basename(full);
   const name = (own === 'train' ? basename(dirname(full)) : own) || 'run';

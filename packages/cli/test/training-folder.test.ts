@@ -13,7 +13,7 @@ import {
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
-import { checkFree, numbered, TrainingFolder } from '../src/training-folder.js';
+import { checkFree, nextNumbered, TrainingFolder } from '../src/training-folder.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'thimble-training-'));
 const outer = process.cwd();
@@ -164,8 +164,10 @@ describe('runs without a name', () => {
   });
 
   it('are called after the data', () => {
-    expect(numbered('/data/flowers/train', 2)).toBe(join('runs', 'flowers-2'));
-    expect(numbered('/', 1)).toBe(join('runs', 'run-1'));
+    process.chdir(folder);
+    mkdirSync('runs/flowers-1', { recursive: true });
+    expect(nextNumbered('/data/flowers/train')).toBe(join('runs', 'flowers-2'));
+    expect(nextNumbered('/')).toBe(join('runs', 'run-1'));
   });
 });
 

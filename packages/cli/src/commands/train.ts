@@ -44,7 +44,7 @@ import type { RunPlan } from '../run-plan.js';
 import { startedMethod } from '../factors.js';
 import type { Start } from '../start.js';
 import { runTraining } from '../training.js';
-import { checkFree, TrainingFolder } from '../training-folder.js';
+import { checkFree, nextNumbered, TrainingFolder } from '../training-folder.js';
 import { sayStart, startFrom, type Beginning } from '../weights/beginning.js';
 import { HEADS, type Head } from '../weights/head.js';
 
@@ -77,6 +77,9 @@ const HELP = `
 DIR has one sub-folder of JPEG, PNG or WebP images per class. Where it has train/ and val/ (or
 test/) with class folders inside, these are used; otherwise --val-fraction of each class is held
 out.
+
+Ctrl-C, SIGTERM and SIGHUP end the run behind the present step with its weights saved; a second one
+ends it at once. A run whose loss diverges fails and keeps the weights of the last good epoch.
 
 Models of the hub are kept in the cache of huggingface_hub (HF_HOME); HF_TOKEN opens private ones.
 
@@ -123,7 +126,7 @@ export function addTrain(program: Command): void {
     .option('--val-fraction <x>', 'share of each class to hold out', fraction, 0.2)
     .option('--seed <n>', 'of weights, order, augmentation and split', wholeNumber(0), 0)
     .option('--out <dir>', 'run folder (default: runs/<name of DIR>-<n>)', outputPath)
-    .option('--force', 'replace an earlier run in --out', false)
+    .option('--force', 'replace an earlier run in --out, once the new one has weights', false)
     .option('--strict', 'stop at the first unreadable image', false)
     .option(
       '--memory <size>',
@@ -147,7 +150,7 @@ export function addTrain(program: Command): void {
 async function trainCommand(folder: string, options: TrainOptions): Promise<void> {
   const output = new Output(options.json);
   const { out, force } = options;
-  if (out !== undefined) checkFree(out, force);
+  checkFree(out ?? nextNumbered(folder), force);
   augmentNamed(options.augment);
   const kind = await chooseExecutor(options.executor, (text) => {
     output.note(text);
