@@ -42,8 +42,8 @@ export function reportFailure(error: unknown, style: FailureStyle): number {
 }
 
 /**
- * What a lost stream means. A command that makes files goes on without it: hours of training are worth
- * more than their report. Any other ends, as its output was all there was to do.
+ * What a lost stream means. A command that makes files goes on without it: hours of training are
+ * worth more than their report. Any other ends, as its output was all there was to do.
  *
  * @returns the exit code to end with at once; null to go on
  */

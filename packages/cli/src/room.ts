@@ -1,8 +1,9 @@
 /**
  * Room on a disk for what a run is going to write, looked at before the first step. Free bytes are what
  * the system says. A quota or a limit on the size of a file (ulimit -f, FAT) shows only in writing, and
- * a file that is only given its length takes no room: one as large as the largest is really written. A
- * little of it stays while the run goes on, so that a disk that others have filled can still be told the end.
+ * a file that is only given its length takes no room: one as large as the largest is really written.
+ * A little of it stays while the run goes on: on a disk that others have filled it takes the record of
+ * the end.
  */
 import { FileError, megabytes } from '@thimble/core';
 import { statfsSync, truncateSync } from 'node:fs';
@@ -22,7 +23,7 @@ export const ROOM_FILE = '.thimble-room';
 const KEPT_BYTES = 1 << 18;
 const CHUNK = new Uint8Array(1 << 20);
 
-/** Leaves ROOM_FILE in the folder. Throws FileError, or the reason of `signal`; then it leaves nothing. */
+/** Leaves ROOM_FILE. Throws FileError, or the reason of `signal`; then it leaves nothing. */
 export async function takeRoom(folder: string, need: Need, signal: AbortSignal): Promise<void> {
   const free = freeBytes(folder);
   if (need.bytes > free) throw noRoom(folder, need, `${megabytes(free)} free`);

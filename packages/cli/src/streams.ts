@@ -50,8 +50,8 @@ export function watchStreams(onLoss: (loss: Loss) => void): void {
 }
 
 /**
- * Remembers which standard streams are terminals now; what it returns tells whether one of them has gone. Node
- * (20.20) aborts where it cannot put a terminal's modes back: such a process has to end by a signal.
+ * Remembers which standard streams are terminals now; what it returns tells whether one of them has
+ * gone. Node (20.20) aborts where it cannot put a terminal's modes back: end such a process by a signal.
  */
 export function watchTerminals(
   isTerminal: (descriptor: number) => boolean = isatty,

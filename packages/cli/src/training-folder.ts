@@ -42,6 +42,7 @@ export class TrainingFolder {
   private readonly isNew: boolean;
   private where: string;
   private isTaken = true;
+  private isSettling = false;
 
   /** @param isNew made for this run, to be removed where nothing is written */
   private constructor(path: string, isNew: boolean, where: string) {
@@ -94,7 +95,7 @@ export class TrainingFolder {
 
   /** Whether an earlier run lies here still, as it was. */
   get keepsEarlier(): boolean {
-    return this.where !== this.path;
+    return this.where !== this.path && !this.isSettling;
   }
 
   /** Frees the little room that was kept for the end. */
@@ -111,13 +112,14 @@ export class TrainingFolder {
   }
 
   /**
-   * Puts the new run in the place of an earlier one; for when its first checkpoint is complete. Its record
-   * comes last, and the earlier one's goes first: at no moment do a record and weights of two runs lie together.
-   * Throws FileError.
+   * Puts the new run in the place of an earlier one; for when its first checkpoint is complete. Its
+   * record comes last, and the earlier one's goes first: at no moment do a record and weights of two
+   * runs lie together. Throws FileError; what was not moved then stays in .thimble-next.
    */
   settle(): void {
     if (!this.keepsEarlier) return;
     const { record, ...others } = RUN_FILES;
+    this.isSettling = true;
     try {
       rmSync(join(this.path, record), { force: true });
       for (const name of [...Object.values(others), record]) {
@@ -175,8 +177,8 @@ function numbered(dataFolder: string, number: number): string {
 }
 
 /**
- * Throws ConfigError where a run cannot be written to `path`, as far as can be told without writing, or where the
- * folder holds something and `force` is off.
+ * Throws ConfigError where a run cannot be written to `path`, as far as can be told without writing,
+ * or where the folder holds something and `force` is off.
  */
 export function checkFree(path: string, force: boolean): void {
   refusing(path, () => {
@@ -259,7 +261,7 @@ function readQuietly(path: string): string | null {
   }
 }
 
-/** Of this machine, and no longer there; a number as ours was another's before this machine started anew. */
+/** Of this machine, and no longer there; our own number is of a process before us. */
 function hasEnded(holder: string): boolean {
   const [machine, pid] = holder.split(' ');
   if (machine !== hostname() || !/^\d+$/.test(pid ?? '')) return false;

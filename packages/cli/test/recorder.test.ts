@@ -131,7 +131,7 @@ describe('a run that ends', () => {
     expect(existsSync(path)).toBe(false);
   });
 
-  it('by an interrupt keeps the weights of that moment, behind the last epoch the finished ones', async () => {
+  it('by an interrupt keeps the weights of that moment; behind the last epoch it is done', async () => {
     const { recorder, epoch } = await recording();
     await recorder.finish(result(1, true));
     expect(recordOf()).toMatchObject({ status: 'interrupted', history: [] });

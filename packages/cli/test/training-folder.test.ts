@@ -69,6 +69,20 @@ describe('an earlier run', () => {
     expect(existsSync(join(path, '.thimble-lock'))).toBe(false);
   });
 
+  it('loses nothing of the new one where it cannot be moved', () => {
+    earlier();
+    const taken = TrainingFolder.take(path, true);
+    write(taken, 'new');
+    rmSync(join(path, 'model.safetensors'));
+    mkdirSync(join(path, 'model.safetensors')); // no file can take its place
+    expect(() => {
+      taken.settle();
+    }).toThrow(`${path}: expected a folder in which a run can be replaced, got a folder`);
+    expect(taken.keepsEarlier).toBe(false);
+    taken.close();
+    expect(readFileSync(join(path, '.thimble-next/model.safetensors'), 'utf8')).toBe('new');
+  });
+
   it('is all that is left when the new one never gets there', () => {
     const before = earlier();
     const taken = TrainingFolder.take(path, true);

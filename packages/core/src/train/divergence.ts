@@ -27,7 +27,7 @@ const FEWEST = 5;
 const TODO = 'Lower the learning rate, or clip gradients';
 
 export class DivergenceCheck {
-  /** Loss of a uniform guess; infinite for a program without logits, whose losses only have to be finite. */
+  /** Loss of a uniform guess; infinite without logits: losses then only have to be finite. */
   private readonly guess: number;
   /** Loss of the first update; 0 before. */
   private first = 0;
