@@ -97,12 +97,13 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     if (aborted(signal)) break;
     const measured = validation ? await evaluate(executor, validation(), signal) : null;
     if (aborted(signal)) break;
+    const { step } = stepper;
     if (measured && measured.images > 0) {
-      divergence.validation(measured.loss, `validation of epoch ${String(epoch)}`);
+      const where = `validation after step ${String(step)}, epoch ${String(epoch)}`;
+      divergence.validation(measured.loss, where);
     }
     evaluation = measured;
     const seconds = (performance.now() - started) / 1000;
-    const { step } = stepper;
     await onEvent?.({ event: 'epoch', epoch, step, loss, validation: evaluation, seconds });
   }
   const msPerStep = median(stepper.times.length > 1 ? stepper.times.slice(1) : stepper.times);
