@@ -3,14 +3,11 @@ import { DataError, type EpochEvent, type Executor, type TrainResult } from '@th
 import { checkpointBytes, checkpointMetadata, saveCheckpoint } from './checkpoint.js';
 import type { Loader } from './data/loader.js';
 import { replaceWithCopy, replaceWithText } from './files.js';
-import { takeRoom, type Need } from './room.js';
+import { needOf, takeRoom, type Need } from './room.js';
 import { RUN_FILES, writeRunRecord, type EpochRecord, type RunRecord } from './run-folder.js';
 import type { RunPlan } from './run-plan.js';
 import { factorMetadata } from './factors.js';
 import type { TrainingFolder } from './training-folder.js';
-
-/** Record, labels and ranks, and the record beside itself. */
-const RECORD_BYTES = 1e6;
 
 export class Recorder {
   record: RunRecord;
@@ -104,12 +101,9 @@ export class Recorder {
     return `${path} keeps the weights after epoch ${String(this.savedEpoch)}`;
   }
 
-  /** The last weights, the best, and from the second epoch on the next ones beside them. */
   private need(): Need {
-    const largestFile = checkpointBytes(this.plan.setup.model, this.metadata());
-    const first = 2 * largestFile;
-    const then = this.plan.epochs > 1 ? 3 * largestFile - this.folder.replacedBytes : 0;
-    return { bytes: Math.max(first, then) + RECORD_BYTES, largestFile };
+    const checkpoint = checkpointBytes(this.plan.setup.model, this.metadata());
+    return needOf(checkpoint, this.plan.epochs, this.folder.replacedBytes);
   }
 
   private write(): Promise<void> {

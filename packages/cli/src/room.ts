@@ -23,6 +23,20 @@ export const ROOM_FILE = '.thimble-room';
 const KEPT_BYTES = 1 << 18;
 const CHUNK = new Uint8Array(1 << 20);
 
+/** Record, labels and ranks, and what is kept. */
+const RECORD_BYTES = 3e5;
+
+/**
+ * What a run needs: the last weights and the best ones, and from the second epoch on the next ones beside
+ * them. All in bytes.
+ *
+ * @param replaced of an earlier run, which goes with the first checkpoint
+ */
+export function needOf(checkpoint: number, epochs: number, replaced: number): Need {
+  const then = epochs > 1 ? 3 * checkpoint - replaced : 0;
+  return { bytes: Math.max(2 * checkpoint, then) + RECORD_BYTES, largestFile: checkpoint };
+}
+
 /** Leaves ROOM_FILE. Throws FileError, or the reason of `signal`; then it leaves nothing. */
 export async function takeRoom(folder: string, need: Need, signal: AbortSignal): Promise<void> {
   const free = freeBytes(folder);

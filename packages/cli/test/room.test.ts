@@ -5,7 +5,7 @@ import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { takeRoom } from '../src/room.js';
+import { needOf, takeRoom } from '../src/room.js';
 import { MAIN, writeClasses } from './cli-command.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'thimble-room-'));
@@ -15,6 +15,17 @@ afterAll(() => {
 const going = new AbortController().signal;
 
 describe('room for a run', () => {
+  it.each([
+    [1, 0, 2],
+    [2, 0, 3],
+    [9, 2e6, 2], // an earlier run of two such files goes before the third one comes
+    [9, 0.5e6, 2.5],
+  ])('of %i epochs in place of %i bytes is %d times its checkpoint', (epochs, replaced, times) => {
+    const { bytes, largestFile } = needOf(1e6, epochs, replaced);
+    expect(bytes - 3e5).toBe(times * 1e6);
+    expect(largestFile).toBe(1e6);
+  });
+
   it('is refused with what is needed and what is free', async () => {
     const taking = takeRoom(folder, { bytes: 1e18, largestFile: 4.83e6 }, going);
     await expect(taking).rejects.toThrow(FileError);
@@ -46,7 +57,7 @@ describe('room for a run', () => {
     const limited = ['-c', 'ulimit -f 3000; exec "$@"', 'sh', process.execPath, ...args];
     const { status, stderr } = spawnSync('sh', limited, { cwd: folder, encoding: 'utf8' });
     expect(stderr).toBe(
-      'thimble: run: expected room for 10.7 MB, 4.83 MB of it in one file, got a file larger than ' +
+      'thimble: run: expected room for 9.95 MB, 4.83 MB of it in one file, got a file larger than ' +
         'the system allows. Free some, raise the quota or limit (ulimit -f), or choose another --out.\n',
     );
     expect(status).toBe(1);
