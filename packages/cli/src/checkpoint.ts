@@ -3,6 +3,7 @@
  * is never held a second time in memory.
  */
 import {
+  elements,
   FormatError,
   parameters,
   readSafetensorsHeader,
@@ -72,6 +73,13 @@ export function checkpointMetadata(
   ]);
 }
 
+/** Bytes of the file that `saveCheckpoint` writes. */
+export function checkpointBytes(model: ModelGraph, metadata: ReadonlyMap<string, string>): number {
+  const shapes = storedTensors(model);
+  const { prefix } = safetensorsPrefix(shapes, metadata);
+  return shapes.reduce((sum, { shape }) => sum + 4 * elements(shape), prefix.byteLength);
+}
+
 /**
  * Writes every parameter of the model. Throws TrainingError, and leaves the file at `path` as it
  * was, when a value is not finite.
@@ -82,21 +90,22 @@ export async function saveCheckpoint(
   model: ModelGraph,
   metadata: ReadonlyMap<string, string>,
 ): Promise<void> {
-  const shapes = parameters(model.graph).map(({ name, type }) => ({
-    name,
-    dtype: 'F32' as const,
-    shape: type.shape,
-  }));
-  const { prefix, ordered } = safetensorsPrefix(shapes, metadata);
+  const { prefix, ordered } = safetensorsPrefix(storedTensors(model), metadata);
   const garbage = new Garbage();
   await replaceFile(path, async (descriptor) => {
     writeAll(descriptor, prefix);
     for (const tensor of ordered) {
       const data = await executor.read(tensor.name);
-      checkFinite(path, tensor.name, data);
+      checkFinite(tensor.name, data);
       writeAll(descriptor, safetensorsData({ ...tensor, data }));
       garbage.dropped(data.byteLength);
     }
+  });
+}
+
+function storedTensors({ graph }: ModelGraph) {
+  return parameters(graph).map(({ name, type }) => {
+    return { name, dtype: 'F32' as const, shape: type.shape };
   });
 }
 
@@ -143,14 +152,14 @@ function naming(path: string, error: unknown): unknown {
   return new FormatError({ ...error.parts, where: `${path}, ${error.parts.where}` });
 }
 
-function checkFinite(path: string, name: string, data: ArrayLike<number>): void {
+function checkFinite(name: string, data: ArrayLike<number>): void {
   for (let i = 0; i < data.length; i++) {
     if (Number.isFinite(data[i])) continue;
     throw new TrainingError({
       where: `tensor ${name}`,
       expected: 'finite values',
       got: `${String(data[i])} at element ${String(i)}`,
-      todo: `Lower --lr, or clip gradients with --clip 1; ${path} was not overwritten`,
+      todo: 'Lower the learning rate, or clip gradients',
     });
   }
 }

@@ -10,12 +10,15 @@ import {
   copyFileSync,
   fstatSync,
   fsyncSync,
+  mkdirSync,
   openSync,
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeSync,
 } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 
 /** Calls `write` with an open temporary file beside `path`, then renames it to `path`. */
 export async function replaceFile(
@@ -47,6 +50,29 @@ export function writeAll(descriptor: number, bytes: Uint8Array): void {
   for (let done = 0; done < bytes.length;) {
     done += writeSync(descriptor, bytes, done, bytes.length - done);
   }
+}
+
+/**
+ * Makes a folder, and those above it, where they are missing. Throws what the system says.
+ *
+ * Node's own `mkdir` with `recursive` never returns where the system takes no folders (/proc).
+ */
+export function makeFolder(path: string): void {
+  const missing: string[] = [];
+  for (let at = resolve(path); !isFolder(at) && missing.at(-1) !== at; at = dirname(at)) {
+    missing.push(at);
+  }
+  for (const folder of missing.reverse()) {
+    try {
+      mkdirSync(folder);
+    } catch (error) {
+      if (!isFolder(folder)) throw error; // else another process was faster
+    }
+  }
+}
+
+function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }
 
 /** The text of a file. Throws FileError. @param what it is to be, as in `the record of a run` */
@@ -101,8 +127,8 @@ async function beside(
   }
 }
 
-/** The reason why there is something to remove says more than that it cannot be. */
-function removeQuietly(path: string): void {
+/** Removes a file; the reason why there is one to remove says more than that it cannot be. */
+export function removeQuietly(path: string): void {
   try {
     rmSync(path, { force: true });
   } catch {
@@ -149,8 +175,8 @@ export function fileError(path: string, wanted: string, error: unknown): unknown
   return new FileError({ where: path, expected: wanted, got, todo });
 }
 
-/** `ENOENT` and the like; null for other errors. */
+/** `ENOENT` and the like, also where Node says it itself (`ERR_FS_EISDIR`); null for other errors. */
 export function systemCode(error: unknown): string | null {
   if (!(error instanceof Error && 'code' in error && typeof error.code === 'string')) return null;
-  return /^E[A-Z0-9]+$/.test(error.code) ? error.code : null;
+  return /^(?:ERR_FS_)?(E[A-Z0-9]+)$/.exec(error.code)?.[1] ?? null;
 }

@@ -78,6 +78,12 @@ export function share(text: string): number {
   throw new InvalidArgumentError('Expected a number above 0 and below 1.');
 }
 
+/** Where to write; an empty text (a variable that a script did not set) would mean the present folder. */
+export function outputPath(text: string): string {
+  if (text !== '') return text;
+  throw new InvalidArgumentError('Expected a path.');
+}
+
 /** NaN for anything that is not a plain finite number. */
 function decimal(text: string): number {
   const value = text.trim() === '' ? NaN : Number(text);

@@ -31,12 +31,22 @@ import { duration, metric, milliseconds, percent } from '../src/format.js';
 import { memoryChart } from '../src/memory-chart.js';
 import { trainingTenants } from '../src/memory-map.js';
 import { presetModel } from '../src/named-model.js';
-import { byteCount, fraction, positiveNumber, share, wholeNumber } from '../src/options.js';
+import {
+  byteCount,
+  fraction,
+  outputPath,
+  positiveNumber,
+  share,
+  wholeNumber,
+} from '../src/options.js';
+import { Output } from '../src/output.js';
 import { predictionsPicture } from '../src/picture.js';
-import { checkFree } from '../src/run-folder.js';
+import { sayDone, sayInterrupted } from '../src/report.js';
+import { checkFree } from '../src/training-folder.js';
 import { parameterCounts, setUp } from '../src/setup.js';
-import { element, ticks } from '../src/svg.js';
+import { element, escapeText, ticks } from '../src/svg.js';
 import { Tally } from '../src/tally.js';
+import type { RunSummary } from '../src/training.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'thimble-parts-'));
 afterAll(() => {
@@ -71,6 +81,11 @@ describe('option texts', () => {
 
   it.each(['', 'MB', '12 PB', '-1MB', '1e3MB'])('refuses the size "%s"', (text) => {
     expect(() => byteCount(text)).toThrow('Expected a size as in 512MB');
+  });
+
+  it('refuses to write nowhere', () => {
+    expect(outputPath('runs/a')).toBe('runs/a');
+    expect(() => outputPath('')).toThrow('Expected a path.');
   });
 
   it('checks ranges', () => {
@@ -119,6 +134,52 @@ describe('failures', () => {
       ...parts,
       exitCode: 2,
     });
+  });
+});
+
+describe('closing words', () => {
+  const summary: RunSummary = {
+    ...{ accuracy: 0.5, loss: 1, trainLoss: 1, steps: 8, msPerStep: 20, plannedBytes: 2e6 },
+    ...{ arenaBytes: 1e6, rssPeakBytes: 3e6, budgetBytes: null, executor: 'native', threads: 1 },
+    ...{ executorDetail: 'avx2', epochs: 2, bestAccuracy: 0.5, bestEpoch: 1, seconds: 4 },
+    ...{ skipped: 0, run: "Ann's run" },
+  };
+  /** Lines and events that `say` says. */
+  function said(say: (output: Output) => void): readonly unknown[] {
+    const lines: unknown[] = [];
+    const output = new Output(false);
+    output.line = (text) => lines.push(text ?? '');
+    output.event = (name, fields) => lines.push({ event: name, ...fields });
+    say(output);
+    return lines;
+  }
+
+  it('name the best epoch where it is not the last, and quote what is to be copied', () => {
+    const [event, , result, cost, saved] = said((output) => {
+      sayDone(summary, output);
+    });
+    expect(event).toEqual({ event: 'done', ...summary });
+    expect(result).toBe('Validation accuracy 50.0 %, loss 1.0000 (best: 50.0 % after epoch 1)');
+    expect(cost).toBe(
+      '20.0 ms per step, 4.0 s in all; memory: 2.00 MB planned, 3.00 MB process at most',
+    );
+    expect(saved).toBe(`Saved in Ann's run; try: thimble predict 'Ann'\\''s run' IMAGE`);
+  });
+
+  it('of an interrupted run promise no more than there is', () => {
+    const words = (steps: number, data: string | null) =>
+      said((output) => {
+        sayInterrupted({ ...summary, steps }, data, output);
+      });
+    const [event, ...lines] = words(0, 'photos');
+    expect(event).toMatchObject({ event: 'interrupted', run: null, steps: 0 });
+    expect(lines).toEqual(['', 'Interrupted before the first step; nothing was saved.']);
+    expect(words(1, 'my photos').slice(2)).toEqual([
+      "Interrupted after 1 step; the weights are saved in Ann's run.",
+      expect.stringContaining('20.0 ms per step'),
+      "To go on from them: thimble train 'my photos' --init 'Ann'\\''s run'",
+    ]);
+    expect(words(1, null)).toHaveLength(4);
   });
 });
 
@@ -245,6 +306,9 @@ describe('memory of a step', () => {
 describe('pictures and texts', () => {
   it('escapes what it puts into markup', () => {
     expect(element('a', { b: '"<', c: 1.234 }, 'x')).toBe('<a b="&quot;&lt;" c="1.23">x</a>');
+    expect(escapeText('a\u001b[31m\u0000\nb\ud800\uffff&')).toBe(
+      'a\\x1b[31m\\x00\\nb\ufffd\ufffd&amp;',
+    );
   });
 
   it('draws a grid with green and red frames', async () => {
@@ -253,7 +317,7 @@ describe('pictures and texts', () => {
     const one = { image, truth: 'ring', probability: 0.9 };
     const predictions = [
       { ...one, predicted: 'ring' },
-      { ...one, predicted: 'star & cross' },
+      { ...one, predicted: 'star & cross\u0007' },
     ];
     const png = await predictionsPicture(predictions, 2, 'Title');
     const picture = sharp(png).removeAlpha().raw();

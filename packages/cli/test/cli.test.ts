@@ -2,8 +2,17 @@
  * The thimble command from outside: what scripts rely on (JSON lines, exit codes, files) and what
  * people are told when the input is bad. Needs the compiled command (npm run build).
  */
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { readSafetensors, writeSafetensors } from '@thimble/core';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -27,6 +36,7 @@ beforeAll(async () => {
   await writeClasses(join(folder, 'photos'), CLASSES, 12);
   await writeClasses(join(folder, 'held'), CLASSES, 4);
   await writeClasses(join(folder, 'one'), ['red'], 3);
+  await writeClasses(join(folder, 'two-of'), ['blue', 'red'], 12);
   mkdirSync(join(folder, 'empty'));
   const base = ['--val', 'held', '--out', 'base', '--json'];
   const trained = await run('train', 'photos', ...TRAIN, ...base);
@@ -319,12 +329,24 @@ describe.concurrent('bad input', () => {
     );
   });
 
+  it('keeps an earlier run whole when the one that is to replace it fails', async () => {
+    cpSync(join(folder, 'base'), join(folder, 'kept'), { recursive: true });
+    const args = ['--init', 'random', '--lr', '1e30', '--out', 'kept', '--force'];
+    const ended = await run('train', 'two-of', ...SMALL, ...args);
+    expect(ended.code).toBe(1);
+    expect(readdirSync(join(folder, 'kept'))).toEqual(readdirSync(join(folder, 'base')));
+    for (const file of readdirSync(join(folder, 'base'))) {
+      const [kept, base] = ['kept', 'base'].map((name) => readFileSync(join(folder, name, file)));
+      expect(kept.equals(base), file).toBe(true);
+    }
+  });
+
   it('tells before training when the run folder cannot be written', async () => {
     writeFileSync(join(folder, 'file'), '');
     const ended = await train('photos', '--out', 'file/run');
     expect(ended.code).toBe(2);
     expect(lastLine(ended)['message']).toContain(
-      '--out file/run: expected a folder that can be written to, got ENOTDIR',
+      '--out file/run: expected a folder that can be written to, got a file where a folder should be',
     );
     expect(jsonLines(ended).map(({ event }) => event)).toEqual(['data', 'error']);
   });

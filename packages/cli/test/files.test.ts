@@ -7,7 +7,9 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  rmdirSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -18,6 +20,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { openCheckpoint } from '../src/checkpoint.js';
 import { typedError } from '../src/failure.js';
 import {
+  makeFolder,
   openToRead,
   readText,
   replaceFile,
@@ -90,7 +93,36 @@ describe('a file that is replaced', () => {
     );
     mkdirSync(join(folder, 'd'));
     await expect(replaceWithText(join(folder, 'd'), '')).rejects.toThrow('got a folder');
+    mkdirSync(temporary);
+    await expect(replaceWithText(path, '')).rejects.toThrow(`${path}: expected a file`);
+    rmdirSync(temporary);
     expect(readdirSync(folder).filter((name) => name.endsWith('.tmp'))).toEqual([]);
+  });
+});
+
+describe('a folder that is made', () => {
+  it('comes with those above it, and may be there already', () => {
+    const deep = join(folder, 'deep/er/still');
+    makeFolder(deep);
+    makeFolder(deep);
+    expect(statSync(deep).isDirectory()).toBe(true);
+  });
+
+  it('is an error where a file lies in its way, and not made through a link to nowhere', () => {
+    writeFileSync(join(folder, 'file'), '');
+    symlinkSync(join(folder, 'nowhere'), join(folder, 'link'));
+    for (const path of ['file', 'file/below', 'link', 'link/below']) {
+      expect(() => {
+        makeFolder(join(folder, path));
+      }, path).toThrow(/EEXIST|ENOTDIR/);
+    }
+    expect(existsSync(join(folder, 'nowhere'))).toBe(false);
+  });
+
+  it.runIf(existsSync('/proc/self'))('is an error where the system takes none', () => {
+    expect(() => {
+      makeFolder('/proc/thimble/run');
+    }).toThrow('ENOENT');
   });
 });
 

@@ -114,6 +114,7 @@ async function predictAll(
         const text = best.map(({ name, probability }) => `${name} ${percent(probability)}`);
         output.line(inOneLine(`${inOneLine(image).padEnd(width)}  ${text.join('  ')}`));
       }
+      await output.caughtUp();
     }
     return loader.skipped.map(({ index, reason }) => ({ name: images[index], reason }));
   } finally {
