@@ -81,6 +81,7 @@ export {
   buildModel,
   imageSizeRule,
   modelConfig,
+  modelReader,
   MODELS,
   SWIN_PRESETS,
   VIT_PRESETS,
