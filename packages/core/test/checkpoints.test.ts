@@ -140,6 +140,11 @@ describe('recognise', () => {
     expectSame(recognise(vit.source, NONE, vit.sidecars).weights, found.weights);
   });
 
+  it('does not take wrappers off without end', () => {
+    const wrapped = renamed(vit.source, (name) => 'model.'.repeat(50_000) + name);
+    expect(() => recognise(wrapped, NONE, vit.sidecars)).toThrow(CheckpointError);
+  });
+
   it('reads transformers without the prefix of the model, and with that of DeiT', () => {
     const bare = renamed(hf.source, (name) => name.replace(/^vit\./, ''));
     const deit = renamed(hf.source, (name) => name.replace(/^vit\./, 'deit.'));
