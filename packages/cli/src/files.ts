@@ -3,7 +3,7 @@
  * disk never leaves half of a file under its final name; a file beside it is made anew, so that nothing that lies
  * there already (a link to somewhere else) is written through. What the system says is a FileError.
  */
-import { FileError, ThimbleError } from '@thimble/core';
+import { FileError, megabytes, ThimbleError } from '@thimble/core';
 import {
   closeSync,
   constants,
@@ -13,6 +13,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeSync,
 } from 'node:fs';
 
@@ -48,9 +49,23 @@ export function writeAll(descriptor: number, bytes: Uint8Array): void {
   }
 }
 
-/** The text of a file. Throws FileError. @param what it is to be, as in `the record of a run` */
-export function readText(path: string, what: string): string {
+/** Bytes of a text that a command reads; more is no configuration and no record. */
+const MAX_TEXT_BYTES = 64_000_000;
+
+/**
+ * The text of a file. Throws FileError, also for a device or a pipe, which may never end.
+ *
+ * @param what it is to be, as in `the record of a run`
+ */
+export function readText(path: string, what: string, mostBytes = MAX_TEXT_BYTES): string {
+  const fail = (expected: string, got: string) =>
+    new FileError({ where: path, expected, got, todo: 'Check the path, or get the file again' });
   try {
+    const stat = statSync(path);
+    if (!stat.isFile()) throw fail(what, stat.isDirectory() ? 'a folder' : 'no regular file');
+    if (stat.size > mostBytes) {
+      throw fail(`at most ${megabytes(mostBytes)}`, megabytes(stat.size));
+    }
     return readFileSync(path, 'utf8');
   } catch (error) {
     throw fileError(path, what, error);

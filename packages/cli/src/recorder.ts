@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { checkpointMetadata, saveCheckpoint } from './checkpoint.js';
 import type { Loader } from './data/loader.js';
 import { replaceWithCopy } from './files.js';
-import { RUN_FILES, writeRunRecord, type EpochRecord, type RunRecord } from './run-folder.js';
+import { RUN_FILES, writeRunRecord } from './run-folder.js';
 import type { RunPlan } from './run-plan.js';
+import type { EpochRecord, RunRecord } from './run-record.js';
 import { factorMetadata } from './factors.js';
 
 export class Recorder {
@@ -30,7 +31,7 @@ export class Recorder {
 
   /** Saves a finished epoch. Throws DataError when no validation image could be read. */
   async epoch(event: EpochEvent, validation: Loader): Promise<void> {
-    const { epoch, step, loss: trainLoss, seconds } = event;
+    const { epoch, step, seconds } = event;
     const evaluation = event.validation;
     if (!evaluation || evaluation.images === 0) {
       throw new DataError({
@@ -42,6 +43,7 @@ export class Recorder {
     }
     const { accuracy, loss } = evaluation;
     if (!Number.isFinite(loss)) throw diverged(epoch, step, loss);
+    const trainLoss = Number.isFinite(event.loss) ? event.loss : null;
     const record = { epoch, step, trainLoss, accuracy, loss, seconds };
     await this.save();
     if (this.best === null || accuracy > this.best.accuracy) {
