@@ -368,7 +368,7 @@ describe('refusals of the hub', () => {
       server.add('owner/evil', COMMIT, { 'model.safetensors.index.json': index(shard) });
       rmSync(join(cache, 'models--owner--evil'), { recursive: true, force: true });
       await expect(get('owner/evil')).rejects.toThrow(
-        'owner/evil, model.safetensors.index.json: expected the name of a safetensors file',
+        'owner/evil, model.safetensors.index.json, weight_map.a: expected the name of a safetensors',
       );
     }
     server.add('owner/lost', COMMIT, { 'model.safetensors.index.json': index('a.safetensors') });

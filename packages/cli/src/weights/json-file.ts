@@ -1,23 +1,18 @@
 /** Small JSON files that came with weights: whoever made them may have made them wrong. */
-import { FormatError, megabytes } from '@thimble/core';
-import { readFileSync, statSync } from 'node:fs';
+import { FormatError, schema } from '@thimble/core';
+import { existsSync } from 'node:fs';
+import { readText } from '../files.js';
 
 /** Larger is no configuration. */
 const MAX_BYTES = 4_000_000;
 
-/** The object in a file; null without a file. Throws FormatError. */
+/** The object in a file; null without a file. Throws FileError and FormatError. */
 export function readJsonObject(path: string): object | null {
-  const size = statSync(path, { throwIfNoEntry: false })?.size;
-  if (size === undefined) return null;
-  const fail = (expected: string, got: string): FormatError =>
-    new FormatError({ where: path, expected, got, todo: 'Correct or download the file again' });
-  if (size > MAX_BYTES) throw fail(`at most ${megabytes(MAX_BYTES)}`, megabytes(size));
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(readFileSync(path, 'utf8'));
-  } catch (error) {
-    throw fail('JSON', error instanceof Error ? error.message : 'none');
-  }
-  if (typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed)) return parsed;
-  throw fail('a JSON object', Array.isArray(parsed) ? 'an array' : JSON.stringify(parsed));
+  if (!existsSync(path)) return null;
+  const json = readText(path, 'JSON', MAX_BYTES);
+  const todo = 'Correct or download the file again';
+  return schema.read(json, anObject, { file: path, error: FormatError, todo });
 }
+
+const anObject: schema.Reader<object> = (value, place) =>
+  schema.isObject(value) ? value : place.fail('a JSON object', value);

@@ -2,13 +2,14 @@
  * A checkpoint in several files as one: every shard's header is checked as that of a single file,
  * and index and shards have to agree on where each tensor is.
  */
-import { FormatError, megabytes } from '@thimble/core';
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { FormatError } from '@thimble/core';
+import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { openCheckpoint, type OpenCheckpoint } from '../checkpoint.js';
+import { readText } from '../files.js';
 import { parseShardIndex } from './shard-index.js';
 
-const MAX_INDEX_BYTES = 64_000_000;
+export const MAX_INDEX_BYTES = 64_000_000;
 
 /** @param path the index; its shards are beside it. Throws FormatError. */
 export function openSharded(path: string): OpenCheckpoint {
@@ -66,12 +67,9 @@ function owners(
   return owner;
 }
 
-/** The text of an index on this disk. Throws FormatError. */
+/** The text of an index on this disk. Throws FileError. */
 export function shardIndexText(path: string): string {
-  const size = statSync(path, { throwIfNoEntry: false })?.size;
-  if (size === undefined) throw wrong(path, 'an index of shards', 'no file');
-  if (size <= MAX_INDEX_BYTES) return readFileSync(path, 'utf8');
-  throw wrong(path, `an index of at most ${megabytes(MAX_INDEX_BYTES)}`, megabytes(size));
+  return readText(path, 'an index of shards', MAX_INDEX_BYTES);
 }
 
 function wrong(where: string, expected: string, got: string): FormatError {
