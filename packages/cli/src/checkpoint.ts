@@ -20,9 +20,10 @@ import {
   type SafetensorsHeader,
   type WeightSource,
 } from '@thimble/core';
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
-import { replaceFile, writeAll } from './files.js';
+import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
+import { fileError, isFolder, replaceFile, writeAll } from './files.js';
 import { Garbage } from '@thimble/native';
+import { notSafetensors } from './weights/content.js';
 
 export interface OpenCheckpoint extends WeightSource {
   /** As the file stores each tensor. */
@@ -53,7 +54,7 @@ export function openCheckpoint(path: string): OpenCheckpoint {
     };
   } catch (error) {
     closeSync(descriptor);
-    throw naming(path, error);
+    throw notSafetensors(path) ?? naming(path, error);
   }
 }
 
@@ -102,13 +103,11 @@ export async function saveCheckpoint(
 
 function openFile(path: string): number {
   try {
-    const descriptor = openSync(path, 'r');
-    if (fstatSync(descriptor).isFile()) return descriptor;
-    closeSync(descriptor);
+    if (statSync(path).isFile()) return openSync(path, 'r');
   } catch (error) {
-    throw cannotOpen(path, error instanceof Error ? error.message : String(error));
+    throw fileError(path, 'a safetensors file', error);
   }
-  throw cannotOpen(path, 'a folder');
+  throw cannotOpen(path, isFolder(path) ? 'a folder' : 'no regular file');
 }
 
 function cannotOpen(path: string, got: string): FormatError {

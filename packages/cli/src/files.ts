@@ -72,6 +72,10 @@ export function readText(path: string, what: string, mostBytes = MAX_TEXT_BYTES)
   }
 }
 
+export function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+}
+
 /** A temporary file beside `path`, made by `make`, then under its name. Throws FileError. */
 async function beside(
   path: string,

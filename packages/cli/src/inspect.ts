@@ -19,11 +19,12 @@ import {
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { storedFactors } from './factors.js';
+import { isFolder } from './files.js';
 import { openRun, type OpenRun } from './run.js';
 import { RUN_FILES } from './run-folder.js';
 import type { RunRecord } from './run-record.js';
 import { locateWeights, type Access } from './start.js';
-import { hashedFiles, isFolder, openWeightFiles, type WeightFiles } from './weights/files.js';
+import { hashedFiles, openWeightFiles, type WeightFiles } from './weights/files.js';
 
 export interface Inspection {
   readonly path: string;

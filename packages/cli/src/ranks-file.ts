@@ -13,9 +13,10 @@ import {
 } from '@thimble/core';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { readText, replaceWithText } from './files.js';
+import { replaceWithText } from './files.js';
 import { readRunRecord, RUN_FILES } from './run-folder.js';
 import { sameJson, type RunRecord } from './run-record.js';
+import { parseFile } from './weights/json-file.js';
 
 export interface RanksFile {
   readonly method: string;
@@ -41,7 +42,7 @@ export function readRanks(run: string): RanksFile {
     const todo = 'Pass the folder of a run with a factored method, such as wasi';
     throw new FormatError({ where: path, expected: 'the ranks of a run', got: 'no file', todo });
   }
-  const found = parseRanks(path, readText(path, 'the ranks of a run'));
+  const found = parseFile(path, 'the ranks of a run', (text) => parseRanks(path, text));
   checkOwn(path, found, readRunRecord(run));
   return found;
 }

@@ -13,9 +13,10 @@
 import { ConfigError, FormatError } from '@thimble/core';
 import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
-import { readText, replaceWithText } from './files.js';
+import { replaceWithText } from './files.js';
 import { parseRunRecord, RUN_FORMAT, RUN_VERSION, type RunRecord } from './run-record.js';
 import { VERSION } from './version.js';
+import { parseFile } from './weights/json-file.js';
 
 export const RUN_FILES = {
   record: 'run.json',
@@ -86,7 +87,7 @@ export async function writeRunRecord(path: string, record: RunRecord): Promise<v
 /** Reads the record of a run. Throws FileError and FormatError. */
 export function readRunRecord(path: string): RunRecord {
   const file = join(path, RUN_FILES.record);
-  return parseRunRecord(file, readText(file, 'the record of a run'));
+  return parseFile(file, 'the record of a run', (text) => parseRunRecord(file, text));
 }
 
 /**

@@ -23,6 +23,7 @@ import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { OpenCheckpoint } from './checkpoint.js';
 import { storedFactors, type StoredFactors } from './factors.js';
+import { isFolder } from './files.js';
 import { hubModel, type HubModel } from './hub/model.js';
 import { hubReference, looksLikeHubName, referenceText } from './hub/reference.js';
 import { hubSettings } from './hub/settings.js';
@@ -32,7 +33,7 @@ import { openRun } from './run.js';
 import { RUN_FILES } from './run-folder.js';
 import type { RunRecord } from './run-record.js';
 import { embeddedWeights } from './weights/embedded.js';
-import { isFolder, openWeightFiles } from './weights/files.js';
+import { openWeightFiles } from './weights/files.js';
 
 export interface Start {
   /** What was asked for. */

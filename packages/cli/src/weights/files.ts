@@ -10,21 +10,14 @@
  */
 import { FormatError, type Sidecars } from '@thimble/core';
 import { createHash } from 'node:crypto';
-import {
-  closeSync,
-  existsSync,
-  openSync,
-  readdirSync,
-  readSync,
-  realpathSync,
-  statSync,
-} from 'node:fs';
+import { closeSync, existsSync, openSync, readdirSync, readSync, realpathSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { openCheckpoint, type OpenCheckpoint } from '../checkpoint.js';
-import { isPickle, isPickleFile, pickleError } from '../pickle.js';
+import { isFolder } from '../files.js';
+import { isPickle, pickleError } from '../pickle.js';
 import { readJsonObject } from './json-file.js';
-import { parseShardIndex, SHARD_INDEX } from './shard-index.js';
-import { openSharded, shardIndexText } from './sharded.js';
+import { SHARD_INDEX } from './shard-index.js';
+import { openSharded, readShardIndex } from './sharded.js';
 
 export const WEIGHTS = 'model.safetensors';
 
@@ -38,17 +31,12 @@ export interface WeightFiles {
 /** Opens a file or a folder. Throws FormatError. */
 export function openWeightFiles(given: string): WeightFiles {
   const path = isFolder(given) ? weightsOf(given) : given;
-  if (isPickleFile(path)) throw pickleError(path);
   const isIndex = path.endsWith('.json');
   const isNamed = basename(path) === WEIGHTS || isIndex;
   const beside = (file: string) => (isNamed ? readJsonObject(join(dirname(path), file)) : null);
   const config = beside('config.json');
   const sidecars = { config, preprocessor: beside('preprocessor_config.json') };
   return { path, checkpoint: isIndex ? openSharded(path) : openCheckpoint(path), sidecars };
-}
-
-export function isFolder(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }
 
 function weightsOf(folder: string): string {
@@ -78,7 +66,7 @@ export interface HashedFile {
 export function hashedFiles(path: string): readonly HashedFile[] {
   const folder = dirname(path);
   const files = path.endsWith('.json')
-    ? parseShardIndex(path, shardIndexText(path)).shards.map((shard) => join(folder, shard))
+    ? readShardIndex(path).shards.map((shard) => join(folder, shard))
     : [path];
   return files.map((file) => ({ file: basename(file), sha256: sha256Of(file) }));
 }

@@ -1,7 +1,8 @@
-/** Small JSON files that came with weights: whoever made them may have made them wrong. */
+/** JSON files that somebody else may have written, or damaged: bounded, and called what they are instead. */
 import { FormatError, schema } from '@thimble/core';
 import { existsSync } from 'node:fs';
 import { readText } from '../files.js';
+import { notJson } from './content.js';
 
 /** Larger is no configuration. */
 const MAX_BYTES = 4_000_000;
@@ -9,10 +10,30 @@ const MAX_BYTES = 4_000_000;
 /** The object in a file; null without a file. Throws FileError and FormatError. */
 export function readJsonObject(path: string): object | null {
   if (!existsSync(path)) return null;
-  const json = readText(path, 'JSON', MAX_BYTES);
   const todo = 'Correct or download the file again';
-  return schema.read(json, anObject, { file: path, error: FormatError, todo });
+  const document = { file: path, error: FormatError, todo };
+  return parseFile(path, 'JSON', (text) => schema.read(text, anObject, document), MAX_BYTES);
 }
 
 const anObject: schema.Reader<object> = (value, place) =>
   schema.isObject(value) ? value : place.fail('a JSON object', value);
+
+/**
+ * What `parse` makes of a file's text. Throws FileError, what `parse` throws, and FormatError for a file of a kind
+ * that is known and other.
+ *
+ * @param what it is to be, as in `the record of a run`
+ */
+export function parseFile<T>(
+  path: string,
+  what: string,
+  parse: (text: string) => T,
+  mostBytes?: number,
+): T {
+  const text = readText(path, what, mostBytes);
+  try {
+    return parse(text);
+  } catch (error) {
+    throw notJson(path) ?? error;
+  }
+}

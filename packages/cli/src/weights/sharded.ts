@@ -6,14 +6,14 @@ import { FormatError } from '@thimble/core';
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { openCheckpoint, type OpenCheckpoint } from '../checkpoint.js';
-import { readText } from '../files.js';
-import { parseShardIndex } from './shard-index.js';
+import { parseFile } from './json-file.js';
+import { parseShardIndex, type ShardIndex } from './shard-index.js';
 
 export const MAX_INDEX_BYTES = 64_000_000;
 
 /** @param path the index; its shards are beside it. Throws FormatError. */
 export function openSharded(path: string): OpenCheckpoint {
-  const { shards, shardOf } = parseShardIndex(path, shardIndexText(path));
+  const { shards, shardOf } = readShardIndex(path);
   const missing = shards.filter((shard) => !existsSync(join(dirname(path), shard)));
   if (missing.length > 0) {
     throw wrong(path, `${String(shards.length)} shards beside it`, `no ${missing.join(', ')}`);
@@ -67,9 +67,10 @@ function owners(
   return owner;
 }
 
-/** The text of an index on this disk. Throws FileError. */
-export function shardIndexText(path: string): string {
-  return readText(path, 'an index of shards', MAX_INDEX_BYTES);
+/** An index on this disk. Throws FileError and FormatError. */
+export function readShardIndex(path: string): ShardIndex {
+  const parse = (text: string) => parseShardIndex(path, text);
+  return parseFile(path, 'an index of shards', parse, MAX_INDEX_BYTES);
 }
 
 function wrong(where: string, expected: string, got: string): FormatError {
