@@ -24,7 +24,8 @@ import { openRun, type OpenRun } from './run.js';
 import { RUN_FILES } from './run-folder.js';
 import type { RunRecord } from './run-record.js';
 import { locateWeights, type Access } from './start.js';
-import { hashedFiles, openWeightFiles, type WeightFiles } from './weights/files.js';
+import { openWeightFiles, type WeightFiles } from './weights/files.js';
+import { hashedFiles } from './weights/hashes.js';
 
 export interface Inspection {
   readonly path: string;
@@ -82,13 +83,17 @@ export async function inspect(what: string, access: Access): Promise<Inspection>
   const isRun = isFolder(what) && existsSync(join(what, RUN_FILES.record));
   const opened = isRun ? openRun(what, access.best === true) : null;
   const files = opened
-    ? { ...opened, sidecars: { config: null, preprocessor: null } }
+    ? {
+        ...opened,
+        sidecars: { config: null, preprocessor: null },
+        hashes: () => hashedFiles(opened.path),
+      }
     : openWeightFiles((await locateWeights(what, access)).where);
   const { path, checkpoint } = files;
   try {
     return {
       path,
-      files: hashedFiles(path).map((hashed) => ({
+      files: files.hashes().map((hashed) => ({
         ...hashed,
         bytes: statSync(join(dirname(path), hashed.file)).size,
       })),

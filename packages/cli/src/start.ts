@@ -33,7 +33,8 @@ import { openRun } from './run.js';
 import { RUN_FILES } from './run-folder.js';
 import type { RunRecord } from './run-record.js';
 import { embeddedWeights } from './weights/embedded.js';
-import { openWeightFiles } from './weights/files.js';
+import { once, openWeightFiles } from './weights/files.js';
+import { hashedFiles, type HashedFile } from './weights/hashes.js';
 
 export interface Start {
   /** What was asked for. */
@@ -55,6 +56,8 @@ export interface Start {
   readonly isPreprocessSaid: boolean;
   /** Under Thimble's names. */
   readonly checkpoint: OpenCheckpoint;
+  /** Of the files that the weights are in. */
+  readonly hashes: () => readonly HashedFile[];
   /** Tensors of the file that the model has no place for. */
   readonly ignored: readonly string[];
   /** What --memory chose for the run; null without a run or its budget. */
@@ -120,6 +123,7 @@ function startOfRun(folder: string, { best = false }: Access): Start {
     ...{ text: folder, path, description, model, labels, preprocess, checkpoint, record, factors },
     ...{ isDescribed: true, hasClassifier: true, isPreprocessSaid: true, ignored: [], hub: null },
     chosen: chosenStep(record),
+    hashes: once(() => hashedFiles(path)),
   };
 }
 
@@ -129,14 +133,14 @@ function chosenStep({ memory, saved, batch, microBatches }: RunRecord): ChosenSt
 
 /** @param where a file or a folder in hub layout */
 function openWeights(text: string, where: string, hub: HubModel | null): Start {
-  const { path, checkpoint: file, sidecars } = openWeightFiles(where);
+  const { path, checkpoint: file, sidecars, hashes } = openWeightFiles(where);
   return closingOnError(file, () => {
     const found = recognise(file, file.metadata, sidecars);
     const name = nameOf(found, file, hub, text);
     const said = found.preprocess;
     const checkpoint = { ...file, ...found.weights };
     return {
-      ...{ text, path, checkpoint, hub, record: null, chosen: null },
+      ...{ text, path, checkpoint, hashes, hub, record: null, chosen: null },
       description: found.description,
       model: { name, config: found.config },
       isDescribed: sidecars.config !== null || file.metadata.has('model'),
