@@ -264,6 +264,15 @@ describe('files', () => {
     expect(readdirSync(model('blobs'))).toEqual([gitChecksum(Buffer.from(CONFIG))]);
   });
 
+  it('that break and begin anew without end are given up', async () => {
+    const answer = (response: ServerResponse) => {
+      response.writeHead(200, { 'content-length': WEIGHTS.length });
+      response.write(WEIGHTS.subarray(0, 50_000), () => setTimeout(() => response.destroy(), 20));
+    };
+    await refusal({ path: STORED, answer });
+    expect(server.transfers().length).toBeLessThan(8);
+  });
+
   it('whose address cannot be had are asked for a few times only', async () => {
     expect(await refusal({ path: FILE, status: 503 })).toContain('got status 503');
     expect(server.asked.filter(({ path }) => FILE.test(path))).toHaveLength(4);

@@ -140,16 +140,17 @@ async function hashed(
   return { hash, size };
 }
 
-/** Attempts until the last byte; a pause grows while none brings enough. */
+/** Attempts until the last byte; a pause grows while none comes farther than all before. */
 async function receiveRest(transfer: Transfer, part: Part): Promise<void> {
   const { settings, file } = transfer;
+  let farthest = part.size;
   for (let fruitless = 0; part.size < file.bytes;) {
-    const before = part.received;
     const address = await transfer.address(); // which is asked for several times, too
     try {
       await attempt(transfer, part, address);
     } catch (error) {
-      fruitless = part.received - before >= leastBytes(settings) ? 0 : fruitless + 1;
+      fruitless = part.size - farthest >= leastBytes(settings) ? 0 : fruitless + 1;
+      farthest = Math.max(farthest, part.size);
       if (!isTemporary(error) || fruitless === FRUITLESS) throw error;
       await sleep(settings.retryMs * 2 ** fruitless);
     }
