@@ -20,6 +20,7 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { storedFactors } from './factors.js';
 import { isFolder } from './files.js';
+import { inNumericOrder } from './format.js';
 import { openRun, type OpenRun } from './run.js';
 import { RUN_FILES } from './run-folder.js';
 import type { RunRecord } from './run-record.js';
@@ -118,8 +119,9 @@ function inspectRun(folder: string, { record }: OpenRun): InspectedRun {
 
 function tensorsOf({ checkpoint }: WeightFiles): readonly InspectedTensor[] {
   const { shapes, dtypes } = checkpoint;
-  const sorted = [...shapes].sort(([a], [b]) => a.localeCompare(b, 'en', { numeric: true }));
-  return sorted.map(([name, shape]) => {
+  const names = [...shapes.keys()].sort(inNumericOrder);
+  return names.map((name) => {
+    const shape = shapes.get(name) ?? [];
     const dtype = dtypes.get(name) ?? 'F32';
     const count = elements(shape);
     return { name, shape, dtype, elements: count, bytes: count * BYTES[dtype] };

@@ -350,6 +350,11 @@ describe('a corrupt file', () => {
       'safetensors header: expected Unicode text in __metadata__, got a lone surrogate.',
     ],
     [
+      'metadata without end',
+      forge(`{"__metadata__":{"a":"${'x'.repeat(16_000_000)}"}}`),
+      'expected at most 16000000 characters in __metadata__, got 16000001 characters.',
+    ],
+    [
       'text behind the header',
       forge('{} x'),
       'safetensors header: expected valid JSON, got text that does not parse.',

@@ -71,6 +71,8 @@ const MAX_TENSORS = 1_000_000;
 /** Characters of a name and dimensions of a shape: far more than any library makes. */
 const MAX_NAME = 1000;
 const MAX_RANK = 64;
+/** Characters of all metadata; trainers write their settings there, some hundred thousand at most. */
+const MAX_METADATA = 16_000_000;
 
 /**
  * Where the header ends, in bytes from the start of the file: how much of a large file must be read
@@ -188,6 +190,7 @@ function checkMetadata(entry: unknown): ReadonlyMap<string, string> {
     throw headerError(`${METADATA_KEY} to be an object`, brief(entry), EXPORT_AGAIN);
   }
   const metadata = new Map<string, string>();
+  let characters = 0;
   for (const [key, value] of Object.entries(entry)) {
     if (typeof value !== 'string') {
       const got = `${brief(value)} under ${brief(key)}`;
@@ -196,7 +199,12 @@ function checkMetadata(entry: unknown): ReadonlyMap<string, string> {
     if (!isUnicode(key) || !isUnicode(value)) {
       throw headerError(`Unicode text in ${METADATA_KEY}`, 'a lone surrogate', EXPORT_AGAIN);
     }
+    characters += key.length + value.length;
     metadata.set(key, value);
+  }
+  if (characters > MAX_METADATA) {
+    const got = `${characters} characters`;
+    throw headerError(`at most ${MAX_METADATA} characters in ${METADATA_KEY}`, got, DOWNLOAD_AGAIN);
   }
   return metadata;
 }
