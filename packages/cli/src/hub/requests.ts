@@ -164,6 +164,7 @@ export async function request(
   init: RequestInit = {},
 ): Promise<Response> {
   const signal = init.signal ?? AbortSignal.timeout(settings.stallMs);
+  const { fetch = globalThis.fetch } = settings;
   let address = first;
   for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
     const headers = headersFor(address, settings, init.headers);

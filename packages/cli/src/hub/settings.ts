@@ -24,6 +24,8 @@ export interface HubSettings {
   readonly retryMs: number;
   /** Without an answer or a byte, after which an attempt is given up. */
   readonly stallMs: number;
+  /** Default: that of the platform. */
+  readonly fetch?: typeof fetch;
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;

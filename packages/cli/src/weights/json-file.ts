@@ -10,9 +10,13 @@ const MAX_BYTES = 4_000_000;
 /** The object in a file; null without a file. Throws FileError and FormatError. */
 export function readJsonObject(path: string): object | null {
   if (!existsSync(path)) return null;
+  return parseFile(path, 'JSON', (text) => parseJsonObject(path, text), MAX_BYTES);
+}
+
+/** The object that a text stands for. Throws FormatError. @param file what errors call it */
+export function parseJsonObject(file: string, text: string): object {
   const todo = 'Correct or download the file again';
-  const document = { file: path, error: FormatError, todo };
-  return parseFile(path, 'JSON', (text) => schema.read(text, anObject, document), MAX_BYTES);
+  return schema.read(text, anObject, { file, error: FormatError, todo });
 }
 
 const anObject: schema.Reader<object> = (value, place) =>
