@@ -35,6 +35,15 @@ export interface FactoredStart {
   readonly path: string;
   /** null for dense weights. */
   readonly factors: StoredFactors | null;
+  readonly model: { readonly config: ModelConfig };
+}
+
+/** What Tucker ranks belong to, beside the model. */
+export interface Inputs {
+  /** Images of one pass. */
+  readonly pass: number;
+  /** Their side, in pixels. */
+  readonly imageSize: number;
 }
 
 /** Key of the checkpoint's metadata. */
@@ -136,11 +145,11 @@ export function startedMethod(
 
 /**
  * The ranks with which a run continues: those of the start where it was trained with the same
- * needs, and passes of as many images; null where ranks are to be found.
+ * needs, and passes of as many images of the same size; null where ranks are to be found.
  */
 export function startedRanks(
   method: BoundMethod,
-  pass: number,
+  { pass, imageSize }: Inputs,
   start: FactoredStart | null,
 ): Ranks | null {
   const { weights, activations } = method.needs;
@@ -148,8 +157,9 @@ export function startedRanks(
   const stored = start?.factors;
   if (!stored) return null;
   const before = parseMethod(stored.method).needs;
-  const same = JSON.stringify(before) === JSON.stringify(method.needs);
-  return same && (activations === null || stored.pass === pass) ? stored.ranks : null;
+  const isSame = JSON.stringify(before) === JSON.stringify(method.needs);
+  const isForInputs = stored.pass === pass && start.model.config.imageSize === imageSize;
+  return isSame && (activations === null || isForInputs) ? stored.ranks : null;
 }
 
 function changedRanks(method: BoundMethod, before: BoundMethod, path: string): ConfigError {

@@ -112,8 +112,10 @@ function checkAgreement(
   said('thimble.config', modelReader, 'model.config', record.model.config);
   said('classes', CLASSES, 'classes', record.classes);
   said('preprocess', preprocessReader, 'preprocess', record.preprocess);
-  if (factors) agree('method', record.method, factors.method);
-  if (factors) agree('ranks', record.ranks, factors.ranks);
+  if (!factors) return;
+  agree('method', record.method, factors.method);
+  agree('ranks', record.ranks, factors.ranks);
+  agree('batch / microBatches', record.batch / record.microBatches, factors.pass);
 }
 
 const CLASSES = schema.list(schema.text({ most: 1000 }), { most: 1_000_000 });

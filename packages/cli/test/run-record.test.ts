@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { startedRanks } from '../src/factors.js';
 import { parseRanks, readRanks, writeRanks } from '../src/ranks-file.js';
 import { checkedRun } from '../src/run.js';
 import { parseRunRecord, type RunRecord } from '../src/run-record.js';
@@ -151,6 +152,18 @@ describe('a record and its weights', () => {
     const { record, checkpoint } = factored;
     const metadata = new Map([...checkpoint.metadata, ['thimble.factors', text] as const]);
     expect(() => check(record, { ...checkpoint, metadata })).toThrow(message);
+  });
+});
+
+describe('the ranks of a start', () => {
+  const { method, factors } = checkedRun('run.json', parsed(factored.record), factored.checkpoint);
+  const start = { path: 'run', factors, model: factored.record.model };
+
+  it('continue with passes and images of the same size only', () => {
+    expect(startedRanks(method, { pass: 4, imageSize: 16 }, start)).toEqual(RANKS);
+    expect(startedRanks(method, { pass: 2, imageSize: 16 }, start)).toBeNull();
+    expect(startedRanks(method, { pass: 4, imageSize: 24 }, start)).toBeNull();
+    expect(startedRanks(method, { pass: 4, imageSize: 16 }, null)).toBeNull();
   });
 });
 
