@@ -79,13 +79,12 @@ function checkWeights(
   const other = [...replaced, ...resized];
   if (other.length === 0 && unused.length === 0 && loaded === all) return;
   const shape = checkpoint.shapes.get(other[0]);
+  const odd = shape ? `${other[0]} of shape [${shape.join(', ')}]` : `no ${other[0]}`;
+  const counts = `${String(loaded)} of them, and ${String(unused.length)} others`;
   throw new CheckpointError({
     where: checkpoint.name,
     expected: `the ${String(all)} parameters of the model that its run.json describes`,
-    got:
-      other.length > 0
-        ? `${other[0]} of shape [${(shape ?? []).join(', ')}]`
-        : `${String(loaded)} of them, and ${String(unused.length)} others`,
+    got: other.length > 0 ? odd : counts,
     todo: TODO,
   });
 }
@@ -103,8 +102,13 @@ function checkAgreement(
     const document = { file: `${name}, metadata ${key}`, error: FormatError, todo: TODO };
     agree(what, recorded, schema.read(text, reader, document));
   };
-  const agree = (what: string, recorded: unknown, found: unknown) => {
+  const agree = (what: string, recorded: unknown, found: unknown): void => {
     if (sameJson(recorded, found)) return;
+    if (schema.isObject(recorded) && schema.isObject(found)) {
+      for (const key of Object.keys({ ...found, ...recorded })) {
+        agree(`${what}.${key}`, recorded[key], found[key]);
+      }
+    }
     const [expected, got] = [found, recorded].map(schema.brief);
     const where = `${file}, ${what}`;
     throw new FormatError({ where, expected: `${expected}, as ${name} says`, got, todo: TODO });

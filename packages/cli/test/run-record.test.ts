@@ -102,10 +102,14 @@ describe('a record and its weights', () => {
   });
 
   it.each([
-    ['model.config.heads', 2, 'run.json, model.config: expected {'],
-    ['model.config.layerNormEps', 1e-5, 'run.json, model.config: expected {'],
+    ['model.config.heads', 2, 'run.json, model.config.heads: expected 4, as run/model.safetensors'],
+    ['model.config.layerNormEps', 1e-5, 'model.config.layerNormEps: expected 1e-12, as run/model'],
     ['classes', ['dog', 'cat', 'owl'], 'classes: expected ["cat","dog","owl"], as run/model.safe'],
-    ['preprocess.edge', 17, 'run.json, preprocess: expected {'],
+    [
+      'preprocess.edge',
+      17,
+      'run.json, preprocess.edge: expected nothing, as run/model.safetensors',
+    ],
     ['method', 'last-k=9', 'run.json, method last-k: expected at most 2 blocks'],
     ['ranks.weights', { 'head.weight': 1 }, 'run.json, rank of head.weight: expected the weight'],
   ])('that do not agree on %s are refused', (path, value, message) => {
@@ -133,7 +137,10 @@ describe('a record and its weights', () => {
       'expected a whole number from 1 to 4 for mode 0',
     ],
     [{ ...RANKS, activations: { [FC1]: [2, 9] } }, `Tucker ranks of ${FC1}: expected 3 ranks`],
-    [{ ...RANKS, activations: {} }, 'run.json, ranks: expected {'],
+    [
+      { ...RANKS, activations: {} },
+      `run.json, ranks.activations.${FC1}: expected [2,9,5], as run/`,
+    ],
   ])('with ranks %j are refused', (ranks, message) => {
     expect(() => check({ ...factored.record, ranks }, factored.checkpoint)).toThrow(message);
   });
