@@ -3,7 +3,7 @@ import { SWIN_PRESETS, type Random } from '@thimble/core';
 import { ranksLines } from '../../packages/cli/src/commands/ranks.js';
 import { parseRanks } from '../../packages/cli/src/ranks-file.js';
 import { checkedRun } from '../../packages/cli/src/run.js';
-import { parseRunRecord, sameJson } from '../../packages/cli/src/run-record.js';
+import { differenceOf, parseRunRecord } from '../../packages/cli/src/run-record.js';
 import { CLASSES, recordText, runCase, type RunCase } from '../../packages/cli/test/run-cases.js';
 import type { Target } from '../campaign.js';
 import { damagedJson, pick } from '../mutate.js';
@@ -28,7 +28,7 @@ function runTarget(name: string, { record, checkpoint }: RunCase): Target {
       const { model, classes, preprocess, history } = found.record;
       for (const key of ['model.config', 'method', 'ranks', 'classes', 'preprocess'] as const) {
         const value = (of: typeof record) => (key === 'model.config' ? of.model.config : of[key]);
-        if (!sameJson(withFamily(value(found.record)), withFamily(value(record)))) {
+        if (differenceOf('', withFamily(value(found.record)), withFamily(value(record)))) {
           return `another ${key} than that of the weights`;
         }
       }

@@ -15,7 +15,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { replaceWithText } from './files.js';
 import { readRunRecord, RUN_FILES } from './run-folder.js';
-import { sameJson, type RunRecord } from './run-record.js';
+import { differenceOf, type RunRecord } from './run-record.js';
 import { parseFile } from './weights/json-file.js';
 
 export interface RanksFile {
@@ -78,19 +78,12 @@ const ranksFileReader: schema.Reader<RanksFile> = schema.refined(
 
 /** Throws FormatError for ranks that are not those of the run's record. */
 function checkOwn(file: string, { method, ranks, pass }: RanksFile, record: RunRecord): void {
-  const own = {
-    method: record.method,
-    ranks: record.ranks,
-    pass: record.batch / record.microBatches,
-  };
-  for (const [key, found, wanted] of [
-    ['method', method, own.method],
-    ['pass', pass, own.pass],
-    ['ranks', ranks, own.ranks],
-  ] as const) {
-    if (sameJson(found, wanted)) continue;
-    const [expected, got] = [wanted, found].map(schema.brief);
-    const where = `${file}, ${key}`;
-    throw new FormatError({ where, expected: `${expected}, as run.json says`, got, todo: TODO });
-  }
+  const difference =
+    differenceOf('method', record.method, method) ??
+    differenceOf('pass', record.batch / record.microBatches, pass) ??
+    differenceOf('ranks', record.ranks, ranks);
+  if (!difference) return;
+  const [expected, got] = difference.texts;
+  const where = `${file}, ${difference.at}`;
+  throw new FormatError({ where, expected: `${expected}, as run.json says`, got, todo: TODO });
 }

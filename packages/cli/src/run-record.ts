@@ -164,15 +164,23 @@ export function parseRunRecord(file: string, json: string): RunRecord {
   return record;
 }
 
-/** Whether two values are written the same, in whatever order their keys are. */
-export function sameJson(a: unknown, b: unknown): boolean {
-  return inOrder(a) === inOrder(b);
+/** Where two values are not written the same. */
+export interface Difference {
+  /** Keys down to it, as in `config.heads`. */
+  readonly at: string;
+  /** What stands there, for an error. */
+  readonly texts: readonly [left: string, right: string];
 }
 
-function inOrder(value: unknown): string {
-  return JSON.stringify(value, (_, inner: unknown) =>
-    schema.isObject(inner)
-      ? Object.fromEntries(Object.entries(inner).sort(([x], [y]) => (x < y ? -1 : 1)))
-      : inner,
-  );
+/** The first difference of two values that JSON has, in whatever order keys are; null for none. */
+export function differenceOf(at: string, left: unknown, right: unknown): Difference | null {
+  if (schema.isObject(left) && schema.isObject(right)) {
+    for (const key of new Set([...Object.keys(left), ...Object.keys(right)])) {
+      const found = differenceOf(`${at}.${key}`, schema.field(left, key), schema.field(right, key));
+      if (found) return found;
+    }
+    return null;
+  }
+  if (JSON.stringify(left) === JSON.stringify(right)) return null;
+  return { at, texts: [schema.brief(left), schema.brief(right)] };
 }

@@ -17,7 +17,7 @@ import { join } from 'node:path';
 import { openCheckpoint, type OpenCheckpoint } from './checkpoint.js';
 import { formOf, storedFactors, type StoredFactors } from './factors.js';
 import { checkpointPath, readRunRecord, RUN_FILES } from './run-folder.js';
-import { sameJson, type RunRecord } from './run-record.js';
+import { differenceOf, type RunRecord } from './run-record.js';
 
 export interface OpenRun {
   readonly record: RunRecord;
@@ -102,15 +102,11 @@ function checkAgreement(
     const document = { file: `${name}, metadata ${key}`, error: FormatError, todo: TODO };
     agree(what, recorded, schema.read(text, reader, document));
   };
-  const agree = (what: string, recorded: unknown, found: unknown): void => {
-    if (sameJson(recorded, found)) return;
-    if (schema.isObject(recorded) && schema.isObject(found)) {
-      for (const key of Object.keys({ ...found, ...recorded })) {
-        agree(`${what}.${key}`, recorded[key], found[key]);
-      }
-    }
-    const [expected, got] = [found, recorded].map(schema.brief);
-    const where = `${file}, ${what}`;
+  const agree = (what: string, recorded: unknown, found: unknown) => {
+    const difference = differenceOf(what, found, recorded);
+    if (!difference) return;
+    const [expected, got] = difference.texts;
+    const where = `${file}, ${difference.at}`;
     throw new FormatError({ where, expected: `${expected}, as ${name} says`, got, todo: TODO });
   };
   said('thimble.config', modelReader, 'model.config', record.model.config);

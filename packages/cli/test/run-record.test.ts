@@ -195,7 +195,10 @@ describe('ranks.json', () => {
   it.each([
     [{ method: 'wsi=0.5' }, 'ranks.json, method: expected "wasi=0.8,'],
     [{ pass: 8 }, 'ranks.json, pass: expected 4, as run.json says, got 8'],
-    [{ ranks: NO_RANKS }, 'ranks.json, ranks: expected {'],
+    [
+      { ranks: NO_RANKS },
+      `ranks.json, ranks.weights.${FC1}: expected 4, as run.json says, got nothing`,
+    ],
     [{ ranks: null }, 'ranks.json, ranks: expected an object, got null'],
     [{ tables: undefined }, 'ranks.json, tables: expected an object, got nothing'],
     [{ version: 7 }, 'ranks.json, version: expected 1, got 7'],
