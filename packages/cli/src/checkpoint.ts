@@ -19,11 +19,13 @@ import {
   type Preprocess,
   type SafetensorsDtype,
   type SafetensorsHeader,
+  type Shape,
   type WeightSource,
 } from '@thimble/core';
 import { closeSync, fstatSync, readSync } from 'node:fs';
 import { openToRead, replaceFile, writeAll } from './files.js';
 import { Garbage } from '@thimble/native';
+import { notSafetensors } from './weights/content.js';
 
 export interface OpenCheckpoint extends WeightSource {
   /** As the file stores each tensor. */
@@ -38,11 +40,14 @@ export function openCheckpoint(path: string): OpenCheckpoint {
   const garbage = new Garbage();
   try {
     const header = readHeader(path, descriptor);
+    const shapes = new Map<string, Shape>();
+    const dtypes = new Map<string, SafetensorsDtype>();
+    for (const { name, shape, dtype } of header.tensors.values()) {
+      shapes.set(name, shape);
+      dtypes.set(name, dtype);
+    }
     return {
-      name: path,
-      metadata: header.metadata,
-      shapes: new Map([...header.tensors].map(([name, { shape }]) => [name, shape])),
-      dtypes: new Map([...header.tensors].map(([name, { dtype }]) => [name, dtype])),
+      ...{ name: path, metadata: header.metadata, shapes, dtypes },
       read: (tensor) => {
         const data = readTensor(path, descriptor, header, tensor);
         garbage.dropped(data.byteLength); // sooner or later
@@ -54,7 +59,7 @@ export function openCheckpoint(path: string): OpenCheckpoint {
     };
   } catch (error) {
     closeSync(descriptor);
-    throw naming(path, error);
+    throw notSafetensors(path) ?? naming(path, error);
   }
 }
 

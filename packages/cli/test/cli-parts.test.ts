@@ -27,7 +27,7 @@ import { openCheckpoint, saveCheckpoint } from '../src/checkpoint.js';
 import { topClasses } from '../src/commands/predict.js';
 import { withinMemory, workersWithinCores } from '../src/executors.js';
 import { EXIT, exitCodeOf, failureRecord } from '../src/failure.js';
-import { duration, metric, milliseconds, percent } from '../src/format.js';
+import { duration, inNumericOrder, metric, milliseconds, percent } from '../src/format.js';
 import { memoryChart } from '../src/memory-chart.js';
 import { trainingTenants } from '../src/memory-map.js';
 import { presetModel } from '../src/named-model.js';
@@ -66,6 +66,17 @@ const TINY: VitConfig = {
   classToken: true,
   layerNormEps: 1e-6,
 };
+
+describe('an order of names', () => {
+  it('takes numbers for what they are', () => {
+    const names = ['a', 'a.b', 'a1', 'a1.b', 'a2', 'a10', 'a10.c', 'b', 'b.0.x', 'b.9.x', 'b.10.w'];
+    for (let shift = 0; shift < names.length; shift++) {
+      const moved = [...names.slice(shift), ...names.slice(0, shift)].reverse();
+      expect(moved.sort(inNumericOrder)).toEqual(names);
+    }
+    expect(inNumericOrder('a1', 'a1')).toBe(0);
+  });
+});
 
 describe('option texts', () => {
   it.each([
@@ -253,7 +264,9 @@ describe('checkpoints', () => {
     writeFileSync(join(folder, 'text'), 'not a checkpoint at all');
     expect(() => openCheckpoint(join(folder, 'text'))).toThrow(join(folder, 'text'));
     expect(() => openCheckpoint(folder)).toThrow('expected a safetensors file, got a folder');
-    expect(() => openCheckpoint(join(folder, 'none'))).toThrow('got nothing at this path');
+    expect(() => openCheckpoint(join(folder, 'none'))).toThrow(
+      'expected a safetensors file, got nothing at this path',
+    );
   });
 });
 

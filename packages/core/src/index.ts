@@ -59,11 +59,17 @@ export type { Entry, Program, Slot, SlotRole, Step } from './program.js';
 export { narrow } from './passes/narrow.js';
 export { prune } from './passes/prune.js';
 export { SAVED_FORMS, type SavedForm } from './passes/saved.js';
-export { METHODS, parseMethod, type MethodName } from './methods/index.js';
+export {
+  checkRanks,
+  methodReader,
+  METHODS,
+  parseMethod,
+  type MethodName,
+} from './methods/index.js';
 export { bind, compose, type BoundMethod, type Method } from './methods/method.js';
 export { mergedWeights, sumWithProduct, type MergedTensor } from './methods/merge.js';
 export { isTrained, linears, type Linear, type LinearForm } from './methods/linears.js';
-export { NO_RANKS } from './methods/ranks.js';
+export { NO_RANKS, ranksReader } from './methods/ranks.js';
 export type {
   ActivationNeed,
   Layers,
@@ -81,6 +87,7 @@ export {
   buildModel,
   imageSizeRule,
   modelConfig,
+  modelReader,
   MODELS,
   SWIN_PRESETS,
   VIT_PRESETS,

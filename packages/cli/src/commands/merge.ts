@@ -29,7 +29,8 @@ import { counted } from '../format.js';
 import { onInterrupt } from '../interrupt.js';
 import { outputPath } from '../options.js';
 import { Output } from '../output.js';
-import { checkpointPath, readRunRecord, type RunRecord } from '../run-folder.js';
+import { openRun } from '../run.js';
+import type { RunRecord } from '../run-record.js';
 import {
   addExecutor,
   addJson,
@@ -76,12 +77,10 @@ export function addMerge(program: Command): void {
 
 async function mergeCommand(run: string, options: MergeOptions): Promise<void> {
   const output = new Output(options.json);
-  const record = readRunRecord(run);
-  const path = checkpointPath(run, options.best);
+  const { record, path, checkpoint, method, model } = openRun(run, options.best);
+  checkpoint.close();
   const out = options.out ?? join(run, 'merged.safetensors');
-  const method = parseMethod(record.method).withRanks(record.ranks);
   const build = (batch: number) => buildModel(record.model.config, { batch });
-  const model = method.forward(build(1));
   const factored = linears(model, 'all').filter(({ form }) => form.kind !== 'dense');
   if (factored.length === 0) throw alreadyDense(run, record, path);
   checkNew(out, options.force);
