@@ -25,7 +25,7 @@ const CORE_LAYERS: Readonly<Record<string, readonly string[]>> = {
   'program-check': ['errors', 'ir', 'ops', 'program'],
   'program-file': ['errors', 'schema', 'ir', 'ops', 'program', 'program-check'],
   plan: ['errors', 'ir', 'ops', 'program'],
-  methods: ['errors', 'names', 'ir', 'ops', 'autodiff', 'passes', 'plan'],
+  methods: ['errors', 'names', 'schema', 'ir', 'ops', 'autodiff', 'passes', 'plan'],
   report: ['errors', 'ir', 'ops', 'program', 'plan', 'methods'],
   optim: ['errors', 'ir', 'ops'],
   nn: ['errors', 'ir', 'ops', 'random'],
@@ -76,6 +76,7 @@ const CORE_LAYERS: Readonly<Record<string, readonly string[]>> = {
   ],
   prepare: [
     'errors',
+    'schema',
     'ir',
     'ops',
     'autodiff',

@@ -1,7 +1,17 @@
 /** Everything that reads what somebody else wrote. */
 import type { Target } from '../campaign.js';
+import { CHECKPOINTS } from './checkpoints.js';
+import { hub } from './hub.js';
 import { programs } from './programs.js';
+import { RUNS } from './runs.js';
 import { safetensors } from './safetensors.js';
 import { words } from './words.js';
 
-export const TARGETS: readonly Target[] = [programs, safetensors, words];
+export const TARGETS: readonly Target[] = [
+  programs,
+  words,
+  safetensors,
+  ...RUNS,
+  ...CHECKPOINTS,
+  hub,
+];

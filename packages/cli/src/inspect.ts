@@ -18,10 +18,15 @@ import {
 } from '@thimble/core';
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { openCheckpoint } from './checkpoint.js';
-import { checkpointPath, readRunRecord, RUN_FILES, type RunRecord } from './run-folder.js';
+import { storedFactors } from './factors.js';
+import { isFolder } from './files.js';
+import { inNumericOrder } from './format.js';
+import { openRun, type OpenRun } from './run.js';
+import { RUN_FILES } from './run-folder.js';
+import type { RunRecord } from './run-record.js';
 import { locateWeights, type Access } from './start.js';
-import { hashedFiles, isFolder, openWeightFiles, type WeightFiles } from './weights/files.js';
+import { openWeightFiles, type WeightFiles } from './weights/files.js';
+import { hashedFiles } from './weights/hashes.js';
 
 export interface Inspection {
   readonly path: string;
@@ -77,15 +82,19 @@ export interface InspectedRun {
 /** @param what a file, a folder in hub layout, a run, a preset with weights, or a model on the hub */
 export async function inspect(what: string, access: Access): Promise<Inspection> {
   const isRun = isFolder(what) && existsSync(join(what, RUN_FILES.record));
-  const run = isRun ? inspectRun(what) : null;
-  const files = isRun
-    ? runFiles(what, access.best === true)
+  const opened = isRun ? openRun(what, access.best === true) : null;
+  const files = opened
+    ? {
+        ...opened,
+        sidecars: { config: null, preprocessor: null },
+        hashes: () => hashedFiles(opened.path),
+      }
     : openWeightFiles((await locateWeights(what, access)).where);
   const { path, checkpoint } = files;
   try {
     return {
       path,
-      files: hashedFiles(path).map((hashed) => ({
+      files: files.hashes().map((hashed) => ({
         ...hashed,
         bytes: statSync(join(dirname(path), hashed.file)).size,
       })),
@@ -93,31 +102,26 @@ export async function inspect(what: string, access: Access): Promise<Inspection>
       metadata: checkpoint.metadata,
       factors: factorsOf(checkpoint.shapes),
       ...modelOf(files),
-      run,
+      run: opened && inspectRun(what, opened),
     };
   } finally {
     checkpoint.close();
   }
 }
 
-function runFiles(folder: string, best: boolean): WeightFiles {
-  const path = checkpointPath(folder, best);
-  const sidecars = { config: null, preprocessor: null };
-  return { path, checkpoint: openCheckpoint(path), sidecars };
-}
-
-function inspectRun(folder: string): InspectedRun {
+function inspectRun(folder: string, { record }: OpenRun): InspectedRun {
   const contents = readdirSync(folder, { withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map(({ name }) => ({ file: name, bytes: statSync(join(folder, name)).size }))
     .sort((a, b) => (a.file < b.file ? -1 : 1));
-  return { folder, record: readRunRecord(folder), contents };
+  return { folder, record, contents };
 }
 
 function tensorsOf({ checkpoint }: WeightFiles): readonly InspectedTensor[] {
   const { shapes, dtypes } = checkpoint;
-  const sorted = [...shapes].sort(([a], [b]) => a.localeCompare(b, 'en', { numeric: true }));
-  return sorted.map(([name, shape]) => {
+  const names = [...shapes.keys()].sort(inNumericOrder);
+  return names.map((name) => {
+    const shape = shapes.get(name) ?? [];
     const dtype = dtypes.get(name) ?? 'F32';
     const count = elements(shape);
     return { name, shape, dtype, elements: count, bytes: count * BYTES[dtype] };
@@ -134,6 +138,7 @@ function modelOf(files: WeightFiles): Pick<Inspection, 'model' | 'reason'> {
   try {
     const found = recognise(checkpoint, checkpoint.metadata, sidecars);
     const { config, naming, weights, preprocess } = found;
+    storedFactors(checkpoint.name, checkpoint.metadata, config);
     const pictures = withSize(preprocess ?? familyPreprocess(naming, config), config.imageSize);
     const parameters = [...weights.shapes.values()].reduce(
       (sum, shape) => sum + elements(shape),

@@ -43,8 +43,6 @@ export interface Job {
   readonly preprocess: Preprocess;
   readonly augment: Augment;
   readonly strict: boolean;
-  /** Ctrl-C. */
-  readonly signal: AbortSignal;
 }
 
 /** A compiled program, and how its weights come into an executor. */
@@ -59,11 +57,12 @@ export interface Ready {
   fill(executor: Executor): Promise<LoadReport | null>;
 }
 
-/** Finds what is missing and compiles. Throws what `prepare`, `compile` and the signal throw. */
+/** Finds what is missing and compiles. Throws what `prepare` and `compile` throw. */
 export async function makeReady(job: Job, output: Output): Promise<Ready> {
   const { start, method, step, seed } = job;
   const pass = step.batch / (step.microBatches ?? 1);
-  const known = startedRanks(method, pass, start);
+  const { imageSize } = step.model.config;
+  const known = startedRanks(method, { pass, imageSize }, start);
   if (start && !known) return readyFrom(await prepared(job, start, pass, output), job);
   const setup = setUp(step, known ? method.withRanks(known) : method);
   return {
@@ -101,7 +100,7 @@ export function readyFrom(found: Prepared, { step }: Job): Ready {
 }
 
 async function prepared(job: Job, start: Start, pass: number, output: Output): Promise<Prepared> {
-  const { step, method, kind, threads, seed, signal } = job;
+  const { step, method, kind, threads, seed } = job;
   // Shapes are checked before anything is read; the typical ranks do no harm.
   const { compileOptions } = setUp(step, method);
   const loaders: Loader[] = [];
@@ -121,7 +120,6 @@ async function prepared(job: Job, start: Start, pass: number, output: Output): P
       threads,
       batch: pass,
       seed,
-      signal,
       onDropped: (bytes) => {
         if (garbage.dropped(bytes)) returnFreedMemory(); // activations of few images leave holes
       },

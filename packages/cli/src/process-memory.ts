@@ -8,7 +8,14 @@
  *   images     the decoded image and libvips' own copy of it while it is decoded
  *   tensors    the largest tensor on its way between file and executor, twice
  */
-import { bytesOf, parameters, plannedBytes, type ModelGraph, type Program } from '@thimble/core';
+import {
+  bytesOf,
+  parameters,
+  plannedBytes,
+  schema,
+  type ModelGraph,
+  type Program,
+} from '@thimble/core';
 
 export interface ProcessLoad {
   /** Bytes that the process has now. */
@@ -76,6 +83,13 @@ export interface MemoryRecord {
   /** Of the best that was open. */
   readonly givenUp: readonly string[];
 }
+
+/** A choice for --memory as a run's record has it. */
+export const memoryReader: schema.Reader<MemoryRecord> = schema.objectOf<MemoryRecord>({
+  budget: schema.number({ least: 0 }),
+  besidePlan: schema.number({ least: 0 }),
+  givenUp: schema.list(schema.text({ most: 1000 }), { most: 1000 }),
+});
 
 /**
  * The most that an executor has: its plan, or, before that is used, its parameters while weights are

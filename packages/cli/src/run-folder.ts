@@ -2,32 +2,21 @@
  * The run folder: what training leaves behind, and what `eval` and `predict` read.
  *
  *   run.json            configuration, classes, preprocessing, versions, a record of each epoch
- *   model.safetensors   weights after the last good epoch
- *   best.safetensors    weights of the epoch with the highest validation accuracy
+ *   model.safetensors   weights after the last good epoch, or where the run was interrupted
+ *   best.safetensors    weights of the epoch with the highest validation accuracy; of equal ones, with
+ *                       the lowest loss
  *   ranks.json          of a factored run: its ranks and what they were chosen from
  *   labels.txt          names of the classes, one per line, in the order of the model's outputs
  *
- * Every file is replaced as a whole. A folder that holds a run is never overwritten unless asked
- * for.
+ * Every file is replaced as a whole. `training-folder.ts` says how they come to lie there.
  */
-import {
-  ConfigError,
-  FormatError,
-  NO_RANKS,
-  type ModelConfig,
-  type Preprocess,
-  type Ranks,
-  type SavedForm,
-} from '@thimble/core';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { basename, dirname, join, resolve } from 'node:path';
+import { FormatError, InternalError } from '@thimble/core';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { replaceWithText } from './files.js';
-import type { Origin } from './origin.js';
-import type { MemoryRecord } from './process-memory.js';
+import { parseRunRecord, RUN_FORMAT, RUN_VERSION, type RunRecord } from './run-record.js';
 import { VERSION } from './version.js';
-
-const FORMAT = 'thimble-run';
-const FORMAT_VERSION = 1;
+import { parseFile } from './weights/json-file.js';
 
 export const RUN_FILES = {
   record: 'run.json',
@@ -37,118 +26,23 @@ export const RUN_FILES = {
   ranks: 'ranks.json',
 } as const;
 
-export interface EpochRecord {
-  readonly epoch: number;
-  readonly step: number;
-  /** Mean training loss. */
-  readonly trainLoss: number;
-  readonly accuracy: number;
-  readonly loss: number;
-  readonly seconds: number;
-}
-
-export interface RunRecord {
-  readonly model: { readonly name: string; readonly config: ModelConfig };
-  /** Reproduces the method through `parseMethod`. */
-  readonly method: string;
-  /** With which the method was compiled; empty without a factored form. */
-  readonly ranks: Ranks;
-  /** Form of saved tensors; absent in runs from before there was a choice. */
-  readonly saved?: SavedForm;
-  /** What was chosen for --memory; absent without. */
-  readonly memory?: MemoryRecord;
-  readonly classes: readonly string[];
-  readonly preprocess: Preprocess;
-  readonly augment: string;
-  readonly optimizer: { readonly name: string; readonly settings: object };
-  readonly learningRate: number;
-  readonly warmupSteps: number;
-  readonly smoothing: number;
-  readonly clip: number | null;
-  readonly batch: number;
-  readonly microBatches: number;
-  readonly epochs: number;
-  readonly seed: number;
-  readonly init: string | null;
-  /** Where the starting weights came from; absent without any, and in runs of version 0.1.0. */
-  readonly origin?: Origin;
-  readonly data: {
-    readonly from: string;
-    readonly validationFrom: string;
-    readonly trainImages: number;
-    readonly validationImages: number;
-  };
-  readonly executor: { readonly name: string; readonly detail: string; readonly threads: number };
-  readonly status: 'running' | 'done' | 'interrupted' | 'failed';
-  readonly history: readonly EpochRecord[];
-}
-
-/**
- * The first of `runs/<name>-1`, `runs/<name>-2`, … that does not exist; name from the data's
- * folder.
- */
-export function defaultRunFolder(dataFolder: string): string {
-  const full = resolve(dataFolder);
-  const own = basename(full);
-  const name = (own === 'train' ? basename(dirname(full)) : own) || 'run';
-  for (let number = 1; ; number++) {
-    const path = join('runs', `${name}-${String(number)}`);
-    if (!existsSync(path)) return path;
-  }
-}
-
-/** Throws ConfigError when `path` holds something already and `force` is off. */
-export function checkFree(path: string, force: boolean): void {
-  if (force || !existsSync(path)) return;
-  const entries = directoryEntries(path);
-  if (entries?.length === 0) return;
-  throw new ConfigError({
-    where: `--out ${path}`,
-    expected: 'a new or empty folder',
-    got: entries === null ? 'a file' : existing(entries),
-    todo:
-      entries === null ? 'Choose another path' : 'Choose another path, or --force to replace it',
-  });
-}
-
-/** Makes the folder, drops what an earlier run left there, and proves that it can be written to. */
-export async function createRunFolder(path: string, record: RunRecord): Promise<void> {
-  try {
-    mkdirSync(path, { recursive: true });
-    for (const file of Object.values(RUN_FILES)) rmSync(join(path, file), { force: true });
-    await replaceWithText(join(path, RUN_FILES.labels), `${record.classes.join('\n')}\n`);
-    await writeRunRecord(path, record);
-  } catch (error) {
-    throw new ConfigError({
-      where: `--out ${path}`,
-      expected: 'a folder that can be written to',
-      got: error instanceof Error ? error.message : String(error),
-      todo: 'Choose another path, or change its permissions',
-    });
-  }
-}
-
+/** Replaces the record in the file `path`. */
 export async function writeRunRecord(path: string, record: RunRecord): Promise<void> {
-  const file = { format: FORMAT, version: FORMAT_VERSION, thimble: VERSION, node: process.version };
-  await replaceWithText(
-    join(path, RUN_FILES.record),
-    `${JSON.stringify({ ...file, ...record }, null, 2)}\n`,
-  );
+  const written = { thimble: VERSION, node: process.version };
+  const file = { format: RUN_FORMAT, version: RUN_VERSION, ...written, ...record };
+  await replaceWithText(path, `${JSON.stringify(file, finite, 2)}\n`);
 }
 
-/** Reads the record of a run. Throws FormatError. */
+/** JSON has no other numbers: they would become null without a word. */
+function finite(key: string, value: unknown): unknown {
+  if (typeof value !== 'number' || Number.isFinite(value)) return value;
+  throw InternalError.of(`${RUN_FILES.record}, ${key}`, 'a finite number', String(value));
+}
+
+/** Reads the record of a run. Throws FileError and FormatError. */
 export function readRunRecord(path: string): RunRecord {
   const file = join(path, RUN_FILES.record);
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(readFileSync(file, 'utf8'));
-  } catch (error) {
-    throw notARun(file, error instanceof Error ? error.message : 'unreadable');
-  }
-  if (!isRecordFile(parsed)) throw notARun(file, 'JSON that is not the record of a run');
-  if (parsed.version !== FORMAT_VERSION) throw notARun(file, `version ${String(parsed.version)}`);
-  const { ranks = NO_RANKS } = parsed; // runs of version 0.1.0 have none
-  return { ...parsed, ranks };
+  return parseFile(file, 'the record of a run', (text) => parseRunRecord(file, text));
 }
 
 /**
@@ -163,64 +57,4 @@ export function checkpointPath(path: string, best: boolean): string {
     got: 'nothing at this path',
     todo: 'Train for at least one epoch; a run saves after every epoch',
   });
-}
-
-type RecordFile = Omit<RunRecord, 'ranks'> & {
-  readonly ranks?: Ranks;
-  readonly format: string;
-  readonly version: number;
-};
-
-/** The parts that `eval` and `predict` rely on; the model's own checks follow when it is built. */
-function isRecordFile(value: unknown): value is RecordFile {
-  if (typeof value !== 'object' || value === null) return false;
-  const file: Partial<Record<keyof RecordFile, unknown>> = value;
-  return (
-    file.format === FORMAT &&
-    typeof file.version === 'number' &&
-    typeof file.method === 'string' &&
-    (file.ranks === undefined || isRanks(file.ranks)) &&
-    isObjectWith(file.model, 'config') &&
-    isObjectWith(file.preprocess, 'size') &&
-    Array.isArray(file.classes) &&
-    file.classes.every((name) => typeof name === 'string')
-  );
-}
-
-export function isRanks(value: unknown): value is Ranks {
-  if (typeof value !== 'object' || value === null) return false;
-  const { weights, activations }: Partial<Record<keyof Ranks, unknown>> = value;
-  const values = (record: unknown): readonly unknown[] | null =>
-    typeof record === 'object' && record !== null ? Object.values(record) : null;
-  const isRank = (rank: unknown) => Number.isSafeInteger(rank) && Number(rank) >= 1;
-  return (
-    values(weights)?.every(isRank) === true &&
-    values(activations)?.every((modes) => Array.isArray(modes) && modes.every(isRank)) === true
-  );
-}
-
-function isObjectWith(value: unknown, key: string): boolean {
-  return typeof value === 'object' && value !== null && key in value;
-}
-
-function notARun(file: string, got: string): FormatError {
-  return new FormatError({
-    where: file,
-    expected: `a ${FORMAT} record of version ${String(FORMAT_VERSION)}`,
-    got,
-    todo: 'Pass the folder that thimble train wrote',
-  });
-}
-
-/** Names in the folder; null when it is a file. */
-function directoryEntries(path: string): readonly string[] | null {
-  try {
-    return readdirSync(path);
-  } catch {
-    return null;
-  }
-}
-
-function existing(entries: readonly string[]): string {
-  return entries.includes(RUN_FILES.record) ? 'an earlier run' : `${String(entries.length)} files`;
 }

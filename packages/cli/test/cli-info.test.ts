@@ -113,6 +113,22 @@ describe('thimble info', () => {
     expect(json).toMatchObject({ model: null, elements: 55, bytes: { F32: 216, I32: 4 } });
   });
 
+  it('lists any number of tensors, in the order of their numbers', async () => {
+    const count = 150_000;
+    const entries = Array.from({ length: count }, (_, index) => {
+      return `"layer.${String(index)}.w":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}`;
+    });
+    const header = Buffer.from(`{${entries.reverse().join()}}`);
+    const length = Buffer.alloc(8);
+    length.writeUInt32LE(header.length);
+    writeFileSync(join(folder, 'many.safetensors'), Buffer.concat([length, header]));
+    const { code, stdout } = await info('many.safetensors', '--all');
+    expect(code).toBe(0);
+    const lines = stdout.trimEnd().split('\n');
+    expect(lines.at(-count)).toMatch(/^layer\.0\.w +\[0\] +U8$/);
+    expect(lines.at(-1)).toMatch(/^layer\.149999\.w +\[0\] +U8$/);
+  });
+
   it('shows a factored run: method, accuracy, ranks', async () => {
     await writeClasses(join(folder, 'photos'), ['blue', 'red'], 10);
     const model = ['--model', 'vit-micro', '--method', 'wsi=0.5', '--init', 'random'];

@@ -69,4 +69,8 @@ export class DownloadError extends ThimbleError {
 }
 
 /** A fault of Thimble itself: nothing that a user gave is wrong. */
-export class InternalError extends ThimbleError {}
+export class InternalError extends ThimbleError {
+  static of(where: string, expected: string, got: string): InternalError {
+    return new InternalError({ where, expected, got, todo: 'Please report this' });
+  }
+}

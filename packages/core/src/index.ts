@@ -60,11 +60,17 @@ export type { Entry, OptimizerRecord, Program, Slot, SlotRole, Step, Training } 
 export { narrow } from './passes/narrow.js';
 export { prune } from './passes/prune.js';
 export { SAVED_FORMS, type SavedForm } from './passes/saved.js';
-export { METHODS, parseMethod, type MethodName } from './methods/index.js';
+export {
+  checkRanks,
+  methodReader,
+  METHODS,
+  parseMethod,
+  type MethodName,
+} from './methods/index.js';
 export { bind, compose, type BoundMethod, type Method } from './methods/method.js';
 export { mergedWeights, sumWithProduct, type MergedTensor } from './methods/merge.js';
 export { isTrained, linears, type Linear, type LinearForm } from './methods/linears.js';
-export { NO_RANKS } from './methods/ranks.js';
+export { NO_RANKS, ranksReader } from './methods/ranks.js';
 export type {
   ActivationNeed,
   Layers,
@@ -82,6 +88,7 @@ export {
   buildModel,
   imageSizeRule,
   modelConfig,
+  modelReader,
   MODELS,
   SWIN_PRESETS,
   VIT_PRESETS,
@@ -126,6 +133,7 @@ export {
 export type { LoadReport, WeightMatch, WeightSource } from './train/weights.js';
 export * from './checkpoints/index.js';
 export { storedRanks } from './train/factors.js';
-export { median, train } from './train/loop.js';
+export { train } from './train/loop.js';
+export { median } from './train/statistics.js';
 export type { EpochEvent, StepEvent, TrainEvent, TrainOptions, TrainResult } from './train/loop.js';
 export * from './prepare/index.js';

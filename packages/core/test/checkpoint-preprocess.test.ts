@@ -141,6 +141,12 @@ describe('parsePreprocess', () => {
     });
   });
 
+  it('takes null for what is not set, as transformers writes it', () => {
+    const nulls = { do_center_crop: null, crop_size: null, do_pad: null, do_rescale: null };
+    const saved = { image_processor_type: 'ViTImageProcessorFast', size: 32, ...nulls };
+    expect(parsed(saved)).toEqual(parsed({ size: 32 }));
+  });
+
   it('takes pictures that are not to be resized for such that have the size', () => {
     expect(parsed({ size: 32, do_resize: false })).toMatchObject({ size: 32, resize: 'squash' });
   });
@@ -150,14 +156,26 @@ describe('parsePreprocess', () => {
     [{ ...bit, crop_size: 300 }, 'crop_size: expected at most the size 256, got 300'],
     [{ ...bit, do_resize: false }, 'do_resize: expected true before a crop, got false'],
     [{ size: { height: 224, width: 196 } }, 'size: expected a square, got [224,196]'],
-    [{ size: { longest_edge: 224 } }, 'size: expected a whole number ≥ 1, got null'],
-    [{ size: 0 }, 'size: expected a whole number ≥ 1, got 0'],
-    [{ size: 1e12 }, 'size: expected a whole number ≥ 1, got 1000000000000'],
+    [
+      { size: { longest_edge: 224 } },
+      'size.height: expected a whole number from 1 to 1000000, got nothing',
+    ],
+    [{ size: 0 }, 'size: expected a whole number from 1 to 1000000, got 0'],
+    [{ size: 1e12 }, 'size: expected a whole number from 1 to 1000000, got 1000000000000'],
     [{ resample: 6 }, 'resample: expected a whole number from 0 to 5, got 6'],
     [{ do_pad: true }, 'do_pad: expected false, got true'],
     [{ do_normalize: 'yes' }, 'do_normalize: expected true or false, got "yes"'],
-    [{ image_mean: [0.5, 0.5] }, 'image_mean: expected three numbers, got [0.5,0.5]'],
-    [{ image_mean: null }, 'image_mean: expected a list of numbers, got null'],
+    [{ image_mean: [0.5, 0.5] }, 'image_mean: expected a list of 3 values, got 2'],
+    [{ image_mean: null }, 'image_mean: expected a finite number, got null'],
+    [{ image_std: [1e-320, 1, 1] }, 'std[0]: expected a finite number from 0.000001'],
+    [{ image_mean: [1e308, 0, 0] }, 'mean[0]: expected a finite number from -1000 up to 1000'],
+    [{ rescale_factor: 1e-300 }, 'mean[0]: expected a finite number from -1000 up to 1000'],
+    [{ size: 20_000 }, 'size: expected a whole number from 1 to 8192, got 20000'],
+    [
+      { ...bit, size: { shortest_edge: 1e6 } },
+      'cropPercentage: expected a finite number from 0.01',
+    ],
+    [{ image_processor_type: 7 }, 'image_processor_type: expected a text, got 7'],
     [{ image_processor_type: 'SamImageProcessor' }, 'got SamImageProcessor'],
   ])('refuses %o', (file, message) => {
     expect(() => parsed(file)).toThrow(message);
@@ -165,14 +183,16 @@ describe('parsePreprocess', () => {
   });
 
   it('refuses a standard deviation of zero', () => {
-    expect(() => parsed({ image_std: [1, 0, 1] })).toThrow('std: expected three positive numbers');
+    expect(() => parsed({ image_std: [1, 0, 1] })).toThrow(
+      'preprocessor_config.json, std[1]: expected a finite number from 0.000001 up to 1000000, got 0',
+    );
   });
 
   it.each([
     [{ crop_mode: 'border' }, 'crop_mode: expected center or squash, got border'],
     [{ interpolation: 'random' }, 'interpolation: expected'],
-    [{ crop_pct: 1.5 }, 'cropPercentage: expected a number in (0, 1], got 1.5'],
-    [{ crop_pct: '0.9' }, 'crop_pct: expected a number > 0, got "0.9"'],
+    [{ crop_pct: 1.5 }, 'crop_pct: expected a finite number above 0 up to 1, got 1.5'],
+    [{ crop_pct: '0.9' }, 'crop_pct: expected a finite number above 0 up to 1, got "0.9"'],
     [{ input_size: [3, 224, 160] }, 'input_size: expected a square, got [3,224,160]'],
   ])('refuses %o in the recipe of timm', (cfg, message) => {
     const config = { pretrained_cfg: { mean: [0.5, 0.5, 0.5], ...cfg } };
@@ -235,7 +255,10 @@ describe('what a checkpoint says of itself', () => {
     ['{"size": 16', 'metadata preprocess: expected JSON'],
     [JSON.stringify({ ...stored, filter: 'fine' }), 'metadata preprocess, filter: expected'],
     [JSON.stringify({ ...stored, size: -1 }), 'metadata preprocess, size: expected'],
-    [JSON.stringify({ ...stored, edge: 8 }), 'preprocess.edge: expected a whole number ≥ the size'],
+    [
+      JSON.stringify({ ...stored, edge: 8 }),
+      'preprocess, edge: expected a whole number from 16 to 1600, got 8',
+    ],
   ])('is checked: %s', (text, message) => {
     const metadata = own(text);
     expect(() => recognise(source, metadata, sidecars)).toThrow(message);

@@ -335,6 +335,51 @@ describe('a corrupt file', () => {
       'safetensors header: expected strings in __metadata__, got 3 under "step".',
     ],
     [
+      'a metadata key twice',
+      forge('{"__metadata__":{"a":"1","\\u0061":"2"}}'),
+      'safetensors header: expected every name once, got "a" twice.',
+    ],
+    [
+      'metadata twice',
+      forge('{"__metadata__":{},"__metadata__":{}}'),
+      'safetensors header: expected every name once, got "__metadata__" twice.',
+    ],
+    [
+      'metadata that are not Unicode',
+      forge('{"__metadata__":{"a":"\\udc00"}}'),
+      'safetensors header: expected Unicode text in __metadata__, got a lone surrogate.',
+    ],
+    [
+      'metadata without end',
+      forge(`{"__metadata__":{"a":"${'x'.repeat(16_000_000)}"}}`),
+      'expected at most 16000000 characters in __metadata__, got 16000001 characters.',
+    ],
+    [
+      'text behind the header',
+      forge('{} x'),
+      'safetensors header: expected valid JSON, got text that does not parse.',
+    ],
+    [
+      'a comma at the end',
+      forge(`{"w":${F32('[1]', 0, 4)},}`, 4),
+      'safetensors header: expected valid JSON, got text that does not parse.',
+    ],
+    [
+      'brackets that do not match',
+      forge('{"w":{"shape":[}]}'),
+      'safetensors header: expected valid JSON, got text that does not parse.',
+    ],
+    [
+      'a name without end',
+      forge(`{"${'w'.repeat(1001)}":${F32('[1]', 0, 4)}}`, 4),
+      'expected a name of at most 1000 characters, got 1001.',
+    ],
+    [
+      'a shape without end',
+      forge(`{"w":${F32(`[${'1,'.repeat(64)}1]`, 0, 4)}}`, 4),
+      'tensor "w": expected at most 64 dimensions, got 65.',
+    ],
+    [
       'a number as tensor',
       forge('{"w":3}'),
       'tensor "w": expected an object with dtype, shape and data_offsets, got 3.',

@@ -12,7 +12,7 @@ import {
 } from '../inspect.js';
 import { Output } from '../output.js';
 import { addHub, addJson, type CommonOptions, type HubOptions } from '../shared-options.js';
-import { tableText } from '../table.js';
+import { tableLines } from '../table.js';
 
 interface InfoOptions extends CommonOptions, HubOptions {
   readonly all: boolean;
@@ -31,6 +31,8 @@ Examples:
   thimble info google/vit-base-patch16-224 --json
 `;
 
+/** Lines that are written at once. */
+const AT_ONCE = 1000;
 /** Tensors and class names that are shown without --all. */
 const SHOWN_TENSORS = 20;
 const SHOWN_CLASSES = 5;
@@ -50,8 +52,14 @@ export function addInfo(program: Command): void {
     .action(async (what: string, options: InfoOptions) => {
       const output = new Output(options.json);
       const inspection = await inspect(what, { ...options, output });
-      output.event('info', record(inspection));
-      for (const line of lines(inspection, options.all)) output.line(line);
+      if (output.json) {
+        output.event('info', record(inspection));
+        return;
+      }
+      const parts = lines(inspection, options.all);
+      for (let at = 0; at < parts.length; at += AT_ONCE) {
+        output.line(parts.slice(at, at + AT_ONCE).join('\n'));
+      }
     });
 }
 
@@ -178,18 +186,15 @@ function factorLines(factors: readonly InspectedFactor[]): readonly string[] {
     ];
   });
   const head = ['Factors of', '>Outputs', '>Inputs', '>K', '>Of its size', 'L R is'];
-  return ['', tableText(head, rows)];
+  return ['', ...tableLines(head, rows)];
 }
 
 function tensorLines(tensors: readonly InspectedTensor[], all: boolean): readonly string[] {
   const shown = all ? tensors : tensors.slice(0, SHOWN_TENSORS);
   const rows = shown.map(({ name, shape, dtype }) => [name, `[${shape.join(', ')}]`, dtype]);
   const more = tensors.length - shown.length;
-  return [
-    '',
-    tableText(['Tensor', 'Shape', 'Dtype'], rows),
-    ...(more > 0 ? [`and ${String(more)} more (--all shows them)`] : []),
-  ];
+  const listed = [...tableLines(['Tensor', 'Shape', 'Dtype'], rows)];
+  return ['', ...listed, ...(more > 0 ? [`and ${String(more)} more (--all shows them)`] : [])];
 }
 
 function bytesByDtype(tensors: readonly InspectedTensor[]): readonly (readonly [string, number])[] {

@@ -3,8 +3,14 @@
  * metadata. transformers writes LABEL_0, LABEL_1, … where nobody gave names; those say nothing.
  */
 import { CheckpointError } from '../errors.js';
-import * as json from './json.js';
+import { brief, field, isObject, list, Place, read, text, type Reader } from '../schema/index.js';
+import { CONFIG, metadataEntry } from './documents.js';
 import type { Sidecars } from './types.js';
+
+/** A name of a class. */
+export const LABEL: Reader<string> = text({ most: 1000 });
+/** Names of classes, one or more. */
+export const LABELS: Reader<readonly string[]> = list(LABEL, { least: 1, most: 1_000_000 });
 
 /** Throws CheckpointError when the names are not as many as the classifier has outputs. */
 export function labelsOf(
@@ -13,11 +19,11 @@ export function labelsOf(
   { config }: Sidecars,
   classes: number,
 ): readonly string[] | null {
-  const own = json.parseJson(metadata.get('classes'), 'metadata classes');
+  const own = metadata.get('classes');
   const sources: readonly (readonly [where: string, labels: readonly string[] | undefined])[] = [
-    ['metadata classes', json.texts(own, 'metadata classes')],
-    ['config.json, id2label', indexed(json.field(config, 'id2label'), 'config.json, id2label')],
-    ['config.json, label2id', inverted(json.field(config, 'label2id'), 'config.json, label2id')],
+    ['metadata classes', own === undefined ? own : read(own, LABELS, metadataEntry('classes'))],
+    ['config.json, id2label', indexed(field(config, 'id2label'), 'config.json, id2label')],
+    ['config.json, label2id', inverted(field(config, 'label2id'), 'config.json, label2id')],
     ['config.json, label_names', named(config)],
   ];
   const [where, labels] = sources.find(([, found]) => found !== undefined) ?? ['', undefined];
@@ -36,16 +42,16 @@ export function labelsOf(
 /** timm: a list, or an object from index to name. */
 function named(config: unknown): readonly string[] | undefined {
   const where = 'config.json, label_names';
-  const pretrained = json.field(config, 'pretrained_cfg');
-  const value = json.field(config, 'label_names') ?? json.field(pretrained, 'label_names');
+  const pretrained = field(config, 'pretrained_cfg');
+  const value = field(config, 'label_names') ?? field(pretrained, 'label_names');
   if (value === undefined || value === null) return undefined;
-  return json.isObject(value) ? indexed(value, where) : json.texts(value, where);
+  return isObject(value) ? indexed(value, where) : LABELS(value, placeOf(where));
 }
 
 /** { "0": name, "1": name, … } */
 function indexed(value: unknown, where: string): readonly string[] | undefined {
   if (value === undefined) return undefined;
-  if (!json.isObject(value)) throw json.invalid(where, 'an object from index to name', value);
+  if (!isObject(value)) return placeOf(where).fail('an object from index to name', value);
   return ordered(
     Object.entries(value).map(([index, name]) => [Number(index), name]),
     where,
@@ -55,7 +61,7 @@ function indexed(value: unknown, where: string): readonly string[] | undefined {
 /** { name: 0, name: 1, … } */
 function inverted(value: unknown, where: string): readonly string[] | undefined {
   if (value === undefined) return undefined;
-  if (!json.isObject(value)) throw json.invalid(where, 'an object from name to index', value);
+  if (!isObject(value)) return placeOf(where).fail('an object from name to index', value);
   return ordered(
     Object.entries(value).map(([name, index]) => [Number(index), name]),
     where,
@@ -69,9 +75,13 @@ function ordered(
   const byIndex = new Map(pairs);
   return pairs.map((_, index) => {
     const name = byIndex.get(index);
-    if (typeof name === 'string') return name;
-    throw json.invalid(where, `a name for class ${String(index)}`, name ?? null);
+    if (typeof name === 'string') return LABEL(name, placeOf(where).at(index));
+    throw placeOf(where).error(`a name for class ${String(index)}`, brief(name));
   });
+}
+
+function placeOf(where: string): Place {
+  return new Place({ ...CONFIG, file: where });
 }
 
 function isDefault(labels: readonly string[]): boolean {

@@ -64,16 +64,30 @@ export function readPlaced(layout: PlacedLayout, source: WeightSource, name: str
 
 /** `source` without what all its names start with: `module.`, `model.`, `backbone.`, `_orig_mod.`. */
 export function withoutWrapper(source: WeightSource): WeightSource {
-  const wrapper = WRAPPERS.find((prefix) =>
-    [...source.shapes.keys()].every((name) => name.startsWith(prefix)),
-  );
-  if (wrapper === undefined || source.shapes.size === 0) return source;
-  return withoutWrapper({
+  const wrapper = wrapperOf([...source.shapes.keys()]);
+  if (wrapper === '') return source;
+  return {
     name: source.name,
     shapes: new Map([...source.shapes].map(([name, shape]) => [name.slice(wrapper.length), shape])),
     read: (name) => source.read(wrapper + name),
-  });
+  };
 }
 
 /** Of DataParallel, Lightning and other trainers, torch.compile. */
 const WRAPPERS = ['module.', 'model.', 'backbone.', '_orig_mod.'];
+/** One inside the other; nobody has more. */
+const MAX_WRAPPERS = 8;
+
+/** All wrappers that all names start with. */
+function wrapperOf(names: readonly string[]): string {
+  let found = '';
+  for (let count = 0; count < MAX_WRAPPERS && names.length > 0; count++) {
+    const { length } = found;
+    const next = WRAPPERS.find((wrapper) =>
+      names.every((name) => name.startsWith(wrapper, length)),
+    );
+    if (next === undefined) break;
+    found += next;
+  }
+  return found;
+}

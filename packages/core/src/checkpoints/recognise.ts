@@ -69,8 +69,10 @@ export function recognise(
 
 /** `shapes` with the weights that are there as factors only. */
 function withProducts(shapes: ReadonlyMap<string, Shape>): ReadonlyMap<string, Shape> {
+  const products = storedRanks(shapes);
+  if (products.size === 0) return shapes;
   const result = new Map(shapes);
-  for (const weight of storedRanks(shapes).keys()) {
+  for (const weight of products.keys()) {
     const rows = shapes.get(`${weight}.left`)?.[0];
     const columns = shapes.get(`${weight}.right`)?.[1];
     if (rows !== undefined && columns !== undefined && !result.has(weight)) {

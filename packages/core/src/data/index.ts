@@ -12,6 +12,7 @@ export {
   imagenetStd,
   normalizeInto,
   preprocessInto,
+  preprocessReader,
   withSize,
   type Preprocess,
   type Triple,

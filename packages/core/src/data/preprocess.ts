@@ -9,8 +9,19 @@
  * crop, for processors that do (256 → 224), and `offset` how the crop is centred.
  */
 import { ConfigError } from '../errors.js';
+import {
+  list,
+  number,
+  objectOf,
+  oneOf,
+  optional,
+  readValue,
+  refined,
+  whole,
+  type Reader,
+} from '../schema/index.js';
 import type { RawImage } from './image.js';
-import { resize, type ResampleFilter } from './resample.js';
+import { RESAMPLE_FILTERS, resize, type ResampleFilter } from './resample.js';
 
 export type Triple = readonly [red: number, green: number, blue: number];
 
@@ -47,30 +58,53 @@ export const defaultPreprocess: Preprocess = {
 export const imagenetMean: Triple = [0.485, 0.456, 0.406];
 export const imagenetStd: Triple = [0.229, 0.224, 0.225];
 
+/** Pixels of a model's images; more is a damaged file. */
+const MAX_SIZE = 8192;
+/** How many times as long as what is cropped from it an edge may be. */
+const MAX_EDGE = 100;
+/** With these the 256 levels stay apart in float32, and finite. */
+const MEAN = number({ least: -1000, most: 1000 });
+const STD = number({ least: 1e-6, most: 1e6 });
+
+/** Preprocessing that makes finite numbers of every picture. */
+export const preprocessReader: Reader<Preprocess> = refined(
+  objectOf<Preprocess>({
+    size: whole({ most: MAX_SIZE }),
+    cropPercentage: number({ least: 1 / MAX_EDGE, most: 1 }),
+    resize: oneOf('squash', 'shortest-edge'),
+    edge: optional(whole({ most: MAX_EDGE * MAX_SIZE })),
+    offset: optional(oneOf('even', 'down')),
+    filter: oneOf(...RESAMPLE_FILTERS),
+    mean: triple(MEAN),
+    std: triple(STD),
+  }),
+  ({ size, edge = size }, place) => {
+    const [least, most] = [size, MAX_EDGE * size].map(String);
+    if (edge < size || edge > MAX_EDGE * size) {
+      throw place.at('edge').error(`a whole number from ${least} to ${most}`, String(edge));
+    }
+  },
+);
+
+/** Three numbers, a channel each. */
+function triple(channel: Reader<number>): Reader<Triple> {
+  const three = list(channel, { least: 3, most: 3 });
+  return (value, place) => {
+    const [red, green, blue] = three(value, place);
+    return [red, green, blue];
+  };
+}
+
 /**
  * Throws ConfigError, naming the field, when a setting is outside its domain; returns its
  * argument.
  */
 export function checkPreprocess(preprocess: Preprocess): Preprocess {
-  const { size, cropPercentage, edge, std } = preprocess;
-  const fail = (field: string, expected: string, got: string): never => {
-    throw new ConfigError({
-      where: `preprocess.${field}`,
-      expected,
-      got,
-      todo: 'Correct the setting',
-    });
-  };
-  if (!(Number.isInteger(size) && size >= 1)) fail('size', 'a positive integer', String(size));
-  if (!(cropPercentage > 0 && cropPercentage <= 1)) {
-    fail('cropPercentage', 'a number in (0, 1]', String(cropPercentage));
-  }
-  if (edge !== undefined && !(Number.isInteger(edge) && edge >= size)) {
-    fail('edge', `a whole number ≥ the size ${String(size)}`, String(edge));
-  }
-  if (!std.every((s) => s > 0)) fail('std', 'three positive numbers', std.join(', '));
+  readValue(preprocess, preprocessReader, PREPROCESS);
   return preprocess;
 }
+
+const PREPROCESS = { file: 'preprocess', error: ConfigError, todo: 'Correct the setting' };
 
 /** `preprocess` for a model that reads another size: the same part of the picture. */
 export function withSize(preprocess: Preprocess, size: number): Preprocess {

@@ -23,13 +23,13 @@ import {
   float16Value,
   float16Words,
 } from './float16.js';
+import { isUnicode } from './header-entries.js';
 import {
   DTYPE_BYTES,
   LENGTH_BYTES,
   MAX_HEADER_BYTES,
   METADATA_KEY,
   elementCount,
-  isUnicode,
   readSafetensorsHeader,
   tensorLabel,
 } from './safetensors-header.js';

@@ -12,10 +12,17 @@ export interface Evaluation {
 }
 
 /**
+/**
  * Runs `eval` over all batches. An empty iteration gives accuracy and loss NaN. Throws DataError for labels
  * that do not fit, TrainingError for logits that are no numbers: the largest of those would mean nothing.
+ *
+ * @param signal ends it after the current batch, with what was counted so far
  */
-export async function evaluate(executor: Executor, batches: Batches): Promise<Evaluation> {
+export async function evaluate(
+  executor: Executor,
+  batches: Batches,
+  signal?: AbortSignal,
+): Promise<Evaluation> {
   const [rows, classes] = logitsShape(executor.program, 'eval') ?? [0, 0];
   let correct = 0;
   let loss = 0;
@@ -30,6 +37,7 @@ export async function evaluate(executor: Executor, batches: Batches): Promise<Ev
       loss += logSumExp(scores) - scores[labels[row]];
     }
     images += real;
+    if (signal?.aborted === true) break;
   }
   return { accuracy: correct / images, loss: loss / images, images };
 }

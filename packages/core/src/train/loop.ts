@@ -3,16 +3,18 @@
  *
  * What a step is, the program says: one run of `step`, or as many of `micro` as it has micro-batches and one
  * of `apply`; a program with the entry `start` runs that first, on the first batch. A loss that is not a
- * number stops the run before anything is saved from it. The loop keeps no state of its own beyond counters;
- * weights and optimiser state live in the executor.
+ * number, or far above that of guessing, stops the run before anything is saved from it (`divergence.ts`).
+ * The loop keeps no state of its own beyond counters; weights and optimiser state live in the executor.
  */
-import { ConfigError, DataError, TrainingError } from '../errors.js';
+import { ConfigError, DataError } from '../errors.js';
 import { hostArray, type Executor } from '../executors/executor.js';
 import type { Optimizer } from '../optim/optimizer.js';
 import { accumulators, optimizerText, type Program, type Training } from '../program.js';
-import { evaluate, type Evaluation } from './evaluate.js';
 import { checkLabels, logitsShape, type Batch, type Batches } from './batch.js';
+import { DivergenceCheck, lossNotFinite } from './divergence.js';
+import { evaluate, type Evaluation } from './evaluate.js';
 import type { Schedule } from './schedule.js';
+import { median } from './statistics.js';
 
 export interface TrainOptions {
   /** Holds a program that was compiled for training, weights written. */
@@ -27,7 +29,7 @@ export interface TrainOptions {
   readonly validation?: () => Batches;
   /** Awaited: a slow listener (saving a checkpoint) holds the loop. */
   readonly onEvent?: (event: TrainEvent) => void | Promise<void>;
-  /** Ends the run after the current step. */
+  /** Ends the run after the current step, or batch of validation; an epoch that it cuts is not reported. */
   readonly signal?: AbortSignal;
 }
 
@@ -66,9 +68,9 @@ export interface TrainResult {
 }
 
 /**
- * Trains for `epochs` epochs. Throws TrainingError when the loss is NaN or infinite, ConfigError for another
- * optimiser than the program's or a rate that is none, DataError for a batch that is not full or a label that
- * is no class.
+ * Trains for `epochs` epochs. Throws TrainingError when the loss is NaN or infinite, and before an epoch is
+ * reported whose loss says that the run has diverged (`divergence.ts`); ConfigError for another optimiser than
+ * the program's or a rate that is none, DataError for a batch that is not full or a label that is no class.
  *
  * @example
  * const result = await train({
@@ -80,6 +82,7 @@ export interface TrainResult {
 export async function train(options: TrainOptions): Promise<TrainResult> {
   const { executor, epochs, validation, onEvent, signal } = options;
   const stepper = new Stepper(options);
+  const divergence = new DivergenceCheck(executor.program);
   let loss = NaN;
   let evaluation: Evaluation | null = null;
   for (let epoch = 1; epoch <= epochs && !aborted(signal); epoch++) {
@@ -93,10 +96,17 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
       if (aborted(signal)) break;
     }
     loss = mean(losses);
+    divergence.training(losses, `epoch ${String(epoch)}`);
     if (aborted(signal)) break;
-    evaluation = validation ? await evaluate(executor, validation()) : null;
-    const seconds = (performance.now() - started) / 1000;
+    const measured = validation ? await evaluate(executor, validation(), signal) : null;
+    if (aborted(signal)) break;
     const { step } = stepper;
+    if (measured && measured.images > 0) {
+      const where = `validation after step ${String(step)}, epoch ${String(epoch)}`;
+      divergence.validation(measured.loss, where);
+    }
+    evaluation = measured;
+    const seconds = (performance.now() - started) / 1000;
     await onEvent?.({ event: 'epoch', epoch, step, loss, validation: evaluation, seconds });
   }
   stepper.dropRest();
@@ -196,12 +206,7 @@ class Stepper {
 
   private checkLoss(loss: number, epoch: number): void {
     if (Number.isFinite(loss)) return;
-    throw new TrainingError({
-      where: `step ${String(this.step + 1)}, epoch ${String(epoch)}`,
-      expected: 'a finite loss',
-      got: String(loss),
-      todo: 'Lower --lr, or clip gradients with --clip 1; the last saved checkpoint is untouched',
-    });
+    throw lossNotFinite(loss, `step ${String(this.step + 1)}, epoch ${String(epoch)}`);
   }
 }
 
@@ -258,12 +263,4 @@ function writeScalars(
 
 function mean(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
-}
-
-/** Middle value; NaN for none. */
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = Math.floor(sorted.length / 2);
-  if (sorted.length === 0) return NaN;
-  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
