@@ -181,17 +181,19 @@ export function hostNames(program: Program): readonly (readonly [name: string, s
  */
 export function encodeEntry(program: Program, entry: Entry): Int32Array {
   const words: number[] = [];
+  const float = new DataView(new ArrayBuffer(4));
   for (const step of entry.steps) {
     const op = opNamed(step.op);
     if (op.view) continue;
-    const args = encodeStep(program, step, op);
+    const args = encodeStep(program, step, op, float);
     words.push(opcodeOf(step.op), args.length, ...args);
   }
   words.push(0);
   return Int32Array.from(words);
 }
 
-function encodeStep(program: Program, step: Step, op: AnyOp): readonly number[] {
+/** @param float four bytes of room */
+function encodeStep(program: Program, step: Step, op: AnyOp, float: DataView): readonly number[] {
   const offset = (slot: number | null | undefined) =>
     slot === null || slot === undefined ? -1 : program.slots[slot].offset / ALIGNMENT;
   const operands: Readonly<Record<string, number | undefined>> = step.inputs;
@@ -201,7 +203,7 @@ function encodeStep(program: Program, step: Step, op: AnyOp): readonly number[] 
   if (op.workspace) words.push(offset(step.workspace));
   const values = op.encode(stepTypes(program, step), step.params);
   for (const [name, kind] of Object.entries(op.scalars)) {
-    words.push(kind === 'int' ? values[name] : floatBits(values[name]));
+    words.push(kind === 'int' ? values[name] : floatBits(values[name], float));
   }
   if (words.every((word) => word === (word | 0))) return words;
   throw new ExecutorError({
@@ -213,9 +215,10 @@ function encodeStep(program: Program, step: Step, op: AnyOp): readonly number[] 
 }
 
 /** The bits of a float32 as an int32; NaN for what is beyond float32. */
-function floatBits(value: number): number {
-  const rounded = Float32Array.of(value);
-  return Number.isFinite(rounded[0]) ? new Int32Array(rounded.buffer)[0] : NaN;
+function floatBits(value: number, room: DataView): number {
+  if (!Number.isFinite(Math.fround(value))) return NaN;
+  room.setFloat32(0, value);
+  return room.getInt32(0);
 }
 
 /** The stable text form: slots with places and lifetimes, then the steps of every entry. */

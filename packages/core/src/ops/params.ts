@@ -37,9 +37,9 @@ export function badParam(
   kinds: ParamKinds<Params>,
   params: Readonly<Record<string, unknown>>,
 ): string | null {
-  const extra = Object.keys(params).find((name) => !Object.hasOwn(kinds, name));
-  if (extra !== undefined) return extra;
-  for (const [name, declared] of Object.entries(kinds)) {
+  for (const name of Object.keys(params)) if (!Object.hasOwn(kinds, name)) return name;
+  for (const name of Object.keys(kinds)) {
+    const declared = kinds[name];
     const optional = declared.endsWith('?');
     // The type is a kind with or without `?`, which TypeScript does not follow through `slice`.
     const kind = (optional ? declared.slice(0, -1) : declared) as ParamKind;

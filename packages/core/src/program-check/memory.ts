@@ -102,11 +102,12 @@ export function madeFault(program: Program, entry: Entry): string | null {
 
 /** A slot lives from where it is made to its last reader, for the host to the end; a persistent one always. */
 export function lifeFault(program: Program, entry: Entry): string | null {
-  const lives = livesOf(entry);
+  const { from, to } = livesOf(program, entry);
   return firstFault(program.slots, ({ name, entry: of, first, last }, index) => {
     if (of !== null && of !== entry.name) return null;
-    const [from, to] = of === null ? [0, 0] : (lives.get(index) ?? [0, 0]);
-    if (first === from && last === to) return null;
+    if (of === null ? first === 0 && last === 0 : first === from[index] && last === to[index]) {
+      return null;
+    }
     return `slot ${name} from step ${String(first)} to ${String(last)}`;
   });
 }
@@ -164,24 +165,18 @@ function owners(program: Program, entry: Entry): Iterable<Owner> {
   return result.values();
 }
 
-/** First and last step of every slot that the entry makes. */
-function livesOf({
-  steps,
-  inputs,
-  outputs,
-}: Entry): ReadonlyMap<number, readonly [number, number]> {
-  const lives = new Map<number, readonly [number, number]>();
-  for (const index of Object.values(inputs)) lives.set(index, [0, 0]);
-  const read = (index: number, step: number) => {
-    const life = lives.get(index);
-    if (life) lives.set(index, [life[0], step]);
-  };
+/** First and last step of every slot that the entry makes, by its index. */
+function livesOf(
+  { slots }: Program,
+  { steps, outputs }: Entry,
+): Readonly<Record<'from' | 'to', Int32Array>> {
+  const [from, to] = [new Int32Array(slots.length), new Int32Array(slots.length)];
   steps.forEach((step, at) => {
-    for (const index of Object.values(step.inputs)) read(index, at);
-    for (const index of madeBy(step)) lives.set(index, [at, at]);
+    for (const index of Object.values(step.inputs)) to[index] = at;
+    for (const index of madeBy(step)) from[index] = to[index] = at;
   });
-  for (const index of Object.values(outputs)) read(index, Math.max(0, steps.length - 1));
-  return lives;
+  for (const index of Object.values(outputs)) to[index] = Math.max(0, steps.length - 1);
+  return { from, to };
 }
 
 function madeBy({ outputs, workspace }: Step): readonly number[] {

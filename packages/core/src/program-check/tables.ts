@@ -18,8 +18,8 @@ export function firstFault<T>(
   items: readonly T[],
   fault: (item: T, index: number) => string | null,
 ): string | null {
-  for (const [index, item] of items.entries()) {
-    const found = fault(item, index);
+  for (let index = 0; index < items.length; index++) {
+    const found = fault(items[index], index);
     if (found !== null) return found;
   }
   return null;
