@@ -456,7 +456,7 @@ describe('evaluate', () => {
     [
       'pixels that are no numbers',
       { images: new Float32Array(48).fill(NaN, 20, 21) },
-      'evaluation, image 2: expected logits that are finite numbers, got NaN.',
+      'evaluation: expected a finite loss, got the logit NaN for image 2.',
     ],
   ])('refuses %s', async (_title, change, message) => {
     const [batch] = batches(1);

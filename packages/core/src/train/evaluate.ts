@@ -17,22 +17,24 @@ export interface Evaluation {
  * that do not fit, TrainingError for logits that are no numbers: the largest of those would mean nothing.
  *
  * @param signal ends it after the current batch, with what was counted so far
+ * @param where what errors call it
  */
 export async function evaluate(
   executor: Executor,
   batches: Batches,
   signal?: AbortSignal,
+  where = 'evaluation',
 ): Promise<Evaluation> {
   const [rows, classes] = logitsShape(executor.program, 'eval') ?? [0, 0];
   let correct = 0;
   let loss = 0;
   let images = 0;
   for await (const { images: pixels, labels, real, taken } of batches) {
-    checkLabels('evaluation', labels, { rows, real, classes });
+    checkLabels(where, labels, { rows, real, classes });
     const logits = await predictLogits(executor, pixels, taken);
     for (let row = 0; row < real; row++) {
       const scores = logits.subarray(row * classes, (row + 1) * classes);
-      checkScores(scores, images + row);
+      checkScores(scores, images + row, where);
       if (argmax(scores) === labels[row]) correct++;
       loss += logSumExp(scores) - scores[labels[row]];
     }
@@ -42,13 +44,13 @@ export async function evaluate(
   return { accuracy: correct / images, loss: loss / images, images };
 }
 
-function checkScores(scores: HostData, image: number): void {
+function checkScores(scores: HostData, image: number, where: string): void {
   const bad = scores.find((score: number) => !Number.isFinite(score));
   if (bad === undefined) return;
   throw new TrainingError({
-    where: `evaluation, image ${String(image + 1)}`,
-    expected: 'logits that are finite numbers',
-    got: String(bad),
+    where,
+    expected: 'a finite loss',
+    got: `the logit ${String(bad)} for image ${String(image + 1)}`,
     todo: 'Check that the weights and the pixels are numbers; a run that diverged needs a lower --lr',
   });
 }

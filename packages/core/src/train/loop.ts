@@ -98,13 +98,11 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     loss = mean(losses);
     divergence.training(losses, `epoch ${String(epoch)}`);
     if (aborted(signal)) break;
-    const measured = validation ? await evaluate(executor, validation(), signal) : null;
-    if (aborted(signal)) break;
     const { step } = stepper;
-    if (measured && measured.images > 0) {
-      const where = `validation after step ${String(step)}, epoch ${String(epoch)}`;
-      divergence.validation(measured.loss, where);
-    }
+    const where = `validation after step ${String(step)}, epoch ${String(epoch)}`;
+    const measured = validation ? await evaluate(executor, validation(), signal, where) : null;
+    if (aborted(signal)) break;
+    if (measured && measured.images > 0) divergence.validation(measured.loss, where);
     evaluation = measured;
     const seconds = (performance.now() - started) / 1000;
     await onEvent?.({ event: 'epoch', epoch, step, loss, validation: evaluation, seconds });
