@@ -3,6 +3,7 @@
  * is never held a second time in memory.
  */
 import {
+  firstNotFinite,
   FormatError,
   parameters,
   readSafetensorsHeader,
@@ -13,6 +14,7 @@ import {
   TensorView,
   TrainingError,
   type Executor,
+  type HostData,
   type ModelConfig,
   type ModelGraph,
   type Preprocess,
@@ -154,14 +156,13 @@ function naming(path: string, error: unknown): unknown {
   return new FormatError({ ...error.parts, where: `${path}, ${error.parts.where}` });
 }
 
-function checkFinite(path: string, name: string, data: ArrayLike<number>): void {
-  for (let i = 0; i < data.length; i++) {
-    if (Number.isFinite(data[i])) continue;
-    throw new TrainingError({
-      where: `tensor ${name}`,
-      expected: 'finite values',
-      got: `${String(data[i])} at element ${String(i)}`,
-      todo: `Lower --lr, or clip gradients with --clip 1; ${path} was not overwritten`,
-    });
-  }
+function checkFinite(path: string, name: string, data: HostData): void {
+  const at = firstNotFinite(data);
+  if (at < 0) return;
+  throw new TrainingError({
+    where: `tensor ${name}`,
+    expected: 'finite values',
+    got: `${String(data[at])} at element ${String(at)}`,
+    todo: `Lower --lr, or clip gradients with --clip 1; ${path} was not overwritten`,
+  });
 }

@@ -115,6 +115,7 @@ export type { WasmExecutorKind, WasmLoadOptions, WasmVariant } from './executors
 export * as schema from './schema/index.js';
 export * from './formats/index.js';
 export * from './data/index.js';
+export { firstNotFinite } from './finite.js';
 export { lookUp, nearest } from './names.js';
 export { Random } from './random.js';
 export { cosine, type CosineOptions, type Schedule } from './train/schedule.js';
