@@ -128,7 +128,7 @@ export {
   matchWeights,
   readWeights,
 } from './train/weights.js';
-export type { LoadReport, WeightMatch, WeightSource } from './train/weights.js';
+export type { ElementPlace, LoadReport, WeightMatch, WeightSource } from './train/weights.js';
 export * from './checkpoints/index.js';
 export { storedRanks } from './train/factors.js';
 export { median, train } from './train/loop.js';
