@@ -1,5 +1,5 @@
 /** Accuracy and loss of a classifier, by class and together. */
-import { argmax, softmax, type HostData } from '@thimble/core';
+import { argmax, crossEntropy, type HostData } from '@thimble/core';
 
 export interface ClassTally {
   readonly name: string;
@@ -19,13 +19,11 @@ export class Tally {
     this.correct = classes.map(() => 0);
   }
 
-  /** Counts one image. `scores` are its logits [classes]. */
+  /** Counts one image. `scores` are its logits [classes]. Throws DataError for a label beyond them. */
   add(scores: HostData, label: number): void {
-    const best = argmax(scores);
+    this.lossSum += crossEntropy(scores, [label]);
     this.images[label]++;
-    if (best === label) this.correct[label]++;
-    // −log p(label) through the largest p, which cannot underflow.
-    this.lossSum += scores[best] - scores[label] - Math.log(softmax(scores)[best]);
+    if (argmax(scores) === label) this.correct[label]++;
   }
 
   get total(): number {

@@ -5,6 +5,7 @@ import {
   BudgetError,
   compile,
   ConfigError,
+  DataError,
   evaluate,
   megabytes,
   nullExecutor,
@@ -266,5 +267,12 @@ describe('tally', () => {
       { name: 'b', images: 0, correct: 0 },
       { name: 'c', images: 1, correct: 0 },
     ]);
+  });
+
+  it('counts nothing of an image whose class the model does not know', () => {
+    const tally = new Tally(['a', 'b']);
+    expect(() => tally.add(Float32Array.of(1, 2), 2)).toThrow(DataError);
+    tally.add(Float32Array.of(1, 2), 1);
+    expect(tally).toMatchObject({ total: 1, accuracy: 1 });
   });
 });

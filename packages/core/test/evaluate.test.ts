@@ -1,10 +1,11 @@
 /** Evaluation: accuracy, loss and probabilities from logits, and logits that are no answer. */
 import { describe, expect, it } from 'vitest';
 import { compile } from '../src/compile.js';
+import { DataError } from '../src/errors.js';
 import type { Executor } from '../src/executors/executor.js';
 import { NullExecutor } from '../src/executors/null/index.js';
 import { referenceExecutor } from '../src/executors/reference/index.js';
-import { argmax, evaluate, softmax, type Batch } from '../src/train/evaluate.js';
+import { argmax, crossEntropy, evaluate, softmax, type Batch } from '../src/train/evaluate.js';
 import { fixedBatch, modelOf, started, TINY } from './tiny-vit.js';
 
 const model = modelOf(TINY);
@@ -62,5 +63,56 @@ describe('evaluate', () => {
     expect(a).toBeCloseTo(0.5, 12);
     expect([b, c]).toEqual([a, 0]);
     expect(argmax(Float64Array.of(-3, 7, 7))).toBe(1);
+  });
+});
+
+describe('scores of any size', () => {
+  it.each([0, 1, 1e4, 1e17, 1e30, 3e38])('have probabilities that sum to 1: %d', (size) => {
+    for (const sign of [1, -1]) {
+      const scores = Float32Array.of(sign * size, sign * size, -size, sign * size);
+      const probabilities = softmax(scores);
+      expect(probabilities.reduce((sum, p) => sum + p)).toBeCloseTo(1, 15);
+      expect(probabilities[0]).toBe(probabilities[1]);
+      const alike = scores.filter((score) => score === scores[0]).length;
+      const rest = (4 - alike) * Math.exp(-2 * size);
+      expect(crossEntropy(scores, [0])).toBeCloseTo(Math.log(alike + rest), 14);
+    }
+  });
+
+  it('have a finite loss, however far apart', () => {
+    const scores = Float32Array.of(3e38, -3e38, 0);
+    expect([...softmax(scores)]).toEqual([1, 0, 0]);
+    expect(crossEntropy(scores, [0])).toBe(0);
+    expect(crossEntropy(scores, [1])).toBe(2 * Math.fround(3e38));
+  });
+});
+
+describe('crossEntropy', () => {
+  it('of several outputs is that of the sum of their probabilities', () => {
+    const scores = Float32Array.of(1, -2, 0.5, 3);
+    const p = softmax(scores);
+    expect(crossEntropy(scores, [1])).toBeCloseTo(-Math.log(p[1]), 14);
+    expect(crossEntropy(scores, [1, 2])).toBeCloseTo(-Math.log(p[1] + p[2]), 14);
+    expect(crossEntropy(scores, [0, 1, 2, 3])).toBeCloseTo(0, 14);
+  });
+
+  it.each([[[4]], [[-1]], [[0, 9]], [[]], [[1.5]]])(
+    'refuses outputs that are none: %j',
+    (outputs) => {
+      const scores = Float32Array.of(1, -2, 0.5, 3);
+      expect(() => crossEntropy(scores, outputs)).toThrow(DataError);
+      expect(() => crossEntropy(scores, outputs)).toThrow(
+        `classes of the images: expected outputs from 0 to 3, which the model has, got ${outputs.join(', ') || 'none'}. `,
+      );
+    },
+  );
+
+  it('refuses a class that the model does not know where it evaluates', async () => {
+    const executor = await load();
+    const [batch] = batches(1);
+    batch.labels.fill(3, 2);
+    await expect(evaluate(executor, [batch])).rejects.toThrow(
+      'classes of the images: expected outputs from 0 to 2, which the model has, got 3. ',
+    );
   });
 });

@@ -1,5 +1,7 @@
 /** Evaluation: accuracy and loss of a program's `eval` entry, computed from its logits in float64. */
+import { DataError } from '../errors.js';
 import type { Executor, HostData } from '../executors/executor.js';
+import { firstNotFinite } from '../finite.js';
 
 /** Images as the model reads them: [B, C, S, S] and one label each. */
 export interface Batch {
@@ -21,7 +23,10 @@ export interface Evaluation {
   readonly images: number;
 }
 
-/** Runs `eval` over all batches. An empty iteration gives accuracy and loss NaN. */
+/**
+ * Runs `eval` over all batches. An empty iteration gives accuracy and loss NaN. Throws DataError for a label that
+ * is no output of the model.
+ */
 export async function evaluate(executor: Executor, batches: Batches): Promise<Evaluation> {
   let correct = 0;
   let loss = 0;
@@ -32,7 +37,7 @@ export async function evaluate(executor: Executor, batches: Batches): Promise<Ev
     for (let row = 0; row < real; row++) {
       const scores = logits.subarray(row * classes, (row + 1) * classes);
       if (argmax(scores) === labels[row]) correct++;
-      loss += logSumExp(scores) - scores[labels[row]];
+      loss += crossEntropy(scores, [labels[row]]);
     }
     images += real;
   }
@@ -62,16 +67,40 @@ export function argmax(scores: HostData): number {
   return best;
 }
 
-/** exp(s) / Σ exp(s), without overflow. */
+/** exp(s) / Σ exp(s), without overflow, whatever the size of the scores. */
 export function softmax(scores: HostData): Float64Array {
-  const normaliser = logSumExp(scores);
-  return Float64Array.from(scores, (score) => Math.exp(score - normaliser));
+  const most = scores[argmax(scores)];
+  const sum = sumOfExp(scores, most);
+  return Float64Array.from(scores, (score) => Math.exp(score - most) / sum);
 }
 
-function logSumExp(scores: HostData): number {
-  let most = -Infinity;
-  for (const score of scores) most = Math.max(most, score);
+/**
+ * −log of the probability of a class: of its one output, or of all that mean it.
+ *
+ * @param outputs indices of scores. Throws DataError where one is none.
+ */
+export function crossEntropy(scores: HostData, outputs: readonly number[]): number {
+  const own = Float64Array.from(outputs, (output) => scores[output] ?? NaN);
+  if (own.length === 0 || firstNotFinite(own) >= 0) throw noOutput(outputs, scores.length);
+  const [most, mostOwn] = [scores[argmax(scores)], own[argmax(own)]];
+  return most - mostOwn + Math.log(sumOfExp(scores, most)) - Math.log(sumOfExp(own, mostOwn));
+}
+
+/**
+ * Σ exp(s − most). Its logarithm, at most that of the number of classes, is not added to `most`, in which it would
+ * be lost: 1e20 + log 2 is 1e20.
+ */
+function sumOfExp(scores: HostData, most: number): number {
   let sum = 0;
   for (const score of scores) sum += Math.exp(score - most);
-  return most + Math.log(sum);
+  return sum;
+}
+
+function noOutput(outputs: readonly number[], count: number): DataError {
+  return new DataError({
+    where: 'classes of the images',
+    expected: `outputs from 0 to ${String(count - 1)}, which the model has`,
+    got: outputs.length === 0 ? 'none' : outputs.join(', '),
+    todo: 'Evaluate on images of these classes only',
+  });
 }
