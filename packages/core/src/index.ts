@@ -119,7 +119,14 @@ export { firstNotFinite } from './finite.js';
 export { lookUp, nearest } from './names.js';
 export { Random } from './random.js';
 export { cosine, type CosineOptions, type Schedule } from './train/schedule.js';
-export { argmax, crossEntropy, evaluate, predictLogits, softmax } from './train/evaluate.js';
+export {
+  argmax,
+  checkedLogits,
+  crossEntropy,
+  evaluate,
+  predictLogits,
+  softmax,
+} from './train/evaluate.js';
 export type { Batch, Batches, Evaluation } from './train/evaluate.js';
 export {
   fitPositions,

@@ -1,11 +1,19 @@
 /** Evaluation: accuracy, loss and probabilities from logits, and logits that are no answer. */
 import { describe, expect, it } from 'vitest';
 import { compile } from '../src/compile.js';
-import { DataError } from '../src/errors.js';
+import { DataError, NumericError } from '../src/errors.js';
 import type { Executor } from '../src/executors/executor.js';
 import { NullExecutor } from '../src/executors/null/index.js';
 import { referenceExecutor } from '../src/executors/reference/index.js';
-import { argmax, crossEntropy, evaluate, softmax, type Batch } from '../src/train/evaluate.js';
+import { wasmExecutor } from '../src/executors/wasm/index.js';
+import {
+  argmax,
+  checkedLogits,
+  crossEntropy,
+  evaluate,
+  softmax,
+  type Batch,
+} from '../src/train/evaluate.js';
 import { fixedBatch, modelOf, started, TINY } from './tiny-vit.js';
 
 const model = modelOf(TINY);
@@ -63,6 +71,38 @@ describe('evaluate', () => {
     expect(a).toBeCloseTo(0.5, 12);
     expect([b, c]).toEqual([a, 0]);
     expect(argmax(Float64Array.of(-3, 7, 7))).toBe(1);
+  });
+});
+
+describe('logits that are no numbers', () => {
+  const scores = (value: number) => Float32Array.of(1, 2, 3, 4, value, 6);
+
+  it.each([NaN, Infinity, -Infinity])('are no answer: %s', (value) => {
+    expect(() => checkedLogits(scores(value), 'a.jpg')).toThrow(NumericError);
+    expect(() => checkedLogits(scores(value), 'a.jpg')).toThrow(
+      `logits of a.jpg: expected finite numbers, got ${String(value)} at element 4. The weights lead ` +
+        'beyond what float32 can hold; use others, or check --preprocess.',
+    );
+    expect(checkedLogits(scores(3e38), 'a.jpg')).toEqual(scores(3e38));
+  });
+
+  it('end an evaluation, but not where they are padding', async () => {
+    const executor = new NullExecutor(compile({ model, batch: 3 }));
+    executor.read = () => Promise.resolve(Float32Array.of(1, 2, 0, 1, 2, NaN, NaN, NaN, NaN));
+    const [batch] = batches(1);
+    expect(await evaluate(executor, [{ ...batch, real: 1 }])).toMatchObject({ images: 1 });
+    await expect(evaluate(executor, [{ ...batch, real: 1 }, batch])).rejects.toThrow(
+      'logits of image 2 of the evaluation: expected finite numbers, got NaN at element 2.',
+    );
+  });
+
+  it('come from finite weights whose sums are not', async () => {
+    const executor = await started(wasmExecutor, compile({ model, batch: 3 }), model(3));
+    for (const name of ['norm.weight', 'head.weight']) {
+      executor.write(name, new Float32Array(name === 'norm.weight' ? 4 : 12).fill(3e38));
+    }
+    await expect(evaluate(executor, batches(1))).rejects.toThrow(NumericError);
+    await executor.dispose();
   });
 });
 

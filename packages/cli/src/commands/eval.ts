@@ -1,7 +1,7 @@
 /** thimble eval: accuracy and loss of a run on a folder of class folders. */
-import { DataError, predictLogits } from '@thimble/core';
+import { checkedLogits, DataError, predictLogits } from '@thimble/core';
 import type { Command } from 'commander';
-import { classFolders, findSplit, scanFolderAs } from '../data/folder.js';
+import { classFolders, findSplit, scanFolderAs, type ImageFile } from '../data/folder.js';
 import type { Loader } from '../data/loader.js';
 import { chooseExecutor } from '../executors.js';
 import { percent } from '../format.js';
@@ -79,7 +79,7 @@ async function evalCommand(run: string, folder: string, options: EvalOptions): P
     const source = { kind: 'folder', files } as const;
     const loader = classifier.loader(source, options.strict, options.workers);
     try {
-      const tally = await evaluateAll(classifier, loader, output);
+      const tally = await evaluateAll(classifier, loader, files, output);
       saySkipped(loader.skipped, output);
       if (tally.total === 0) throw nothingReadable(held, loader.skipped.length);
       sayResult(tally, classifier, loader.skipped.length, output);
@@ -91,15 +91,21 @@ async function evalCommand(run: string, folder: string, options: EvalOptions): P
   }
 }
 
-async function evaluateAll(classifier: Classifier, loader: Loader, output: Output): Promise<Tally> {
+async function evaluateAll(
+  classifier: Classifier,
+  loader: Loader,
+  files: readonly ImageFile[],
+  output: Output,
+): Promise<Tally> {
   const tally = new Tally(classifier.classes);
   const bar = output.bar('Evaluating', loader.count);
   try {
-    for await (const { images, labels, real, taken } of loader.epoch(0)) {
+    for await (const { images, labels, indices, real, taken } of loader.epoch(0)) {
       const logits = await predictLogits(classifier.executor, images, taken);
       const classes = logits.length / labels.length;
       for (let row = 0; row < real; row++) {
-        tally.add(logits.subarray(row * classes, (row + 1) * classes), labels[row]);
+        const scores = logits.subarray(row * classes, (row + 1) * classes);
+        tally.add(checkedLogits(scores, files[indices[row]].path), labels[row]);
       }
       bar.update(tally.total, `accuracy ${percent(tally.accuracy)}`);
     }

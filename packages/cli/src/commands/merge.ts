@@ -1,6 +1,7 @@
 /** thimble merge: a factored run's weights as the dense ones that they stand for. */
 import {
   buildModel,
+  checkedLogits,
   compile,
   ConfigError,
   linears,
@@ -188,7 +189,7 @@ async function logitsOf(
     const noise = new Float32Array(CHECKED * 3 * imageSize * imageSize);
     const random = Random.of(record.seed, 'merge');
     for (let i = 0; i < noise.length; i++) noise[i] = random.normal();
-    return Array.from(await predictLogits(executor, noise));
+    return Array.from(checkedLogits(await predictLogits(executor, noise), `${path} on noise`));
   } finally {
     checkpoint.close();
     await executor.dispose();

@@ -1,5 +1,5 @@
 /** thimble predict: the most probable classes of single images. */
-import { predictLogits, softmax } from '@thimble/core';
+import { checkedLogits, predictLogits, softmax } from '@thimble/core';
 import type { Command } from 'commander';
 import { resolve } from 'node:path';
 import { chooseExecutor } from '../executors.js';
@@ -96,8 +96,9 @@ async function predictAll(
       const logits = await predictLogits(classifier.executor, pixels, taken);
       const count = logits.length / labels.length;
       for (let row = 0; row < real; row++) {
-        const best = topClasses(logits.subarray(row * count, (row + 1) * count), classes, top);
         const image = images[indices[row]];
+        const scores = checkedLogits(logits.subarray(row * count, (row + 1) * count), image);
+        const best = topClasses(scores, classes, top);
         output.event('prediction', { image, classes: best });
         const text = best.map(({ name, probability }) => `${name} ${percent(probability)}`);
         output.line(`${image.padEnd(width)}  ${text.join('  ')}`);

@@ -1,5 +1,5 @@
 /** Evaluation: accuracy and loss of a program's `eval` entry, computed from its logits in float64. */
-import { DataError } from '../errors.js';
+import { DataError, NumericError } from '../errors.js';
 import type { Executor, HostData } from '../executors/executor.js';
 import { firstNotFinite } from '../finite.js';
 
@@ -24,8 +24,8 @@ export interface Evaluation {
 }
 
 /**
- * Runs `eval` over all batches. An empty iteration gives accuracy and loss NaN. Throws DataError for a label that
- * is no output of the model.
+ * Runs `eval` over all batches. An empty iteration gives accuracy and loss NaN. Throws NumericError for logits
+ * that are not finite, and DataError for a label that is no output of the model.
  */
 export async function evaluate(executor: Executor, batches: Batches): Promise<Evaluation> {
   let correct = 0;
@@ -35,7 +35,8 @@ export async function evaluate(executor: Executor, batches: Batches): Promise<Ev
     const logits = await predictLogits(executor, pixels, taken);
     const classes = logits.length / labels.length;
     for (let row = 0; row < real; row++) {
-      const scores = logits.subarray(row * classes, (row + 1) * classes);
+      const image = `image ${String(images + row)} of the evaluation`;
+      const scores = checkedLogits(logits.subarray(row * classes, (row + 1) * classes), image);
       if (argmax(scores) === labels[row]) correct++;
       loss += crossEntropy(scores, [labels[row]]);
     }
@@ -45,7 +46,7 @@ export async function evaluate(executor: Executor, batches: Batches): Promise<Ev
 }
 
 /**
- * Logits of one batch of the `eval` entry, row-major [B, classes].
+ * Logits of one batch of the `eval` entry, row-major [B, classes]; of padding, whatever comes out.
  *
  * @param taken called once `images` has been copied
  */
@@ -58,6 +59,23 @@ export async function predictLogits(
   taken?.();
   await executor.run('eval');
   return executor.read('eval.logits');
+}
+
+/**
+ * The logits of one image, which have to be finite: finite weights may still lead beyond float32. Throws
+ * NumericError.
+ *
+ * @param image what errors call it
+ */
+export function checkedLogits(scores: HostData, image: string): HostData {
+  const at = firstNotFinite(scores);
+  if (at < 0) return scores;
+  throw new NumericError({
+    where: `logits of ${image}`,
+    expected: 'finite numbers',
+    got: `${String(scores[at])} at element ${String(at)}`,
+    todo: 'The weights lead beyond what float32 can hold; use others, or check --preprocess',
+  });
 }
 
 /** Index of the largest score; the first of equal ones. */
