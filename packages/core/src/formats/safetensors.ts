@@ -15,14 +15,8 @@
  */
 
 import { FormatError } from '../errors.js';
-import {
-  bfloat16Bits,
-  bfloat16Value,
-  float16Bits,
-  float16Floats,
-  float16Value,
-  float16Words,
-} from './float16.js';
+import { DECODE, ENCODE, INTEGER_RANGE, isFloat } from './elements.js';
+import { float16Floats, float16Words } from './float16.js';
 import {
   DTYPE_BYTES,
   LENGTH_BYTES,
@@ -224,54 +218,7 @@ function isLittleEndian(): boolean {
   return new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
 }
 
-type Decode = (view: DataView, offset: number) => number;
-type Encode = (view: DataView, offset: number, value: number) => void;
-
-const DECODE: { readonly [D in SafetensorsDtype]: Decode } = {
-  I64: (view, offset) => Number(view.getBigInt64(offset, true)),
-  F64: (view, offset) => view.getFloat64(offset, true),
-  F32: (view, offset) => view.getFloat32(offset, true),
-  I32: (view, offset) => view.getInt32(offset, true),
-  BF16: (view, offset) => bfloat16Value(view.getUint16(offset, true)),
-  F16: (view, offset) => float16Value(view.getUint16(offset, true)),
-  I16: (view, offset) => view.getInt16(offset, true),
-  I8: (view, offset) => view.getInt8(offset),
-  U8: (view, offset) => view.getUint8(offset),
-  BOOL: (view, offset) => (view.getUint8(offset) === 0 ? 0 : 1),
-};
-
-const ENCODE: { readonly [D in SafetensorsDtype]: Encode } = {
-  I64: (view, offset, value) => view.setBigInt64(offset, BigInt(value), true),
-  F64: (view, offset, value) => view.setFloat64(offset, value, true),
-  F32: (view, offset, value) => view.setFloat32(offset, value, true),
-  I32: (view, offset, value) => view.setInt32(offset, value, true),
-  BF16: (view, offset, value) => view.setUint16(offset, bfloat16Bits(value), true),
-  F16: (view, offset, value) => view.setUint16(offset, float16Bits(value), true),
-  I16: (view, offset, value) => view.setInt16(offset, value, true),
-  I8: (view, offset, value) => view.setInt8(offset, value),
-  U8: (view, offset, value) => view.setUint8(offset, value),
-  BOOL: (view, offset, value) => view.setUint8(offset, value),
-};
-
-/** Least and greatest value of each integer dtype; null for floats. */
-const INTEGER_RANGE: { readonly [D in SafetensorsDtype]: readonly [number, number] | null } = {
-  I64: [Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER],
-  F64: null,
-  F32: null,
-  I32: [-(2 ** 31), 2 ** 31 - 1],
-  BF16: null,
-  F16: null,
-  I16: [-(2 ** 15), 2 ** 15 - 1],
-  I8: [-128, 127],
-  U8: [0, 255],
-  BOOL: [0, 1],
-};
-
 const WRITE_ORDER: readonly string[] = Object.keys(DTYPE_BYTES);
-
-function isFloat(dtype: SafetensorsDtype): boolean {
-  return INTEGER_RANGE[dtype] === null;
-}
 
 function fitsInt32(value: number): boolean {
   return value >= -(2 ** 31) && value < 2 ** 31;
