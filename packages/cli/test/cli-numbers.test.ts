@@ -3,7 +3,7 @@
  * tensor. Needs the compiled command (npm run build).
  */
 import { readSafetensors, writeSafetensors } from '@thimble/core';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -33,6 +33,7 @@ beforeAll(async () => {
   await writeClasses(path('photos'), CLASSES, 4);
   writeFiles(path('sound'), hubFiles(CLASSES));
   writeFiles(path('damaged'), filesWith(KEY, 5, NaN));
+  writeFiles(path('large'), filesWith('classifier.weight', 7, 3.4e38));
   writeFiles(path('beyond'), filesWith('vit.layernorm.weight', 0, 3e38));
 });
 
@@ -76,5 +77,20 @@ describe('logits that are not finite', () => {
       where: `logits of ${image}`,
       expected: 'finite numbers',
     });
+  });
+});
+
+describe('weights that a dtype cannot hold', () => {
+  it.each([
+    ['hf', 'f16', 'tensor "classifier.weight"'],
+    ['hf', 'bf16', 'tensor "classifier.weight"'],
+    ['safetensors', 'f16', 'tensor "head.weight"'],
+    ['safetensors', 'bf16', 'tensor "head.weight"'],
+    ['onnx-fp16', 'f32', 'tensor head.weight.T'],
+  ])('are refused by %s in %s, and nothing is left', async (format, dtype, where) => {
+    const out = `${format}-${dtype}`;
+    const args = ['--format', format, '--dtype', dtype, '--out', out, '--no-check'];
+    expect(await failure('export', 'large', ...args)).toMatchObject({ name: 'FormatError', where });
+    expect(existsSync(path(out))).toBe(false);
   });
 });

@@ -20,6 +20,7 @@ import type { TensorSource } from '../src/formats/index.js';
 import {
   bfloat16Bits,
   bfloat16Value,
+  bfloat16Words,
   float16Bits,
   float16Floats,
   float16Value,
@@ -163,6 +164,31 @@ describe('16-bit floats', () => {
       Uint16Array.from(all.subarray(3, 9), float16Bits),
     );
   });
+
+  it('are the same for a whole tensor, at and beside every 97th bfloat16 and middle of two', () => {
+    const values: number[] = [NaN, -NaN, Infinity, -Infinity, 3.4e38, 1e-45];
+    for (let bits = 0; bits < 0x7f80; bits += 97) {
+      const [value, next] = [bfloat16Value(bits), bfloat16Value(bits + 1)];
+      for (const near of [value, Number.isFinite(next) ? (value + next) / 2 : 3.39e38])
+        values.push(near, near * (1 + 2 ** -23), near * (1 - 2 ** -23));
+    }
+    const all = Float32Array.from([...values, ...values.map((value) => -value)]);
+    // Rounding by doubles: to the nearer neighbour, of two equally near ones to the even pattern.
+    const nearest = (value: number): number => {
+      if (Number.isNaN(value)) return 0x7fc0;
+      const magnitude = Math.abs(value);
+      const sign = Object.is(Math.sign(value), -1) || Object.is(value, -0) ? 0x8000 : 0;
+      if (magnitude >= 2 ** 128 - 2 ** 119) return sign | 0x7f80;
+      let down = 0;
+      for (let step = 0x4000; step > 0; step >>= 1)
+        if (down + step < 0x7f80 && bfloat16Value(down + step) <= magnitude) down += step;
+      const up = down + 1 < 0x7f80 ? bfloat16Value(down + 1) : 2 ** 128;
+      const side = magnitude - bfloat16Value(down) - (up - magnitude);
+      return sign | (side > 0 || (side === 0 && down % 2 === 1) ? down + 1 : down);
+    };
+    expect(bfloat16Words(all)).toEqual(Uint16Array.from(all, nearest));
+    expect(Uint16Array.from(all, bfloat16Bits)).toEqual(bfloat16Words(all));
+  });
 });
 
 it('float16 tensors are read at any address, every bit pattern as alone', () => {
@@ -191,6 +217,30 @@ describe('writing', () => {
     expect([...tensor(file, 'labels').toInt32()]).toEqual([7, -7]);
     expect([...tensor(file, 'weight').toFloat32()]).toEqual([Math.fround(0.1), -0]);
     expect(file.metadata.get('step')).toBe('3');
+  });
+
+  it.each([
+    ['F16', 65520],
+    ['F16', -1e30],
+    ['BF16', 3.3962e38],
+    ['BF16', -3.4e38],
+    ['F32', 1e39],
+    ['F32', -1.7e308],
+  ] as const)('refuses to make an infinity of a number: %s, %d', (dtype, value) => {
+    const message =
+      `tensor "w": expected values that ${dtype} can hold, got ${String(value)} at element 1, which would be ` +
+      'infinite. Write it in a dtype with a larger range: F32, --dtype f32.';
+    const w = { name: 'w', dtype, shape: [3] };
+    expect(() => writeSafetensors([{ ...w, data: [1, value, value] }])).toThrow(message);
+    if (dtype === 'F32') return;
+    const data = Float32Array.of(1, value, value);
+    const said = message.replace(String(value), String(data[1]));
+    expect(() => safetensorsData({ ...w, data })).toThrow(said);
+    const most = dtype === 'F16' ? 65519 : 3.39e38;
+    const large = Float32Array.of(Infinity, most, -most);
+    const view = tensor(readSafetensors(writeSafetensors([{ ...w, data: large }])), 'w');
+    expect(view.toFloat32()[0]).toBe(Infinity);
+    expect(Number.isFinite(view.toFloat32()[1])).toBe(true);
   });
 
   it('writes an empty file', () => {

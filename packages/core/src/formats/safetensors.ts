@@ -16,7 +16,7 @@
 
 import { FormatError } from '../errors.js';
 import { DECODE, ENCODE, INTEGER_RANGE, isFloat } from './elements.js';
-import { float16Floats, float16Words } from './float16.js';
+import { bfloat16Words, float16Floats, float16Words } from './float16.js';
 import {
   DTYPE_BYTES,
   LENGTH_BYTES,
@@ -156,7 +156,8 @@ export class TensorView {
  * Writes a file: the tensors in the official order, whatever order they come in.
  *
  * @param tensors `data` is rounded to nearest even for float dtypes, and exact for integer ones
- * @throws FormatError for a name used twice, data that do not match the shape, or a bad integer
+ * @throws FormatError for a name used twice, data that do not match the shape, a bad integer, or a finite number
+ * that the dtype cannot hold
  */
 export function writeSafetensors(
   tensors: Iterable<TensorSource>,
@@ -205,8 +206,9 @@ export function safetensorsData(tensor: TensorSource): Uint8Array {
   if (dtype === 'F32' && data instanceof Float32Array && isLittleEndian()) {
     return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   }
-  if (dtype === 'F16' && data instanceof Float32Array && isLittleEndian()) {
-    return new Uint8Array(float16Words(data).buffer);
+  const isHalf = dtype === 'F16' || dtype === 'BF16';
+  if (isHalf && data instanceof Float32Array && isLittleEndian()) {
+    return halfData(tensor, dtype, data);
   }
   const bytes = new Uint8Array(byteLength(tensor));
   encodeTensor(tensor, bytes);
@@ -332,8 +334,32 @@ function encodeTensor(tensor: TensorSource, target: Uint8Array): void {
         todo: 'Round the values or use another dtype',
       });
     }
-    encode(view, index * DTYPE_BYTES[dtype], value);
+    const offset = index * DTYPE_BYTES[dtype];
+    encode(view, offset, value);
+    if (!Number.isFinite(DECODE[dtype](view, offset)) && Number.isFinite(value)) {
+      throw beyond(tensor, value, index);
+    }
   }
+}
+
+function halfData(tensor: TensorShape, dtype: 'F16' | 'BF16', data: Float32Array): Uint8Array {
+  const words = dtype === 'F16' ? float16Words(data) : bfloat16Words(data);
+  const infinity = dtype === 'F16' ? 0x7c00 : 0x7f80; // all bits of the exponent
+  for (let i = 0; i < words.length; i++) {
+    if ((words[i] & 0x7fff) !== infinity || !Number.isFinite(data[i])) continue;
+    throw beyond(tensor, data[i], i);
+  }
+  return new Uint8Array(words.buffer);
+}
+
+/** Infinity may be written, but nothing becomes it. */
+function beyond(tensor: TensorShape, value: number, index: number): FormatError {
+  return badSource(
+    tensor,
+    `values that ${tensor.dtype} can hold`,
+    `${String(value)} at element ${String(index)}, which would be infinite`,
+    'Write it in a dtype with a larger range: F32, --dtype f32',
+  );
 }
 
 function quote(text: string): string {
