@@ -6,25 +6,26 @@ import { CheckpointError } from '../errors.js';
 import * as json from './json.js';
 import type { Sidecars } from './types.js';
 
-/** Throws CheckpointError when the names are not as many as the classifier has outputs. */
+/**
+ * The names in the order of the classifier's outputs; null where nothing gives them. Several outputs may have the
+ * same name: of ImageNet's 1000 classes two are called `crane`. Throws CheckpointError when the names are not as
+ * many as the classifier has outputs.
+ */
 export function labelsOf(
   file: string,
   metadata: ReadonlyMap<string, string>,
   { config }: Sidecars,
   classes: number,
 ): readonly string[] | null {
-  const own = json.parseJson(metadata.get('classes'), 'metadata classes');
-  const sources: readonly (readonly [where: string, labels: readonly string[] | undefined])[] = [
-    ['metadata classes', json.texts(own, 'metadata classes')],
-    ['config.json, id2label', indexed(json.field(config, 'id2label'), 'config.json, id2label')],
-    ['config.json, label2id', inverted(json.field(config, 'label2id'), 'config.json, label2id')],
-    ['config.json, label_names', named(config)],
-  ];
-  const [where, labels] = sources.find(([, found]) => found !== undefined) ?? ['', undefined];
-  if (labels === undefined || isDefault(labels)) {
-    if (labels === undefined || labels.length === classes) return null;
-  }
-  if (labels.length === classes) return labels;
+  const found =
+    ownNames(metadata) ??
+    readNames(config, 'id2label', indexed) ??
+    namedByTimm(config) ??
+    // The inverse has one entry for each name, not for each output: it says all only where names differ.
+    readNames(config, 'label2id', inverted);
+  if (found === null) return null;
+  const { where, labels } = found;
+  if (labels.length === classes) return isDefault(labels) ? null : labels;
   throw new CheckpointError({
     where: `${file}, ${where}`,
     expected: `${String(classes)} names, one for each output of the classifier`,
@@ -33,33 +34,63 @@ export function labelsOf(
   });
 }
 
+interface FoundNames {
+  /** For errors. */
+  readonly where: string;
+  readonly labels: readonly string[];
+}
+
+function ownNames(metadata: ReadonlyMap<string, string>): FoundNames | null {
+  const where = 'metadata classes';
+  const labels = json.texts(json.parseJson(metadata.get('classes'), where), where);
+  return labels ? { where, labels } : null;
+}
+
+function readNames(
+  config: unknown,
+  key: string,
+  read: (value: unknown, where: string) => readonly string[],
+): FoundNames | null {
+  const where = `config.json, ${key}`;
+  const value = json.field(config, key);
+  return value === undefined || value === null ? null : { where, labels: read(value, where) };
+}
+
 /** timm: a list, or an object from index to name. */
-function named(config: unknown): readonly string[] | undefined {
+function namedByTimm(config: unknown): FoundNames | null {
   const where = 'config.json, label_names';
   const pretrained = json.field(config, 'pretrained_cfg');
   const value = json.field(config, 'label_names') ?? json.field(pretrained, 'label_names');
-  if (value === undefined || value === null) return undefined;
-  return json.isObject(value) ? indexed(value, where) : json.texts(value, where);
+  if (value === undefined || value === null) return null;
+  const labels = json.isObject(value) ? indexed(value, where) : json.texts(value, where);
+  return labels ? { where, labels } : null;
 }
 
 /** { "0": name, "1": name, … } */
-function indexed(value: unknown, where: string): readonly string[] | undefined {
-  if (value === undefined) return undefined;
+function indexed(value: unknown, where: string): readonly string[] {
   if (!json.isObject(value)) throw json.invalid(where, 'an object from index to name', value);
+  const entries = Object.entries(value);
   return ordered(
-    Object.entries(value).map(([index, name]) => [Number(index), name]),
+    entries.map(([index, name]) => [indexOf(index, where), name]),
     where,
   );
 }
 
 /** { name: 0, name: 1, … } */
-function inverted(value: unknown, where: string): readonly string[] | undefined {
-  if (value === undefined) return undefined;
+function inverted(value: unknown, where: string): readonly string[] {
   if (!json.isObject(value)) throw json.invalid(where, 'an object from name to index', value);
+  const entries = Object.entries(value);
   return ordered(
-    Object.entries(value).map(([name, index]) => [Number(index), name]),
+    entries.map(([name, index]) => [indexOf(index, where), name]),
     where,
   );
+}
+
+/** The number of an output, which some write as text; not every text that JavaScript takes for one. */
+function indexOf(value: unknown, where: string): number {
+  const index = typeof value === 'string' && /^(0|[1-9]\d*)$/.test(value) ? Number(value) : value;
+  if (typeof index === 'number' && Number.isSafeInteger(index) && index >= 0) return index;
+  throw json.invalid(where, 'the numbers of outputs, from 0', value);
 }
 
 function ordered(
