@@ -258,7 +258,7 @@ describe('tally', () => {
       read: () => Promise.resolve(logits),
     };
     const expected = await evaluate(fixed, [{ images: new Float32Array(0), labels, real: 3 }]);
-    const tally = new Tally(['a', 'b', 'c']);
+    const tally = new Tally(['a', 'b', 'c'].map((name, output) => ({ name, outputs: [output] })));
     for (let row = 0; row < 3; row++) tally.add(logits.subarray(3 * row, 3 * row + 3), labels[row]);
     expect(tally.accuracy).toBe(expected.accuracy);
     expect(tally.loss).toBeCloseTo(expected.loss, 10);
@@ -270,9 +270,34 @@ describe('tally', () => {
   });
 
   it('counts nothing of an image whose class the model does not know', () => {
-    const tally = new Tally(['a', 'b']);
-    expect(() => tally.add(Float32Array.of(1, 2), 2)).toThrow(DataError);
+    const tally = new Tally([
+      { name: 'a', outputs: [0] },
+      { name: 'b', outputs: [1] },
+      { name: 'elsewhere', outputs: [2] },
+    ]);
+    for (const label of [2, 3, -1]) {
+      expect(() => tally.add(Float32Array.of(1, 2), label)).toThrow(DataError);
+    }
     tally.add(Float32Array.of(1, 2), 1);
     expect(tally).toMatchObject({ total: 1, accuracy: 1 });
+    expect(tally.loss).toBeCloseTo(Math.log(1 + Math.exp(-1)), 14);
+  });
+
+  it('takes any output of a class for right, and adds their probabilities', () => {
+    const tally = new Tally([
+      { name: 'crane', outputs: [0, 2] },
+      { name: 'rose', outputs: [1] },
+    ]);
+    const [first, rose, second] = [1, 2, 3].map((score) => Math.exp(score));
+    const sum = first + rose + second;
+    tally.add(Float32Array.of(1, 2, 3), 0);
+    expect(tally).toMatchObject({ total: 1, accuracy: 1 });
+    expect(tally.loss).toBeCloseTo(-Math.log((first + second) / sum), 6);
+    tally.add(Float32Array.of(1, 2, 3), 1);
+    expect(tally).toMatchObject({ total: 2, accuracy: 0.5 });
+    expect(tally.perClass).toEqual([
+      { name: 'crane', images: 1, correct: 1 },
+      { name: 'rose', images: 1, correct: 0 },
+    ]);
   });
 });

@@ -21,7 +21,7 @@ import {
 } from '../shared-options.js';
 import { tableText } from '../table.js';
 import { Tally } from '../tally.js';
-import { placesAmong } from '../weights/head.js';
+import { evaluatedClasses } from '../weights/meaning.js';
 
 interface EvalOptions extends CommonOptions, ExecutorOptions, HubOptions, PreprocessOptions {
   readonly best: boolean;
@@ -32,7 +32,9 @@ interface EvalOptions extends CommonOptions, ExecutorOptions, HubOptions, Prepro
 
 const HELP = `
 DIR has one sub-folder per class, named as in training. Where it has train/ and val/ (or test/) with
-class folders inside, the latter is used.
+class folders inside, the latter is used. A pretrained model's classes go by their labels: by the
+whole label or, where no label is that, its first synonym. Where several outputs are called as a
+folder is (ImageNet has two 'crane'), any of them is right, and their probabilities add up.
 
 Examples:
   thimble eval runs/photos-1 photos/test
@@ -74,12 +76,16 @@ async function evalCommand(run: string, folder: string, options: EvalOptions): P
   const classifier = await Classifier.open(kind, { from: run, ...options }, output);
   try {
     const held = (await findSplit(folder))?.held ?? folder;
-    const classes = await folderNames(held, classifier.classes);
-    const { files } = await scanFolderAs(held, classes);
+    const classes = evaluatedClasses(await classFolders(held), classifier.classes);
+    const { files } = await scanFolderAs(
+      held,
+      classes.map(({ folder: name }) => name),
+    );
     const source = { kind: 'folder', files } as const;
     const loader = classifier.loader(source, options.strict, options.workers);
     try {
-      const tally = await evaluateAll(classifier, loader, files, output);
+      const tally = new Tally(classes);
+      await evaluateAll(classifier, loader, files, tally, output);
       saySkipped(loader.skipped, output);
       if (tally.total === 0) throw nothingReadable(held, loader.skipped.length);
       sayResult(tally, classifier, loader.skipped.length, output);
@@ -95,9 +101,9 @@ async function evaluateAll(
   classifier: Classifier,
   loader: Loader,
   files: readonly ImageFile[],
+  tally: Tally,
   output: Output,
-): Promise<Tally> {
-  const tally = new Tally(classifier.classes);
+): Promise<void> {
   const bar = output.bar('Evaluating', loader.count);
   try {
     for await (const { images, labels, indices, real, taken } of loader.epoch(0)) {
@@ -112,7 +118,6 @@ async function evaluateAll(
   } finally {
     bar.stop();
   }
-  return tally;
 }
 
 function sayResult(tally: Tally, classifier: Classifier, skipped: number, output: Output): void {
@@ -131,16 +136,6 @@ function sayResult(tally: Tally, classifier: Classifier, skipped: number, output
   output.line(tableText(['Class', '>Images', '>Accuracy'], rows));
   output.line();
   output.line(`Accuracy ${percent(accuracy)}, loss ${loss.toFixed(4)}, ${String(images)} images`);
-}
-
-/** Labels, under the folders' names where these mean them by another spelling or one synonym. */
-async function folderNames(folder: string, labels: readonly string[]): Promise<readonly string[]> {
-  const names = await classFolders(folder);
-  const renamed = [...labels];
-  placesAmong(names, labels).forEach((place, index) => {
-    if (place >= 0) renamed[place] = names[index];
-  });
-  return renamed;
 }
 
 function nothingReadable(folder: string, skipped: number): DataError {

@@ -1,0 +1,79 @@
+/**
+ * Which outputs of a classifier are meant by the names of folders.
+ *
+ * A name means the outputs whose label it is; where there is none, those whose label it is but for case and
+ * underscores; where there is none, those of whose synonyms (`tench, Tinca tinca`) it is the first. Of what an
+ * earlier rule gave to one name, a later rule gives nothing to another: `maillot` is not `maillot, tank suit`
+ * where a folder of each is there. Several outputs may have one label: ImageNet has two `crane`s.
+ */
+
+/** For each name, the outputs that it means, in their order; none for a name that nothing is called by. */
+export function outputsMeant(
+  names: readonly string[],
+  labels: readonly string[],
+): readonly (readonly number[])[] {
+  const meant: (readonly number[])[] = names.map(() => []);
+  const taken = new Set<number>();
+  for (const { ofLabel, ofName } of RULES) {
+    const outputs = new Map<string, number[]>();
+    labels.forEach((label, output) => {
+      if (taken.has(output)) return;
+      const key = ofLabel(label);
+      outputs.set(key, [...(outputs.get(key) ?? []), output]);
+    });
+    names.forEach((name, index) => {
+      if (meant[index].length === 0) meant[index] = outputs.get(ofName(name)) ?? [];
+    });
+    for (const output of meant.flat()) taken.add(output);
+  }
+  return meant;
+}
+
+interface Rule {
+  readonly ofLabel: (label: string) => string;
+  readonly ofName: (name: string) => string;
+}
+
+const RULES: readonly Rule[] = [
+  { ofLabel: (label) => label, ofName: (name) => name },
+  { ofLabel: plain, ofName: plain },
+  { ofLabel: (label) => plain(label.split(',')[0]), ofName: plain },
+];
+
+function plain(name: string): string {
+  return name.trim().toLowerCase().replaceAll('_', ' ');
+}
+
+/** What an evaluation tells apart: the classes that folders mean, and those of which there is no folder. */
+export interface EvaluatedClass {
+  /** The folder that holds its images, where there is one. */
+  readonly folder: string;
+  /** Its label. */
+  readonly name: string;
+  /** Any of them is right. */
+  readonly outputs: readonly number[];
+}
+
+/**
+ * The classes of an evaluation in the order of the model's outputs. Folders that mean nothing have none; of
+ * equal labels without a folder there is one class.
+ */
+export function evaluatedClasses(
+  folders: readonly string[],
+  labels: readonly string[],
+): readonly EvaluatedClass[] {
+  const meant = outputsMeant(folders, labels);
+  const present = folders.flatMap((folder, index): readonly EvaluatedClass[] => {
+    const outputs = meant[index];
+    const names = new Set(outputs.map((output) => labels[output]));
+    if (outputs.length === 0) return [];
+    return [{ folder, name: names.size === 1 ? labels[outputs[0]] : folder, outputs }];
+  });
+  const covered = new Set(meant.flat());
+  const absent = new Map<string, number[]>();
+  labels.forEach((label, output) => {
+    if (!covered.has(output)) absent.set(label, [...(absent.get(label) ?? []), output]);
+  });
+  const others = [...absent].map(([name, outputs]) => ({ folder: name, name, outputs }));
+  return [...present, ...others].sort((a, b) => a.outputs[0] - b.outputs[0]);
+}
