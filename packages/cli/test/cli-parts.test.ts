@@ -25,7 +25,7 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, describe, expect, it } from 'vitest';
 import { openCheckpoint, saveCheckpoint } from '../src/checkpoint.js';
-import { topClasses } from '../src/commands/predict.js';
+import { distinctTitles, topClasses } from '../src/commands/predict.js';
 import { EXIT, exitCodeOf, failureRecord } from '../src/failure.js';
 import { duration, metric, milliseconds, percent } from '../src/format.js';
 import { memoryChart } from '../src/memory-chart.js';
@@ -241,7 +241,19 @@ describe('pictures and texts', () => {
   it('orders classes by probability', () => {
     const [first, second] = topClasses(Float32Array.of(0, 2, 1), ['a', 'b', 'c'], 2);
     expect([first.name, second.name]).toEqual(['b', 'c']);
+    expect([first.index, second.index]).toEqual([1, 2]);
     expect(first.probability).toBeCloseTo(Math.E ** 2 / (1 + Math.E + Math.E ** 2), 6);
+  });
+});
+
+describe('titles of classes', () => {
+  it('tell equal names from each other and stay in a line', () => {
+    expect(distinctTitles(['crane', 'rose', 'crane', 'a\nb\u001b[2J'])).toEqual([
+      'crane (output 0)',
+      'rose',
+      'crane (output 2)',
+      'a\\nb\\x1b[2J',
+    ]);
   });
 });
 

@@ -19,6 +19,7 @@ import {
   type HubOptions,
   type PreprocessOptions,
 } from '../shared-options.js';
+import { inOneLine } from '../terminal.js';
 
 interface PredictOptions extends CommonOptions, ExecutorOptions, HubOptions, PreprocessOptions {
   readonly best: boolean;
@@ -89,6 +90,7 @@ async function predictAll(
   const files = images.map((name) => ({ path: resolve(name), name, label: 0 }));
   const loader = classifier.loader({ kind: 'folder', files }, false, 0);
   const { classes } = classifier;
+  const titles = distinctTitles(classes);
   const width = Math.max(...images.map((name) => name.length));
   try {
     for await (const { images: pixels, indices, real, labels, taken } of loader.epoch(0)) {
@@ -100,7 +102,9 @@ async function predictAll(
         const scores = checkedLogits(logits.subarray(row * count, (row + 1) * count), image);
         const best = topClasses(scores, classes, top);
         output.event('prediction', { image, classes: best });
-        const text = best.map(({ name, probability }) => `${name} ${percent(probability)}`);
+        const text = best.map(
+          ({ index, probability }) => `${titles[index]} ${percent(probability)}`,
+        );
         output.line(`${image.padEnd(width)}  ${text.join('  ')}`);
       }
     }
@@ -118,6 +122,8 @@ async function predictAll(
 
 interface ClassProbability {
   readonly name: string;
+  /** Of the model's output, which tells classes of one name from each other. */
+  readonly index: number;
   readonly probability: number;
 }
 
@@ -129,8 +135,19 @@ export function topClasses(
 ): readonly ClassProbability[] {
   return Array.from(softmax(scores), (probability, index) => ({
     name: classes[index],
+    index,
     probability,
   }))
     .sort((a, b) => b.probability - a.probability)
     .slice(0, top);
+}
+
+/** What people read for each class: its name in one line, with its number where others have that name too. */
+export function distinctTitles(classes: readonly string[]): readonly string[] {
+  const counts = new Map<string, number>();
+  for (const name of classes) counts.set(name, (counts.get(name) ?? 0) + 1);
+  return classes.map((name, index) => {
+    const title = inOneLine(name);
+    return counts.get(name) === 1 ? title : `${title} (output ${String(index)})`;
+  });
 }
