@@ -1,7 +1,8 @@
-/** Names of classes in the files of other libraries: repeated, renumbered, incomplete, absent. */
+/** Names of classes: in the files of other libraries (repeated, renumbered, absent), and those that are written. */
 import { describe, expect, it } from 'vitest';
+import { checkedClassNames } from '../src/checkpoints/class-names.js';
 import { labelsOf } from '../src/checkpoints/labels.js';
-import { CheckpointError } from '../src/errors.js';
+import { CheckpointError, DataError } from '../src/errors.js';
 
 /** What a config.json says of `classes` outputs. */
 function labels(config: object, classes = 3): readonly string[] | null {
@@ -76,5 +77,33 @@ describe('labels of transformers', () => {
   ])('are refused: %j', (config, message) => {
     expect(() => labels(config)).toThrow(CheckpointError);
     expect(() => labels(config)).toThrow(`config.json, ${message}`);
+  });
+});
+
+describe('names that are written', () => {
+  const check = (name: string) => () =>
+    checkedClassNames(['rose', name], '--labels names.txt', 'Correct the file');
+
+  it('may be equal, of any script, and as long as labels of synonyms are', () => {
+    const names = ['crane', 'crane', 'été', '花', 'وردة', '🌹', ' a, b (c) ', 'x'.repeat(1000)];
+    expect(checkedClassNames(names, 'photos', 'Rename the folder')).toBe(names);
+  });
+
+  it.each([
+    ['', '"", which is empty'],
+    [' \u00a0', '" \u00a0", which is empty'],
+    ['a\nb', '"a\\nb", which has a control character'],
+    ['a\rb', '"a\\rb", which has a control character'],
+    ['a\u0000', '"a\\u0000", which has a control character'],
+    ['a\u2028b', '"a\u2028b", which has a control character'],
+    ['\u001b[2J', '"\\u001b[2J", which has a control character'],
+    ['a\ud800b', '"a\\ud800b", which is no text'],
+    ['x'.repeat(1001), `"${'x'.repeat(58)}…, which has 1001`],
+  ])('are refused: %j', (name, got) => {
+    expect(check(name)).toThrow(DataError);
+    expect(check(name)).toThrow(
+      `--labels names.txt, class 1: expected a name in one line, of 1 to 1000 characters, got ${got}. ` +
+        'Correct the file.',
+    );
   });
 });

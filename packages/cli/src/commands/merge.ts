@@ -1,6 +1,7 @@
 /** thimble merge: a factored run's weights as the dense ones that they stand for. */
 import {
   buildModel,
+  checkedClassNames,
   checkedLogits,
   compile,
   ConfigError,
@@ -123,6 +124,7 @@ async function writeMerged(
       dtype: 'F32' as const,
     }));
     const { model: named, classes, preprocess } = record;
+    checkedClassNames(classes, from, 'Export the run instead, with --labels');
     const metadata = checkpointMetadata(named, classes, preprocess);
     const { prefix, ordered } = safetensorsPrefix(tensors, metadata);
     let bytes = prefix.byteLength;

@@ -2,7 +2,7 @@
  * What a training run begins with: model, weights, head and preprocessing, settled before anything
  * is compiled.
  */
-import { buildModel, defaultPreprocess, type Preprocess } from '@thimble/core';
+import { buildModel, checkedClassNames, defaultPreprocess, type Preprocess } from '@thimble/core';
 import type { DataSet } from '../data-set.js';
 import { fittedModel, type NamedModel } from '../named-model.js';
 import type { Origin } from '../origin.js';
@@ -43,6 +43,7 @@ export async function startFrom(
   const access = { output, offline, ...(revision === undefined ? {} : { revision }) };
   const { model: found, start } = await chooseModel(options, DEFAULT_MODEL, access);
   try {
+    checkedClassNames(photos.classes, photos.trainFrom, 'Rename the folder');
     const head = chooseHead(options.head, start, photos.classes);
     const model = fittedModel(found, { classes: head.classes.length, imageSize });
     const { preprocess, from: preprocessFrom } = preprocessOf(options, start);

@@ -6,7 +6,13 @@
  *   new    a new one, which starts at zero
  *   keep   kept with all its classes, among which the photos' have to be
  */
-import { ConfigError, DataError, nearest, type WeightSource } from '@thimble/core';
+import {
+  checkedClassNames,
+  ConfigError,
+  DataError,
+  nearest,
+  type WeightSource,
+} from '@thimble/core';
 import { classesOf, type Start } from '../start.js';
 import { outputsMeant } from './meaning.js';
 
@@ -47,7 +53,7 @@ function keptHead(start: Start | null, classes: readonly string[]): HeadChoice {
       todo: 'Leave --head out, or give --init a model that classifies',
     });
   }
-  const all = classesOf(start);
+  const all = checkedClassNames(classesOf(start), start.text, 'Choose --head new');
   const meant = outputsMeant(classes, all);
   const unknown = classes.filter((_, index) => meant[index].length === 0);
   if (unknown.length > 0) throw notAmong(start, unknown, all);
