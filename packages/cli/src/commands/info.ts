@@ -1,5 +1,5 @@
 /** thimble info: what is in a file of weights or in a run. */
-import type { Preprocess } from '@thimble/core';
+import { resizedEdge, type Preprocess } from '@thimble/core';
 import type { Command } from 'commander';
 import { counted, metric, percent } from '../format.js';
 import {
@@ -154,9 +154,9 @@ function classText(classes: number, labels: readonly string[] | null): string {
 
 /** `shortest edge to 248 px, the 224 px in the middle, bicubic, mean 0.5 0.5 0.5, std …` */
 function pictureText(preprocess: Preprocess): string {
-  const { size, cropPercentage, resize, filter, mean, std } = preprocess;
+  const { size, resize, filter, mean, std } = preprocess;
   const isSquash = resize === 'squash';
-  const edge = preprocess.edge ?? (isSquash ? size : Math.floor(size / cropPercentage));
+  const edge = resizedEdge(preprocess);
   const target = `${String(edge)} px`;
   const crop = edge === size && isSquash ? '' : `, the ${String(size)} px in the middle`;
   const numbers = (triple: readonly number[]) =>

@@ -7,12 +7,15 @@ export { resize, type Rectangle, type ResampleFilter, type ResizeOptions } from 
 export {
   centreCrop,
   checkPreprocess,
+  cutOf,
   defaultPreprocess,
   imagenetMean,
   imagenetStd,
   normalizeInto,
   preprocessInto,
+  resizedEdge,
   withSize,
+  type Cut,
   type Preprocess,
   type Triple,
 } from './preprocess.js';
