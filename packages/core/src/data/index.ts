@@ -6,6 +6,7 @@ export { cropped, rawImage, type RawImage } from './image.js';
 export { resize, type Rectangle, type ResampleFilter, type ResizeOptions } from './resample.js';
 export {
   centreCrop,
+  centredDown,
   checkPreprocess,
   cutOf,
   defaultPreprocess,

@@ -6,7 +6,8 @@
  * cropPercentage), the longer one in proportion (rounded down), the size × size in the middle,
  * levels / 255, minus mean, divided by standard deviation. `resize: 'squash'` is the
  * ViTImageProcessor's way: both edges to `size`. `edge` says in pixels what is resized to before the
- * crop, for processors that do (256 → 224), and `offset` how the crop is centred.
+ * crop, for processors that do (256 → 224), and `offset` how the crop is centred: timm to the even side, the
+ * image processors down.
  */
 import { ConfigError } from '../errors.js';
 import type { RawImage } from './image.js';
@@ -91,6 +92,16 @@ export function preprocessInto(image: RawImage, preprocess: Preprocess, out: Flo
 /** Pixels of the shortest edge (squash: of both edges) before the crop. */
 export function resizedEdge({ size, cropPercentage, resize, edge }: Preprocess): number {
   return edge ?? (resize === 'squash' ? size : Math.floor(size / cropPercentage));
+}
+
+/**
+ * `preprocess` with its crop centred as the image processors of transformers and transformers.js do it, which
+ * know no other way: half a pixel goes down. Of pictures that are not square, any crop may have one.
+ */
+export function centredDown(preprocess: Preprocess): Preprocess {
+  const isCropped =
+    preprocess.resize === 'shortest-edge' || resizedEdge(preprocess) > preprocess.size;
+  return isCropped ? { ...preprocess, offset: 'down' } : preprocess;
 }
 
 /** How a picture is cut: resized to width × height, of which the size × size from (x, y) on are kept. */
