@@ -56,7 +56,8 @@ ${Object.entries(EXPORT_FORMATS)
 The folder is laid out as models on the Hugging Face hub are, with config.json,
 preprocessor_config.json and labels.txt: transformers.js takes it as it is, by default onnx in Node
 and onnx-int8 in browsers (its dtypes fp32 and q8). Each ONNX file is run beside Thimble where
-onnxruntime-node is installed; a float32 file that differs is not kept.
+onnxruntime-node is installed; a float32 file that differs is not kept. Where
+preprocessor_config.json cannot say how this model's pictures are cropped, the last lines do.
 
 Examples:
   thimble export runs/photos-1
