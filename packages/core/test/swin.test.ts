@@ -218,6 +218,10 @@ describe('errors', () => {
     [{ window: 0 }, 'swin window: expected a whole number ≥ 1, got 0.'],
     [{ patch: 1.5 }, 'swin patch: expected a whole number ≥ 1, got 1.5.'],
     [{ mlpRatio: 0 }, 'swin mlpRatio: expected at least one hidden unit, got 0.'],
+    [
+      { layerNormEps: 1e300 },
+      'swin layerNormEps: expected a number that float32 can hold, at most 1, got 1e+300.',
+    ],
     [{ layerNormEps: 0 }, 'swin layerNormEps: expected a number > 0, got 0.'],
   ])('refuses %o', (change, message) => {
     const build = () => swin({ ...SMALL, ...change }, { batch: 1 });

@@ -155,6 +155,14 @@ describe('errors', () => {
     [{ classes: 2.5 }, 'vit classes: expected a whole number ≥ 1, got 2.5.'],
     [{ channels: NaN }, 'vit channels: expected a whole number ≥ 1, got NaN.'],
     [{ mlpRatio: 0 }, 'vit mlpRatio: expected a number > 0, got 0.'],
+    [
+      { layerNormEps: 1e-60 },
+      'vit layerNormEps: expected a number that float32 can hold, at most 1, got 1e-60.',
+    ],
+    [
+      { layerNormEps: Infinity },
+      'vit layerNormEps: expected a number that float32 can hold, at most 1, got Infinity.',
+    ],
     [{ layerNormEps: -1 }, 'vit layerNormEps: expected a number > 0, got -1.'],
     [{ classToken: false }, 'vit pooling: expected mean without a class token, got token.'],
   ])('refuses %o', (change, message) => {

@@ -24,7 +24,7 @@ import { GraphBuilder } from '../ops/builder.js';
 import { meanTokens } from '../ops/mean-tokens.js';
 import { reshaped } from '../ops/reshape.js';
 import { softmaxCrossEntropy } from '../ops/softmax-cross-entropy.js';
-import type { BuildOptions } from './options.js';
+import { EPSILON_RULE, isEpsilon, type BuildOptions } from './options.js';
 
 export interface SwinConfig {
   readonly family: 'swin';
@@ -163,6 +163,7 @@ function checkConfig(config: SwinConfig): void {
   });
   const { layerNormEps, mlpRatio } = config;
   check(layerNormEps > 0, 'layerNormEps', 'a number > 0', String(layerNormEps));
+  check(isEpsilon(layerNormEps), 'layerNormEps', EPSILON_RULE, String(layerNormEps));
   check(width * mlpRatio >= 1, 'mlpRatio', 'at least one hidden unit', String(mlpRatio));
   const size = swinImageSizeRule(config);
   check(size === null, 'imageSize', size ?? '', String(imageSize));

@@ -26,7 +26,7 @@ import { reshaped } from '../ops/reshape.js';
 import { scale } from '../ops/scale.js';
 import { sliceTokens } from '../ops/slice-tokens.js';
 import { softmaxCrossEntropy } from '../ops/softmax-cross-entropy.js';
-import type { BuildOptions } from './options.js';
+import { EPSILON_RULE, isEpsilon, type BuildOptions } from './options.js';
 
 export interface VitConfig {
   /** Which builder reads this configuration; absent in records of runs before there were others. */
@@ -176,7 +176,9 @@ function checkConfig(config: VitConfig): void {
   const size = vitImageSizeRule(config);
   check(size === null, 'imageSize', size ?? '', String(imageSize));
   check(width % heads === 0, 'width', `a multiple of the ${String(heads)} heads`, String(width));
-  check(config.layerNormEps > 0, 'layerNormEps', 'a number > 0', String(config.layerNormEps));
+  const { layerNormEps: eps } = config;
+  check(eps > 0, 'layerNormEps', 'a number > 0', String(eps));
+  check(isEpsilon(eps), 'layerNormEps', EPSILON_RULE, String(eps));
   check(config.mlpRatio > 0, 'mlpRatio', 'a number > 0', String(config.mlpRatio));
   check(classToken || pooling === 'mean', 'pooling', 'mean without a class token', pooling);
   const { distilled = false, distilledHead = distilled } = config;
