@@ -7,6 +7,7 @@ import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { RunRecord } from '../src/run-folder.js';
 import { jsonLines, lastLine, thimble, writeClasses, type JsonLine } from './cli-command.js';
 import { hubFiles, writeFiles } from './tiny-models.js';
 
@@ -100,6 +101,21 @@ describe('equal labels', () => {
       "--head keep: expected classes that each mean one output of model, got 'crane', which 2 outputs " +
         'are called (0, 2). Leave the folder out, or choose --head new.',
     );
+  });
+
+  it('are kept with the classifier of which other folders train outputs', async () => {
+    await writeClasses(path('others'), ['green', 'red'], 4);
+    renameSync(path('others', 'green'), path('others', 'rose'));
+    renameSync(path('others', 'red'), path('others', 'fan'));
+    const args = ['--epochs', '1', '--batch', '4', '--workers', '0', '--out', 'kept'];
+    await done('train', 'others', '--init', 'model', '--head', 'keep', ...args);
+    const record = JSON.parse(readFileSync(path('kept', 'run.json'), 'utf8')) as RunRecord;
+    expect(record.classes).toEqual(LABELS);
+    expect(readFileSync(path('kept', 'labels.txt'), 'utf8')).toBe(`${LABELS.join('\n')}\n`);
+    expect(await classesIn('kept/model.safetensors')).toEqual(await classesIn('kept'));
+    const { images, perClass } = await done('eval', 'kept', 'photos');
+    expect(images).toBe(8);
+    expect(perClass).toMatchObject([{ images: 4 }, { images: 4 }, { images: 0 }]);
   });
 
   it('come back from an export in every form', async () => {

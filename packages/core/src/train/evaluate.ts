@@ -74,7 +74,7 @@ export function checkedLogits(scores: HostData, image: string): HostData {
     where: `logits of ${image}`,
     expected: 'finite numbers',
     got: `${String(scores[at])} at element ${String(at)}`,
-    todo: 'The weights lead beyond what float32 can hold; use others, or check --preprocess',
+    todo: 'The weights lead beyond float32; use others, lower --lr where they train, or check --preprocess',
   });
 }
 
