@@ -15,12 +15,8 @@ export function outputsMeant(
   const meant: (readonly number[])[] = names.map(() => []);
   const taken = new Set<number>();
   for (const { ofLabel, ofName } of RULES) {
-    const outputs = new Map<string, number[]>();
-    labels.forEach((label, output) => {
-      if (taken.has(output)) return;
-      const key = ofLabel(label);
-      outputs.set(key, [...(outputs.get(key) ?? []), output]);
-    });
+    const free = labels.map((_, output) => output).filter((output) => !taken.has(output));
+    const outputs = grouped(free, (output) => ofLabel(labels[output]));
     names.forEach((name, index) => {
       if (meant[index].length === 0) meant[index] = outputs.get(ofName(name)) ?? [];
     });
@@ -39,6 +35,21 @@ const RULES: readonly Rule[] = [
   { ofLabel: plain, ofName: plain },
   { ofLabel: (label) => plain(label.split(',')[0]), ofName: plain },
 ];
+
+/** The outputs of each key, in the order in which the keys come. */
+function grouped(
+  outputs: readonly number[],
+  keyOf: (output: number) => string,
+): ReadonlyMap<string, readonly number[]> {
+  const groups = new Map<string, number[]>();
+  for (const output of outputs) {
+    const key = keyOf(output);
+    const group = groups.get(key);
+    if (group) group.push(output);
+    else groups.set(key, [output]);
+  }
+  return groups;
+}
 
 function plain(name: string): string {
   return name.trim().toLowerCase().replaceAll('_', ' ');
@@ -70,10 +81,8 @@ export function evaluatedClasses(
     return [{ folder, name: names.size === 1 ? labels[outputs[0]] : folder, outputs }];
   });
   const covered = new Set(meant.flat());
-  const absent = new Map<string, number[]>();
-  labels.forEach((label, output) => {
-    if (!covered.has(output)) absent.set(label, [...(absent.get(label) ?? []), output]);
-  });
+  const free = labels.map((_, output) => output).filter((output) => !covered.has(output));
+  const absent = grouped(free, (output) => labels[output]);
   const others = [...absent].map(([name, outputs]) => ({ folder: name, name, outputs }));
   return [...present, ...others].sort((a, b) => a.outputs[0] - b.outputs[0]);
 }
