@@ -47,8 +47,11 @@ export interface Outcome {
   readonly end: string | null;
 }
 
-/** Nothing said for so long is a hang: a program here runs for milliseconds. */
-const HANG_MS = 5000;
+/**
+ * Nothing said for so long is a hang: a program here runs for milliseconds, three threads that wait for each
+ * other on two busy cores for up to two seconds, or five.
+ */
+const HANG_MS = 20_000;
 /** Before the first word: a process that starts on a busy machine, or under a sanitizer. */
 const START_MS = 60_000;
 const PROCESS = fileURLToPath(new URL('program-process.js', import.meta.url));

@@ -4,6 +4,7 @@
  */
 import {
   elements,
+  firstNotFinite,
   FormatError,
   parameters,
   readSafetensorsHeader,
@@ -14,6 +15,7 @@ import {
   TensorView,
   TrainingError,
   type Executor,
+  type HostData,
   type ModelConfig,
   type ModelGraph,
   type Preprocess,
@@ -157,14 +159,13 @@ function naming(path: string, error: unknown): unknown {
   return new FormatError({ ...error.parts, where: `${path}, ${error.parts.where}` });
 }
 
-function checkFinite(name: string, data: ArrayLike<number>): void {
-  for (let i = 0; i < data.length; i++) {
-    if (Number.isFinite(data[i])) continue;
-    throw new TrainingError({
-      where: `tensor ${name}`,
-      expected: 'finite values',
-      got: `${String(data[i])} at element ${String(i)}`,
-      todo: 'Lower the learning rate, or clip gradients',
-    });
-  }
+function checkFinite(name: string, data: HostData): void {
+  const at = firstNotFinite(data);
+  if (at < 0) return;
+  throw new TrainingError({
+    where: `tensor ${name}`,
+    expected: 'finite values',
+    got: `${String(data[at])} at element ${String(at)}`,
+    todo: 'Lower --lr, or clip gradients with --clip 1',
+  });
 }

@@ -6,6 +6,7 @@
  */
 import {
   elements,
+  firstNotFinite,
   familyPreprocess,
   recognise,
   storedRanks,
@@ -37,6 +38,8 @@ export interface Inspection {
   /** Why there is no model; null where there is one. */
   readonly reason: string | null;
   readonly factors: readonly InspectedFactor[];
+  /** Tensors with values that are NaN or infinite: with these, nothing can be computed. */
+  readonly notFinite: readonly NotFinite[];
   readonly run: InspectedRun | null;
 }
 
@@ -60,6 +63,14 @@ export interface InspectedModel extends Recognised {
   readonly pictures: Preprocess;
   /** False where nothing says the preprocessing and the family's habit counts. */
   readonly isPreprocessSaid: boolean;
+}
+
+/** The first value of a tensor that is no number. */
+export interface NotFinite {
+  readonly tensor: string;
+  readonly element: number;
+  /** `NaN`, `Infinity` or `-Infinity`, which JSON has no numbers for. */
+  readonly value: string;
 }
 
 /** A weight W [outputs, inputs] that is there as L [outputs, K] and R [K, inputs]. */
@@ -101,6 +112,7 @@ export async function inspect(what: string, access: Access): Promise<Inspection>
       tensors: tensorsOf(files),
       metadata: checkpoint.metadata,
       factors: factorsOf(checkpoint.shapes),
+      notFinite: notFinite(files),
       ...modelOf(files),
       run: opened && inspectRun(what, opened),
     };
@@ -132,6 +144,17 @@ function tensorsOf({ checkpoint }: WeightFiles): readonly InspectedTensor[] {
 const BYTES: { readonly [D in SafetensorsDtype]: number } = {
   ...{ I64: 8, F64: 8, F32: 4, I32: 4, BF16: 2, F16: 2, I16: 2, I8: 1, U8: 1, BOOL: 1 },
 };
+
+const FLOATS: readonly SafetensorsDtype[] = ['F64', 'F32', 'BF16', 'F16'];
+
+function notFinite({ checkpoint }: WeightFiles): readonly NotFinite[] {
+  const floats = [...checkpoint.dtypes].filter(([, dtype]) => FLOATS.includes(dtype));
+  return floats.flatMap(([tensor]) => {
+    const data = checkpoint.read(tensor);
+    const element = firstNotFinite(data);
+    return element < 0 ? [] : [{ tensor, element, value: String(data[element]) }];
+  });
+}
 
 function modelOf(files: WeightFiles): Pick<Inspection, 'model' | 'reason'> {
   const { checkpoint, sidecars } = files;

@@ -117,10 +117,18 @@ export type { WasmExecutorKind, WasmLoadOptions, WasmVariant } from './executors
 export * as schema from './schema/index.js';
 export * from './formats/index.js';
 export * from './data/index.js';
+export { firstNotFinite } from './finite.js';
 export { lookUp, nearest } from './names.js';
 export { Random } from './random.js';
 export { cosine, type CosineOptions, type Schedule } from './train/schedule.js';
-export { argmax, evaluate, predictLogits, softmax } from './train/evaluate.js';
+export {
+  argmax,
+  checkedLogits,
+  crossEntropy,
+  evaluate,
+  predictLogits,
+  softmax,
+} from './train/evaluate.js';
 export type { Evaluation } from './train/evaluate.js';
 export type { Batch, Batches } from './train/batch.js';
 export {
@@ -130,7 +138,7 @@ export {
   matchWeights,
   readWeights,
 } from './train/weights.js';
-export type { LoadReport, WeightMatch, WeightSource } from './train/weights.js';
+export type { ElementPlace, LoadReport, WeightMatch, WeightSource } from './train/weights.js';
 export * from './checkpoints/index.js';
 export { storedRanks } from './train/factors.js';
 export { train } from './train/loop.js';

@@ -11,10 +11,13 @@ import {
 } from '../src/checkpoints/index.js';
 import { rawImage } from '../src/data/image.js';
 import {
+  centredDown,
+  cutOf,
   defaultPreprocess,
   imagenetMean,
   preprocessInto,
   withSize,
+  type Cut,
   type Preprocess,
 } from '../src/data/preprocess.js';
 import { MODELS } from '../src/models/index.js';
@@ -86,6 +89,73 @@ describe('pixel values', () => {
       const down = { ...preprocess, offset: 'down' } as const;
       expect(pixels(back, picture)).toEqual(pixels(down, picture));
     }
+  });
+});
+
+describe('the cut that an export says', () => {
+  /** Of transformers, as its two backends compute them: int(edge · long / short), (h − c) // 2. */
+  function theirs(file: unknown, width: number, height: number): Cut {
+    const { size, crop_size: crop } = file as {
+      readonly size: { readonly shortest_edge?: number; readonly height?: number };
+      readonly crop_size?: { readonly height: number };
+    };
+    const { shortest_edge: edge, height: side = NaN } = size;
+    const short = Math.min(width, height);
+    const long = Math.trunc(((edge ?? 0) * Math.max(width, height)) / short);
+    const [w, h] =
+      edge === undefined ? [side, side] : width <= height ? [edge, long] : [long, edge];
+    const at = (extent: number) => Math.floor((extent - (crop?.height ?? extent)) / 2);
+    return { width: w, height: h, x: at(w), y: at(h) };
+  }
+
+  /** Wide, tall, square, small, large; of every remainder by 4. */
+  const SIZES = [
+    ...[0, 1, 2, 3].flatMap((odd) => [
+      [301 + odd, 203] as const,
+      [207, 500 + odd] as const,
+      [4000, 3000 + odd] as const,
+    ]),
+    ...([
+      [64, 64],
+      [31, 17],
+      [9, 100],
+      [1920, 1080],
+      [1, 1],
+      [1, 5000],
+    ] as const),
+  ];
+  const PERCENTAGES = Array.from({ length: 41 }, (_, step) => (160 + step) / 200);
+  const config = MODELS['vit-tiny-16'];
+
+  it.each(['shortest-edge', 'squash'] as const)('is that of a run that trains now: %s', (way) => {
+    let compared = 0;
+    for (let size = 32; size <= 384; size += 4) {
+      for (const cropPercentage of PERCENTAGES) {
+        const squashed = way === 'squash' && { edge: Math.floor(size / cropPercentage) };
+        const asked = { ...defaultPreprocess, size, cropPercentage, resize: way, ...squashed };
+        const run = centredDown(asked);
+        const file: unknown = preprocessorConfig({ ...config, imageSize: size }, run);
+        const back = parsed(JSON.parse(JSON.stringify(file)) as object);
+        if (!back) throw new Error('nothing parsed');
+        for (const [width, height] of SIZES) {
+          const cut = cutOf({ width, height }, run);
+          const same = [theirs(file, width, height), cutOf({ width, height }, back)];
+          for (const other of same) {
+            if (JSON.stringify(other) !== JSON.stringify(cut)) expect(other).toEqual(cut);
+          }
+          compared++;
+        }
+      }
+    }
+    expect(compared).toBe(89 * 41 * 18);
+  });
+
+  it('is a pixel off for a run that rounded to the even side, where half a pixel is odd', () => {
+    const run = { ...defaultPreprocess, size: 64 }; // 71 px before the crop: 3.5 of them at each side
+    const file = preprocessorConfig({ ...config, imageSize: 64 }, run);
+    const [width, height] = [100, 100];
+    expect(cutOf({ width, height }, run)).toMatchObject({ x: 4, y: 4 });
+    expect(theirs(file, width, height)).toMatchObject({ x: 3, y: 3 });
   });
 });
 

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { cropped, rawImage, type RawImage } from '../src/data/image.js';
 import {
   centreCrop,
+  centredDown,
   checkPreprocess,
   defaultPreprocess,
   imagenetMean,
@@ -38,6 +39,18 @@ describe('centreCrop', () => {
     const image = picture(19, 30);
     const expected = cropped(resize(image, 10, 15, 'bicubic'), { x: 1, y: 4, width: 8, height: 8 });
     expect(centreCrop(image, { ...small, cropPercentage: 0.8 })).toEqual(expected);
+  });
+
+  it('rounds a half offset down where the preprocessing says so', () => {
+    const image = picture(19, 30);
+    const expected = cropped(resize(image, 10, 15, 'bicubic'), { x: 1, y: 3, width: 8, height: 8 });
+    const preprocess = centredDown({ ...small, cropPercentage: 0.8 });
+    expect(preprocess.offset).toBe('down');
+    expect(centreCrop(image, preprocess)).toEqual(expected);
+    // Where nothing is cropped there is nothing to centre.
+    const squash: Preprocess = { ...small, resize: 'squash' };
+    expect(centredDown(squash)).toBe(squash);
+    expect(centredDown({ ...squash, edge: 9 })).toEqual({ ...squash, edge: 9, offset: 'down' });
   });
 
   it('enlarges pictures smaller than the crop and survives extreme proportions', () => {

@@ -1,6 +1,6 @@
 /**
- * Training: the loop's events, its stops and its micro-batches, schedules, evaluation, and weights
- * in and out of an executor.
+ * Training: the loop's events, its stops and its micro-batches, schedules, and weights in and out
+ * of an executor.
  */
 import { describe, expect, it } from 'vitest';
 import { compile, type CompileOptions } from '../src/compile.js';
@@ -14,7 +14,7 @@ import { adamw } from '../src/optim/adamw.js';
 import { sgd } from '../src/optim/sgd.js';
 import type { Batch } from '../src/train/batch.js';
 import { DivergenceCheck } from '../src/train/divergence.js';
-import { argmax, evaluate, softmax } from '../src/train/evaluate.js';
+import { evaluate } from '../src/train/evaluate.js';
 import { train, type TrainEvent } from '../src/train/loop.js';
 import { cosine } from '../src/train/schedule.js';
 import { median } from '../src/train/statistics.js';
@@ -376,6 +376,24 @@ describe('a run that diverges', () => {
     await expect(run).rejects.toThrow(new RegExp(`^${where}(, epoch 1)?: .*the run has diverged`));
     expect(events.filter((event) => String(event).startsWith('epoch'))).toEqual([]);
   });
+
+  it('is what logits that are no numbers mean in a validation', async () => {
+    const executor = await load();
+    const read = executor.read.bind(executor);
+    executor.read = async (name) => {
+      const data = await read(name);
+      return name === 'eval.logits' ? data.fill(NaN) : data;
+    };
+    const run = train({
+      ...{ executor, optimizer, schedule: () => 0.01, epochs: 1 },
+      batches: () => batches(2),
+      validation: () => batches(1, 9),
+    });
+    await expect(run).rejects.toThrow(TrainingError);
+    await expect(run).rejects.toThrow(
+      'validation after step 2, epoch 1: expected a finite loss, got a logit of NaN at element 0.',
+    );
+  });
 });
 
 describe('cosine', () => {
@@ -402,76 +420,6 @@ describe('cosine', () => {
   ])('refuses %o', (options, message) => {
     expect(() => cosine(options)).toThrow(ConfigError);
     expect(() => cosine(options)).toThrow(`${message} Change the option.`);
-  });
-});
-
-describe('evaluate', () => {
-  it('counts the real rows of a padded batch and no others', async () => {
-    const executor = await load({ evalBatch: 3 });
-    const [first, second] = batches(2);
-    const all = await evaluate(executor, [first, second]);
-    expect(all.images).toBe(6);
-    const padded = { ...second, real: 1 };
-    padded.labels.fill(-1, 1);
-    padded.images.fill(NaN, second.images.length / 3);
-    const part = await evaluate(executor, [first, padded]);
-    const one = await evaluate(executor, [first]);
-    const alone = await evaluate(executor, [padded]);
-    expect(part.images).toBe(4);
-    expect(part.loss).toBeCloseTo((3 * one.loss + alone.loss) / 4, 14);
-    expect(part.accuracy).toBeCloseTo((3 * one.accuracy + alone.accuracy) / 4, 14);
-  });
-
-  it('takes accuracy and cross-entropy from the logits', async () => {
-    const program = compile({ model, batch: 3 });
-    const executor = new NullExecutor(program);
-    initialise(executor, model(3), 1);
-    const logits = Float32Array.of(1, 2, 0, 5, 5, -1, 0, 0, 3);
-    executor.read = () => Promise.resolve(logits);
-    const images = new Float32Array(3 * 16);
-    const labels = Int32Array.of(1, 1, 2);
-    const { accuracy, loss } = await evaluate(executor, [{ images, labels, real: 3 }]);
-    // The first of two equal scores is the prediction, so row 1 counts as wrong.
-    expect(accuracy).toBeCloseTo(2 / 3, 15);
-    const want = [
-      Math.log(Math.E + Math.E ** 2 + 1) - 2,
-      Math.log(2 * Math.E ** 5 + 1 / Math.E) - 5,
-      Math.log(2 + Math.E ** 3) - 3,
-    ];
-    expect(loss).toBeCloseTo((want[0] + want[1] + want[2]) / 3, 12);
-  });
-
-  it.each<readonly [string, Partial<Batch>, string]>([
-    [
-      'labels of another number of images',
-      { labels: new Int32Array(6) },
-      'evaluation: expected 3 labels, one for each image, got 6.',
-    ],
-    [
-      'a label that is no class',
-      { labels: Int32Array.of(0, 1, 3) },
-      'evaluation: expected labels from 0 to 2, got 3 at 2.',
-    ],
-    ['more images than there are', { real: 4 }, 'evaluation: expected 0 to 3 images that count'],
-    [
-      'pixels that are no numbers',
-      { images: new Float32Array(48).fill(NaN, 20, 21) },
-      'evaluation: expected a finite loss, got the logit NaN for image 2.',
-    ],
-  ])('refuses %s', async (_title, change, message) => {
-    const [batch] = batches(1);
-    await expect(evaluate(await load(), [{ ...batch, ...change }])).rejects.toThrow(message);
-  });
-
-  it('gives NaN for nothing', async () => {
-    expect(await evaluate(await load(), [])).toEqual({ accuracy: NaN, loss: NaN, images: 0 });
-  });
-
-  it('has a softmax that does not overflow', () => {
-    const [a, b, c] = softmax(Float64Array.of(1000, 1000, -1000));
-    expect(a).toBeCloseTo(0.5, 12);
-    expect([b, c]).toEqual([a, 0]);
-    expect(argmax(Float64Array.of(-3, 7, 7))).toBe(1);
   });
 });
 

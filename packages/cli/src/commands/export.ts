@@ -1,7 +1,7 @@
 /** thimble export: a run as files that other libraries and runtimes load. */
 import { ConfigError, elements, megabytes } from '@thimble/core';
 import type { Command } from 'commander';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { chooseExecutor } from '../executors.js';
 import { Checker, type Agreement } from '../export/check.js';
@@ -10,13 +10,16 @@ import {
   DTYPES,
   EXPORT_FORMATS,
   formatsOf,
+  PREPROCESSOR,
   sidecars,
   type DtypeName,
   type ExportFormat,
 } from '../export/formats.js';
 import { openExported, type ExportedModel } from '../export/model.js';
+import { preparationOf, type Preparation } from '../export/preparation.js';
 import { findRuntime } from '../export/runtime.js';
 import { Staging } from '../export/staging.js';
+import { readText } from '../files.js';
 import { counted, milliseconds, percent } from '../format.js';
 import { onInterrupt } from '../interrupt.js';
 import { outputPath } from '../options.js';
@@ -54,7 +57,8 @@ ${Object.entries(EXPORT_FORMATS)
 The folder is laid out as models on the Hugging Face hub are, with config.json,
 preprocessor_config.json and labels.txt: transformers.js takes it as it is, by default onnx in Node
 and onnx-int8 in browsers (its dtypes fp32 and q8). Each ONNX file is run beside Thimble where
-onnxruntime-node is installed; a float32 file that differs is not kept.
+onnxruntime-node is installed; a float32 file that differs is not kept. Where
+preprocessor_config.json cannot say how this model's pictures are cropped, the last lines do.
 
 Examples:
   thimble export runs/photos-1
@@ -102,13 +106,18 @@ async function exportCommand(run: string, options: ExportOptions): Promise<void>
   try {
     const texts = sidecars(model, [...formats.values()], dtype);
     checkNew(folder, formats, texts, options.force);
-    checker = await openChecker(model, options, formats, output);
-    const job: Job = { model, dtype, staging, checker, signal: interrupt.signal };
+    const places = new Map<string, string>();
+    for (const [name, text] of texts) {
+      const { path } = await staging.write(name, [Buffer.from(text)], interrupt.signal);
+      places.set(name, path);
+    }
+    const pictures = await preparationOf(model.preprocess, places.get(PREPROCESSOR) ?? null);
+    checker = await openChecker(model, pictures, options, formats, output);
+    const prepared = checker instanceof Checker ? await checker.prepared() : null;
+    const files = { model, dtype, staging, checker, signal: interrupt.signal };
+    const job: Job = { ...files, pictures, prepared };
     const written: Written[] = [];
     for (const [name, format] of formats) written.push(await exportFile(name, format, job));
-    for (const [name, text] of texts) {
-      await staging.write(name, [Buffer.from(text)], interrupt.signal);
-    }
     staging.commit();
     interrupt.dispose(); // from now on there is nothing to remove
     await report(written, folder, job, options, output);
@@ -134,6 +143,7 @@ function outFolder(run: string, out: string | undefined): string {
 /** What compares the files with the run; a text where nothing can, null where nothing is to be. */
 async function openChecker(
   model: ExportedModel,
+  pictures: Preparation,
   options: ExportOptions,
   formats: ReadonlyMap<string, ExportFormat>,
   output: Output,
@@ -144,13 +154,16 @@ async function openChecker(
   const kind = await chooseExecutor(options.executor, (text) => {
     output.note(text);
   });
-  return Checker.open(kind, runtime, model, options.threads);
+  return Checker.open(kind, runtime, model, pictures, options.threads);
 }
 
 interface Job {
   readonly model: ExportedModel;
   readonly dtype: DtypeName;
   readonly staging: Staging;
+  readonly pictures: Preparation;
+  /** Our answers for pictures as preprocessor_config.json prepares them, where that is another way. */
+  readonly prepared: Agreement | null;
   readonly checker: Checker | string | null;
   readonly signal: AbortSignal;
 }
@@ -195,6 +208,7 @@ async function report(
     files: written.length,
     classes: model.labels.length,
     factored: model.isFactored,
+    pictures: pictureRecord(job),
     ...(isChecked && { executor: checker.executor, latencyMs: times.get('') ?? null }),
     threads: options.threads,
     notChecked: unchecked,
@@ -211,6 +225,29 @@ async function report(
     );
   }
   if (unchecked !== null) output.line(`Not checked: ${unchecked}.`);
+  for (const line of pictureLines(job)) output.line(line);
+}
+
+/** What preprocessor_config.json makes of the test pictures: for programs. */
+function pictureRecord({ pictures, prepared }: Job): Readonly<Record<string, unknown>> | null {
+  const { count, aside, exported } = pictures;
+  return exported === null ? null : { tried: count, aside, ...prepared };
+}
+
+/** The same for people, where it is not the model's own way. */
+function pictureLines({ pictures, prepared }: Job): readonly string[] {
+  const { count, aside } = pictures;
+  if (aside === 0) return [];
+  const change = prepared
+    ? ` (max |Δlogit| ${prepared.maxDifference.toExponential(1)}, the same class for ` +
+      `${String(prepared.agreeing)} of ${String(count)})`
+    : '';
+  return [
+    '',
+    `${PREPROCESSOR} cuts ${String(aside)} of ${String(count)} test pictures a pixel aside${change}.`,
+    'It has no word for how half a pixel is rounded: its readers round down, this model to the even',
+    'side. What thimble train makes now rounds down too.',
+  ];
 }
 
 function tableOf(
@@ -267,5 +304,5 @@ function checkNew(
 }
 
 function holdsOther(path: string, text: string): boolean {
-  return existsSync(path) && readFileSync(path, 'utf8') !== text;
+  return existsSync(path) && readText(path, 'a file of an export') !== text;
 }

@@ -1,5 +1,5 @@
 /** thimble info: what is in a file of weights or in a run. */
-import type { Preprocess } from '@thimble/core';
+import { resizedEdge, type Preprocess } from '@thimble/core';
 import type { Command } from 'commander';
 import { counted, metric, percent } from '../format.js';
 import {
@@ -9,6 +9,7 @@ import {
   type InspectedRun,
   type InspectedTensor,
   type Inspection,
+  type NotFinite,
 } from '../inspect.js';
 import { Output } from '../output.js';
 import { addHub, addJson, type CommonOptions, type HubOptions } from '../shared-options.js';
@@ -65,7 +66,7 @@ export function addInfo(program: Command): void {
 
 /** Everything, for programs. */
 function record(inspection: Inspection): Readonly<Record<string, unknown>> {
-  const { path, files, tensors, metadata, model, reason, factors, run } = inspection;
+  const { path, files, tensors, metadata, model, reason, factors, notFinite, run } = inspection;
   return {
     path,
     files,
@@ -85,6 +86,7 @@ function record(inspection: Inspection): Readonly<Record<string, unknown>> {
     elements: sum(tensors, 'elements'),
     bytes: Object.fromEntries(bytesByDtype(tensors)),
     factors,
+    notFinite,
     metadata: Object.fromEntries(metadata),
     tensors: tensors.map(({ name, shape, dtype }) => ({ name, shape, dtype })),
     run: run && { folder: run.folder, files: run.contents, record: run.record },
@@ -92,7 +94,7 @@ function record(inspection: Inspection): Readonly<Record<string, unknown>> {
 }
 
 function lines(inspection: Inspection, all: boolean): readonly string[] {
-  const { path, files, tensors, metadata, model, reason, factors, run } = inspection;
+  const { path, files, tensors, metadata, model, reason, factors, notFinite, run } = inspection;
   const total = sum(tensors, 'bytes');
   const dtypes = bytesByDtype(tensors).map(([dtype, bytes]) => `${dtype} ${bytesText(bytes)}`);
   const rows: readonly Row[] = [
@@ -103,6 +105,7 @@ function lines(inspection: Inspection, all: boolean): readonly string[] {
       `${counted(tensors.length, 'tensor')}, ${metric(sum(tensors, 'elements'))} elements`,
     ],
     ['Bytes', `${bytesText(total)}: ${dtypes.join(', ')}`],
+    ['Numbers', numberText(notFinite)],
     ['Metadata', metadata.size === 0 ? 'none' : [...metadata.keys()].sort().join(', ')],
     ...files.map(({ file, sha256 }): Row => [
       'SHA-256',
@@ -159,9 +162,9 @@ function classText(classes: number, labels: readonly string[] | null): string {
 
 /** `shortest edge to 248 px, the 224 px in the middle, bicubic, mean 0.5 0.5 0.5, std …` */
 function pictureText(preprocess: Preprocess): string {
-  const { size, cropPercentage, resize, filter, mean, std } = preprocess;
+  const { size, resize, filter, mean, std } = preprocess;
   const isSquash = resize === 'squash';
-  const edge = preprocess.edge ?? (isSquash ? size : Math.floor(size / cropPercentage));
+  const edge = resizedEdge(preprocess);
   const target = `${String(edge)} px`;
   const crop = edge === size && isSquash ? '' : `, the ${String(size)} px in the middle`;
   const numbers = (triple: readonly number[]) =>
@@ -170,6 +173,14 @@ function pictureText(preprocess: Preprocess): string {
     `${isSquash ? 'both edges' : 'shortest edge'} to ${target}${crop}, ${filter}, ` +
     `mean ${numbers(mean)}, std ${numbers(std)}`
   );
+}
+
+function numberText(notFinite: readonly NotFinite[]): string {
+  if (notFinite.length === 0) return 'all finite';
+  const places = notFinite.map(
+    ({ tensor, element, value }) => `${value} at element ${String(element)} of ${tensor}`,
+  );
+  return `NOT all finite: ${listed(places, SHOWN_CLASSES)}`;
 }
 
 function factorLines(factors: readonly InspectedFactor[]): readonly string[] {

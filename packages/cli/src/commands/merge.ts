@@ -1,6 +1,8 @@
 /** thimble merge: a factored run's weights as the dense ones that they stand for. */
 import {
   buildModel,
+  checkedClassNames,
+  checkedLogits,
   compile,
   ConfigError,
   linears,
@@ -131,6 +133,7 @@ async function writeMerged(
       dtype: 'F32' as const,
     }));
     const { model: named, classes, preprocess } = record;
+    checkedClassNames(classes, from, 'Export the run instead, with --labels');
     const metadata = checkpointMetadata(named, classes, preprocess);
     const { prefix, ordered } = safetensorsPrefix(tensors, metadata);
     const parts = function* () {
@@ -190,7 +193,7 @@ async function logitsOf(
     const noise = new Float32Array(CHECKED * 3 * imageSize * imageSize);
     const random = Random.of(record.seed, 'merge');
     for (let i = 0; i < noise.length; i++) noise[i] = random.normal();
-    return Array.from(await predictLogits(executor, noise));
+    return Array.from(checkedLogits(await predictLogits(executor, noise), `${path} on noise`));
   } finally {
     checkpoint.close();
     await executor.dispose();

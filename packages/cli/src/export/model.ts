@@ -1,8 +1,10 @@
 /** The model that an export writes, in the form that its weights have or made dense. */
 import {
   buildModel,
+  checkedClassNames,
   ConfigError,
   DataError,
+  FileError,
   linears,
   matchWeights,
   mergedWeights,
@@ -15,7 +17,7 @@ import {
   type Shape,
   type WeightSource,
 } from '@thimble/core';
-import { readFileSync } from 'node:fs';
+import { readBytes } from '../files.js';
 import { methodOf, withoutClassifier } from '../inference.js';
 import { classesOf, openStart, preprocessFor, type Access, type Start } from '../start.js';
 import { preprocessNamed } from '../weights/preprocessing.js';
@@ -124,32 +126,48 @@ function denseWeights(
 }
 
 function labelsOf(start: Start, file: string | undefined): readonly string[] {
-  if (file === undefined) return classesOf(start);
+  if (file === undefined) {
+    return checkedClassNames(classesOf(start), start.path, 'Pass other names with --labels FILE');
+  }
   const labels = linesOf(file);
   const { classes } = start.model.config;
-  if (labels.length === classes) return labels;
+  const where = `--labels ${file}`;
+  if (labels.length === classes) return checkedClassNames(labels, where, 'Correct the file');
   throw new ConfigError({
-    where: `--labels ${file}`,
+    where,
     expected: `${String(classes)} lines, one for each class of the model`,
     got: String(labels.length),
     todo: "Pass the names in the order of the classes, or none for the model's own",
   });
 }
 
-/** The lines of a text file, without empty ones at its end. */
+/** Bytes of a file of names. */
+const MOST_BYTES = 16_000_000;
+
+/** The lines of a text file, without empty ones at its end. Throws FileError and DataError. */
 function linesOf(file: string): readonly string[] {
+  const where = `--labels ${file}`;
+  const bytes = bytesOf(file, where);
   try {
-    return readFileSync(file, 'utf8')
-      .replace(/^\uFEFF/, '')
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes); // without a byte order mark
+    return text
       .trimEnd()
       .split(/\r?\n/)
       .map((line) => line.trim());
-  } catch (error) {
+  } catch {
     throw new DataError({
-      where: `--labels ${file}`,
-      expected: 'a text file with the name of a class in each line',
-      got: error instanceof Error ? error.message : String(error),
-      todo: 'Check the path',
+      where,
+      expected: 'text in UTF-8',
+      got: 'another encoding',
+      todo: 'Pass a text file with one name in each line',
     });
+  }
+}
+
+function bytesOf(file: string, where: string): Buffer {
+  try {
+    return readBytes(file, 'a text file with the name of a class in each line', MOST_BYTES);
+  } catch (error) {
+    throw error instanceof FileError ? new FileError({ ...error.parts, where }) : error;
   }
 }

@@ -12,25 +12,26 @@ export const LABEL: Reader<string> = text({ most: 1000 });
 /** Names of classes, one or more. */
 export const LABELS: Reader<readonly string[]> = list(LABEL, { least: 1, most: 1_000_000 });
 
-/** Throws CheckpointError when the names are not as many as the classifier has outputs. */
+/**
+ * The names in the order of the classifier's outputs; null where nothing gives them. Several outputs may have the
+ * same name: of ImageNet's 1000 classes two are called `crane`. Throws CheckpointError when the names are not as
+ * many as the classifier has outputs.
+ */
 export function labelsOf(
   file: string,
   metadata: ReadonlyMap<string, string>,
   { config }: Sidecars,
   classes: number,
 ): readonly string[] | null {
-  const own = metadata.get('classes');
-  const sources: readonly (readonly [where: string, labels: readonly string[] | undefined])[] = [
-    ['metadata classes', own === undefined ? own : read(own, LABELS, metadataEntry('classes'))],
-    ['config.json, id2label', indexed(field(config, 'id2label'), 'config.json, id2label')],
-    ['config.json, label2id', inverted(field(config, 'label2id'), 'config.json, label2id')],
-    ['config.json, label_names', named(config)],
-  ];
-  const [where, labels] = sources.find(([, found]) => found !== undefined) ?? ['', undefined];
-  if (labels === undefined || isDefault(labels)) {
-    if (labels === undefined || labels.length === classes) return null;
-  }
-  if (labels.length === classes) return labels;
+  const found =
+    ownNames(metadata) ??
+    readNames('config.json, id2label', field(config, 'id2label'), indexed) ??
+    namedByTimm(config) ??
+    // The inverse has one entry for each name, not for each output: it says all only where names differ.
+    readNames('config.json, label2id', field(config, 'label2id'), inverted);
+  if (found === null) return null;
+  const { where, labels } = found;
+  if (labels.length === classes) return isDefault(labels) ? null : labels;
   throw new CheckpointError({
     where: `${file}, ${where}`,
     expected: `${String(classes)} names, one for each output of the classifier`,
@@ -39,49 +40,72 @@ export function labelsOf(
   });
 }
 
+interface FoundNames {
+  /** For errors. */
+  readonly where: string;
+  readonly labels: readonly string[];
+}
+
+function ownNames(metadata: ReadonlyMap<string, string>): FoundNames | null {
+  const own = metadata.get('classes');
+  if (own === undefined) return null;
+  return { where: 'metadata classes', labels: read(own, LABELS, metadataEntry('classes')) };
+}
+
 /** timm: a list, or an object from index to name. */
-function named(config: unknown): readonly string[] | undefined {
-  const where = 'config.json, label_names';
+function namedByTimm(config: unknown): FoundNames | null {
   const pretrained = field(config, 'pretrained_cfg');
   const value = field(config, 'label_names') ?? field(pretrained, 'label_names');
-  if (value === undefined || value === null) return undefined;
-  return isObject(value) ? indexed(value, where) : LABELS(value, placeOf(where));
+  const reader: Reader<readonly string[]> = isObject(value) ? indexed : LABELS;
+  return readNames('config.json, label_names', value, reader);
+}
+
+function readNames(
+  where: string,
+  value: unknown,
+  reader: Reader<readonly string[]>,
+): FoundNames | null {
+  if (value === undefined || value === null) return null;
+  return { where, labels: reader(value, new Place({ ...CONFIG, file: where })) };
 }
 
 /** { "0": name, "1": name, … } */
-function indexed(value: unknown, where: string): readonly string[] | undefined {
-  if (value === undefined) return undefined;
-  if (!isObject(value)) return placeOf(where).fail('an object from index to name', value);
+function indexed(value: unknown, place: Place): readonly string[] {
+  if (!isObject(value)) return place.fail('an object from index to name', value);
+  const pairs = Object.entries(value);
   return ordered(
-    Object.entries(value).map(([index, name]) => [Number(index), name]),
-    where,
+    pairs.map(([index, name]) => [indexOf(index, place), name]),
+    place,
   );
 }
 
 /** { name: 0, name: 1, … } */
-function inverted(value: unknown, where: string): readonly string[] | undefined {
-  if (value === undefined) return undefined;
-  if (!isObject(value)) return placeOf(where).fail('an object from name to index', value);
+function inverted(value: unknown, place: Place): readonly string[] {
+  if (!isObject(value)) return place.fail('an object from name to index', value);
+  const pairs = Object.entries(value);
   return ordered(
-    Object.entries(value).map(([name, index]) => [Number(index), name]),
-    where,
+    pairs.map(([name, index]) => [indexOf(index, place), name]),
+    place,
   );
+}
+
+/** The number of an output, which some write as text; not every text that JavaScript takes for one. */
+function indexOf(value: unknown, place: Place): number {
+  const index = typeof value === 'string' && /^(0|[1-9]\d*)$/.test(value) ? Number(value) : value;
+  if (typeof index === 'number' && Number.isSafeInteger(index) && index >= 0) return index;
+  return place.fail('the numbers of outputs, from 0', value);
 }
 
 function ordered(
   pairs: readonly (readonly [index: number, name: unknown])[],
-  where: string,
+  place: Place,
 ): readonly string[] {
   const byIndex = new Map(pairs);
   return pairs.map((_, index) => {
     const name = byIndex.get(index);
-    if (typeof name === 'string') return LABEL(name, placeOf(where).at(index));
-    throw placeOf(where).error(`a name for class ${String(index)}`, brief(name));
+    if (typeof name === 'string') return LABEL(name, place.at(index));
+    throw place.error(`a name for class ${String(index)}`, brief(name));
   });
-}
-
-function placeOf(where: string): Place {
-  return new Place({ ...CONFIG, file: where });
 }
 
 function isDefault(labels: readonly string[]): boolean {

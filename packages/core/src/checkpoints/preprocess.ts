@@ -15,6 +15,7 @@ import {
   imagenetMean,
   imagenetStd,
   preprocessReader,
+  resizedEdge,
   withSize,
   type Preprocess,
   type Triple,
@@ -315,17 +316,10 @@ function timmPreprocess(config: unknown, document: JsonDocument): Preprocess | n
 
 /** preprocessor_config.json as transformers and transformers.js read it. */
 export function preprocessorConfig(config: ModelConfig, preprocess: Preprocess): object {
-  const {
-    size,
-    cropPercentage,
-    resize,
-    filter,
-    mean,
-    std,
-    edge: given,
-  } = withSize(preprocess, config.imageSize);
+  const fitted = withSize(preprocess, config.imageSize);
+  const { size, resize, filter, mean, std } = fitted;
   const square = resize === 'squash';
-  const edge = given ?? (square ? size : Math.floor(size / cropPercentage));
+  const edge = resizedEdge(fitted);
   const isCropped = !square || edge !== size;
   const type = isCropped
     ? square

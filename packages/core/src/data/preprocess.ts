@@ -6,7 +6,8 @@
  * cropPercentage), the longer one in proportion (rounded down), the size × size in the middle,
  * levels / 255, minus mean, divided by standard deviation. `resize: 'squash'` is the
  * ViTImageProcessor's way: both edges to `size`. `edge` says in pixels what is resized to before the
- * crop, for processors that do (256 → 224), and `offset` how the crop is centred.
+ * crop, for processors that do (256 → 224), and `offset` how the crop is centred: timm to the even side, the
+ * image processors down.
  */
 import { ConfigError } from '../errors.js';
 import {
@@ -122,22 +123,49 @@ export function preprocessInto(image: RawImage, preprocess: Preprocess, out: Flo
   normalizeInto(centreCrop(image, preprocess), preprocess, out);
 }
 
+/** Pixels of the shortest edge (squash: of both edges) before the crop. */
+export function resizedEdge({ size, cropPercentage, resize, edge }: Preprocess): number {
+  return edge ?? (resize === 'squash' ? size : Math.floor(size / cropPercentage));
+}
+
+/**
+ * `preprocess` with its crop centred as the image processors of transformers and transformers.js do it, which
+ * know no other way: half a pixel goes down. Of pictures that are not square, any crop may have one.
+ */
+export function centredDown(preprocess: Preprocess): Preprocess {
+  const isCropped =
+    preprocess.resize === 'shortest-edge' || resizedEdge(preprocess) > preprocess.size;
+  return isCropped ? { ...preprocess, offset: 'down' } : preprocess;
+}
+
+/** How a picture is cut: resized to width × height, of which the size × size from (x, y) on are kept. */
+export interface Cut {
+  readonly width: number;
+  readonly height: number;
+  readonly x: number;
+  readonly y: number;
+}
+
+/** The cut of a picture of this width and height, in pixels. */
+export function cutOf(
+  picture: { readonly width: number; readonly height: number },
+  preprocess: Preprocess,
+): Cut {
+  const { size, offset = 'even' } = preprocess;
+  const edge = resizedEdge(preprocess);
+  const shortest = Math.min(picture.width, picture.height);
+  const resized = (side: number) =>
+    preprocess.resize === 'squash' ? edge : Math.trunc((edge * side) / shortest);
+  const [width, height] = [resized(picture.width), resized(picture.height)];
+  const centred = offset === 'down' ? Math.floor : roundHalfEven;
+  return { width, height, x: centred((width - size) / 2), y: centred((height - size) / 2) };
+}
+
 /** The size × size picture that evaluation sees, before normalisation. */
 export function centreCrop(image: RawImage, preprocess: Preprocess): RawImage {
-  const { size, filter, offset = 'even' } = preprocess;
-  const squash = preprocess.resize === 'squash';
-  const edge = preprocess.edge ?? (squash ? size : Math.floor(size / preprocess.cropPercentage));
-  const shortest = Math.min(image.width, image.height);
-  const width = squash ? edge : Math.trunc((edge * image.width) / shortest);
-  const height = squash ? edge : Math.trunc((edge * image.height) / shortest);
-  const centred = offset === 'down' ? Math.floor : roundHalfEven;
-  const window = {
-    x: centred((width - size) / 2),
-    y: centred((height - size) / 2),
-    width: size,
-    height: size,
-  };
-  return resize(image, width, height, filter, { window });
+  const { size, filter } = preprocess;
+  const { width, height, x, y } = cutOf(image, preprocess);
+  return resize(image, width, height, filter, { window: { x, y, width: size, height: size } });
 }
 
 /**

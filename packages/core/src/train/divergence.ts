@@ -64,8 +64,8 @@ export class DivergenceCheck {
 }
 
 /** A loss that is no finite number: nothing can come of the weights behind it. */
-export function lossNotFinite(loss: number, where: string): TrainingError {
-  return new TrainingError({ where, expected: 'a finite loss', got: String(loss), todo: TODO });
+export function lossNotFinite(got: number | string, where: string): TrainingError {
+  return new TrainingError({ where, expected: 'a finite loss', got: String(got), todo: TODO });
 }
 
 /** Of the first logits that an entry gives. */

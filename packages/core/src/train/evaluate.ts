@@ -1,6 +1,7 @@
 /** Evaluation: accuracy and loss of a program's `eval` entry, computed from its logits in float64. */
-import { TrainingError } from '../errors.js';
+import { DataError, NumericError } from '../errors.js';
 import type { Executor, HostData } from '../executors/executor.js';
+import { firstNotFinite } from '../finite.js';
 import { checkLabels, logitsShape, type Batches } from './batch.js';
 
 export interface Evaluation {
@@ -12,31 +13,29 @@ export interface Evaluation {
 }
 
 /**
-/**
- * Runs `eval` over all batches. An empty iteration gives accuracy and loss NaN. Throws DataError for labels
- * that do not fit, TrainingError for logits that are no numbers: the largest of those would mean nothing.
+ * Runs `eval` over all batches. An empty iteration gives accuracy and loss NaN. Throws NumericError for logits
+ * that are not finite, DataError for another number of labels than images, and for one that is no output.
  *
  * @param signal ends it after the current batch, with what was counted so far
- * @param where what errors call it
  */
 export async function evaluate(
   executor: Executor,
   batches: Batches,
   signal?: AbortSignal,
-  where = 'evaluation',
 ): Promise<Evaluation> {
-  const [rows, classes] = logitsShape(executor.program, 'eval') ?? [0, 0];
+  const [rows, outputs] = logitsShape(executor.program, 'eval') ?? [0, 0];
   let correct = 0;
   let loss = 0;
   let images = 0;
   for await (const { images: pixels, labels, real, taken } of batches) {
-    checkLabels(where, labels, { rows, real, classes });
+    // Labels of padding are not looked at, those that count by crossEntropy.
+    checkLabels('evaluation', labels, { rows, real, classes: null });
     const logits = await predictLogits(executor, pixels, taken);
     for (let row = 0; row < real; row++) {
-      const scores = logits.subarray(row * classes, (row + 1) * classes);
-      checkScores(scores, images + row, where);
+      const image = `image ${String(images + row)} of the evaluation`;
+      const scores = checkedLogits(logits.subarray(row * outputs, (row + 1) * outputs), image);
       if (argmax(scores) === labels[row]) correct++;
-      loss += logSumExp(scores) - scores[labels[row]];
+      loss += crossEntropy(scores, [labels[row]]);
     }
     images += real;
     if (signal?.aborted === true) break;
@@ -44,19 +43,8 @@ export async function evaluate(
   return { accuracy: correct / images, loss: loss / images, images };
 }
 
-function checkScores(scores: HostData, image: number, where: string): void {
-  const bad = scores.find((score: number) => !Number.isFinite(score));
-  if (bad === undefined) return;
-  throw new TrainingError({
-    where,
-    expected: 'a finite loss',
-    got: `the logit ${String(bad)} for image ${String(image + 1)}`,
-    todo: 'Check that the weights and the pixels are numbers; a run that diverged needs a lower --lr',
-  });
-}
-
 /**
- * Logits of one batch of the `eval` entry, row-major [B, classes].
+ * Logits of one batch of the `eval` entry, row-major [B, classes]; of padding, whatever comes out.
  *
  * @param taken called once `images` has been copied
  */
@@ -71,6 +59,23 @@ export async function predictLogits(
   return executor.read('eval.logits');
 }
 
+/**
+ * The logits of one image, which have to be finite: finite weights may still lead beyond float32. Throws
+ * NumericError.
+ *
+ * @param image what errors call it
+ */
+export function checkedLogits(scores: HostData, image: string): HostData {
+  const at = firstNotFinite(scores);
+  if (at < 0) return scores;
+  throw new NumericError({
+    where: `logits of ${image}`,
+    expected: 'finite numbers',
+    got: `${String(scores[at])} at element ${String(at)}`,
+    todo: 'The weights lead beyond float32; use others, lower --lr where they train, or check --preprocess',
+  });
+}
+
 /** Index of the largest score; the first of equal ones. */
 export function argmax(scores: HostData): number {
   let best = 0;
@@ -78,16 +83,40 @@ export function argmax(scores: HostData): number {
   return best;
 }
 
-/** exp(s) / Σ exp(s), without overflow. */
+/** exp(s) / Σ exp(s), without overflow, whatever the size of the scores. */
 export function softmax(scores: HostData): Float64Array {
-  const normaliser = logSumExp(scores);
-  return Float64Array.from(scores, (score) => Math.exp(score - normaliser));
+  const most = scores[argmax(scores)];
+  const sum = sumOfExp(scores, most);
+  return Float64Array.from(scores, (score) => Math.exp(score - most) / sum);
 }
 
-function logSumExp(scores: HostData): number {
-  let most = -Infinity;
-  for (const score of scores) most = Math.max(most, score);
+/**
+ * −log of the probability of a class: of its one output, or of all that mean it.
+ *
+ * @param outputs indices of scores. Throws DataError where one is none.
+ */
+export function crossEntropy(scores: HostData, outputs: readonly number[]): number {
+  const own = Float64Array.from(outputs, (output) => scores[output] ?? NaN);
+  if (own.length === 0 || firstNotFinite(own) >= 0) throw noOutput(outputs, scores.length);
+  const [most, mostOwn] = [scores[argmax(scores)], own[argmax(own)]];
+  return most - mostOwn + Math.log(sumOfExp(scores, most)) - Math.log(sumOfExp(own, mostOwn));
+}
+
+/**
+ * Σ exp(s − most). Its logarithm, at most that of the number of classes, is not added to `most`, in which it would
+ * be lost: 1e20 + log 2 is 1e20.
+ */
+function sumOfExp(scores: HostData, most: number): number {
   let sum = 0;
   for (const score of scores) sum += Math.exp(score - most);
-  return most + Math.log(sum);
+  return sum;
+}
+
+function noOutput(outputs: readonly number[], count: number): DataError {
+  return new DataError({
+    where: 'classes of the images',
+    expected: `outputs from 0 to ${String(count - 1)}, which the model has`,
+    got: outputs.length === 0 ? 'none' : outputs.join(', '),
+    todo: 'Evaluate on images of these classes only',
+  });
 }

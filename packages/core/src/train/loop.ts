@@ -6,7 +6,7 @@
  * number, or far above that of guessing, stops the run before anything is saved from it (`divergence.ts`).
  * The loop keeps no state of its own beyond counters; weights and optimiser state live in the executor.
  */
-import { ConfigError, DataError } from '../errors.js';
+import { ConfigError, DataError, NumericError } from '../errors.js';
 import { hostArray, type Executor } from '../executors/executor.js';
 import type { Optimizer } from '../optim/optimizer.js';
 import { accumulators, optimizerText, type Program, type Training } from '../program.js';
@@ -100,7 +100,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     if (aborted(signal)) break;
     const { step } = stepper;
     const where = `validation after step ${String(step)}, epoch ${String(epoch)}`;
-    const measured = validation ? await evaluate(executor, validation(), signal, where) : null;
+    const measured = validation ? await validated(executor, validation(), where, signal) : null;
     if (aborted(signal)) break;
     if (measured && measured.images > 0) divergence.validation(measured.loss, where);
     evaluation = measured;
@@ -111,6 +111,21 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const msPerStep = median(stepper.times.length > 1 ? stepper.times.slice(1) : stepper.times);
   const { step: steps } = stepper;
   return { steps, loss, validation: evaluation, msPerStep, aborted: aborted(signal) };
+}
+
+/** Logits that are no numbers say the same of a run as a loss that is none. */
+async function validated(
+  executor: Executor,
+  batches: Batches,
+  where: string,
+  signal: AbortSignal | undefined,
+): Promise<Evaluation> {
+  try {
+    return await evaluate(executor, batches, signal);
+  } catch (error) {
+    if (!(error instanceof NumericError)) throw error;
+    throw lossNotFinite(`a logit of ${error.parts.got}`, where);
+  }
 }
 
 function aborted(signal: AbortSignal | undefined): boolean {
