@@ -5,7 +5,7 @@
  *   resident   what the process has now: Node, modules, libvips, what compiling left
  *   rest       what comes on top, by what the process has done before (`REST`)
  *   batches    float32 images of one pass, one array for each that makes them
- *   images     the decoded image and libvips' own copy of it while it is decoded
+ *   images     what decoding the image that takes the most takes, for each that decodes
  *   tensors    the largest tensor on its way between file and executor, twice
  */
 import { bytesOf, parameters, plannedBytes, type ModelGraph, type Program } from '@thimble/core';
@@ -17,7 +17,7 @@ export interface ProcessLoad {
   readonly imageSize: number;
   /** Threads that prepare images. */
   readonly workers: number;
-  /** Bytes of the largest image as RGB; 0 where it is not known. */
+  /** Bytes that decoding an image takes at most. */
   readonly imageBytes: number;
   readonly tensorBytes: number;
   /** True where steps run as WebAssembly. */
@@ -54,7 +54,7 @@ export function bytesBesidePlan(load: ProcessLoad, pass: number, rest: number): 
     (wasm ? WASM_BYTES : 0) +
     workers * WORKER_BYTES +
     batches +
-    makers * 2 * imageBytes +
+    makers * imageBytes +
     2 * tensorBytes
   );
 }
@@ -63,7 +63,7 @@ export function bytesBesidePlan(load: ProcessLoad, pass: number, rest: number): 
 export interface MemoryRequest {
   readonly bytes: number;
   readonly workers: number;
-  /** Of the largest image as RGB. */
+  /** Bytes that decoding an image takes at most. */
   readonly imageBytes: number;
 }
 

@@ -8,7 +8,7 @@ import {
 } from '@thimble/core';
 import { Option, type Command } from 'commander';
 import { choiceLines, compareWithFull, comparisonLines, type Comparison } from '../comparison.js';
-import { largestImage } from '../data/decode.js';
+import { largestDecoding } from '../data/image-file.js';
 import { readDataSet, type DataSet } from '../data-set.js';
 import { chooseExecutor } from '../executors.js';
 import { EXIT, ExitSignal } from '../failure.js';
@@ -158,7 +158,7 @@ async function trainCommand(folder: string, options: TrainOptions): Promise<void
   try {
     sayStart(beginning, output);
     const { data } = beginning;
-    const request = await memoryRequest(options, data);
+    const request = memoryRequest(options, data);
     const fitting = await readyToTrain(jobOf(options, beginning, kind), request, output);
     const { setup, tables } = fitting.ready;
     sayChoices(tables, compareWithFull(setup, options.threads), output);
@@ -174,13 +174,13 @@ async function trainCommand(folder: string, options: TrainOptions): Promise<void
   }
 }
 
-async function memoryRequest(
+function memoryRequest(
   { memory, workers }: TrainOptions,
   { train, validation }: DataSet,
-): Promise<MemoryRequest | null> {
+): MemoryRequest | null {
   if (memory === undefined) return null;
   const paths = [...train, ...validation].map(({ path }) => path);
-  return { bytes: memory, workers, imageBytes: await largestImage(paths) };
+  return { bytes: memory, workers, imageBytes: largestDecoding(paths) };
 }
 
 type PreparingJob = Omit<Job, 'signal'>;

@@ -5,8 +5,8 @@
 import { DataError } from '@thimble/core';
 import { counted } from '../../format.js';
 
-/** Bytes that are read at once: more than the header of most files. */
-const WINDOW = 1 << 16;
+/** Bytes that are read at once: of a whole file, and where only a header is looked for. */
+export const WINDOW = { file: 1 << 16, header: 1 << 12 } as const;
 
 /** Something with bytes at places. */
 export interface ByteSource {
@@ -20,15 +20,16 @@ export class ImageBytes {
   /** What errors call the file. */
   private readonly where: string;
   private readonly source: ByteSource;
-  private readonly window: Uint8Array;
+  private window: Uint8Array;
   private start = 0;
   private length = 0;
 
-  constructor(where: string, source: ByteSource) {
+  /** @param windowBytes that are read at once */
+  constructor(where: string, source: ByteSource, windowBytes: number = WINDOW.file) {
     this.where = where;
     this.source = source;
     this.size = source.size;
-    this.window = new Uint8Array(Math.min(WINDOW, source.size));
+    this.window = new Uint8Array(Math.min(windowBytes, source.size));
   }
 
   /** What is there from `at` on: a byte at least, but at the end. Valid until the next call. */
@@ -43,7 +44,10 @@ export class ImageBytes {
    * @param what they are part of
    */
   take(at: number, count: number, what: string): Uint8Array {
-    if (at < this.start || at + count > this.start + this.length) this.load(at);
+    if (at < this.start || at + count > this.start + this.length) {
+      if (count > this.window.length) this.window = new Uint8Array(WINDOW.file);
+      this.load(at);
+    }
     if (count > this.length) return this.failShort(what);
     return this.window.subarray(at - this.start, at - this.start + count);
   }

@@ -8,7 +8,7 @@ import { readJpeg } from './jpeg.js';
 import { readPng } from './png.js';
 import { readWebp } from './webp.js';
 
-export { bytesSource, ImageBytes, imageError, type ByteSource } from './bytes.js';
+export { bytesSource, ImageBytes, imageError, WINDOW, type ByteSource } from './bytes.js';
 export type { ImageHeader, ImageReader } from './header.js';
 
 /** Reads the header. Throws DataError for what is none of the three formats, or has a damaged header. */

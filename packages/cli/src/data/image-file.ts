@@ -1,0 +1,72 @@
+/** Image files on disk: opened only where they are files, looked at before they are decoded. */
+import { DataError, FileError } from '@thimble/core';
+import { closeSync, openSync, readSync, statSync, type Stats } from 'node:fs';
+import { fileError } from '../files.js';
+import { decodingOf, type Decoding } from './decoding.js';
+import {
+  bytesSource,
+  ImageBytes,
+  imageError,
+  readImage,
+  WINDOW,
+  type ByteSource,
+} from './formats/index.js';
+
+/**
+ * How an image is to be decoded. Throws DataError for what is no file, none of the three formats, too large or
+ * damaged.
+ *
+ * @param check whether to look for damage, which reads the whole file
+ */
+export function lookAt(image: string | Uint8Array, { check }: { check: boolean }): Decoding {
+  const look = (where: string, source: ByteSource): Decoding => {
+    const bytes = new ImageBytes(where, source, check ? WINDOW.file : WINDOW.header);
+    const reader = readImage(bytes);
+    const decoding = decodingOf(reader.header, bytes);
+    if (check) reader.check();
+    return decoding;
+  };
+  if (typeof image !== 'string') return look('image', bytesSource(image));
+  return inFile(image, (source) => look(image, source));
+}
+
+/**
+ * Bytes that decoding any of these files takes at most: of the one that takes the most, by its header. What cannot
+ * be decoded takes none.
+ */
+export function largestDecoding(paths: readonly string[]): number {
+  let most = 0;
+  for (const path of paths) {
+    try {
+      most = Math.max(most, lookAt(path, { check: false }).bytes);
+    } catch (error) {
+      if (!(error instanceof DataError)) throw error; // it is dealt with when its turn comes
+    }
+  }
+  return most;
+}
+
+function inFile<T>(path: string, use: (source: ByteSource) => T): T {
+  try {
+    const found = statSync(path);
+    // A pipe would be waited for, and a device never ends.
+    if (!found.isFile()) throw imageError(path, kindOf(found), 'Give a file, or remove it');
+    const file = openSync(path, 'r');
+    try {
+      const read = (into: Uint8Array, at: number) => readSync(file, into, 0, into.length, at);
+      return use({ size: found.size, read });
+    } finally {
+      closeSync(file);
+    }
+  } catch (error) {
+    const known = fileError(path, 'an image', error);
+    if (!(known instanceof FileError)) throw known;
+    throw imageError(path, known.parts.got, known.parts.todo);
+  }
+}
+
+function kindOf(found: Stats): string {
+  if (found.isDirectory()) return 'a folder';
+  if (found.isFIFO()) return 'a pipe';
+  return found.isSocket() ? 'a socket' : 'a device';
+}
