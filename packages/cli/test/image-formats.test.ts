@@ -75,6 +75,31 @@ async function inOwnScans(scans: number): Promise<Buffer> {
   ]);
 }
 
+describe('JPEG files with codes of their own', () => {
+  /** Tables of the single code 0 for symbol 0, and data that begins with a mean and goes on with `bits`. */
+  const coded = async (bits: number) => {
+    const one = await photo(1, 8, 8).toColourspace('b-w').jpeg().toBuffer();
+    const table = (number: number) => [number, 1, ...Array.from({ length: 15 }, () => 0), 0];
+    return Buffer.concat([
+      one.subarray(0, segmentAt(one, 0xda)),
+      segment(0xc4, Uint8Array.of(...table(0x00), ...table(0x10))),
+      one.subarray(segmentAt(one, 0xda), scanAt(one)),
+      Buffer.of(bits),
+      END,
+    ]);
+  };
+
+  it('takes those that there are', async () => {
+    const grey = await decodeImage(await coded(0b00111111));
+    expect(new Set(grey.data)).toEqual(new Set([128]));
+  });
+
+  it('refuses bits that are none', async () => {
+    const file = await coded(0b01111111);
+    expect(() => examine(file)).toThrow('bits that are no code');
+  });
+});
+
 describe('files that cost more than they show', () => {
   it('refuses a progressive JPEG of very many scans', async () => {
     const flat = sharp({ create: { width: 4096, height: 4096, channels: 3, background: '#888' } });
