@@ -3,10 +3,12 @@
  *
  *   0  done      1  failed      2  cannot be carried out as written      130  Ctrl-C
  */
-import { ConfigError, InternalError, ThimbleError, UnknownNameError } from '@thimble/core';
+import { ConfigError, UnknownNameError, type ThimbleError } from '@thimble/core';
 import { CommanderError } from 'commander';
-import { fileError } from './files.js';
 import { visible } from './terminal.js';
+import { typedError } from './typed-error.js';
+
+export { typedError } from './typed-error.js';
 
 export const EXIT = { ok: 0, failed: 1, usage: 2, interrupted: 130 } as const;
 
@@ -62,17 +64,4 @@ export function exitCodeOf(error: ThimbleError): number {
 export function failureRecord(error: ThimbleError, exitCode: number): Record<string, unknown> {
   const { name, message, parts } = error;
   return { event: 'error', name, message, ...parts, exitCode };
-}
-
-/** Every error in four parts: what the system said is a FileError, anything else a fault of ours. */
-export function typedError(error: unknown): ThimbleError {
-  const path = error instanceof Error && 'path' in error ? String(error.path) : 'the system';
-  const known = fileError(path, 'files and devices that can be used', error);
-  if (known instanceof ThimbleError) return known;
-  return new InternalError({
-    where: 'thimble',
-    expected: 'no fault of its own',
-    got: error instanceof Error ? `${error.name}: ${error.message}` : String(error),
-    todo: 'Please report this, with the command and what --debug prints',
-  });
 }

@@ -70,3 +70,21 @@ export class DownloadError extends ThimbleError {
 
 /** A fault of Thimble itself: nothing that a user gave is wrong. */
 export class InternalError extends ThimbleError {}
+
+/** All of the classes: an error that comes from another thread is made again by its name. */
+export const ERROR_CLASSES: readonly (new (parts: ErrorParts) => ThimbleError)[] = [
+  ThimbleError,
+  ShapeError,
+  GraphError,
+  BudgetError,
+  ConfigError,
+  UnknownNameError,
+  FileError,
+  FormatError,
+  CheckpointError,
+  DataError,
+  ExecutorError,
+  TrainingError,
+  DownloadError,
+  InternalError,
+];

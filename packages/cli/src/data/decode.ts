@@ -5,7 +5,7 @@
  * to 8-bit sRGB; of animations the first frame is taken. Images above FULL_PIXELS are halved (`decoding.ts`). What
  * is no image file, too large or damaged is an error, not half a picture.
  */
-import { ThimbleError, type RawImage } from '@thimble/core';
+import { FileError, ThimbleError, type RawImage } from '@thimble/core';
 import sharp, { type Sharp } from 'sharp';
 import { counted } from '../format.js';
 import { inOneLine } from '../terminal.js';
@@ -79,6 +79,10 @@ function undecodable(where: string, error: unknown, seconds: number): ThimbleErr
   if (done !== undefined) {
     const got = `an image that was decoded to ${done} % after ${counted(seconds, 'second')}`;
     return imageError(where, got, 'Make it smaller, or remove it');
+  }
+  if (/out of memory|cannot allocate/i.test(said)) {
+    const expected = 'memory to decode an image';
+    return new FileError({ where, expected, got: 'none left', todo: 'Use fewer --workers' });
   }
   if (/premature end/.test(said)) return imageError(where, 'a file that ends within its image');
   const [last] = said.trim().split('\n').slice(-1);

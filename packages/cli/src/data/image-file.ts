@@ -1,7 +1,7 @@
 /** Image files on disk: opened only where they are files, looked at before they are decoded. */
 import { DataError, FileError } from '@thimble/core';
 import { closeSync, openSync, readSync, statSync, type Stats } from 'node:fs';
-import { fileError } from '../files.js';
+import { fileError, systemCode } from '../files.js';
 import { decodingOf, type Decoding } from './decoding.js';
 import {
   bytesSource,
@@ -60,10 +60,14 @@ function inFile<T>(path: string, use: (source: ByteSource) => T): T {
     }
   } catch (error) {
     const known = fileError(path, 'an image', error);
-    if (!(known instanceof FileError)) throw known;
+    // Too many open files are no fault of this one.
+    if (!(known instanceof FileError) || OF_SYSTEM.includes(systemCode(error) ?? '')) throw known;
     throw imageError(path, known.parts.got, known.parts.todo);
   }
 }
+
+/** What the system says where it has run out of something. */
+const OF_SYSTEM: readonly string[] = ['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN'];
 
 function kindOf(found: Stats): string {
   if (found.isDirectory()) return 'a folder';
