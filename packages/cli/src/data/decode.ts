@@ -33,16 +33,17 @@ sharp.unblock({
  * Decodes one file.
  *
  * @param image path of a JPEG, PNG or WebP file, or its bytes
+ * @param check whether to look for damage; to be left out where the same file was decoded before
  * @param seconds that libvips may take
  *
  * Throws DataError, saying why in words.
  */
 export async function decodeImage(
   image: string | Uint8Array,
-  { seconds = SECONDS }: { readonly seconds?: number } = {},
+  { check = true, seconds = SECONDS }: { readonly check?: boolean; readonly seconds?: number } = {},
 ): Promise<RawImage> {
   const where = typeof image === 'string' ? image : 'image';
-  const decoding = lookAt(image, { check: true });
+  const decoding = lookAt(image, { check });
   const limits = { failOn: 'truncated', limitInputPixels: MAX_PIXELS } as const;
   const open = () => sharp(image, limits).timeout({ seconds });
   try {
