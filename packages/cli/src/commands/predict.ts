@@ -4,11 +4,11 @@ import type { Command } from 'commander';
 import { resolve } from 'node:path';
 import { chooseExecutor } from '../executors.js';
 import { EXIT, ExitSignal } from '../failure.js';
-import { counted, percent } from '../format.js';
+import { percent } from '../format.js';
 import { Classifier } from '../inference.js';
 import { wholeNumber } from '../options.js';
 import { Output } from '../output.js';
-import { saySkipped } from '../report.js';
+import { saySkipped, skippedLines } from '../report.js';
 import {
   addExecutor,
   addHub,
@@ -104,11 +104,8 @@ async function predictAll(
       }
     }
     const skipped = loader.skipped.map((skip) => ({ ...skip, name: images[skip.index] }));
-    if (!output.json && skipped.length > 0) {
-      output.note(`thimble: ${counted(skipped.length, 'image')} could not be read:`);
-      for (const { name, reason } of skipped) output.note(`  ${name}: ${reason}`);
-    }
     if (output.json) saySkipped(skipped, output);
+    else if (skipped.length > 0) output.note(`thimble: ${skippedLines(skipped).join('\n')}`);
     return skipped.length;
   } finally {
     await loader.close();
