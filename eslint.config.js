@@ -49,8 +49,23 @@ export default tseslint.config(
     },
   },
   {
-    files: ['packages/cli/src/**', 'bench/**', 'examples/**', 'pretrain/**', 'scripts/**', 'fuzz/**'],
+    files: ['bench/**', 'examples/**', 'pretrain/**', 'scripts/**', 'fuzz/**'],
     rules: { 'no-console': 'off' },
+  },
+  {
+    // Standard streams have one writer, which knows what a lost one means.
+    files: ['packages/cli/src/**'],
+    ignores: ['packages/cli/src/streams.ts'],
+    rules: {
+      'no-restricted-properties': [
+        'error',
+        ...['stdout', 'stderr'].map((property) => ({
+          object: 'process',
+          property,
+          message: 'Write through streams.ts.',
+        })),
+      ],
+    },
   },
   {
     files: ['**/*.js'],

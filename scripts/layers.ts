@@ -42,6 +42,7 @@ const CORE_LAYERS: Readonly<Record<string, readonly string[]>> = {
   train: [
     'errors',
     'ir',
+    'program',
     'compile',
     'executors/executor',
     'data',

@@ -26,15 +26,18 @@ export interface StartupResults {
   readonly results: readonly StartupResult[];
 }
 
-const BEGIN = '<!-- made by npm run readme:table -->\n';
 const END = '<!-- end of what it made -->\n';
 
-/** `readme` with its block replaced. Throws Error for one without the two comments. */
-export function withBlock(readme: string, block: string): string {
-  const [begin, end] = [readme.indexOf(BEGIN), readme.indexOf(END)];
-  if (begin < 0 || end < begin) throw new Error(`README: expected the lines ${BEGIN}and ${END}`);
-  return `${readme.slice(0, begin)}${BEGIN}\n${block}\n${readme.slice(end)}`;
+/** `readme` with the block called `name` replaced. Throws Error for one without its two comments. */
+export function withBlock(readme: string, name: BlockName, block: string): string {
+  const begin = `<!-- ${name}: made by npm run readme:table -->\n`;
+  const from = readme.indexOf(begin);
+  const to = readme.indexOf(END, from);
+  if (from < 0 || to < 0) throw new Error(`README: expected the lines ${begin}and ${END}`);
+  return `${readme.slice(0, from)}${begin}\n${block}\n${readme.slice(to)}`;
 }
+
+export type BlockName = 'speed' | 'scale';
 
 /** @param inference null: not measured yet, as `startup` */
 export function readmeBlock(

@@ -3,20 +3,25 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   readmeBlock,
+  withBlock,
   type InferenceResults,
   type StartupResults,
   type StepResults,
 } from './block.js';
+import { scaleBlock, type ScaleResults } from './scale.js';
 
 export function readmePath(root: string): string {
   return join(root, 'README.md');
 }
 
-/** The block as the results below `root` make it. */
-export function blockOf(root: string): string {
+/** `readme` with every block as the results below `root` make it. */
+export function withBlocks(readme: string, root: string): string {
   const step = resultOf(root, 'step') as StepResults;
   const inference = resultOf(root, 'inference') as InferenceResults | null;
-  return readmeBlock(step, inference, resultOf(root, 'startup') as StartupResults | null);
+  const startup = resultOf(root, 'startup') as StartupResults | null;
+  const scale = resultOf(root, 'scale') as ScaleResults;
+  const withScale = withBlock(readme, 'scale', scaleBlock(scale));
+  return withBlock(withScale, 'speed', readmeBlock(step, inference, startup));
 }
 
 /** null: no such result. */

@@ -19,6 +19,16 @@ const FULL: ScaleRow = {
   config: { method: 'full', saved: 'exact', microBatches: 1 },
 };
 
+/** Without the subspace: what recomputing the blocks alone saves, and what it costs. */
+const FULL_RECOMPUTED: ScaleRow = {
+  name: 'full, smallest',
+  config: { method: 'full', saved: 'smallest', microBatches: 1 },
+};
+const FULL_IN_PASSES: ScaleRow = {
+  name: 'full, smallest, 8 passes',
+  config: { method: 'full', saved: 'smallest', microBatches: 8 },
+};
+
 /** For time against ε: nothing but norms and GELU is computed twice. */
 const SWEEP: readonly ScaleRow[] = EPSILONS.map((epsilon) => ({
   name: `wasi ${epsilon}, compact`,
@@ -28,12 +38,14 @@ const SWEEP: readonly ScaleRow[] = EPSILONS.map((epsilon) => ({
 export const SCALE_CASES: readonly ScaleCase[] = [
   {
     batch: 16,
-    rows: [FULL, ...SWEEP, smallest('0.8', 1)],
+    rows: [FULL, FULL_RECOMPUTED, ...SWEEP, smallest('0.8', 1)],
   },
   {
     batch: 128,
     rows: [
       FULL,
+      FULL_RECOMPUTED,
+      FULL_IN_PASSES,
       ...SWEEP,
       smallest('0.8', 1),
       smallest('0.8', 8),

@@ -1,23 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { document } from '../harness/results.js';
-import type { MachineRecord } from '../harness/machine.js';
 import { markdownTable, megabytes, number, percent } from '../harness/table.js';
 import type { CaseResult } from '../steps/measure.js';
 import { aimsTable } from '../readme/aims.js';
 import { stepTable } from '../steps/table.js';
-
-const QUIET = { busyShare: 0.01, loadAverage: 0.2, waitedSeconds: 1, quiet: true };
-const MACHINE: MachineRecord = {
-  cpu: 'A Processor',
-  cores: 2,
-  memoryBytes: 8 * 2 ** 30,
-  system: 'An OS, x64',
-  node: 'v20.19.0',
-  compiler: 'cc 12',
-  commit: 'abc1234',
-  date: '2026-01-02 03:04 UTC',
-  idle: QUIET,
-};
+import { MACHINE, QUIET } from './machine.js';
 
 describe('markdownTable', () => {
   it('lines up as text and aligns columns that start with >', () => {

@@ -3,6 +3,7 @@
  * is never held a second time in memory.
  */
 import {
+  elements,
   FormatError,
   parameters,
   readSafetensorsHeader,
@@ -20,8 +21,8 @@ import {
   type SafetensorsHeader,
   type WeightSource,
 } from '@thimble/core';
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
-import { replaceFile, writeAll } from './files.js';
+import { closeSync, fstatSync, readSync } from 'node:fs';
+import { openToRead, replaceFile, writeAll } from './files.js';
 import { Garbage } from '@thimble/native';
 
 export interface OpenCheckpoint extends WeightSource {
@@ -31,9 +32,9 @@ export interface OpenCheckpoint extends WeightSource {
   close(): void;
 }
 
-/** Opens a safetensors file. Throws FormatError with the file's name when it is not a valid one. */
+/** Opens a safetensors file. Throws FileError where there is none, FormatError for one that is not valid. */
 export function openCheckpoint(path: string): OpenCheckpoint {
-  const descriptor = openFile(path);
+  const descriptor = openToRead(path, 'a safetensors file');
   const garbage = new Garbage();
   try {
     const header = readHeader(path, descriptor);
@@ -72,6 +73,13 @@ export function checkpointMetadata(
   ]);
 }
 
+/** Bytes of the file that `saveCheckpoint` writes. */
+export function checkpointBytes(model: ModelGraph, metadata: ReadonlyMap<string, string>): number {
+  const shapes = storedTensors(model);
+  const { prefix } = safetensorsPrefix(shapes, metadata);
+  return shapes.reduce((sum, { shape }) => sum + 4 * elements(shape), prefix.byteLength);
+}
+
 /**
  * Writes every parameter of the model. Throws TrainingError, and leaves the file at `path` as it
  * was, when a value is not finite.
@@ -82,33 +90,23 @@ export async function saveCheckpoint(
   model: ModelGraph,
   metadata: ReadonlyMap<string, string>,
 ): Promise<void> {
-  const shapes = parameters(model.graph).map(({ name, type }) => ({
-    name,
-    dtype: 'F32' as const,
-    shape: type.shape,
-  }));
-  const { prefix, ordered } = safetensorsPrefix(shapes, metadata);
+  const { prefix, ordered } = safetensorsPrefix(storedTensors(model), metadata);
   const garbage = new Garbage();
   await replaceFile(path, async (descriptor) => {
     writeAll(descriptor, prefix);
     for (const tensor of ordered) {
       const data = await executor.read(tensor.name);
-      checkFinite(path, tensor.name, data);
+      checkFinite(tensor.name, data);
       writeAll(descriptor, safetensorsData({ ...tensor, data }));
       garbage.dropped(data.byteLength);
     }
   });
 }
 
-function openFile(path: string): number {
-  try {
-    const descriptor = openSync(path, 'r');
-    if (fstatSync(descriptor).isFile()) return descriptor;
-    closeSync(descriptor);
-  } catch (error) {
-    throw cannotOpen(path, error instanceof Error ? error.message : String(error));
-  }
-  throw cannotOpen(path, 'a folder');
+function storedTensors({ graph }: ModelGraph) {
+  return parameters(graph).map(({ name, type }) => {
+    return { name, dtype: 'F32' as const, shape: type.shape };
+  });
 }
 
 function cannotOpen(path: string, got: string): FormatError {
@@ -154,14 +152,14 @@ function naming(path: string, error: unknown): unknown {
   return new FormatError({ ...error.parts, where: `${path}, ${error.parts.where}` });
 }
 
-function checkFinite(path: string, name: string, data: ArrayLike<number>): void {
+function checkFinite(name: string, data: ArrayLike<number>): void {
   for (let i = 0; i < data.length; i++) {
     if (Number.isFinite(data[i])) continue;
     throw new TrainingError({
       where: `tensor ${name}`,
       expected: 'finite values',
       got: `${String(data[i])} at element ${String(i)}`,
-      todo: `Lower --lr, or clip gradients with --clip 1; ${path} was not overwritten`,
+      todo: 'Lower the learning rate, or clip gradients',
     });
   }
 }

@@ -1,13 +1,16 @@
 /** Which executor runs: by name, or the fastest that this machine has. */
 import {
+  BudgetError,
   ExecutorError,
   lookUp,
+  plannedBytes,
   referenceExecutor,
   wasmExecutor,
   type ExecutorKind,
 } from '@thimble/core';
 import { native } from '@thimble/native';
-import { availableParallelism } from 'node:os';
+import { availableParallelism, totalmem } from 'node:os';
+import { significant } from './format.js';
 
 /** `auto` is the first of these that can run here. */
 const KINDS = { native, wasm: wasmExecutor, reference: referenceExecutor } as const;
@@ -26,13 +29,56 @@ export async function chooseExecutor(
   const kind = lookUp<ExecutorKind | null>('executor', name, { auto: null, ...KINDS });
   if (kind) {
     await requireAvailable(kind);
-    return kind;
+    return withinMemory(kind, machineBytes());
   }
   const reason = await native.unavailable();
-  if (reason === null) return native;
+  if (reason === null) return withinMemory(native, machineBytes());
   await requireAvailable(wasmExecutor);
   note(`thimble: using WebAssembly, which is slower than native code: ${withoutStop(reason)}.`);
-  return wasmExecutor;
+  return withinMemory(wasmExecutor, machineBytes());
+}
+
+/**
+ * The same executor, which refuses a program that needs more memory than there is, by a BudgetError, before
+ * it allocates: some systems promise any memory and end the process when it is used.
+ */
+export function withinMemory(kind: ExecutorKind, bytes: number): ExecutorKind {
+  return {
+    ...kind,
+    load: (program, options) => {
+      const planned = plannedBytes(program, options?.threads ?? 1);
+      if (planned <= bytes) return kind.load(program, options);
+      throw new BudgetError({
+        where: `executor ${kind.name}`,
+        expected: `a program within the ${gigabytes(bytes)} of this machine`,
+        got: `one of ${gigabytes(planned)}`,
+        todo: 'Lower --batch or --image-size, cut the batch by --micro-batches, or choose a smaller model',
+      });
+    },
+  };
+}
+
+/** Memory of the machine, or of the part of it that this process may use. */
+function machineBytes(): number {
+  const allowed = process.constrainedMemory();
+  return allowed > 0 ? Math.min(totalmem(), allowed) : totalmem();
+}
+
+function gigabytes(bytes: number): string {
+  return `${significant(bytes / 1e9)} GB`;
+}
+
+/**
+ * Threads that prepare images: not more than there are cores, since more wait for each other and take 40 MB
+ * each. Which number it is cannot be seen in the result.
+ *
+ * @param note told in one line when there would be more
+ */
+export function workersWithinCores(asked: number, note: (text: string) => void): number {
+  const cores = availableParallelism();
+  if (asked <= cores) return asked;
+  note(`thimble: --workers ${String(asked)}: taking ${String(cores)}, one for each core.`);
+  return cores;
 }
 
 /** Threads when none are asked for. */

@@ -1,16 +1,18 @@
 /**
  * How a command ends: exit codes, and what an error says to people and to programs.
  *
- *   0  done      1  failed      2  cannot be carried out as written      130  Ctrl-C
+ *   0  done      1  failed      2  cannot be carried out as written
+ *   129  SIGHUP  130  Ctrl-C    143  SIGTERM
+ *   141  what it prints is all that it does, and nobody reads it (as SIGPIPE ends others)
  */
 import { ConfigError, UnknownNameError, type ThimbleError } from '@thimble/core';
 import { CommanderError } from 'commander';
-import { visible } from './terminal.js';
+import { fileError } from './files.js';
+import { writeError, writeOut, type Loss } from './streams.js';
+import { jsonLine, visible } from './terminal.js';
 import { typedError } from './typed-error.js';
 
-export { typedError } from './typed-error.js';
-
-export const EXIT = { ok: 0, failed: 1, usage: 2, interrupted: 130 } as const;
+export const EXIT = { ok: 0, failed: 1, usage: 2, unread: 141 } as const;
 
 /** Ends a command with a code after it has said all there is to say. */
 export class ExitSignal extends Error {
@@ -34,13 +36,36 @@ export function reportFailure(error: unknown, style: FailureStyle): number {
   if (error instanceof CommanderError) return reportUsage(error, style);
   const typed = typedError(error);
   const code = exitCodeOf(typed);
-  if (style.json) {
-    process.stdout.write(`${JSON.stringify(failureRecord(typed, code))}\n`);
-  } else {
-    process.stderr.write(`thimble: ${visible(typed.message)}\n`);
-  }
-  if (style.debug && error instanceof Error) process.stderr.write(`${error.stack ?? ''}\n`);
+  if (style.json) writeOut(`${jsonLine(failureRecord(typed, code))}\n`);
+  else writeError(`thimble: ${visible(typed.message)}\n`);
+  if (style.debug && error instanceof Error) writeError(`${visible(error.stack ?? '')}\n`);
   return code;
+}
+
+/**
+ * What a lost stream means. A command that makes files goes on without it: hours of training are
+ * worth more than their report. Any other ends, as its output was all there was to do.
+ *
+ * @returns the exit code to end with at once; null to go on
+ */
+export function reportLoss(loss: Loss, makesFiles: boolean): number | null {
+  const { stream, error, isUnread } = loss;
+  if (stream === 'stderr') {
+    if (!isUnread) process.exitCode = EXIT.failed; // remarks are missing, and nothing can say so
+    return null;
+  }
+  if (isUnread) {
+    if (!makesFiles) return EXIT.unread;
+    writeError('thimble: nobody reads the output any more; going on without it\n');
+    return null;
+  }
+  const wanted = 'a device that takes what is printed';
+  const typed = typedError(fileError('stdout', wanted, error));
+  const going = makesFiles ? '; going on without it' : '';
+  writeError(`thimble: ${visible(typed.message.replace(/\.$/, ''))}${going}.\n`);
+  if (!makesFiles) return EXIT.failed;
+  process.exitCode = EXIT.failed;
+  return null;
 }
 
 /** Commander has already written its text; help and version are not failures. */
@@ -49,7 +74,7 @@ function reportUsage(error: CommanderError, style: FailureStyle): number {
   const { message } = error;
   if (style.json) {
     const record = { event: 'error', name: 'UsageError', message, exitCode: EXIT.usage };
-    process.stdout.write(`${JSON.stringify(record)}\n`);
+    writeOut(`${jsonLine(record)}\n`);
   }
   return EXIT.usage;
 }

@@ -8,13 +8,17 @@ import {
   closeSync,
   constants,
   copyFileSync,
+  fstatSync,
   fsyncSync,
+  mkdirSync,
   openSync,
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeSync,
 } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 
 /** Calls `write` with an open temporary file beside `path`, then renames it to `path`. */
 export async function replaceFile(
@@ -48,13 +52,63 @@ export function writeAll(descriptor: number, bytes: Uint8Array): void {
   }
 }
 
+/**
+ * Makes a folder, and those above it, where they are missing. Throws what the system says.
+ *
+ * Node's own `mkdir` with `recursive` never returns where the system takes no folders (/proc).
+ */
+export function makeFolder(path: string): void {
+  const missing: string[] = [];
+  for (let at = resolve(path); !isFolder(at) && missing.at(-1) !== at; at = dirname(at)) {
+    missing.push(at);
+  }
+  for (const folder of missing.reverse()) {
+    try {
+      mkdirSync(folder);
+    } catch (error) {
+      if (!isFolder(folder)) throw error; // else another process was faster
+    }
+  }
+}
+
+function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+}
+
 /** The text of a file. Throws FileError. @param what it is to be, as in `the record of a run` */
 export function readText(path: string, what: string): string {
+  const descriptor = openToRead(path, what);
   try {
-    return readFileSync(path, 'utf8');
+    return readFileSync(descriptor, 'utf8');
+  } catch (error) {
+    throw fileError(path, what, error);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/**
+ * Opens a regular file; a pipe without a writer is refused, not waited for. Throws FileError.
+ *
+ * @param what it is to be
+ */
+export function openToRead(path: string, what: string): number {
+  let descriptor: number;
+  try {
+    // O_NONBLOCK (none on Windows) opens a pipe at once; for files it means nothing.
+    descriptor = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
     throw fileError(path, what, error);
   }
+  const stats = fstatSync(descriptor);
+  if (stats.isFile()) return descriptor;
+  closeSync(descriptor);
+  throw new FileError({
+    where: path,
+    expected: what,
+    got: stats.isDirectory() ? 'a folder' : 'a pipe, socket or device',
+    todo: 'Give a file',
+  });
 }
 
 /** A temporary file beside `path`, made by `make`, then under its name. Throws FileError. */
@@ -73,8 +127,8 @@ async function beside(
   }
 }
 
-/** The reason why there is something to remove says more than that it cannot be. */
-function removeQuietly(path: string): void {
+/** Removes a file; the reason why there is one to remove says more than that it cannot be. */
+export function removeQuietly(path: string): void {
   try {
     rmSync(path, { force: true });
   } catch {
@@ -121,8 +175,8 @@ export function fileError(path: string, wanted: string, error: unknown): unknown
   return new FileError({ where: path, expected: wanted, got, todo });
 }
 
-/** `ENOENT` and the like; null for other errors. */
+/** `ENOENT` and the like, also where Node says it itself (`ERR_FS_EISDIR`); null for other errors. */
 export function systemCode(error: unknown): string | null {
   if (!(error instanceof Error && 'code' in error && typeof error.code === 'string')) return null;
-  return /^E[A-Z0-9]+$/.test(error.code) ? error.code : null;
+  return /^(?:ERR_FS_)?(E[A-Z0-9]+)$/.exec(error.code)?.[1] ?? null;
 }

@@ -7,7 +7,9 @@
 import './small-heap.js';
 import { returnFreedMemory } from '@thimble/native';
 import { Command } from 'commander';
-import { reportFailure } from './failure.js';
+import { EXIT, reportFailure, reportLoss } from './failure.js';
+import { watchStreams, watchTerminals, writeError, writeOut } from './streams.js';
+import { visible } from './terminal.js';
 import { VERSION } from './version.js';
 
 const HELP = `
@@ -18,20 +20,31 @@ Examples:
   thimble export runs/photos-1                    ONNX files, checked against the run
   thimble plan vit-tiny-16 --batch 8 --svg memory.svg
 
-Exit codes: 0 done, 1 failed, 2 wrong command line, 130 interrupted.`;
+Exit codes: 0 done, 1 failed, 2 wrong command line; 130, 143, 129 ended by Ctrl-C, SIGTERM, SIGHUP
+(train and demo save their weights first; a second signal ends them at once); 141 nobody reads the
+output any more (train, export, merge and demo go on without a reader: they make files).`;
+
+interface SubCommand {
+  readonly load: () => Promise<(program: Command) => void>;
+  /** Its result is files; that of the others is what they print. */
+  readonly makesFiles: boolean;
+}
+
+const files = (load: SubCommand['load']): SubCommand => ({ load, makesFiles: true });
+const text = (load: SubCommand['load']): SubCommand => ({ load, makesFiles: false });
 
 /** In the order of the help text. */
-const COMMANDS: Readonly<Record<string, () => Promise<(program: Command) => void>>> = {
-  train: async () => (await import('./commands/train.js')).addTrain,
-  eval: async () => (await import('./commands/eval.js')).addEval,
-  predict: async () => (await import('./commands/predict.js')).addPredict,
-  plan: async () => (await import('./commands/plan.js')).addPlan,
-  ranks: async () => (await import('./commands/ranks.js')).addRanks,
-  info: async () => (await import('./commands/info.js')).addInfo,
-  merge: async () => (await import('./commands/merge.js')).addMerge,
-  export: async () => (await import('./commands/export.js')).addExport,
-  bench: async () => (await import('./commands/bench.js')).addBench,
-  demo: async () => (await import('./commands/demo.js')).addDemo,
+const COMMANDS: Readonly<Record<string, SubCommand>> = {
+  train: files(async () => (await import('./commands/train.js')).addTrain),
+  eval: text(async () => (await import('./commands/eval.js')).addEval),
+  predict: text(async () => (await import('./commands/predict.js')).addPredict),
+  plan: text(async () => (await import('./commands/plan.js')).addPlan),
+  ranks: text(async () => (await import('./commands/ranks.js')).addRanks),
+  info: text(async () => (await import('./commands/info.js')).addInfo),
+  merge: files(async () => (await import('./commands/merge.js')).addMerge),
+  export: files(async () => (await import('./commands/export.js')).addExport),
+  bench: text(async () => (await import('./commands/bench.js')).addBench),
+  demo: files(async () => (await import('./commands/demo.js')).addDemo),
 };
 
 /** With the sub-command called `name`, or with all of them. */
@@ -43,25 +56,43 @@ async function commandLine(name: string | undefined): Promise<Command> {
     .version(VERSION)
     .option('--debug', 'print the stack of an error')
     .addHelpText('after', HELP)
+    .configureOutput({
+      writeOut: (text) => writeOut(visible(text)),
+      writeErr: (text) => writeError(visible(text)),
+    })
     .exitOverride()
     .showHelpAfterError(false);
   const known = name !== undefined && Object.hasOwn(COMMANDS, name) ? [COMMANDS[name]] : null;
-  for (const load of known ?? Object.values(COMMANDS)) (await load())(program);
+  for (const { load } of known ?? Object.values(COMMANDS)) (await load())(program);
   return program;
 }
 
-returnFreedMemory();
-
-/** A reader that has seen enough (`thimble … | head`) is no failure. */
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(0);
-  throw error;
-});
-
-try {
-  const name = process.argv.slice(2).find((argument) => !argument.startsWith('-'));
-  await (await commandLine(name)).parseAsync();
-} catch (error) {
-  const style = { json: process.argv.includes('--json'), debug: process.argv.includes('--debug') };
-  process.exitCode = reportFailure(error, style);
+async function main(args: readonly string[]): Promise<void> {
+  const style = { json: args.includes('--json'), debug: args.includes('--debug') };
+  const isHungUp = watchTerminals();
+  const end = (code: number) => {
+    if (isHungUp()) process.kill(process.pid, 'SIGHUP');
+    else process.exit(code);
+  };
+  let makesFiles = false; // help and errors are text whatever the command
+  watchStreams((loss) => {
+    const code = reportLoss(loss, makesFiles);
+    if (code !== null) end(code);
+  });
+  process.on('uncaughtException', (error) => {
+    end(reportFailure(error, style));
+  });
+  try {
+    const program = await commandLine(args.find((argument) => !argument.startsWith('-')));
+    program.hook('preAction', (_, action) => {
+      ({ makesFiles } = COMMANDS[action.name()]);
+    });
+    await program.parseAsync();
+  } catch (error) {
+    process.exitCode = reportFailure(error, style);
+  }
+  if (isHungUp()) end(EXIT.failed);
 }
+
+returnFreedMemory();
+await main(process.argv.slice(2));

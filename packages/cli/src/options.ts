@@ -25,14 +25,30 @@ export function byteCount(text: string): number {
   return Math.floor(Number(match[1]) * UNITS[unit]);
 }
 
-/** A whole number ≥ `least`. */
-export function wholeNumber(least: number): (text: string) => number {
+/** A whole number ≥ `least` and ≤ `most`. */
+export function wholeNumber(
+  least: number,
+  most = Number.MAX_SAFE_INTEGER,
+): (text: string) => number {
+  const range = most === Number.MAX_SAFE_INTEGER ? '' : ` and ≤ ${String(most)}`;
   return (text) => {
-    const value = Number(text);
-    if (/^\d+$/.test(text.trim()) && Number.isSafeInteger(value) && value >= least) return value;
-    throw new InvalidArgumentError(`Expected a whole number ≥ ${String(least)}.`);
+    const value = /^\d+$/.test(text.trim()) ? Number(text) : NaN;
+    if (value >= least && value <= most) return value;
+    throw new InvalidArgumentError(`Expected a whole number ≥ ${String(least)}${range}.`);
   };
 }
+
+/** What no machine and no data set is beyond; larger numbers are slips that would run for ever. */
+export const MOST = {
+  batch: 1_000_000,
+  classes: 1_000_000,
+  epochs: 1_000_000,
+  imageSize: 16_384,
+  images: 10_000_000,
+  steps: 1_000_000,
+  /** Of the native executor. */
+  threads: 256,
+} as const;
 
 /** A number > 0. */
 export function positiveNumber(text: string): number {
@@ -53,6 +69,19 @@ export function fraction(text: string): number {
   const value = decimal(text);
   if (value >= 0 && value < 1) return value;
   throw new InvalidArgumentError('Expected a number from 0 to below 1.');
+}
+
+/** A number in (0, 1). */
+export function share(text: string): number {
+  const value = decimal(text);
+  if (value > 0 && value < 1) return value;
+  throw new InvalidArgumentError('Expected a number above 0 and below 1.');
+}
+
+/** Where to write; an empty text (a variable that a script did not set) would mean the present folder. */
+export function outputPath(text: string): string {
+  if (text !== '') return text;
+  throw new InvalidArgumentError('Expected a path.');
 }
 
 /** NaN for anything that is not a plain finite number. */

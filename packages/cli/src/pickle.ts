@@ -6,7 +6,8 @@
  * name; what begins like safetensors is none whatever its name.
  */
 import { FormatError } from '@thimble/core';
-import { closeSync, openSync, readSync } from 'node:fs';
+import { closeSync, readSync } from 'node:fs';
+import { openToRead } from './files.js';
 import { shellWord } from './terminal.js';
 
 const PICKLE = /\.(pt|pth|bin|ckpt|pkl|pickle)$/i;
@@ -35,7 +36,7 @@ const PROTO = 0x80;
 function firstBytes(path: string): Uint8Array | null {
   const bytes = new Uint8Array(9);
   try {
-    const descriptor = openSync(path, 'r');
+    const descriptor = openToRead(path, 'a file');
     try {
       readSync(descriptor, bytes);
     } finally {

@@ -43,8 +43,6 @@ export interface Job {
   readonly preprocess: Preprocess;
   readonly augment: Augment;
   readonly strict: boolean;
-  /** Ctrl-C. */
-  readonly signal: AbortSignal;
 }
 
 /** A compiled program, and how its weights come into an executor. */
@@ -59,7 +57,7 @@ export interface Ready {
   fill(executor: Executor): Promise<LoadReport | null>;
 }
 
-/** Finds what is missing and compiles. Throws what `prepare`, `compile` and the signal throw. */
+/** Finds what is missing and compiles. Throws what `prepare` and `compile` throw. */
 export async function makeReady(job: Job, output: Output): Promise<Ready> {
   const { start, method, step, seed } = job;
   const pass = step.batch / (step.microBatches ?? 1);
@@ -101,7 +99,7 @@ export function readyFrom(found: Prepared, { step }: Job): Ready {
 }
 
 async function prepared(job: Job, start: Start, pass: number, output: Output): Promise<Prepared> {
-  const { step, method, kind, threads, seed, signal } = job;
+  const { step, method, kind, threads, seed } = job;
   // Shapes are checked before anything is read; the typical ranks do no harm.
   const { compileOptions } = setUp(step, method);
   const loaders: Loader[] = [];
@@ -121,7 +119,6 @@ async function prepared(job: Job, start: Start, pass: number, output: Output): P
       threads,
       batch: pass,
       seed,
-      signal,
       onDropped: (bytes) => {
         if (garbage.dropped(bytes)) returnFreedMemory(); // activations of few images leave holes
       },

@@ -1,5 +1,6 @@
 /** Progress of one stretch of work: a bar on a terminal, a line every few seconds elsewhere. */
 import { Presets, SingleBar } from 'cli-progress';
+import { terminal, writeOut } from './streams.js';
 import { inOneLine } from './terminal.js';
 
 export type BarStyle = 'bar' | 'lines' | 'none';
@@ -19,8 +20,9 @@ export class Bar {
     this.title = inOneLine(title);
     this.total = total;
     this.style = style;
-    this.bar = style === 'bar' ? terminalBar(this.title) : null;
-    this.bar?.start(total, 0, { note: '' });
+    const stream = style === 'bar' ? terminal() : null;
+    this.bar = stream && terminalBar(stream);
+    this.bar?.start(total, 0, { title: this.title, note: '' });
   }
 
   /** `done` units are finished; `note` is what to say beside them. */
@@ -28,9 +30,7 @@ export class Bar {
     this.bar?.update(done, { note: inOneLine(note) });
     if (this.style !== 'lines' || performance.now() - this.lastLine < LINE_MS) return;
     this.lastLine = performance.now();
-    process.stdout.write(
-      `${this.title}  ${String(done)}/${String(this.total)}  ${inOneLine(note)}\n`,
-    );
+    writeOut(`${this.title}  ${String(done)}/${String(this.total)}  ${inOneLine(note)}\n`);
   }
 
   /** Takes the bar off the screen. */
@@ -39,14 +39,13 @@ export class Bar {
   }
 }
 
-function terminalBar(title: string): SingleBar {
+function terminalBar(stream: NodeJS.WritableStream): SingleBar {
   return new SingleBar(
     {
-      format: `${title}  {bar} {value}/{total}  {note}  {eta_formatted} left`,
-      stream: process.stdout,
+      format: '{title}  {bar} {value}/{total}  {note}  {eta_formatted} left',
+      stream,
       barsize: BAR_WIDTH,
       clearOnComplete: true,
-      hideCursor: true,
       fps: 8,
     },
     Presets.shades_classic,

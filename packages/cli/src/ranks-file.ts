@@ -20,9 +20,10 @@ export interface RanksFile {
 const FORMAT = 'thimble-ranks';
 const VERSION = 1;
 
-export async function writeRanks(run: string, file: RanksFile): Promise<void> {
+/** Replaces the ranks in the file `path`. */
+export async function writeRanks(path: string, file: RanksFile): Promise<void> {
   const text = JSON.stringify({ format: FORMAT, version: VERSION, ...file }, null, 1);
-  await replaceWithText(join(run, RUN_FILES.ranks), `${text}\n`);
+  await replaceWithText(path, `${text}\n`);
 }
 
 /** Throws FormatError when the run has none, or a damaged one. */

@@ -1,31 +1,51 @@
 /** Keeps the run folder up to date while training: weights, best weights, record. */
-import { DataError, TrainingError, type EpochEvent, type Executor } from '@thimble/core';
-import { join } from 'node:path';
-import { checkpointMetadata, saveCheckpoint } from './checkpoint.js';
+import { DataError, type EpochEvent, type Executor, type TrainResult } from '@thimble/core';
+import { checkpointBytes, checkpointMetadata, saveCheckpoint } from './checkpoint.js';
 import type { Loader } from './data/loader.js';
-import { replaceWithCopy } from './files.js';
+import { replaceWithCopy, replaceWithText } from './files.js';
+import { needOf, takeRoom, type Need } from './room.js';
 import { RUN_FILES, writeRunRecord, type EpochRecord, type RunRecord } from './run-folder.js';
 import type { RunPlan } from './run-plan.js';
 import { factorMetadata } from './factors.js';
+import type { TrainingFolder } from './training-folder.js';
 
 export class Recorder {
   record: RunRecord;
   best: EpochRecord | null = null;
+  /** Epoch of the weights that were saved last; 0 before. */
+  private savedEpoch = 0;
   /** Updates of one epoch, on average: micro-batches left over at its end count in the next. */
   readonly stepsPerEpoch: number;
   readonly totalSteps: number;
   private readonly plan: RunPlan;
   private readonly executor: Executor;
+  private readonly folder: TrainingFolder;
 
-  constructor(plan: RunPlan, executor: Executor, passesPerEpoch: number) {
+  constructor(plan: RunPlan, executor: Executor, folder: TrainingFolder, passesPerEpoch: number) {
     const { microBatches } = plan.setup;
     this.plan = plan;
     this.executor = executor;
+    this.folder = folder;
     this.stepsPerEpoch = passesPerEpoch / microBatches;
     this.totalSteps = Math.floor((passesPerEpoch * plan.epochs) / microBatches);
     const share = plan.warmup < 1 ? plan.warmup : plan.warmup / plan.epochs;
     const warmupSteps = Math.min(this.totalSteps, Math.round(share * this.totalSteps));
     this.record = initialRecord(plan, executor, warmupSteps);
+  }
+
+  /**
+   * Writes what is known before the first step, where there is room for the rest. Throws FileError, or the
+   * reason of `signal`, and leaves nothing then.
+   */
+  async start(signal: AbortSignal): Promise<void> {
+    try {
+      await takeRoom(this.folder.path, this.need(), signal);
+      await replaceWithText(this.path(RUN_FILES.labels), `${this.plan.classes.join('\n')}\n`);
+      await this.write();
+    } catch (error) {
+      this.folder.discard();
+      throw error;
+    }
   }
 
   /** Saves a finished epoch. Throws DataError when no validation image could be read. */
@@ -41,53 +61,79 @@ export class Recorder {
       });
     }
     const { accuracy, loss } = evaluation;
-    if (!Number.isFinite(loss)) throw diverged(epoch, step, loss);
     const record = { epoch, step, trainLoss, accuracy, loss, seconds };
     await this.save();
-    if (this.best === null || accuracy > this.best.accuracy) {
+    this.savedEpoch = epoch;
+    if (this.best === null || isBetter(record, this.best)) {
       this.best = record;
       await replaceWithCopy(this.path(RUN_FILES.model), this.path(RUN_FILES.best));
     }
     this.record = { ...this.record, history: [...this.record.history, record] };
-    await writeRunRecord(this.plan.folder, this.record);
+    await this.write();
+    this.folder.settle();
   }
 
-  async finish(status: 'done' | 'interrupted'): Promise<void> {
-    if (status === 'interrupted') await this.save();
-    this.record = { ...this.record, status };
-    await writeRunRecord(this.plan.folder, this.record);
+  /** Saves what an interrupt has cut. A run without a step leaves nothing. */
+  async finish({ steps, aborted }: TrainResult): Promise<void> {
+    if (steps === 0) {
+      this.folder.discard();
+      return;
+    }
+    const isCut = aborted && this.record.history.length < this.plan.epochs;
+    if (isCut) await this.save();
+    this.record = { ...this.record, status: isCut ? 'interrupted' : 'done' };
+    await this.write();
+    this.folder.settle();
   }
 
   /** Marks the run as failed; the reason of the failure is more useful than a second one here. */
   async fail(): Promise<void> {
     this.record = { ...this.record, status: 'failed' };
-    await writeRunRecord(this.plan.folder, this.record).catch(() => undefined);
+    this.folder.giveRoom();
+    if (!this.folder.keepsEarlier) await this.write().catch(() => undefined);
+  }
+
+  /** What there is when the run fails now. */
+  get remains(): string {
+    const { path, keepsEarlier } = this.folder;
+    if (keepsEarlier) return `the earlier run in ${path} is as it was`;
+    if (this.savedEpoch === 0) return 'no weights were saved';
+    return `${path} keeps the weights after epoch ${String(this.savedEpoch)}`;
+  }
+
+  private need(): Need {
+    const checkpoint = checkpointBytes(this.plan.setup.model, this.metadata());
+    return needOf(checkpoint, this.plan.epochs, this.folder.replacedBytes);
+  }
+
+  private write(): Promise<void> {
+    return writeRunRecord(this.path(RUN_FILES.record), this.record);
   }
 
   private save(): Promise<void> {
+    const { executor, plan } = this;
+    return saveCheckpoint(this.path(RUN_FILES.model), executor, plan.setup.model, this.metadata());
+  }
+
+  private metadata(): ReadonlyMap<string, string> {
     const { setup, classes, preprocess, ranks } = this.plan;
     const { method, model, pass } = setup;
     const named = { name: setup.modelName, config: setup.config };
-    const metadata = new Map([
+    return new Map([
       ...checkpointMetadata(named, classes, preprocess),
       ...factorMetadata(method, model, ranks, pass),
     ]);
-    return saveCheckpoint(this.path(RUN_FILES.model), this.executor, setup.model, metadata);
   }
 
   private path(file: string): string {
-    return join(this.plan.folder, file);
+    return this.folder.file(file);
   }
 }
 
-/** The step before was the one that broke the weights: its own loss was still finite. */
-function diverged(epoch: number, step: number, loss: number): TrainingError {
-  return new TrainingError({
-    where: `validation after step ${String(step)}, epoch ${String(epoch)}`,
-    expected: 'a finite loss',
-    got: String(loss),
-    todo: 'Lower --lr, or clip gradients with --clip 1; the last saved checkpoint is untouched',
-  });
+/** Of equal accuracies the lower loss: few images have few accuracies. */
+function isBetter(one: EpochRecord, other: EpochRecord): boolean {
+  if (one.accuracy !== other.accuracy) return one.accuracy > other.accuracy;
+  return one.loss < other.loss;
 }
 
 function initialRecord(plan: RunPlan, executor: Executor, warmupSteps: number): RunRecord {

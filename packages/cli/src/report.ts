@@ -3,11 +3,14 @@ import { megabytes } from '@thimble/core';
 import type { SkippedImage } from './data/loader.js';
 import { counted, duration, milliseconds, percent } from './format.js';
 import type { Output } from './output.js';
-import { inOneLine } from './terminal.js';
+import { inOneLine, shellWord } from './terminal.js';
 import type { RunSummary } from './training.js';
 
+/** An image that could not be read. */
+export type UnreadImage = Pick<SkippedImage, 'name' | 'reason'>;
+
 /** Says which images could not be read: each of them for programs, the first ones for people. */
-export function saySkipped(skipped: readonly SkippedImage[], output: Output): void {
+export function saySkipped(skipped: readonly UnreadImage[], output: Output): void {
   for (const { name, reason } of skipped) output.event('skipped', { name, reason });
   for (const line of skippedLines(skipped)) output.line(line);
 }
@@ -17,7 +20,7 @@ const SHOWN = 20;
 const SHOWN_REASONS = 10;
 
 /** What could not be read and why, for people; nothing for none. */
-export function skippedLines(skipped: readonly SkippedImage[]): readonly string[] {
+export function skippedLines(skipped: readonly UnreadImage[]): readonly string[] {
   if (skipped.length === 0) return [];
   const named = skipped
     .slice(0, SHOWN)
@@ -36,7 +39,7 @@ export function skippedLines(skipped: readonly SkippedImage[]): readonly string[
 const NUMBERS = /\b[\da-f]{2}( [\da-f]{2})+\b|\d[\d.]*/g;
 
 /** How many images have each reason, numbers in it aside, the most frequent first. */
-function tally(skipped: readonly SkippedImage[]): readonly string[] {
+function tally(skipped: readonly UnreadImage[]): readonly string[] {
   const counts = new Map<string, number>();
   for (const { reason } of skipped) {
     const kind = reason.replace(NUMBERS, '…');
@@ -51,28 +54,49 @@ function tally(skipped: readonly SkippedImage[]): readonly string[] {
 }
 
 /** The result of training. */
-export function sayDone(summary: RunSummary, interrupted: boolean, output: Output): void {
-  output.event(interrupted ? 'interrupted' : 'done', { ...summary });
-  for (const line of doneLines(summary, interrupted)) output.line(line);
-}
-
-function doneLines(summary: RunSummary, interrupted: boolean): readonly string[] {
-  const { accuracy, loss, msPerStep, bestAccuracy, bestEpoch } = summary;
+export function sayDone(summary: RunSummary, output: Output): void {
+  output.event('done', { ...summary });
+  const { accuracy, loss, epochs, bestAccuracy, bestEpoch, run } = summary;
   const best =
-    bestAccuracy === null || bestAccuracy === accuracy
+    bestAccuracy === null || bestEpoch === epochs
       ? ''
       : ` (best: ${percent(bestAccuracy)} after epoch ${String(bestEpoch)})`;
-  const head = interrupted
-    ? `Interrupted after ${counted(summary.steps, 'step')}; the weights are saved.`
-    : `Validation accuracy ${percent(accuracy ?? NaN)}, loss ${(loss ?? NaN).toFixed(4)}${best}`;
+  output.line();
+  output.line(
+    `Validation accuracy ${percent(accuracy ?? NaN)}, loss ${(loss ?? NaN).toFixed(4)}${best}`,
+  );
+  for (const line of costs(summary)) output.line(line);
+  output.line(`Saved in ${inOneLine(run)}; try: thimble predict ${shellWord(run)} IMAGE`);
+}
+
+/**
+ * What an interrupted run leaves.
+ *
+ * @param data folder with which it can go on; null where it cannot
+ */
+export function sayInterrupted(summary: RunSummary, data: string | null, output: Output): void {
+  const { steps, run } = summary;
+  const isSaved = steps > 0;
+  output.event('interrupted', { ...summary, run: isSaved ? run : null });
+  output.line();
+  if (!isSaved) {
+    output.line('Interrupted before the first step; nothing was saved.');
+    return;
+  }
+  output.line(
+    `Interrupted after ${counted(steps, 'step')}; the weights are saved in ${inOneLine(run)}.`,
+  );
+  for (const line of costs(summary)) output.line(line);
+  if (data === null) return;
+  output.line(`To go on from them: thimble train ${shellWord(data)} --init ${shellWord(run)}`);
+}
+
+function costs(summary: RunSummary): readonly string[] {
+  const { msPerStep, seconds, plannedBytes, rssPeakBytes } = summary;
   return [
-    '',
-    head,
-    `${milliseconds(msPerStep ?? NaN)} per step, ${duration(summary.seconds)} in all; memory: ` +
-      `${megabytes(summary.plannedBytes)} planned, ` +
-      `${megabytes(summary.rssPeakBytes)} process at most`,
+    `${milliseconds(msPerStep ?? NaN)} per step, ${duration(seconds)} in all; memory: ` +
+      `${megabytes(plannedBytes)} planned, ${megabytes(rssPeakBytes)} process at most`,
     ...overBudget(summary),
-    `Saved in ${summary.run}; try: thimble predict ${summary.run} IMAGE`,
   ];
 }
 

@@ -2,25 +2,25 @@
  * The run folder: what training leaves behind, and what `eval` and `predict` read.
  *
  *   run.json            configuration, classes, preprocessing, versions, a record of each epoch
- *   model.safetensors   weights after the last good epoch
- *   best.safetensors    weights of the epoch with the highest validation accuracy
+ *   model.safetensors   weights after the last good epoch, or where the run was interrupted
+ *   best.safetensors    weights of the epoch with the highest validation accuracy; of equal ones, with
+ *                       the lowest loss
  *   ranks.json          of a factored run: its ranks and what they were chosen from
  *   labels.txt          names of the classes, one per line, in the order of the model's outputs
  *
- * Every file is replaced as a whole. A folder that holds a run is never overwritten unless asked
- * for.
+ * Every file is replaced as a whole. `training-folder.ts` says how they come to lie there.
  */
 import {
-  ConfigError,
   FormatError,
+  InternalError,
   NO_RANKS,
   type ModelConfig,
   type Preprocess,
   type Ranks,
   type SavedForm,
 } from '@thimble/core';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { basename, dirname, join, resolve } from 'node:path';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { replaceWithText } from './files.js';
 import type { Origin } from './origin.js';
 import type { MemoryRecord } from './process-memory.js';
@@ -83,57 +83,16 @@ export interface RunRecord {
   readonly history: readonly EpochRecord[];
 }
 
-/**
- * The first of `runs/<name>-1`, `runs/<name>-2`, … that does not exist; name from the data's
- * folder.
- */
-export function defaultRunFolder(dataFolder: string): string {
-  const full = resolve(dataFolder);
-  const own = basename(full);
-  const name = (own === 'train' ? basename(dirname(full)) : own) || 'run';
-  for (let number = 1; ; number++) {
-    const path = join('runs', `${name}-${String(number)}`);
-    if (!existsSync(path)) return path;
-  }
-}
-
-/** Throws ConfigError when `path` holds something already and `force` is off. */
-export function checkFree(path: string, force: boolean): void {
-  if (force || !existsSync(path)) return;
-  const entries = directoryEntries(path);
-  if (entries?.length === 0) return;
-  throw new ConfigError({
-    where: `--out ${path}`,
-    expected: 'a new or empty folder',
-    got: entries === null ? 'a file' : existing(entries),
-    todo:
-      entries === null ? 'Choose another path' : 'Choose another path, or --force to replace it',
-  });
-}
-
-/** Makes the folder, drops what an earlier run left there, and proves that it can be written to. */
-export async function createRunFolder(path: string, record: RunRecord): Promise<void> {
-  try {
-    mkdirSync(path, { recursive: true });
-    for (const file of Object.values(RUN_FILES)) rmSync(join(path, file), { force: true });
-    await replaceWithText(join(path, RUN_FILES.labels), `${record.classes.join('\n')}\n`);
-    await writeRunRecord(path, record);
-  } catch (error) {
-    throw new ConfigError({
-      where: `--out ${path}`,
-      expected: 'a folder that can be written to',
-      got: error instanceof Error ? error.message : String(error),
-      todo: 'Choose another path, or change its permissions',
-    });
-  }
-}
-
+/** Replaces the record in the file `path`. */
 export async function writeRunRecord(path: string, record: RunRecord): Promise<void> {
   const file = { format: FORMAT, version: FORMAT_VERSION, thimble: VERSION, node: process.version };
-  await replaceWithText(
-    join(path, RUN_FILES.record),
-    `${JSON.stringify({ ...file, ...record }, null, 2)}\n`,
-  );
+  await replaceWithText(path, `${JSON.stringify({ ...file, ...record }, finite, 2)}\n`);
+}
+
+/** JSON has no other numbers: they would become null without a word. */
+function finite(key: string, value: unknown): unknown {
+  if (typeof value !== 'number' || Number.isFinite(value)) return value;
+  throw InternalError.of(`${RUN_FILES.record}, ${key}`, 'a finite number', String(value));
 }
 
 /** Reads the record of a run. Throws FormatError. */
@@ -210,17 +169,4 @@ function notARun(file: string, got: string): FormatError {
     got,
     todo: 'Pass the folder that thimble train wrote',
   });
-}
-
-/** Names in the folder; null when it is a file. */
-function directoryEntries(path: string): readonly string[] | null {
-  try {
-    return readdirSync(path);
-  } catch {
-    return null;
-  }
-}
-
-function existing(entries: readonly string[]): string {
-  return entries.includes(RUN_FILES.record) ? 'an earlier run' : `${String(entries.length)} files`;
 }

@@ -14,6 +14,7 @@ import type { Origin } from './origin.js';
 import type { MemoryRecord } from './process-memory.js';
 import type { RunRecord } from './run-folder.js';
 import type { Setup } from './setup.js';
+import type { TrainingFolder } from './training-folder.js';
 
 /** All that a run needs to know. */
 export interface RunPlan {
@@ -47,7 +48,8 @@ export interface RunPlan {
   readonly loading: LoaderOptions;
   readonly kind: ExecutorKind;
   readonly threads: number;
-  readonly folder: string;
+  /** Takes the folder of the run, once nothing more can be refused; the run closes it. */
+  readonly takeFolder: () => TrainingFolder;
   /** Called with the trained weights still loaded, before the executor goes. */
   readonly afterwards?: (executor: Executor) => Promise<void>;
 }

@@ -3,7 +3,7 @@ import { METHODS, MODELS, OPTIMIZERS, SAVED_FORMS } from '@thimble/core';
 import { Option, type Command } from 'commander';
 import { defaultThreads, EXECUTOR_NAMES } from './executors.js';
 import { PREPROCESS_HELP } from './weights/preprocessing.js';
-import { fraction, nonNegativeNumber, positiveNumber, wholeNumber } from './options.js';
+import { fraction, MOST, nonNegativeNumber, positiveNumber, wholeNumber } from './options.js';
 
 /** What every command takes. */
 export interface CommonOptions {
@@ -32,7 +32,7 @@ export function addJson(command: Command): Command {
 export function addExecutor(command: Command): Command {
   return command
     .option('--executor <name>', EXECUTOR_NAMES.join(', '), 'auto')
-    .option('--threads <n>', 'worker threads', wholeNumber(1), defaultThreads());
+    .option('--threads <n>', 'worker threads', wholeNumber(1, MOST.threads), defaultThreads());
 }
 
 /** How weights are had from the hub. */
@@ -45,6 +45,23 @@ export function addHub(command: Command): Command {
   return command
     .option('--revision <name>', 'branch, tag or commit of a model on the hub (default: main)')
     .option('--offline', 'ask nothing of the network: what was downloaded before', false);
+}
+
+export function addWorkers(command: Command): Command {
+  return command.option(
+    '--workers <n>',
+    'threads that prepare images, 40 MB each, one for each core at most (0: the main one)',
+    wholeNumber(0),
+    0,
+  );
+}
+
+export function addAllowEmpty(command: Command): Command {
+  return command.option(
+    '--allow-empty',
+    'leave out class folders of which nothing can be read, instead of refusing',
+    false,
+  );
 }
 
 /** How pictures become numbers. */
@@ -62,7 +79,7 @@ export function addStep(command: Command): Command {
     .option(
       '--image-size <n>',
       "side of the input in pixels (default: the model's)",
-      wholeNumber(1),
+      wholeNumber(1, MOST.imageSize),
     )
     .option(
       '--method <text>',
@@ -77,11 +94,11 @@ export function addStep(command: Command): Command {
       '--saved <form>',
       `what waits for the backward pass: ${Object.keys(SAVED_FORMS).join(', ')} (default: smallest for wasi, else exact)`,
     )
-    .option('--batch <n>', 'images of one update', wholeNumber(1), DEFAULT_BATCH)
+    .option('--batch <n>', 'images of one update', wholeNumber(1, MOST.batch), DEFAULT_BATCH)
     .option(
       '--micro-batches <n>',
       'passes into which a batch is cut: less memory (default: 1)',
-      wholeNumber(1),
+      wholeNumber(1, MOST.batch),
     )
     .option('--optimizer <name>', Object.keys(OPTIMIZERS).join(', '), 'sgd')
     .option('--momentum <x>', 'of sgd (default: 0.9)', fraction)

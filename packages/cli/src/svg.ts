@@ -1,4 +1,5 @@
 /** Small pieces of SVG text, and round numbers for an axis. */
+import { inOneLine } from './terminal.js';
 
 export type Attributes = Readonly<Record<string, string | number>>;
 
@@ -11,8 +12,10 @@ export function element(name: string, attributes: Attributes, ...children: strin
   return children.length === 0 ? `${start}/>` : `${start}>${children.join('')}</${name}>`;
 }
 
+/** `text` in XML and in Pango's markup: without the characters that no XML may have. */
 export function escapeText(text: string): string {
-  return text
+  return inOneLine(text)
+    .replace(/[\p{Surrogate}\ufffe\uffff]/gu, '\ufffd') // halves of pairs, and what is no character
     .replaceAll('&', '&amp;')
     .replaceAll('<', '&lt;')
     .replaceAll('>', '&gt;')

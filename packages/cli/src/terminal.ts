@@ -16,13 +16,23 @@ export function inOneLine(text: string): string {
   return visible(text).replace(/[\n\t]/g, escaped);
 }
 
+/**
+ * `value` as JSON in one line for every reader of lines: neither raw control characters nor the ends
+ * of lines that only some know (U+0085, U+2028). The value is the same.
+ */
+export function jsonLine(value: unknown): string {
+  return JSON.stringify(value).replace(CONTROLS, unicodeEscape);
+}
+
 function escaped(character: string): string {
   const code = character.charCodeAt(0);
   if (character === '\n') return '\\n';
   if (character === '\t') return '\\t';
-  return code < 0x100
-    ? `\\x${code.toString(16).padStart(2, '0')}`
-    : `\\u${code.toString(16).padStart(4, '0')}`;
+  return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : unicodeEscape(character);
+}
+
+function unicodeEscape(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }
 
 /** `text` as a word of a command line for people to copy: quoted where a shell would take it apart. */

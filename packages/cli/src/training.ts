@@ -1,14 +1,18 @@
 /**
  * One training run from compiled program to saved model: what `train` and `demo` share.
  *
- * Order: everything that can be refused is refused before the run folder is made; the folder
+ * Order: everything that can be refused is refused before the run folder is taken; the folder
  * proves that it can be written to before the first step; every good epoch is saved whole.
  */
 import {
   cosine,
+  DataError,
+  ExecutorError,
+  FileError,
   plannedBytes,
   train,
   trainingBatchCount,
+  TrainingError,
   type Executor,
   type LoadReport,
   type TrainResult,
@@ -16,17 +20,20 @@ import {
 import { Buffers, Loader, type SkippedImage } from './data/loader.js';
 import { Garbage } from '@thimble/native';
 import { counted } from './format.js';
-import { onInterrupt } from './interrupt.js';
+import type { ExitSignal } from './failure.js';
+import { onInterrupt, type Interrupt } from './interrupt.js';
 import type { Output } from './output.js';
 import { Recorder } from './recorder.js';
 import { writeRanks, type RanksFile } from './ranks-file.js';
-import { createRunFolder } from './run-folder.js';
+import { RUN_FILES } from './run-folder.js';
 import type { RunPlan } from './run-plan.js';
 import { parameterCounts } from './setup.js';
+import type { TrainingFolder } from './training-folder.js';
 import { TrainingReport } from './training-report.js';
 
 export interface RunOutcome {
-  readonly interrupted: boolean;
+  /** What a signal asks the command to end with; null without one. */
+  readonly interrupted: ExitSignal | null;
   /** The fields of the last JSON line. */
   readonly summary: RunSummary;
   readonly skipped: readonly SkippedImage[];
@@ -58,7 +65,7 @@ export interface RunSummary {
 
 /** Runs the plan. Throws what core throws; the run folder then keeps the last good checkpoint. */
 export async function runTraining(plan: RunPlan, output: Output): Promise<RunOutcome> {
-  const { setup, folder } = plan;
+  const { setup } = plan;
   // The error of a set smaller than a batch speaks of the whole batch, not of one pass.
   trainingBatchCount(plan.data.trainImages, setup.pass * setup.microBatches);
   const executor = await plan.kind.load(setup.program, { threads: plan.threads });
@@ -70,33 +77,52 @@ export async function runTraining(plan: RunPlan, output: Output): Promise<RunOut
     loaders.push(training);
     const validation = openLoader(plan, 'evaluate', buffers);
     loaders.push(validation);
-    const recorder = new Recorder(plan, executor, training.batchCount);
-    await createRunFolder(folder, recorder.record);
-    if (isFactored(plan)) await writeRanks(folder, ranksFile(plan));
-    return await loop(plan, { executor, training, validation, recorder }, output);
+    return await recorded(plan, { executor, training, validation }, output);
   } finally {
     await Promise.all(loaders.map((loader) => loader.close()));
     await executor.dispose();
   }
 }
 
-interface Parts {
+/** Trains into the run's folder; from here on there is something to save. */
+async function recorded(plan: RunPlan, loaded: Loaded, output: Output): Promise<RunOutcome> {
+  const interrupt = onInterrupt('stopping after this step', (text) => {
+    output.note(text);
+  });
+  try {
+    const folder = plan.takeFolder();
+    try {
+      const recorder = new Recorder(plan, loaded.executor, folder, loaded.training.batchCount);
+      await recorder.start(interrupt.signal);
+      if (isFactored(plan)) await writeRanks(folder.file(RUN_FILES.ranks), ranksFile(plan));
+      return await loop(plan, { ...loaded, recorder, folder, interrupt }, output);
+    } finally {
+      folder.close();
+    }
+  } finally {
+    interrupt.dispose();
+  }
+}
+
+interface Loaded {
   readonly executor: Executor;
   readonly training: Loader;
   readonly validation: Loader;
+}
+
+interface Parts extends Loaded {
   readonly recorder: Recorder;
+  readonly folder: TrainingFolder;
+  readonly interrupt: Interrupt;
 }
 
 async function loop(plan: RunPlan, parts: Parts, output: Output): Promise<RunOutcome> {
-  const { executor, training, validation, recorder } = parts;
+  const { executor, training, validation, recorder, interrupt } = parts;
   const { setup, epochs } = plan;
   new Garbage().clear(); // what compiling left
   const started = performance.now();
   const report = new TrainingReport(output, epochs, recorder.stepsPerEpoch);
-  report.start(startFields(plan, executor, recorder));
-  const interrupt = onInterrupt(() => {
-    output.note('thimble: stopping after this step; Ctrl-C again to stop at once');
-  });
+  report.start(startFields(plan, parts));
   try {
     const result = await train({
       executor,
@@ -112,23 +138,36 @@ async function loop(plan: RunPlan, parts: Parts, output: Output): Promise<RunOut
       validation: () => validation.epoch(0),
       signal: interrupt.signal,
       onEvent: async (event) => {
-        report.event(event);
         if (event.event === 'epoch') await recorder.epoch(event, validation);
+        report.event(event); // an epoch that is reported is saved
+        await output.caughtUp(interrupt.signal);
       },
     });
-    await recorder.finish(result.aborted ? 'interrupted' : 'done');
-    await plan.afterwards?.(executor);
+    await recorder.finish(result);
+    interrupt.dispose();
+    if (!interrupt.exit) await plan.afterwards?.(executor);
     const skipped = [...training.skipped, ...validation.skipped];
     const seconds = (performance.now() - started) / 1000;
-    const summary = summarise(plan, executor, recorder, result, seconds, skipped.length);
-    return { interrupted: result.aborted, summary, skipped };
+    const summary = summarise(plan, parts, result, seconds, skipped.length);
+    return { interrupted: interrupt.exit, summary, skipped };
   } catch (error) {
     await recorder.fail();
-    throw error;
+    throw withRemains(error, plan, recorder.remains);
   } finally {
     report.stop();
-    interrupt.dispose();
   }
+}
+
+/** The error with what there is now: after hours, that is the first question. */
+function withRemains(error: unknown, { learningRate, clip }: RunPlan, remains: string): unknown {
+  if (error instanceof TrainingError) {
+    const orClip = clip === null ? ', or clip gradients with --clip 1' : '';
+    const todo = `Lower --lr, which was ${String(learningRate)}${orClip}`;
+    return new TrainingError({ ...error.parts, todo: `${todo}; ${remains}` });
+  }
+  const Kind = [DataError, FileError, ExecutorError].find((kind) => error instanceof kind);
+  if (!Kind || !(error instanceof Kind)) return error;
+  return new Kind({ ...error.parts, todo: `${error.parts.todo}; ${remains}` });
 }
 
 function openLoader(plan: RunPlan, purpose: 'train' | 'evaluate', buffers: Buffers): Loader {
@@ -178,8 +217,8 @@ function abridged(names: readonly string[]): string {
 
 const SHOWN_NAMES = 5;
 
-function startFields(plan: RunPlan, executor: Executor, recorder: Recorder) {
-  const { setup, classes, preprocess, data, folder } = plan;
+function startFields(plan: RunPlan, { executor, recorder, folder }: Parts) {
+  const { setup, classes, preprocess, data } = plan;
   return {
     model: setup.modelName,
     method: setup.method.text,
@@ -196,14 +235,13 @@ function startFields(plan: RunPlan, executor: Executor, recorder: Recorder) {
     executor: executor.name,
     executorDetail: executor.detail,
     threads: executor.threads,
-    run: folder,
+    run: folder.path,
   };
 }
 
 function summarise(
   plan: RunPlan,
-  executor: Executor,
-  recorder: Recorder,
+  { executor, recorder, folder }: Parts,
   result: TrainResult,
   seconds: number,
   skipped: number,
@@ -228,6 +266,6 @@ function summarise(
     bestEpoch: best?.epoch ?? null,
     seconds,
     skipped,
-    run: plan.folder,
+    run: folder.path,
   };
 }

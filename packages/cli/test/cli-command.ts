@@ -1,13 +1,14 @@
 /** Runs the compiled command as people do: a child process on image folders made for the test. */
-import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync } from 'node:fs';
+import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
+import { closeSync, existsSync, mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 
-const MAIN = fileURLToPath(new URL('../dist/main.js', import.meta.url));
+export const MAIN = fileURLToPath(new URL('../dist/main.js', import.meta.url));
 
 export interface Ended {
+  /** null for a process that a signal ended at once. */
   readonly code: number | null;
   readonly stdout: string;
   readonly stderr: string;
@@ -19,35 +20,79 @@ export interface JsonLine {
 }
 
 /**
- * @param onLine called with every line of stdout and a function that sends Ctrl-C
+ * @param onLine called with every line of stdout and a function that sends Ctrl-C or another signal
  * @param environment variables beside those of this process
  */
 export function thimble(
   args: readonly string[],
   folder: string,
-  onLine?: (line: string, interrupt: () => void) => void,
+  onLine?: (line: string, interrupt: (signal?: NodeJS.Signals) => void) => void,
   environment: Readonly<Record<string, string>> = {},
 ): Promise<Ended> {
+  const { child, ended } = started(args, folder, environment);
+  let stdout = '';
+  let lines = 0;
+  child.stdout.on('data', (chunk: Buffer) => {
+    stdout += chunk.toString();
+    const complete = stdout.split('\n').slice(0, -1);
+    for (; lines < complete.length; lines++) {
+      onLine?.(complete[lines], (signal = 'SIGINT') => child.kill(signal));
+    }
+  });
+  return ended;
+}
+
+/** A command that runs. */
+export function started(
+  args: readonly string[],
+  folder: string,
+  environment: Readonly<Record<string, string>> = {},
+): { readonly child: ChildProcessWithoutNullStreams; readonly ended: Promise<Ended> } {
   if (!existsSync(MAIN)) throw new Error(`${MAIN} is missing: run npm run build first`);
   const child = spawn(process.execPath, [MAIN, ...args], {
     cwd: folder,
     env: { ...process.env, ...environment },
   });
-  let stdout = '';
-  let stderr = '';
-  let lines = 0;
-  child.stdout.on('data', (chunk: Buffer) => {
-    stdout += chunk.toString();
-    const complete = stdout.split('\n').slice(0, -1);
-    for (; lines < complete.length; lines++) onLine?.(complete[lines], () => child.kill('SIGINT'));
+  const said = { stdout: '', stderr: '' };
+  for (const name of ['stdout', 'stderr'] as const) {
+    child[name].on('data', (chunk: Buffer) => {
+      said[name] += chunk.toString();
+    });
+  }
+  const ended = new Promise<Ended>((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (code) => {
+      resolve({ code, ...said });
+    });
   });
-  child.stderr.on('data', (chunk: Buffer) => {
+  return { child, ended };
+}
+
+/**
+ * Runs the command with nobody who reads its output.
+ *
+ * @param stdout `closed`: a pipe without its other end; a path: of a device that is written to
+ */
+export function unread(
+  args: readonly string[],
+  folder: string,
+  stdout: string,
+): Promise<Omit<Ended, 'stdout'>> {
+  const descriptor = stdout === 'closed' ? 'pipe' : openSync(stdout, 'w');
+  const child = spawn(process.execPath, [MAIN, ...args], {
+    cwd: folder,
+    stdio: ['ignore', descriptor, 'pipe'],
+  });
+  if (typeof descriptor === 'number') closeSync(descriptor);
+  child.stdout?.destroy(); // long before the command has started
+  let stderr = '';
+  child.stderr?.on('data', (chunk: Buffer) => {
     stderr += chunk.toString();
   });
   return new Promise((resolve, reject) => {
     child.on('error', reject);
     child.on('close', (code) => {
-      resolve({ code, stdout, stderr });
+      resolve({ code, stderr });
     });
   });
 }

@@ -127,7 +127,7 @@ describe('train --memory', () => {
   it('names the least that is possible and how, and writes nothing', async () => {
     const ended = await train('--memory', '10MB', '--out', 'never');
     expect(ended.code).toBe(1);
-    expect(jsonLines(ended)).toHaveLength(1);
+    expect(jsonLines(ended).map(({ event }) => event)).toEqual(['data', 'error']);
     const error = lastLine(ended);
     expect(error).toMatchObject({ name: 'BudgetError', where: '--memory 10.0 MB' });
     expect(error['message']).toMatch(

@@ -19,23 +19,34 @@ import {
 } from '@thimble/core';
 import { CommanderError } from 'commander';
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, describe, expect, it } from 'vitest';
 import { openCheckpoint, saveCheckpoint } from '../src/checkpoint.js';
 import { topClasses } from '../src/commands/predict.js';
+import { withinMemory, workersWithinCores } from '../src/executors.js';
 import { EXIT, exitCodeOf, failureRecord } from '../src/failure.js';
 import { duration, metric, milliseconds, percent } from '../src/format.js';
 import { memoryChart } from '../src/memory-chart.js';
 import { trainingTenants } from '../src/memory-map.js';
 import { presetModel } from '../src/named-model.js';
-import { byteCount, fraction, positiveNumber, wholeNumber } from '../src/options.js';
+import {
+  byteCount,
+  fraction,
+  outputPath,
+  positiveNumber,
+  share,
+  wholeNumber,
+} from '../src/options.js';
+import { Output } from '../src/output.js';
 import { predictionsPicture } from '../src/picture.js';
-import { checkFree } from '../src/run-folder.js';
+import { sayDone, sayInterrupted } from '../src/report.js';
+import { checkFree } from '../src/training-folder.js';
 import { parameterCounts, setUp } from '../src/setup.js';
-import { element, ticks } from '../src/svg.js';
+import { element, escapeText, ticks } from '../src/svg.js';
 import { Tally } from '../src/tally.js';
+import type { RunSummary } from '../src/training.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'thimble-parts-'));
 afterAll(() => {
@@ -72,10 +83,21 @@ describe('option texts', () => {
     expect(() => byteCount(text)).toThrow('Expected a size as in 512MB');
   });
 
+  it('refuses to write nowhere', () => {
+    expect(outputPath('runs/a')).toBe('runs/a');
+    expect(() => outputPath('')).toThrow('Expected a path.');
+  });
+
   it('checks ranges', () => {
     expect(wholeNumber(1)('3')).toBe(3);
     expect(() => wholeNumber(1)('0')).toThrow('Expected a whole number ≥ 1.');
     expect(() => wholeNumber(0)('1.5')).toThrow(CommanderError);
+    expect(wholeNumber(1, 8)('8')).toBe(8);
+    expect(() => wholeNumber(1, 8)('9')).toThrow('Expected a whole number ≥ 1 and ≤ 8.');
+    expect(() => wholeNumber(1)('9007199254740993')).toThrow(CommanderError);
+    expect(share('0.2')).toBe(0.2);
+    expect(() => share('0')).toThrow('Expected a number above 0 and below 1.');
+    expect(() => share('1')).toThrow(CommanderError);
     expect(positiveNumber('1e-3')).toBe(0.001);
     expect(() => positiveNumber('0')).toThrow('Expected a number > 0.');
     expect(() => positiveNumber('NaN')).toThrow('Expected a number > 0.');
@@ -115,6 +137,52 @@ describe('failures', () => {
   });
 });
 
+describe('closing words', () => {
+  const summary: RunSummary = {
+    ...{ accuracy: 0.5, loss: 1, trainLoss: 1, steps: 8, msPerStep: 20, plannedBytes: 2e6 },
+    ...{ arenaBytes: 1e6, rssPeakBytes: 3e6, budgetBytes: null, executor: 'native', threads: 1 },
+    ...{ executorDetail: 'avx2', epochs: 2, bestAccuracy: 0.5, bestEpoch: 1, seconds: 4 },
+    ...{ skipped: 0, run: "Ann's run" },
+  };
+  /** Lines and events that `say` says. */
+  function said(say: (output: Output) => void): readonly unknown[] {
+    const lines: unknown[] = [];
+    const output = new Output(false);
+    output.line = (text) => lines.push(text ?? '');
+    output.event = (name, fields) => lines.push({ event: name, ...fields });
+    say(output);
+    return lines;
+  }
+
+  it('name the best epoch where it is not the last, and quote what is to be copied', () => {
+    const [event, , result, cost, saved] = said((output) => {
+      sayDone(summary, output);
+    });
+    expect(event).toEqual({ event: 'done', ...summary });
+    expect(result).toBe('Validation accuracy 50.0 %, loss 1.0000 (best: 50.0 % after epoch 1)');
+    expect(cost).toBe(
+      '20.0 ms per step, 4.0 s in all; memory: 2.00 MB planned, 3.00 MB process at most',
+    );
+    expect(saved).toBe(`Saved in Ann's run; try: thimble predict 'Ann'\\''s run' IMAGE`);
+  });
+
+  it('of an interrupted run promise no more than there is', () => {
+    const words = (steps: number, data: string | null) =>
+      said((output) => {
+        sayInterrupted({ ...summary, steps }, data, output);
+      });
+    const [event, ...lines] = words(0, 'photos');
+    expect(event).toMatchObject({ event: 'interrupted', run: null, steps: 0 });
+    expect(lines).toEqual(['', 'Interrupted before the first step; nothing was saved.']);
+    expect(words(1, 'my photos').slice(2)).toEqual([
+      "Interrupted after 1 step; the weights are saved in Ann's run.",
+      expect.stringContaining('20.0 ms per step'),
+      "To go on from them: thimble train 'my photos' --init 'Ann'\\''s run'",
+    ]);
+    expect(words(1, null)).toHaveLength(4);
+  });
+});
+
 describe('run folder', () => {
   it('takes new and empty folders only', () => {
     const path = join(folder, 'out');
@@ -126,6 +194,30 @@ describe('run folder', () => {
       checkFree(path, false);
     }).toThrow('expected a new or empty folder, got 1 files');
     checkFree(path, true);
+  });
+});
+
+describe('the machine', () => {
+  it('is not asked for more memory than it has', async () => {
+    const program = compile({ model: (batch) => vit(TINY, { batch }), batch: 2, optimizer: sgd() });
+    const bytes = plannedBytes(program, 2);
+    const executor = await withinMemory(nullExecutor, bytes).load(program, { threads: 2 });
+    await executor.dispose();
+    const load = () => withinMemory(nullExecutor, bytes - 1).load(program, { threads: 2 });
+    expect(load).toThrow(BudgetError);
+    expect(load).toThrow(
+      /^executor null: expected a program within the \S+ GB of this machine, got/,
+    );
+  });
+
+  it('has a worker for each core at most, and says so', () => {
+    const notes: string[] = [];
+    const within = (asked: number) => workersWithinCores(asked, (text) => notes.push(text));
+    const cores = availableParallelism();
+    expect([within(0), within(cores), within(cores + 98)]).toEqual([0, cores, cores]);
+    expect(notes).toEqual([
+      `thimble: --workers ${String(cores + 98)}: taking ${String(cores)}, one for each core.`,
+    ]);
   });
 });
 
@@ -161,7 +253,7 @@ describe('checkpoints', () => {
     writeFileSync(join(folder, 'text'), 'not a checkpoint at all');
     expect(() => openCheckpoint(join(folder, 'text'))).toThrow(join(folder, 'text'));
     expect(() => openCheckpoint(folder)).toThrow('expected a safetensors file, got a folder');
-    expect(() => openCheckpoint(join(folder, 'none'))).toThrow('ENOENT');
+    expect(() => openCheckpoint(join(folder, 'none'))).toThrow('got nothing at this path');
   });
 });
 
@@ -199,6 +291,7 @@ describe('memory of a step', () => {
     expect(svg.match(/<title>/g)).toHaveLength(owners.length + 1); // and the threads' scratch
     expect(svg).toContain('a &lt; b');
     expect(svg).toContain(`peak ${megabytes(plannedBytes(whole.program, 2))}`);
+    sharp.unblock({ operation: ['VipsForeignLoadSvg'] }); // no data set's images are drawings
     const { info } = await sharp(Buffer.from(svg)).raw().toBuffer({ resolveWithObject: true });
     expect([info.width, info.height]).toEqual([1080, 640]);
   });
@@ -214,6 +307,9 @@ describe('memory of a step', () => {
 describe('pictures and texts', () => {
   it('escapes what it puts into markup', () => {
     expect(element('a', { b: '"<', c: 1.234 }, 'x')).toBe('<a b="&quot;&lt;" c="1.23">x</a>');
+    expect(escapeText('a\u001b[31m\u0000\nb\ud800\uffff&')).toBe(
+      'a\\x1b[31m\\x00\\nb\ufffd\ufffd&amp;',
+    );
   });
 
   it('draws a grid with green and red frames', async () => {
@@ -222,7 +318,7 @@ describe('pictures and texts', () => {
     const one = { image, truth: 'ring', probability: 0.9 };
     const predictions = [
       { ...one, predicted: 'ring' },
-      { ...one, predicted: 'star & cross' },
+      { ...one, predicted: 'star & cross\u0007' },
     ];
     const png = await predictionsPicture(predictions, 2, 'Title');
     const picture = sharp(png).removeAlpha().raw();

@@ -122,7 +122,7 @@ describe('training from weights', () => {
   it('says in words what was done with them', async () => {
     const args = ['--init', 'four', '--val', 'held', '--threads', '1', '--out', 'said'];
     const { stdout } = await run('train', 'photos', ...STEP, ...args, '--image-size', '24');
-    expect(stdout).toMatch(/^Weights {4}four: ViT-\S+, 16 px, 4 classes, Hugging Face names\n/);
+    expect(stdout).toMatch(/^Weights {4}four: ViT-\S+, 16 px, 4 classes, Hugging Face names\n/m);
     expect(stdout).toContain(
       'Pictures   24 px, squashed, bilinear, mean 0.4 0.5 0.6, std 0.2 0.3 0.25 (as the model says)\n',
     );

@@ -2,8 +2,17 @@
  * The thimble command from outside: what scripts rely on (JSON lines, exit codes, files) and what
  * people are told when the input is bad. Needs the compiled command (npm run build).
  */
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { readSafetensors, writeSafetensors } from '@thimble/core';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -27,6 +36,7 @@ beforeAll(async () => {
   await writeClasses(join(folder, 'photos'), CLASSES, 12);
   await writeClasses(join(folder, 'held'), CLASSES, 4);
   await writeClasses(join(folder, 'one'), ['red'], 3);
+  await writeClasses(join(folder, 'two-of'), ['blue', 'red'], 12);
   mkdirSync(join(folder, 'empty'));
   const base = ['--val', 'held', '--out', 'base', '--json'];
   const trained = await run('train', 'photos', ...TRAIN, ...base);
@@ -49,7 +59,8 @@ describe('train', () => {
     const lines = baseLines();
     expect(lines.filter(({ event }) => event === 'step')).toHaveLength(10 * 4);
     expect(lines.filter(({ event }) => event === 'epoch')).toHaveLength(10);
-    expect(lines[0]).toMatchObject({
+    expect(lines[0]).toMatchObject({ event: 'data', from: 'photos', validationFrom: 'held' });
+    expect(lines[1]).toMatchObject({
       event: 'start',
       model: 'vit-micro',
       method: 'full',
@@ -282,6 +293,9 @@ describe.concurrent('bad input', () => {
     ],
     [['--momentum', '0.9'], '--momentum: expected --optimizer sgd, got --optimizer adamw'],
     [['--memory', 'much'], 'Expected a size as in 512MB'],
+    [['--image-size', '100000'], 'Expected a whole number ≥ 1 and ≤ 16384.'],
+    [['--epochs', '1000000000000'], 'Expected a whole number ≥ 1 and ≤ 1000000.'],
+    [['--val-fraction', '0'], 'Expected a number above 0 and below 1.'],
     [['--augmnt', 'none'], 'Did you mean --augment?'],
   ])('refuses %j', async (args, message) => {
     const ended = await run('train', 'photos', ...TRAIN, ...args, '--json');
@@ -315,14 +329,26 @@ describe.concurrent('bad input', () => {
     );
   });
 
+  it('keeps an earlier run whole when the one that is to replace it fails', async () => {
+    cpSync(join(folder, 'base'), join(folder, 'kept'), { recursive: true });
+    const args = ['--init', 'random', '--lr', '1e30', '--out', 'kept', '--force'];
+    const ended = await run('train', 'two-of', ...SMALL, ...args);
+    expect(ended.code).toBe(1);
+    expect(readdirSync(join(folder, 'kept'))).toEqual(readdirSync(join(folder, 'base')));
+    for (const file of readdirSync(join(folder, 'base'))) {
+      const [kept, base] = ['kept', 'base'].map((name) => readFileSync(join(folder, name, file)));
+      expect(kept.equals(base), file).toBe(true);
+    }
+  });
+
   it('tells before training when the run folder cannot be written', async () => {
     writeFileSync(join(folder, 'file'), '');
     const ended = await train('photos', '--out', 'file/run');
     expect(ended.code).toBe(2);
     expect(lastLine(ended)['message']).toContain(
-      '--out file/run: expected a folder that can be written to, got ENOTDIR',
+      '--out file/run: expected a folder that can be written to, got a file where a folder should be',
     );
-    expect(jsonLines(ended)).toHaveLength(1);
+    expect(jsonLines(ended).map(({ event }) => event)).toEqual(['data', 'error']);
   });
 
   it('lists unreadable images at the end, and stops at the first with --strict', async () => {
@@ -336,7 +362,7 @@ describe.concurrent('bad input', () => {
     const lenient = await run(...args);
     expect(lenient.code).toBe(0);
     expect(lenient.stdout).toMatch(/1 image could not be read:\n {2}mixed\/red\/torn\.jpg: \S/);
-    expect(lenient.stdout).toContain('1 files that are not images were left out');
+    expect(lenient.stdout).toContain('Left out   1 file that is no picture: mixed/red/notes.txt\n');
     const strict = await run(...args, '--strict', '--json');
     expect(strict.code).toBe(1);
     expect(lastLine(strict)).toMatchObject({ event: 'error', name: 'DataError' });

@@ -61,6 +61,26 @@ describe('Staging', () => {
     expect(readFileSync(path('old', 'config.json'), 'utf8')).toBe('before');
   });
 
+  it('names the file that cannot be put in its place', async () => {
+    mkdirSync(path('taken/config.json'), { recursive: true });
+    const staging = new Staging(path('taken'));
+    await staging.write('config.json', text('{}'), going);
+    expect(() => {
+      staging.commit();
+    }).toThrow(
+      `${path('taken', 'config.json')}: expected a file that can be replaced, got a folder`,
+    );
+    staging.discard();
+    expect(readdirSync(path('taken'))).toEqual(['config.json']);
+    writeFileSync(path('file'), '');
+    const below = new Staging(path('file'));
+    await expect(below.write('a', text('a'), going)).rejects.toThrow(
+      `${path('file')}: expected a folder that can be written to, got something`,
+    );
+    below.discard();
+    expect(readFileSync(path('file'), 'utf8')).toBe('');
+  });
+
   it('removes a folder that it has made and filled with nothing', async () => {
     const staging = new Staging(path('none'));
     await staging.write('onnx/model.onnx', text('abc'), going);

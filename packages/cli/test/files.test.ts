@@ -7,20 +7,52 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  rmdirSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { execFileSync } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { typedError } from '../src/failure.js';
-import { readText, replaceFile, replaceWithCopy, replaceWithText } from '../src/files.js';
+import { openCheckpoint } from '../src/checkpoint.js';
+import { typedError } from '../src/typed-error.js';
+import {
+  makeFolder,
+  openToRead,
+  readText,
+  replaceFile,
+  replaceWithCopy,
+  replaceWithText,
+} from '../src/files.js';
+import { isPickleFile } from '../src/pickle.js';
 import { inOneLine, shellWord, visible } from '../src/terminal.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'thimble-files-'));
 afterAll(() => {
   rmSync(folder, { recursive: true, force: true });
+});
+
+describe('a file that is read', () => {
+  it.skipIf(process.platform === 'win32')('is no pipe that waits for a writer', () => {
+    const pipe = join(folder, 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    for (const open of [openToRead, readText]) {
+      expect(() => open(pipe, 'a text')).toThrow(
+        `${pipe}: expected a text, got a pipe, socket or device. Give a file.`,
+      );
+    }
+    expect(() => openCheckpoint(pipe)).toThrow('expected a safetensors file, got a pipe');
+    expect(isPickleFile(pipe)).toBe(false);
+  });
+
+  it('is no folder', () => {
+    expect(() => openToRead(folder, 'a text')).toThrow(
+      'expected a text, got a folder. Give a file.',
+    );
+  });
 });
 
 describe('a file that is replaced', () => {
@@ -61,7 +93,36 @@ describe('a file that is replaced', () => {
     );
     mkdirSync(join(folder, 'd'));
     await expect(replaceWithText(join(folder, 'd'), '')).rejects.toThrow('got a folder');
+    mkdirSync(temporary);
+    await expect(replaceWithText(path, '')).rejects.toThrow(`${path}: expected a file`);
+    rmdirSync(temporary);
     expect(readdirSync(folder).filter((name) => name.endsWith('.tmp'))).toEqual([]);
+  });
+});
+
+describe('a folder that is made', () => {
+  it('comes with those above it, and may be there already', () => {
+    const deep = join(folder, 'deep/er/still');
+    makeFolder(deep);
+    makeFolder(deep);
+    expect(statSync(deep).isDirectory()).toBe(true);
+  });
+
+  it('is an error where a file lies in its way, and not made through a link to nowhere', () => {
+    writeFileSync(join(folder, 'file'), '');
+    symlinkSync(join(folder, 'nowhere'), join(folder, 'link'));
+    for (const path of ['file', 'file/below', 'link', 'link/below']) {
+      expect(() => {
+        makeFolder(join(folder, path));
+      }, path).toThrow(/EEXIST|ENOTDIR/);
+    }
+    expect(existsSync(join(folder, 'nowhere'))).toBe(false);
+  });
+
+  it.runIf(existsSync('/proc/self'))('is an error where the system takes none', () => {
+    expect(() => {
+      makeFolder('/proc/thimble/run');
+    }).toThrow('ENOENT');
   });
 });
 

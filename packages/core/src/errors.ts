@@ -69,7 +69,11 @@ export class DownloadError extends ThimbleError {
 }
 
 /** A fault of Thimble itself: nothing that a user gave is wrong. */
-export class InternalError extends ThimbleError {}
+export class InternalError extends ThimbleError {
+  static of(where: string, expected: string, got: string): InternalError {
+    return new InternalError({ where, expected, got, todo: 'Please report this' });
+  }
+}
 
 /** All of the classes: an error that comes from another thread is made again by its name. */
 export const ERROR_CLASSES: readonly (new (parts: ErrorParts) => ThimbleError)[] = [

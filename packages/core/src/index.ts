@@ -130,6 +130,7 @@ export {
 export type { LoadReport, WeightMatch, WeightSource } from './train/weights.js';
 export * from './checkpoints/index.js';
 export { storedRanks } from './train/factors.js';
-export { median, train } from './train/loop.js';
+export { train } from './train/loop.js';
+export { median } from './train/statistics.js';
 export type { EpochEvent, StepEvent, TrainEvent, TrainOptions, TrainResult } from './train/loop.js';
 export * from './prepare/index.js';

@@ -50,6 +50,56 @@ describe('stratifiedSplit', () => {
     expect([train.length, validation.length]).toEqual(expected);
   });
 
+  describe('with copies', () => {
+    /** Images 0 to 9 of one class; `contents[i]` is the image that i is a copy of. */
+    const ten = names.slice(0, 10).map((_, i) => `class/${i}.jpg`);
+    const split = (contents: readonly number[], share: number, seed = 0) =>
+      stratifiedSplit(
+        ten,
+        ten.map(() => 0),
+        share,
+        seed,
+        contents,
+      );
+
+    it('is the same split where there are none', () => {
+      for (const seed of [0, 1, 2]) {
+        const alone = stratifiedSplit(
+          ten,
+          ten.map(() => 0),
+          0.3,
+          seed,
+        );
+        expect(
+          split(
+            ten.map((_, i) => i),
+            0.3,
+            seed,
+          ),
+        ).toEqual(alone);
+      }
+    });
+
+    it('keeps them on one side, at whatever share and seed', () => {
+      const contents = [0, 0, 2, 3, 3, 3, 6, 7, 7, 9];
+      for (const share of [0.1, 0.2, 0.5, 0.8]) {
+        for (let seed = 0; seed < 20; seed++) {
+          const { train, validation } = split(contents, share, seed);
+          expect(train.length + validation.length).toBe(10);
+          const trained = new Set(train.map((i) => contents[i]));
+          expect(validation.filter((i) => trained.has(contents[i]))).toEqual([]);
+          expect(validation.length).toBeGreaterThan(0);
+          expect(validation.length).toBeLessThanOrEqual(Math.round(share * 10));
+        }
+      }
+    });
+
+    it('holds the fewest copies out where no image fits, and nothing where there is only one', () => {
+      expect(split([0, 0, 0, 0, 0, 0, 0, 7, 7, 7], 0.2).validation).toEqual([7, 8, 9]);
+      expect(split([0, 0, 0, 0, 0, 0, 0, 0, 0, 0], 0.2).validation).toEqual([]);
+    });
+  });
+
   it('refuses a share outside (0, 1)', () => {
     expect(() => stratifiedSplit(names, labels, 1, 0)).toThrow(ConfigError);
   });

@@ -13,8 +13,10 @@ import { f32 } from '../src/ir/types.js';
 import { adamw } from '../src/optim/adamw.js';
 import { sgd } from '../src/optim/sgd.js';
 import { argmax, evaluate, softmax, type Batch } from '../src/train/evaluate.js';
-import { median, train, type TrainEvent } from '../src/train/loop.js';
+import { DivergenceCheck } from '../src/train/divergence.js';
+import { train, type TrainEvent } from '../src/train/loop.js';
 import { cosine } from '../src/train/schedule.js';
+import { median } from '../src/train/statistics.js';
 import {
   initialise,
   loadWeights,
@@ -117,7 +119,7 @@ describe('train', () => {
     await expect(run).rejects.toThrow(TrainingError);
     await expect(run).rejects.toThrow(
       'step 3, epoch 1: expected a finite loss, got NaN. ' +
-        'Lower --lr, or clip gradients with --clip 1; the last saved checkpoint is untouched.',
+        'Lower the learning rate, or clip gradients.',
     );
     expect(events).toEqual(['step 1 1', 'step 1 2']);
   });
@@ -141,6 +143,26 @@ describe('train', () => {
     const { signal } = controller;
     const again = await train({ ...options, batches: () => batches(3), signal });
     expect(again).toMatchObject({ steps: 0, aborted: true });
+  });
+
+  it('ends within validation too, and then reports neither the epoch nor what was counted', async () => {
+    const controller = new AbortController();
+    const { events, onEvent } = recorder();
+    let measured = 0;
+    const result = await train({
+      ...{ executor: await load(), optimizer, schedule: constant, epochs: 9, onEvent },
+      batches: () => batches(1),
+      validation: function* () {
+        for (const batch of batches(5)) {
+          if (++measured === 7) controller.abort(); // the second batch of the second epoch
+          yield batch;
+        }
+      },
+      signal: controller.signal,
+    });
+    expect(measured).toBe(7);
+    expect(events).toEqual(['step 1 1', 'epoch 1 1', 'step 2 2']);
+    expect(result).toMatchObject({ steps: 2, aborted: true, validation: { images: 15 } });
   });
 
   it('carries incomplete micro-batches over to the next epoch', async () => {
@@ -189,6 +211,83 @@ describe('train', () => {
       },
     });
     expect(order).toEqual(['schedule 0', 'step 1', 'schedule 1', 'step 2', 'epoch 2']);
+  });
+});
+
+describe('a run that diverges', () => {
+  const program = compile({ model, optimizer, batch: 3 }); // three classes: ln 3 is 1.0986
+  const check = () => new DivergenceCheck(program);
+
+  it('is told at the end of an epoch, by the median of its last quarter', () => {
+    const losses = [1.1, 4, 20, 33, 34, 40, 36, 1e6];
+    expect(() => {
+      check().training(losses, 'epoch 2');
+    }).toThrow(
+      'epoch 2: expected a training loss of at most 33.0, 30 times that of guessing or of the ' +
+        'first update, got 36.0: the run has diverged. Lower the learning rate, or clip gradients.',
+    );
+  });
+
+  it('is not one with outliers, a bad start, few updates or random labels', () => {
+    const divergence = check();
+    divergence.training([1.1, 1e30, 1.2, 1.1, 1e30, 1.3, 1.2], 'epoch 1');
+    divergence.training([1e8, 1e6, 1e3, 60, 50, 20, 9, 4, 3, 3], 'epoch 2');
+    divergence.training([32], 'epoch 3');
+    divergence.training([], 'epoch 4');
+    divergence.validation(12 * Math.log(3), 'epoch 4');
+  });
+
+  it('is compared with its first update where that was worse than guessing', () => {
+    const divergence = check();
+    divergence.training([20, 18, 25, 19, 21], 'epoch 1');
+    divergence.training([599, 599, 599, 599, 599], 'epoch 2');
+    expect(() => {
+      divergence.training([601, 601, 601, 601, 601], 'epoch 3');
+    }).toThrow(
+      'a training loss of at most 600, 30 times that of guessing or of the first update, got 601',
+    );
+  });
+
+  it('is told by its validation where only the last update broke the weights', () => {
+    const divergence = check();
+    divergence.training([1, 1, 1, 1, 1], 'epoch 1');
+    for (const loss of [NaN, Infinity]) {
+      expect(() => {
+        divergence.validation(loss, 'validation of epoch 1');
+      }).toThrow(`validation of epoch 1: expected a finite loss, got ${String(loss)}`);
+    }
+    expect(() => {
+      divergence.validation(1.5e19, 'validation of epoch 1');
+    }).toThrow(
+      'at most 110, 100 times that of guessing or of the first update, got 1.50e+19: the run',
+    );
+  });
+
+  it.each([
+    ['an epoch', () => 3e3, undefined, 'epoch 1'],
+    [
+      'a validation',
+      (step: number) => (step < 5 ? 0.01 : 3e4),
+      undefined,
+      'validation after step 6',
+    ],
+    ['an epoch that was cut', () => 3e3, 2, 'epoch 1'],
+  ])('stops before %s is reported', async (_, schedule, abortAt, where) => {
+    const controller = new AbortController();
+    const { events, onEvent } = recorder();
+    const run = train({
+      ...{ executor: await load(), optimizer, schedule, epochs: 2 },
+      batches: () => batches(6),
+      validation: () => batches(2, 9),
+      onEvent: (event) => {
+        onEvent(event);
+        if (event.step === abortAt) controller.abort();
+      },
+      signal: controller.signal,
+    });
+    await expect(run).rejects.toThrow(TrainingError);
+    await expect(run).rejects.toThrow(new RegExp(`^${where}(, epoch 1)?: .*the run has diverged`));
+    expect(events.filter((event) => String(event).startsWith('epoch'))).toEqual([]);
   });
 });
 

@@ -9,6 +9,7 @@
  *
  * Reference: https://github.com/onnx/onnx/blob/v1.12.0/docs/IR.md
  */
+import { InternalError } from '@thimble/core';
 
 /** Element types, by the names of the text form. */
 export type OnnxType = 'float32' | 'float16' | 'int64' | 'int32' | 'int8' | 'uint8';
@@ -111,5 +112,5 @@ export function dataBytes({ type, shape }: Pick<Initializer, 'type' | 'shape'>):
 /** The data of a float32 tensor. */
 export function floats(data: OnnxData): Float32Array {
   if (data instanceof Float32Array) return data;
-  throw new Error('not the data of a float32 tensor');
+  throw InternalError.of('onnx', 'the data of a float32 tensor', data.constructor.name);
 }

@@ -6,6 +6,7 @@
  */
 import {
   GraphError,
+  InternalError,
   lookUp,
   narrow,
   type ModelGraph,
@@ -36,7 +37,7 @@ export function lower(model: (batch: number) => ModelGraph, read: ReadWeight): O
   const images = open.graph.values.find(
     ({ name, source }) => name === 'images' && source.kind === 'input',
   );
-  if (!images) throw new Error('a model without images');
+  if (!images) throw InternalError.of('onnx', 'a model of images', 'one without the input images');
   const { logits } = open.graph.outputs;
   const { nodes, initializers, names } = lowerNodes(open, new Map([[images.id, INPUT]]), read);
   return {

@@ -14,7 +14,7 @@ import { benchText, profileText } from '../bench/report.js';
 import { Workload, type Work } from '../bench/workload.js';
 import { chooseExecutor } from '../executors.js';
 import { fittedModel, type NamedModel } from '../named-model.js';
-import { wholeNumber } from '../options.js';
+import { MOST, wholeNumber } from '../options.js';
 import { Output } from '../output.js';
 import { givenKeys, setUp, type StepOptions } from '../setup.js';
 import {
@@ -72,9 +72,9 @@ export function addBench(program: Command): void {
     .option(
       '--classes <n>',
       'outputs of the classifier (default: as the model was published)',
-      wholeNumber(1),
+      wholeNumber(1, MOST.classes),
     )
-    .option('--steps <n>', 'steps to time, behind two to warm up', wholeNumber(1), 10)
+    .option('--steps <n>', 'steps to time, behind two to warm up', wholeNumber(1, MOST.steps), 10)
     .option('--inference', 'the forward pass alone', false)
     .option('--profile', 'also the time of each op beside the measured peaks', false);
   addJson(addExecutor(addHub(addStep(command))))

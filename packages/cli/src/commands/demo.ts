@@ -20,19 +20,19 @@ import {
   type Preprocess,
 } from '@thimble/core';
 import type { Command } from 'commander';
-import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Loader } from '../data/loader.js';
 import { chooseExecutor } from '../executors.js';
-import { EXIT, ExitSignal } from '../failure.js';
+import { replaceFile, replaceWithText, writeAll } from '../files.js';
 import { counted, duration, milliseconds, percent } from '../format.js';
 import { memoryChart } from '../memory-chart.js';
-import { wholeNumber } from '../options.js';
+import { MOST, outputPath, wholeNumber } from '../options.js';
 import { fittedModel } from '../named-model.js';
 import { Output } from '../output.js';
 import { predictionsPicture, type Prediction } from '../picture.js';
-import { checkFree, readRunRecord } from '../run-folder.js';
+import { readRunRecord } from '../run-folder.js';
 import { setUp, type Setup } from '../setup.js';
+import { sayInterrupted } from '../report.js';
 import { openStart, type Start } from '../start.js';
 import { originOf } from '../weights/origin-of.js';
 import {
@@ -44,6 +44,7 @@ import {
 import { tableText } from '../table.js';
 import type { RunPlan } from '../run-plan.js';
 import { runTraining, type RunSummary } from '../training.js';
+import { checkFree, TrainingFolder } from '../training-folder.js';
 
 interface DemoOptions extends CommonOptions, ExecutorOptions {
   readonly epochs: number;
@@ -65,6 +66,7 @@ const RECIPE = {
   augment: 'flip',
 } as const;
 
+const DEFAULT_FOLDER = 'thimble-demo';
 /** Folder of the run from random weights, in that of the other. */
 const RANDOM = 'random';
 /** Validation pictures come from a set of their own. */
@@ -91,10 +93,20 @@ export function addDemo(program: Command): void {
       'Trains a small vision transformer on drawn shapes and textures, from random weights and ' +
         'from the pretrained ones that come with Thimble; no download.',
     )
-    .option('--epochs <n>', 'passes over the training images', wholeNumber(1), RECIPE.epochs)
-    .option('--images <n>', 'training images to draw', wholeNumber(1), RECIPE.images)
+    .option(
+      '--epochs <n>',
+      'passes over the training images',
+      wholeNumber(1, MOST.epochs),
+      RECIPE.epochs,
+    )
+    .option('--images <n>', 'training images to draw', wholeNumber(1, MOST.images), RECIPE.images)
     .option('--seed <n>', 'of images, weights and order', wholeNumber(0), 0)
-    .option('--out <dir>', 'run folder; an earlier demo there is replaced', 'thimble-demo');
+    .option(
+      '--out <dir>',
+      'run folder; in the default one, a demo is replaced',
+      outputPath,
+      DEFAULT_FOLDER,
+    );
   addJson(addExecutor(command))
     .addHelpText('after', HELP)
     .action(async (options: DemoOptions) => {
@@ -104,7 +116,7 @@ export function addDemo(program: Command): void {
 
 async function demoCommand(options: DemoOptions): Promise<void> {
   const output = new Output(options.json);
-  checkFree(options.out, options.out === 'thimble-demo');
+  checkFree(options.out, isReplaced(options));
   const kind = await chooseExecutor(options.executor, (text) => {
     output.note(text);
   });
@@ -112,12 +124,23 @@ async function demoCommand(options: DemoOptions): Promise<void> {
   try {
     const setup = demoSetup(start);
     const plan = { ...demoPlan(options, setup, start.preprocess), kind };
-    const random = { ...plan, ...fromRandom(setup, options) };
-    const pretrained = { ...plan, ...fromStart(setup, options, start) };
-    await demo(random, pretrained, output);
+    // Both runs lie in it: no other process comes in between them.
+    const folder = TrainingFolder.take(options.out, isReplaced(options));
+    try {
+      const random = { ...plan, ...fromRandom(setup, options) };
+      const pretrained = { ...plan, ...fromStart(setup, options, start, folder) };
+      await demo(random, pretrained, output);
+    } finally {
+      folder.close();
+    }
   } finally {
     start.checkpoint.close();
   }
+}
+
+/** An earlier demo in the folder that nobody chose. */
+function isReplaced({ out }: DemoOptions): boolean {
+  return out === DEFAULT_FOLDER;
 }
 
 async function demo(random: RunPlan, pretrained: RunPlan, output: Output): Promise<void> {
@@ -127,11 +150,11 @@ async function demo(random: RunPlan, pretrained: RunPlan, output: Output): Promi
   const outcome = before.interrupted ? before : await runTraining(pretrained, output);
   const { interrupted, summary } = outcome;
   if (interrupted) {
-    output.event('interrupted', { ...summary });
-    output.line(`Interrupted; the weights are saved in ${summary.run}.`);
-    throw new ExitSignal(EXIT.interrupted);
+    sayInterrupted(summary, null, output);
+    throw interrupted;
   }
-  await writeMemory(pretrained, output);
+  await writeMemory(pretrained, summary.run);
+  output.line();
   output.event('done', { ...summary, random: before.summary });
   sayDemo(before.summary, summary, output);
 }
@@ -180,7 +203,10 @@ function demoPlan(
   };
 }
 
-type Beginning = Pick<RunPlan, 'init' | 'origin' | 'ignored' | 'fill' | 'folder' | 'afterwards'>;
+type Beginning = Pick<
+  RunPlan,
+  'init' | 'origin' | 'ignored' | 'fill' | 'takeFolder' | 'afterwards'
+>;
 
 function fromRandom({ model }: Setup, { seed, out }: DemoOptions): Beginning {
   return {
@@ -191,22 +217,27 @@ function fromRandom({ model }: Setup, { seed, out }: DemoOptions): Beginning {
       initialise(executor, model, seed);
       return Promise.resolve(null);
     },
-    folder: join(out, RANDOM),
+    takeFolder: () => TrainingFolder.take(join(out, RANDOM), true),
   };
 }
 
-function fromStart(setup: Setup, options: DemoOptions, start: Start): Beginning {
-  const { seed, out } = options;
+function fromStart(
+  setup: Setup,
+  { seed, out }: DemoOptions,
+  start: Start,
+  folder: TrainingFolder,
+): Beginning {
   const { preprocess, text: init, ignored, checkpoint } = start;
   return {
     init,
     origin: originOf(start),
     ignored,
     fill: (executor) => Promise.resolve(loadWeights(executor, setup.model, checkpoint, seed)),
-    folder: out,
+    takeFolder: () => folder,
     afterwards: async (executor) => {
       const pictures = await predictions(executor, preprocess, seed + VALIDATION_SEED, setup.pass);
-      await writeFile(join(out, 'predictions.png'), await picture(pictures));
+      const png = await picture(pictures);
+      await replaceFile(join(out, 'predictions.png'), (descriptor) => writeAll(descriptor, png));
     },
   };
 }
@@ -254,11 +285,10 @@ function picture(all: readonly Prediction[]): Promise<Buffer> {
   return predictionsPicture(shown, PICTURE_COLUMNS, title);
 }
 
-async function writeMemory(plan: RunPlan, output: Output): Promise<void> {
+async function writeMemory(plan: RunPlan, folder: string): Promise<void> {
   const title = `vit-micro, full, adamw, batch ${String(RECIPE.batch)}`;
   const chart = memoryChart(plan.setup.program, { title, threads: plan.threads });
-  await writeFile(join(plan.folder, 'memory.svg'), chart);
-  output.line();
+  await replaceWithText(join(folder, 'memory.svg'), chart);
 }
 
 function sayDemo(random: RunSummary, pretrained: RunSummary, output: Output): void {

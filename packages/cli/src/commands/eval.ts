@@ -1,19 +1,22 @@
 /** thimble eval: accuracy and loss of a run on a folder of class folders. */
 import { DataError, predictLogits } from '@thimble/core';
 import type { Command } from 'commander';
-import { classFolders, findSplit, scanFolderAs } from '../data/folder.js';
+import { sayHeldOut } from '../data-report.js';
+import { readHeldOut, type FolderChoice } from '../data-set.js';
 import type { Loader } from '../data/loader.js';
-import { chooseExecutor } from '../executors.js';
+import { chooseExecutor, workersWithinCores } from '../executors.js';
 import { percent } from '../format.js';
 import { Classifier } from '../inference.js';
-import { wholeNumber } from '../options.js';
+import { MOST, wholeNumber } from '../options.js';
 import { Output } from '../output.js';
 import { saySkipped } from '../report.js';
 import {
+  addAllowEmpty,
   addExecutor,
   addHub,
   addJson,
   addPreprocess,
+  addWorkers,
   type CommonOptions,
   type ExecutorOptions,
   type HubOptions,
@@ -23,7 +26,8 @@ import { tableText } from '../table.js';
 import { Tally } from '../tally.js';
 import { placesAmong } from '../weights/head.js';
 
-interface EvalOptions extends CommonOptions, ExecutorOptions, HubOptions, PreprocessOptions {
+interface EvalOptions
+  extends CommonOptions, ExecutorOptions, HubOptions, PreprocessOptions, FolderChoice {
   readonly best: boolean;
   readonly batch: number;
   readonly strict: boolean;
@@ -31,8 +35,8 @@ interface EvalOptions extends CommonOptions, ExecutorOptions, HubOptions, Prepro
 }
 
 const HELP = `
-DIR has one sub-folder per class, named as in training. Where it has train/ and val/ (or test/) with
-class folders inside, the latter is used.
+DIR has one sub-folder per class, named as in training. Where it has val/ or test/ with class folders
+inside, that is used, and said.
 
 Examples:
   thimble eval runs/photos-1 photos/test
@@ -51,15 +55,9 @@ export function addEval(program: Command): void {
     )
     .argument('<DIR>', 'folder of class folders')
     .option('--best', 'of a run: weights of the best epoch instead of the last', false)
-    .option('--batch <n>', 'images of one pass', wholeNumber(1), 16)
-    .option('--strict', 'stop at the first unreadable image', false)
-    .option(
-      '--workers <n>',
-      'threads that prepare images, 40 MB each (0: the main one)',
-      wholeNumber(0),
-      0,
-    );
-  addJson(addExecutor(addHub(addPreprocess(command))))
+    .option('--batch <n>', 'images of one pass', wholeNumber(1, MOST.batch), 16)
+    .option('--strict', 'stop at the first unreadable image', false);
+  addJson(addExecutor(addHub(addPreprocess(addWorkers(addAllowEmpty(command))))))
     .addHelpText('after', HELP)
     .action(async (run: string, folder: string, options: EvalOptions) => {
       await evalCommand(run, folder, options);
@@ -68,20 +66,23 @@ export function addEval(program: Command): void {
 
 async function evalCommand(run: string, folder: string, options: EvalOptions): Promise<void> {
   const output = new Output(options.json);
-  const kind = await chooseExecutor(options.executor, (text) => {
+  const note = (text: string) => {
     output.note(text);
-  });
+  };
+  const workers = workersWithinCores(options.workers, note);
+  const kind = await chooseExecutor(options.executor, note);
   const classifier = await Classifier.open(kind, { from: run, ...options }, output);
   try {
-    const held = (await findSplit(folder))?.held ?? folder;
-    const classes = await folderNames(held, classifier.classes);
-    const { files } = await scanFolderAs(held, classes);
-    const source = { kind: 'folder', files } as const;
-    const loader = classifier.loader(source, options.strict, options.workers);
+    const { classes } = classifier;
+    const match = (names: readonly string[]) => ({ classes, places: placesAmong(names, classes) });
+    const held = readHeldOut(folder, match, options);
+    sayHeldOut(held, output);
+    const source = { kind: 'folder', files: held.files } as const;
+    const loader = classifier.loader(source, options.strict, workers);
     try {
       const tally = await evaluateAll(classifier, loader, output);
       saySkipped(loader.skipped, output);
-      if (tally.total === 0) throw nothingReadable(held, loader.skipped.length);
+      if (tally.total === 0) throw nothingReadable(held.from, loader.skipped.length);
       sayResult(tally, classifier, loader.skipped.length, output);
     } finally {
       await loader.close();
@@ -125,16 +126,6 @@ function sayResult(tally: Tally, classifier: Classifier, skipped: number, output
   output.line(tableText(['Class', '>Images', '>Accuracy'], rows));
   output.line();
   output.line(`Accuracy ${percent(accuracy)}, loss ${loss.toFixed(4)}, ${String(images)} images`);
-}
-
-/** Labels, under the folders' names where these mean them by another spelling or one synonym. */
-async function folderNames(folder: string, labels: readonly string[]): Promise<readonly string[]> {
-  const names = await classFolders(folder);
-  const renamed = [...labels];
-  placesAmong(names, labels).forEach((place, index) => {
-    if (place >= 0) renamed[place] = names[index];
-  });
-  return renamed;
 }
 
 function nothingReadable(folder: string, skipped: number): DataError {

@@ -17,9 +17,9 @@ import {
 import { openExported, type ExportedModel } from '../export/model.js';
 import { findRuntime } from '../export/runtime.js';
 import { Staging } from '../export/staging.js';
-import { EXIT, ExitSignal } from '../failure.js';
 import { counted, milliseconds, percent } from '../format.js';
 import { onInterrupt } from '../interrupt.js';
+import { outputPath } from '../options.js';
 import { Output } from '../output.js';
 import { RUN_FILES } from '../run-folder.js';
 import {
@@ -72,7 +72,7 @@ export function addExport(program: Command): void {
       'run folder of thimble train; also weights: a file, a folder, owner/name on the hub',
     )
     .option('--format <names>', `one or more of ${Object.keys(EXPORT_FORMATS).join(', ')}`, 'onnx')
-    .option('--out <folder>', 'where to write (default: export in the run folder)')
+    .option('--out <folder>', 'where to write (default: export in the run folder)', outputPath)
     .option('--best', 'of a run: weights of the best epoch instead of the last', false)
     .option('--dense', 'multiply factored weights out; else they stay factored', false)
     .option('--dtype <name>', `of safetensors: ${Object.keys(DTYPES).join(', ')}`, 'f32')
@@ -94,8 +94,8 @@ async function exportCommand(run: string, options: ExportOptions): Promise<void>
   const { revision, offline, best } = options;
   const access = { output, best, offline, ...(revision === undefined ? {} : { revision }) };
   const model = await openExported(run, options, access);
-  const interrupt = onInterrupt(() => {
-    output.note('thimble: stopping; nothing is replaced');
+  const interrupt = onInterrupt('stopping, nothing is replaced', (text) => {
+    output.note(text);
   });
   const staging = new Staging(folder);
   let checker: Checker | string | null = null;
@@ -110,10 +110,8 @@ async function exportCommand(run: string, options: ExportOptions): Promise<void>
       await staging.write(name, [Buffer.from(text)], interrupt.signal);
     }
     staging.commit();
+    interrupt.dispose(); // from now on there is nothing to remove
     await report(written, folder, job, options, output);
-  } catch (error) {
-    if (interrupt.signal.aborted) throw new ExitSignal(EXIT.interrupted);
-    throw error;
   } finally {
     staging.discard();
     if (checker instanceof Checker) await checker.close();

@@ -20,13 +20,14 @@ import {
   type ModelGraph,
 } from '@thimble/core';
 import type { Command } from 'commander';
-import { existsSync, renameSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { checkpointMetadata, openCheckpoint } from '../checkpoint.js';
 import { chooseExecutor } from '../executors.js';
-import { replaceFile, writeAll } from '../files.js';
+import { Staging } from '../export/staging.js';
 import { counted } from '../format.js';
-import { Garbage } from '@thimble/native';
+import { onInterrupt } from '../interrupt.js';
+import { outputPath } from '../options.js';
 import { Output } from '../output.js';
 import { checkpointPath, readRunRecord, type RunRecord } from '../run-folder.js';
 import {
@@ -63,7 +64,7 @@ export function addMerge(program: Command): void {
     .summary('write the dense weights of a factored run')
     .description('Writes the dense weights that the factors of a run stand for.')
     .argument('<RUN>', 'run folder of thimble train')
-    .option('--out <file>', 'where to write (default: merged.safetensors in RUN)')
+    .option('--out <file>', 'where to write (default: merged.safetensors in RUN)', outputPath)
     .option('--best', 'weights of the best epoch instead of the last', false)
     .option('--force', 'replace an existing file', false);
   addJson(addExecutor(command))
@@ -87,33 +88,42 @@ async function mergeCommand(run: string, options: MergeOptions): Promise<void> {
   const kind = await chooseExecutor(options.executor, (text) => {
     output.note(text);
   });
-  const unchecked = `${out}.unchecked`;
+  const interrupt = onInterrupt('stopping, nothing is replaced', (text) => {
+    output.note(text);
+  });
+  const staging = new Staging(dirname(out));
   try {
-    const bytes = await writeMerged(path, unchecked, model, record);
-    const difference = await compareForms(
-      { build, method, kind, record, options },
-      path,
-      unchecked,
-    );
-    renameSync(unchecked, out);
-    output.event('done', { out, bytes, merged: factored.length, ...difference });
-    output.line(`Merged ${counted(factored.length, 'weight')} into ${out}, ${megabytes(bytes)}`);
+    const merged = await writeMerged(path, { staging, out, model, record }, interrupt.signal);
+    const forms = { build, method, kind, record, options };
+    const difference = await compareForms(forms, path, merged.path);
+    interrupt.signal.throwIfAborted();
+    staging.commit();
+    output.event('done', { out, bytes: merged.bytes, merged: factored.length, ...difference });
+    const weights = counted(factored.length, 'weight');
+    output.line(`Merged ${weights} into ${out}, ${megabytes(merged.bytes)}`);
     output.line(
       `Logits on noise: max |Δ| ${difference.maxDifference.toExponential(1)} of at most ` +
         difference.maxLogit.toFixed(2),
     );
   } finally {
-    rmSync(unchecked, { force: true });
+    staging.discard();
+    interrupt.dispose();
   }
 }
 
-/** Returns the bytes of the file. */
+interface Merging {
+  readonly staging: Staging;
+  readonly out: string;
+  readonly model: ModelGraph;
+  readonly record: RunRecord;
+}
+
+/** Writes the file beside its place: where it is, and its bytes. */
 async function writeMerged(
   from: string,
-  to: string,
-  model: ModelGraph,
-  record: RunRecord,
-): Promise<number> {
+  { staging, out, model, record }: Merging,
+  signal: AbortSignal,
+): Promise<{ readonly path: string; readonly bytes: number }> {
   const checkpoint = openCheckpoint(from);
   try {
     const { read } = matchWeights(model, checkpoint, record.seed);
@@ -124,18 +134,11 @@ async function writeMerged(
     const { model: named, classes, preprocess } = record;
     const metadata = checkpointMetadata(named, classes, preprocess);
     const { prefix, ordered } = safetensorsPrefix(tensors, metadata);
-    let bytes = prefix.byteLength;
-    await replaceFile(to, (descriptor) => {
-      writeAll(descriptor, prefix);
-      const garbage = new Garbage();
-      for (const tensor of ordered) {
-        const data = bytesOf(tensor);
-        writeAll(descriptor, data);
-        bytes += data.byteLength;
-        garbage.dropped(data.byteLength);
-      }
-    });
-    return bytes;
+    const parts = function* () {
+      yield prefix;
+      for (const tensor of ordered) yield bytesOf(tensor);
+    };
+    return await staging.write(basename(out), parts(), signal);
   } finally {
     checkpoint.close();
   }

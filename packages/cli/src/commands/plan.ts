@@ -17,7 +17,7 @@ import { replaceWithText } from '../files.js';
 import { metric } from '../format.js';
 import { memoryChart } from '../memory-chart.js';
 import { trainingTenants } from '../memory-map.js';
-import { wholeNumber } from '../options.js';
+import { MOST, outputPath, wholeNumber } from '../options.js';
 import { fittedModel } from '../named-model.js';
 import { Output } from '../output.js';
 import { paperFields, paperLines } from '../paper.js';
@@ -75,16 +75,16 @@ export function addPlan(program: Command): void {
     .option(
       '--classes <n>',
       'outputs of the classifier (default: as the model was published)',
-      wholeNumber(1),
+      wholeNumber(1, MOST.classes),
     )
     .option(
       '--threads <n>',
       'worker threads, each with scratch of its own',
-      wholeNumber(1),
+      wholeNumber(1, MOST.threads),
       defaultThreads(),
     );
   addHub(addStep(command))
-    .option('--svg <file>', 'draw the memory over the step')
+    .option('--svg <file>', 'draw the memory over the step', outputPath)
     .option('--paper', "beside the plan, the WASI paper's counts of memory and work", false)
     .addOption(new Option('--print <form>', 'print a text form: graph or program'));
   addJson(command)
@@ -103,7 +103,9 @@ async function planCommand(positional: string | undefined, options: PlanOptions)
   const { model: published } = await chooseModel({ model: name, init: 'random' }, name, access);
   const setup = setUp({ ...options, model: fittedModel(published, options) });
   if (options.print !== undefined) {
-    process.stdout.write(lookUp('text form', options.print, PRINTERS)(setup));
+    const text = lookUp('text form', options.print, PRINTERS)(setup);
+    output.event('text', { form: options.print, text });
+    output.line(text.replace(/\n$/, ''));
     return;
   }
   const fields = planFields(setup, options);
@@ -225,14 +227,5 @@ async function writeChart(path: string, setup: Setup, options: PlanOptions): Pro
   const cut = microBatches > 1 ? ` in ${String(microBatches)} passes` : '';
   const batch = String(pass * microBatches) + cut;
   const title = `${model}, ${method.text}, ${optimizer.name}, batch ${batch}`;
-  try {
-    await replaceWithText(path, memoryChart(program, { title, threads: options.threads }));
-  } catch (error) {
-    throw new ConfigError({
-      where: `--svg ${path}`,
-      expected: 'a file that can be written',
-      got: error instanceof Error ? error.message : String(error),
-      todo: 'Choose another path',
-    });
-  }
+  await replaceWithText(path, memoryChart(program, { title, threads: options.threads }));
 }

@@ -1,14 +1,16 @@
 /** thimble predict: the most probable classes of single images. */
-import { predictLogits, softmax } from '@thimble/core';
+import { predictLogits, softmax, type ThimbleError } from '@thimble/core';
 import type { Command } from 'commander';
 import { resolve } from 'node:path';
+import { inputsOf } from '../data/inputs.js';
+import { LeftOut } from '../data/left-out.js';
 import { chooseExecutor } from '../executors.js';
 import { EXIT, ExitSignal } from '../failure.js';
 import { percent } from '../format.js';
 import { Classifier } from '../inference.js';
 import { wholeNumber } from '../options.js';
 import { Output } from '../output.js';
-import { saySkipped, skippedLines } from '../report.js';
+import { saySkipped, skippedLines, type UnreadImage } from '../report.js';
 import {
   addExecutor,
   addHub,
@@ -19,6 +21,7 @@ import {
   type HubOptions,
   type PreprocessOptions,
 } from '../shared-options.js';
+import { inOneLine } from '../terminal.js';
 
 interface PredictOptions extends CommonOptions, ExecutorOptions, HubOptions, PreprocessOptions {
   readonly best: boolean;
@@ -29,8 +32,12 @@ interface PredictOptions extends CommonOptions, ExecutorOptions, HubOptions, Pre
 const MAX_BATCH = 8;
 
 const HELP = `
+Of a folder, the images in it and in its sub-folders are classified. A pattern that the shell leaves as it
+is (Windows) is expanded: * is any part of a name, ? one character, ** any folders.
+
 Examples:
   thimble predict runs/photos-1 new.jpg
+  thimble predict runs/photos-1 inbox
   thimble predict runs/photos-1 inbox/*.jpg --top 1 --json
   thimble predict google/vit-base-patch16-224 new.jpg      a pretrained model, as it is
 `;
@@ -44,7 +51,7 @@ export function addPredict(program: Command): void {
       '<RUN>',
       'run folder of thimble train; also weights: a file, a folder, owner/name on the hub',
     )
-    .argument('<IMAGE...>', 'JPEG, PNG or WebP files')
+    .argument('<IMAGE...>', 'JPEG, PNG or WebP files, or folders of them')
     .option('--top <k>', 'classes to print', wholeNumber(1), 3)
     .option('--best', 'of a run: weights of the best epoch instead of the last', false);
   addJson(addExecutor(addHub(addPreprocess(command))))
@@ -63,12 +70,17 @@ async function predictCommand(
   const kind = await chooseExecutor(options.executor, (text) => {
     output.note(text);
   });
-  const batch = Math.min(images.length, MAX_BATCH);
+  const leftOut = new LeftOut();
+  const { paths, failures } = inputsOf(images, leftOut);
+  sayLeftOut(leftOut, output);
+  const batch = Math.max(1, Math.min(paths.length, MAX_BATCH));
   const classifier = await Classifier.open(kind, { from: run, batch, ...options }, output);
   try {
-    const failed = await predictAll(classifier, images, options.top, output);
+    const skipped = await predictAll(classifier, paths, options.top, output);
+    sayUnread([...skipped, ...failures.map(unreadInput)], output);
+    const failed = skipped.length + failures.length + leftOut.count('format');
     output.event('done', {
-      images: images.length - failed,
+      images: paths.length - skipped.length,
       failed,
       executor: classifier.executor.name,
       threads: classifier.executor.threads,
@@ -79,17 +91,17 @@ async function predictCommand(
   }
 }
 
-/** Returns how many images could not be read. */
+/** Prints a line for each image; returns those that could not be read. */
 async function predictAll(
   classifier: Classifier,
   images: readonly string[],
   top: number,
   output: Output,
-): Promise<number> {
+): Promise<readonly UnreadImage[]> {
   const files = images.map((name) => ({ path: resolve(name), name, label: 0 }));
   const loader = classifier.loader({ kind: 'folder', files }, false, 0);
   const { classes } = classifier;
-  const width = Math.max(...images.map((name) => name.length));
+  const width = images.reduce((most, name) => Math.max(most, inOneLine(name).length), 0);
   try {
     for await (const { images: pixels, indices, real, labels, taken } of loader.epoch(0)) {
       if (real === 0) continue;
@@ -100,16 +112,29 @@ async function predictAll(
         const image = images[indices[row]];
         output.event('prediction', { image, classes: best });
         const text = best.map(({ name, probability }) => `${name} ${percent(probability)}`);
-        output.line(`${image.padEnd(width)}  ${text.join('  ')}`);
+        output.line(inOneLine(`${inOneLine(image).padEnd(width)}  ${text.join('  ')}`));
       }
+      await output.caughtUp();
     }
-    const skipped = loader.skipped.map((skip) => ({ ...skip, name: images[skip.index] }));
-    if (output.json) saySkipped(skipped, output);
-    else if (skipped.length > 0) output.note(`thimble: ${skippedLines(skipped).join('\n')}`);
-    return skipped.length;
+    return loader.skipped.map(({ index, reason }) => ({ name: images[index], reason }));
   } finally {
     await loader.close();
   }
+}
+
+/** Something named that is no image, as one that cannot be read. */
+function unreadInput({ parts: { where, expected, got, todo } }: ThimbleError): UnreadImage {
+  return { name: where, reason: `expected ${expected}, got ${got}. ${todo}.` };
+}
+
+function sayLeftOut(leftOut: LeftOut, output: Output): void {
+  if (leftOut.groups.length > 0) output.event('leftOut', { leftOut: leftOut.groups });
+  if (!output.json) for (const line of leftOut.lines) output.note(`thimble: left out ${line}`);
+}
+
+function sayUnread(unread: readonly UnreadImage[], output: Output): void {
+  if (output.json) saySkipped(unread, output);
+  else if (unread.length > 0) output.note(`thimble: ${skippedLines(unread).join('\n')}`);
 }
 
 interface ClassProbability {

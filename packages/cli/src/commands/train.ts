@@ -8,25 +8,33 @@ import {
 } from '@thimble/core';
 import { Option, type Command } from 'commander';
 import { choiceLines, compareWithFull, comparisonLines, type Comparison } from '../comparison.js';
+import { sayDataSet } from '../data-report.js';
 import { largestDecoding } from '../data/image-file.js';
 import { readDataSet, type DataSet } from '../data-set.js';
-import { chooseExecutor } from '../executors.js';
-import { EXIT, ExitSignal } from '../failure.js';
-import { onInterrupt } from '../interrupt.js';
+import { chooseExecutor, workersWithinCores } from '../executors.js';
 import { defaultLearningRate } from '../learning-rate.js';
-import { byteCount, fraction, nonNegativeNumber, positiveNumber, wholeNumber } from '../options.js';
+import {
+  byteCount,
+  MOST,
+  nonNegativeNumber,
+  outputPath,
+  positiveNumber,
+  share,
+  wholeNumber,
+} from '../options.js';
 import { Output } from '../output.js';
 import { makeReady, type Job } from '../preparing.js';
 import type { MemoryRequest } from '../process-memory.js';
 import { readyWithin, type Fitting } from '../ready-within.js';
-import { checkFree, defaultRunFolder } from '../run-folder.js';
 import { givenKeys, type StepOptions } from '../setup.js';
 import {
+  addAllowEmpty,
   addExecutor,
   addHub,
   addJson,
   addPreprocess,
   addStep,
+  addWorkers,
   DEFAULT_MODEL,
   methodHelp,
   modelHelp,
@@ -35,11 +43,12 @@ import {
   type HubOptions,
   type PreprocessOptions,
 } from '../shared-options.js';
-import { sayDone, saySkipped } from '../report.js';
+import { sayDone, sayInterrupted, saySkipped } from '../report.js';
 import type { RunPlan } from '../run-plan.js';
 import { startedMethod } from '../factors.js';
 import type { Start } from '../start.js';
 import { runTraining } from '../training.js';
+import { checkFree, nextNumbered, TrainingFolder } from '../training-folder.js';
 import { sayStart, startFrom, type Beginning } from '../weights/beginning.js';
 import { HEADS, type Head } from '../weights/head.js';
 
@@ -62,6 +71,8 @@ interface TrainOptions
   readonly init?: string;
   readonly val?: string;
   readonly valFraction: number;
+  readonly asClasses: boolean;
+  readonly allowEmpty: boolean;
   readonly augment: string;
   readonly strict: boolean;
   readonly memory?: number;
@@ -70,8 +81,12 @@ interface TrainOptions
 
 const HELP = `
 DIR has one sub-folder of JPEG, PNG or WebP images per class. Where it has train/ and val/ (or
-test/) with class folders inside, these are used; otherwise --val-fraction of each class is held
-out.
+test/; also training/, valid/, …) with class folders inside, these are used; otherwise --val-fraction
+of each class is held out, copies of an image together. What was left out is said; what is plainly a
+split but cannot be used as one, and a class of which nothing can be read, are refused.
+
+Ctrl-C, SIGTERM and SIGHUP end the run behind the present step with its weights saved; a second one
+ends it at once. A run whose loss diverges fails and keeps the weights of the last good epoch.
 
 Models of the hub are kept in the cache of huggingface_hub (HF_HOME); HF_TOKEN opens private ones.
 
@@ -104,7 +119,7 @@ export function addTrain(program: Command): void {
         .choices(HEADS)
         .default('auto'),
     )
-    .option('--epochs <n>', 'passes over the training images', wholeNumber(1), 10)
+    .option('--epochs <n>', 'passes over the training images', wholeNumber(1, MOST.epochs), 10)
     .option('--lr <x>', 'peak learning rate (default: by optimiser and method)', positiveNumber);
   addHub(addPreprocess(addStep(command)))
     .option(
@@ -115,44 +130,41 @@ export function addTrain(program: Command): void {
     )
     .option('--augment <name>', Object.keys(augments).join(', '), 'light')
     .option('--val <dir>', 'validation images (default: held out of DIR)')
-    .option('--val-fraction <x>', 'share of each class to hold out', fraction, 0.2)
+    .option('--val-fraction <x>', 'share of each class to hold out', share, 0.2)
+    .option('--as-classes', 'every sub-folder of DIR is a class, also train, val or test', false);
+  addAllowEmpty(command)
     .option('--seed <n>', 'of weights, order, augmentation and split', wholeNumber(0), 0)
-    .option('--out <dir>', 'run folder (default: runs/<name of DIR>-<n>)')
-    .option('--force', 'replace an earlier run in --out', false)
+    .option('--out <dir>', 'run folder (default: runs/<name of DIR>-<n>)', outputPath)
+    .option('--force', 'replace an earlier run in --out, once the new one has weights', false)
     .option('--strict', 'stop at the first unreadable image', false)
     .option(
       '--memory <size>',
       'what the whole process may take, as in 512MB: chooses what is left open of --saved, ' +
         '--micro-batches and the explained variances, or refuses to start',
       byteCount,
-    )
-    .option(
-      '--workers <n>',
-      'threads that prepare images, 40 MB each (0: the main one)',
-      wholeNumber(0),
-      0,
     );
-  addJson(addExecutor(command))
+  addJson(addExecutor(addWorkers(command)))
     .addHelpText('after', `\n${methodHelp()}\n${HELP}`)
     .action(async (folder: string, options: TrainOptions) => {
       await trainCommand(folder, options);
     });
 }
 
-async function trainCommand(folder: string, options: TrainOptions): Promise<void> {
-  const output = new Output(options.json);
-  const out = options.out ?? defaultRunFolder(folder);
-  checkFree(out, options.force);
-  augmentNamed(options.augment);
-  const kind = await chooseExecutor(options.executor, (text) => {
+async function trainCommand(folder: string, asked: TrainOptions): Promise<void> {
+  const output = new Output(asked.json);
+  const note = (text: string) => {
     output.note(text);
-  });
+  };
+  const options = { ...asked, workers: workersWithinCores(asked.workers, note) };
+  const { out, force } = options;
+  checkFree(out ?? nextNumbered(folder), force);
+  augmentNamed(options.augment);
+  const kind = await chooseExecutor(options.executor, note);
   const photos = await readDataSet({
-    folder,
-    share: options.valFraction,
-    seed: options.seed,
+    ...{ folder, ...options, share: options.valFraction },
     ...(options.val === undefined ? {} : { validation: options.val }),
   });
+  sayDataSet(photos, output);
   trainingBatchCount(photos.train.length, options.batch);
   const beginning = await startFrom(options, photos, output);
   try {
@@ -162,13 +174,16 @@ async function trainCommand(folder: string, options: TrainOptions): Promise<void
     const fitting = await readyToTrain(jobOf(options, beginning, kind), request, output);
     const { setup, tables } = fitting.ready;
     sayChoices(tables, compareWithFull(setup, options.threads), output);
-    const plan = { ...planOf(options, beginning, fitting, out), kind };
+    const takeFolder = () =>
+      out === undefined ? TrainingFolder.takeNumbered(folder) : TrainingFolder.take(out, force);
+    const plan = { ...planOf(options, beginning, fitting), kind, takeFolder };
     const { interrupted, summary, skipped } = await runTraining(plan, output);
     saySkipped(skipped, output);
-    if (data.ignored > 0)
-      output.line(`${String(data.ignored)} files that are not images were left out.`);
-    sayDone(summary, interrupted, output);
-    if (interrupted) throw new ExitSignal(EXIT.interrupted);
+    if (interrupted) {
+      sayInterrupted(summary, folder, output);
+      throw interrupted;
+    }
+    sayDone(summary, output);
   } finally {
     beginning.start?.checkpoint.close();
   }
@@ -183,36 +198,23 @@ function memoryRequest(
   return { bytes: memory, workers, imageBytes: largestDecoding(paths) };
 }
 
-type PreparingJob = Omit<Job, 'signal'>;
-
 type Prepared = Omit<Fitting, 'memory'> & { readonly memory: Fitting['memory'] | null };
 
-/** Finds ranks and compiles; Ctrl-C ends it with nothing written. */
+/** Finds ranks and compiles; nothing is written, so that Ctrl-C may end it anywhere. */
 async function readyToTrain(
-  open: PreparingJob,
+  job: Job,
   request: MemoryRequest | null,
   output: Output,
 ): Promise<Prepared> {
-  const interrupt = onInterrupt(() => {
-    output.note('thimble: stopping; Ctrl-C again to stop at once');
-  });
-  try {
-    const job = { ...open, signal: interrupt.signal };
-    if (request) return await readyWithin(job, request, output);
-    return { ready: await makeReady(job, output), memory: null };
-  } catch (error) {
-    if (interrupt.signal.aborted) throw new ExitSignal(EXIT.interrupted);
-    throw error;
-  } finally {
-    interrupt.dispose();
-  }
+  if (request) return readyWithin(job, request, output);
+  return { ready: await makeReady(job, output), memory: null };
 }
 
 function jobOf(
   options: TrainOptions,
   { data, start, model, preprocess }: Beginning,
   kind: ExecutorKind,
-): PreparingJob {
+): Job {
   const { seed, strict, threads, augment } = options;
   const taken = options.memory === undefined ? takenUp(options, start) : {};
   const step = { ...options, ...taken, model };
@@ -258,8 +260,7 @@ function planOf(
   options: TrainOptions,
   { data, start, preprocess, origin }: Beginning,
   { ready: { setup, ranks, tables, fill }, memory }: Prepared,
-  folder: string,
-): Omit<RunPlan, 'kind'> {
+): Omit<RunPlan, 'kind' | 'takeFolder'> {
   const { epochs, warmup, smoothing, seed, strict, threads, augment, workers } = options;
   return {
     setup,
@@ -292,6 +293,5 @@ function planOf(
     strict,
     loading: { workers },
     threads,
-    folder,
   };
 }

@@ -1,180 +1,241 @@
 /**
- * Image folders: one sub-folder per class, its name is the class, sorted names are the labels.
+ * Folders of classes: one sub-folder per class, its name is the class, sorted names are the labels.
  *
  *   photos/daisy/a.jpg  photos/daisy/summer/b.png  photos/rose/c.webp
  *
- * JPEG, PNG and WebP count, by extension in any case; other files are left out and counted; names
- * that start with a dot are ignored. Class folders are read to any depth. Links are followed, each
- * real folder once per scan, so a link to a parent ends; a link to nothing counts as an ignored
- * file.
- *
- * A folder that holds `train` and one of `val`, `valid`, `validation`, `test`, both with class
- * folders in them, is taken as a ready split (`train` and the first of those that exists).
+ * JPEG, PNG and WebP count, by extension in any case, at any depth. Links are followed; a file that is reached
+ * under two classes is an error. A class folder of which nothing can be read is an error unless it may be left
+ * out. Everything that is left out is told to a LeftOut.
  */
 import { DataError } from '@thimble/core';
-import { readdir, realpath, stat } from 'node:fs/promises';
-import { join, relative, sep } from 'node:path';
+import { shellWord } from '../terminal.js';
+import {
+  classFolders,
+  convertLine,
+  requireNoneLost,
+  type ClassFolder,
+  type LostFolder,
+} from './class-folders.js';
+import { counted } from '../format.js';
+import { hasClassFolders } from './layout.js';
+import type { LeftOut } from './left-out.js';
+import type { FolderEntry } from './listing.js';
+import { composed, folded } from './names.js';
+import { looseCount, type Picture } from './pictures.js';
 
+/** What a source of images needs to know of one. */
 export interface ImageFile {
   readonly path: string;
-  /** Path inside the scanned folder with '/' between folders: the image's name on every machine. */
+  /** Path inside the folder of classes with '/' between folders: the image's name on every machine. */
   readonly name: string;
   readonly label: number;
 }
 
-export interface ImageFolder {
-  readonly root: string;
-  /** Names of the classes in the order of their labels. */
+export interface LabelledPicture extends Picture {
+  readonly label: number;
+}
+
+export interface ClassPictures {
+  /** In the order of their labels. */
   readonly classes: readonly string[];
   /** Sorted by name. */
-  readonly files: readonly ImageFile[];
-  /** Files that are not images by their extension. */
-  readonly ignored: number;
+  readonly pictures: readonly LabelledPicture[];
 }
 
-const EXTENSIONS = /\.(jpe?g|png|webp)$/i;
-const HELD_OUT = ['val', 'valid', 'validation', 'test'];
+export interface ClassChoice {
+  /** Class folders of which nothing can be read are left out (--allow-empty). */
+  readonly allowEmpty: boolean;
+  /** Names that differ in case only are classes of their own (--as-classes). */
+  readonly asClasses: boolean;
+}
+
+/** The classes of a folder to train on. Throws DataError. */
+export function trainingClasses(
+  root: FolderEntry,
+  { allowEmpty, asClasses }: ClassChoice,
+  leftOut: LeftOut,
+): ClassPictures {
+  const { found, lost } = classFolders(root, leftOut);
+  if (found.length === 0) throw nothingHere(root, lost);
+  requireNoneLost(root, lost, allowEmpty, leftOut);
+  if (found.length === 1) throw oneClass(root, found[0]);
+  if (!asClasses) requireDistinct(root, found);
+  return {
+    classes: found.map(({ name }) => name),
+    pictures: labelled(found, [...found.keys()], leftOut),
+  };
+}
+
+/** A folder whose name is not quite that of its class. */
+export interface Renamed {
+  readonly folder: string;
+  readonly name: string;
+}
+
+/** Classes, and which of them each of some folders is. */
+export interface Matched {
+  readonly classes: readonly string[];
+  /** For each folder the place of its class, −1 where it is none. */
+  readonly places: readonly number[];
+}
+
+/** Tells the classes of folders by their names. */
+export type Match = (names: readonly string[]) => Matched;
 
 /**
- * Scans a folder of class folders.
- *
- * Throws DataError when it does not exist, is empty, holds no images or images of one class only.
+ * The pictures of classes that are known already. A class may be missing; a folder with pictures of no known
+ * class is a DataError that names it.
  */
-export async function scanFolder(root: string): Promise<ImageFolder> {
-  const classes = await classFolders(root);
-  const folder = await readClasses(root, classes);
-  const present = folder.classes.filter((_, label) => folder.files.some((f) => f.label === label));
-  if (present.length === folder.classes.length && present.length >= 2) return folder;
-  if (present.length < 2) {
-    throw new DataError({
-      where: root,
-      expected: 'images of at least two classes, one sub-folder per class',
-      got: present.length === 0 ? 'no JPEG, PNG or WebP file' : `only the class '${present[0]}'`,
-      todo: 'Add a sub-folder with images for every class, or check the path',
-    });
-  }
-  return readClasses(root, present); // folders without a single image are no classes
+export function knownClasses(
+  root: FolderEntry,
+  match: Match,
+  allowEmpty: boolean,
+  leftOut: LeftOut,
+): ClassPictures & { readonly renamed: readonly Renamed[] } {
+  const { found, lost } = classFolders(root, leftOut);
+  const names = found.map(({ name }) => name);
+  const { classes, places } = match(names);
+  const unknown = names.filter((_, index) => places[index] < 0);
+  if (unknown.length > 0) throw strangers(root, unknown, classes);
+  const missing = lost.filter(({ isEmpty }) => isEmpty);
+  requireNoneLost(root, missing, true, leftOut);
+  requireNoneLost(
+    root,
+    lost.filter((folder) => !missing.includes(folder)),
+    allowEmpty,
+    leftOut,
+  );
+  if (found.length === 0) throw nothingKnown(root);
+  places.forEach((place, index) => {
+    const first = places.indexOf(place);
+    if (first < index) throw sameClass(root, names[first], names[index], classes[place]);
+  });
+  const renamed = names
+    .map((folder, index) => ({ folder, name: classes[places[index]] }))
+    .filter(({ folder, name }) => folder !== composed(name));
+  return { classes, pictures: labelled(found, places, leftOut), renamed };
 }
 
-/**
- * Scans a validation or test folder against the classes of training. A class may be missing here;
- * a class that training does not know is a DataError that names it.
- */
-export async function scanFolderAs(root: string, classes: readonly string[]): Promise<ImageFolder> {
-  const found = await classFolders(root);
-  const known = found.filter((name) => classes.includes(name));
-  const folder = await readClasses(root, classes, known);
-  const unknown = found.filter((name) => !classes.includes(name));
-  const strangers = (await readClasses(root, unknown)).files.map((file) => unknown[file.label]);
-  if (strangers.length > 0) {
-    throw new DataError({
-      where: root,
-      expected: `only the classes of training (${abridged(classes)})`,
-      got: `images in '${[...new Set(strangers)].join("', '")}'`,
-      todo: 'Rename or remove that folder, or add the class to the training folder',
-    });
+/** Throws DataError where one file would have two labels. */
+function labelled(
+  found: readonly ClassFolder[],
+  labels: readonly number[],
+  leftOut: LeftOut,
+): readonly LabelledPicture[] {
+  const byFile = new Map<string, LabelledPicture>();
+  for (const [index, { pictures }] of found.entries()) {
+    for (const picture of pictures) {
+      const other = byFile.get(picture.real);
+      if (other === undefined) byFile.set(picture.real, { ...picture, label: labels[index] });
+      else if (other.label === labels[index]) leftOut.add('repeated', picture.path);
+      else throw twoLabels(other, picture);
+    }
   }
-  if (folder.files.length === 0) {
-    throw new DataError({
-      where: root,
-      expected: 'images in folders named like the classes of training',
-      got: 'no JPEG, PNG or WebP file',
-      todo: 'Check the path',
-    });
-  }
-  return folder;
+  return [...byFile.values()].sort((a, b) => compared(a.name, b.name) || compared(a.path, b.path));
 }
 
-/** The folders of a ready split, or null when `root` is to be split by us. */
-export async function findSplit(root: string): Promise<{ train: string; held: string } | null> {
-  const names = await classFolders(root);
-  const held = HELD_OUT.find((name) => names.includes(name));
-  if (held === undefined || !names.includes('train')) return null;
-  if (names.some((name) => name !== 'train' && !HELD_OUT.includes(name))) return null;
-  const split = { train: join(root, 'train'), held: join(root, held) };
-  const inside = await Promise.all([classFolders(split.train), classFolders(split.held)]);
-  return inside.every((folders) => folders.length > 0) ? split : null;
+/** By code unit, so that the order is the same everywhere. */
+function compared(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
 }
 
-/** Names of the visible sub-folders, sorted by code unit so that labels are the same everywhere. */
-export async function classFolders(root: string): Promise<string[]> {
-  let names: string[];
-  try {
-    names = await readdir(root);
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : String(error);
-    throw new DataError({
-      where: root,
-      expected: 'a readable folder with one sub-folder per class',
-      got: code === 'ENOENT' ? 'nothing at this path' : code === 'ENOTDIR' ? 'a file' : code,
-      todo: 'Check the path',
-    });
+/** Names that differ in case only are the same on other disks, and a slip on this one. */
+function requireDistinct(root: FolderEntry, found: readonly ClassFolder[]): void {
+  const byName = new Map<string, string>();
+  for (const { name } of found) {
+    const other = byName.get(folded(name));
+    if (other !== undefined) {
+      throw new DataError({
+        where: root.path,
+        expected: 'class folders whose names differ in more than case',
+        got: `'${other}' and '${name}'`,
+        todo: 'Put the pictures into one folder; if these are two classes, say --as-classes',
+      });
+    }
+    byName.set(folded(name), name);
   }
-  const visible = names.filter((name) => !name.startsWith('.')).sort();
-  if (visible.length === 0) {
-    throw new DataError({
-      where: root,
+}
+
+function nothingHere(root: FolderEntry, lost: readonly LostFolder[]): DataError {
+  const isBare = root.entries.every((entry) => entry.kind === 'odd' && entry.why === 'system');
+  if (isBare) {
+    return new DataError({
+      where: root.path,
       expected: 'one sub-folder with images per class',
       got: 'an empty folder',
       todo: 'Add the images, or check the path',
     });
   }
-  const kinds = await Promise.all(visible.map((name) => kindOf(join(root, name))));
-  return visible.filter((_, i) => kinds[i] === 'folder');
+  const unread = lost.find((folder) => folder.unread !== null);
+  return new DataError({
+    where: root.path,
+    expected: 'images of at least two classes, one sub-folder per class',
+    got: `no JPEG, PNG or WebP file${besideThem(root)}${unread ? `; '${unread.name}': ${unread.why}` : ''}`,
+    todo: unread?.unread
+      ? `Convert the pictures, for instance with ${convertLine(unread.unread)}`
+      : 'Add a sub-folder with images for every class, or check the path',
+  });
 }
 
-/** Reads the folders `present` (all classes by default); labels are positions in `classes`. */
-async function readClasses(
-  root: string,
+function besideThem(root: FolderEntry): string {
+  const loose = looseCount(root);
+  return loose > 0 ? ` in a sub-folder, ${counted(loose, 'picture')} beside` : '';
+}
+
+function oneClass(root: FolderEntry, { name, folders }: ClassFolder): DataError {
+  const inner = folders.find(hasClassFolders);
+  const deeper = inner ? `; if its sub-folders are the classes, give ${shellWord(inner.path)}` : '';
+  return new DataError({
+    where: root.path,
+    expected: 'images of at least two classes, one sub-folder per class',
+    got: `only the class '${name}'`,
+    todo: `Add a sub-folder with images for every class, or check the path${deeper}`,
+  });
+}
+
+function strangers(
+  root: FolderEntry,
+  unknown: readonly string[],
   classes: readonly string[],
-  present = classes,
-): Promise<ImageFolder> {
-  const files: ImageFile[] = [];
-  let ignored = 0;
-  for (const [label, name] of classes.entries()) {
-    if (!present.includes(name)) continue;
-    const found = await walk(join(root, name), new Set());
-    ignored += found.ignored;
-    for (const path of found.images) {
-      files.push({ path, name: relative(root, path).split(sep).join('/'), label });
-    }
-  }
-  files.sort((a, b) => (a.name < b.name ? -1 : 1));
-  return { root, classes, files, ignored };
+): DataError {
+  return new DataError({
+    where: root.path,
+    expected: `only the classes of training (${abridged(classes)})`,
+    got: `images in '${unknown.slice(0, NAMED).join("', '")}'${unknown.length > NAMED ? ', …' : ''}`,
+    todo: 'Rename or remove that folder, or add the class to the training folder',
+  });
 }
 
-async function walk(
-  folder: string,
-  visited: Set<string>,
-): Promise<{ images: string[]; ignored: number }> {
-  const real = await realpath(folder);
-  if (visited.has(real)) return { images: [], ignored: 0 };
-  visited.add(real);
-  const images: string[] = [];
-  let ignored = 0;
-  for (const name of (await readdir(folder)).sort()) {
-    if (name.startsWith('.')) continue;
-    const path = join(folder, name);
-    const kind = await kindOf(path);
-    if (kind === 'folder') {
-      const below = await walk(path, visited);
-      images.push(...below.images);
-      ignored += below.ignored;
-    } else if (kind === 'file' && EXTENSIONS.test(name)) images.push(path);
-    else ignored++;
-  }
-  return { images, ignored };
+function nothingKnown(root: FolderEntry): DataError {
+  return new DataError({
+    where: root.path,
+    expected: 'images in folders named like the classes of training',
+    got: `no JPEG, PNG or WebP file${besideThem(root)}`,
+    todo: 'Check the path',
+  });
 }
 
-async function kindOf(path: string): Promise<'folder' | 'file' | 'other'> {
-  try {
-    const entry = await stat(path);
-    return entry.isDirectory() ? 'folder' : entry.isFile() ? 'file' : 'other';
-  } catch {
-    return 'other'; // a link to nothing, or gone since the listing
-  }
+function sameClass(root: FolderEntry, first: string, second: string, name: string): DataError {
+  return new DataError({
+    where: root.path,
+    expected: `one folder for the class '${name}'`,
+    got: `'${first}' and '${second}'`,
+    todo: 'Put the pictures into one of them, or rename one',
+  });
 }
+
+function twoLabels(first: Picture, second: Picture): DataError {
+  return new DataError({
+    where: second.path,
+    expected: 'each file in one class',
+    got: `the same file as ${first.path}`,
+    todo: 'Remove the link from the class that it does not belong to',
+  });
+}
+
+/** Names in an error. */
+const NAMED = 8;
 
 function abridged(names: readonly string[]): string {
-  return names.length <= 8 ? names.join(', ') : `${names.slice(0, 8).join(', ')}, …`;
+  return names.length <= NAMED ? names.join(', ') : `${names.slice(0, NAMED).join(', ')}, …`;
 }

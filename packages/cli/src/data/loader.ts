@@ -72,7 +72,7 @@ export class Loader {
     this.batchCount = counted(this.count, settings.batch);
     const { batch, preprocess } = settings;
     this.bufferLength = batch * 3 * preprocess.size * preprocess.size;
-    this.prefetch = Math.max(1, prefetch ?? workers);
+    this.prefetch = Math.max(1, prefetch ?? Math.min(workers, this.batchCount));
     this.buffers = buffers ?? new Buffers();
     const file = workers > 0 ? workerFile() : null;
     this.makers =

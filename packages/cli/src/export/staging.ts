@@ -1,12 +1,12 @@
 /**
- * Files of one export beside their places until all of them are good: then they are moved there
- * together, so that an export that fails or is interrupted leaves an earlier one whole.
+ * Files of one export or merge beside their places until all of them are good: then they are moved
+ * there together, so that one that fails or is interrupted leaves an earlier one whole.
  */
 import { Garbage } from '@thimble/native';
-import { mkdirSync, renameSync, rmdirSync, rmSync } from 'node:fs';
+import { renameSync, rmdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { replaceFile, writeAll } from '../files.js';
+import { fileError, makeFolder, removeQuietly, replaceFile, writeAll } from '../files.js';
 
 export class Staging {
   private readonly folder: string;
@@ -28,7 +28,11 @@ export class Staging {
   ): Promise<{ readonly path: string; readonly bytes: number }> {
     const path = `${join(this.folder, file)}.unchecked`;
     this.staged.set(file, path);
-    mkdirSync(dirname(path), { recursive: true });
+    try {
+      makeFolder(dirname(path));
+    } catch (error) {
+      throw fileError(dirname(path), 'a folder that can be written to', error);
+    }
     let bytes = 0;
     await replaceFile(path, async (descriptor) => {
       const garbage = new Garbage();
@@ -43,10 +47,15 @@ export class Staging {
     return { path, bytes };
   }
 
-  /** Moves every file to its place. */
+  /** Moves every file to its place. Throws FileError. */
   commit(): void {
     for (const [file, path] of this.staged) {
-      renameSync(path, join(this.folder, file));
+      const to = join(this.folder, file);
+      try {
+        renameSync(path, to);
+      } catch (error) {
+        throw fileError(to, 'a file that can be replaced', error);
+      }
       this.staged.delete(file);
     }
   }
@@ -54,7 +63,7 @@ export class Staging {
   /** Removes what was not moved, and folders that it leaves empty. */
   discard(): void {
     for (const path of this.staged.values()) {
-      rmSync(path, { force: true });
+      removeQuietly(path);
       removeEmpty(dirname(path));
     }
     if (this.staged.size > 0) removeEmpty(this.folder);

@@ -13,7 +13,6 @@
 import {
   copyFileSync,
   existsSync,
-  mkdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -24,6 +23,7 @@ import {
 import { hostname } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { makeFolder } from '../files.js';
 import { isCommit, type HubReference } from './reference.js';
 
 /** A lock whose holder has not said that it lives for as long is no lock. */
@@ -52,7 +52,7 @@ export class HubCache {
   keepCommit({ revision }: HubReference, commit: string): void {
     if (revision === commit) return;
     const path = join(this.folder, 'refs', revision);
-    mkdirSync(dirname(path), { recursive: true });
+    makeFolder(dirname(path));
     replace(path, (temporary) => {
       writeFileSync(temporary, commit);
     });
@@ -72,7 +72,7 @@ export class HubCache {
   keepMissing(commit: string, file: string): void {
     const path = join(this.folder, '.no_exist', commit, file);
     if (existsSync(path)) return;
-    mkdirSync(dirname(path), { recursive: true });
+    makeFolder(dirname(path));
     writeFileSync(path, '');
   }
 
@@ -93,7 +93,7 @@ export class HubCache {
   link(commit: string, file: string, checksum: string): void {
     const path = join(this.snapshot(commit), file);
     if (existsSync(path)) return;
-    mkdirSync(dirname(path), { recursive: true });
+    makeFolder(dirname(path));
     const blob = this.blob(checksum);
     replace(path, (temporary) => {
       try {
@@ -107,7 +107,7 @@ export class HubCache {
   /** Runs `work` while no other process does for the same blob. @param onWait said once */
   async locked<T>(checksum: string, onWait: () => void, work: () => Promise<T>): Promise<T> {
     const path = join(this.locks, `${checksum}.thimble.lock`);
-    mkdirSync(dirname(path), { recursive: true });
+    makeFolder(dirname(path));
     for (let waits = 0; !taken(path); waits++) {
       if (waits === 0) onWait();
       await sleep(POLL_MS);

@@ -12,7 +12,6 @@ import {
   createReadStream,
   fsyncSync,
   ftruncateSync,
-  mkdirSync,
   openSync,
   renameSync,
   rmSync,
@@ -21,7 +20,7 @@ import {
 } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { writeAll } from '../files.js';
+import { makeFolder, writeAll } from '../files.js';
 import type { HubCache } from './cache.js';
 import { noRoom } from './disk.js';
 import type { HubReference } from './reference.js';
@@ -56,7 +55,7 @@ export async function fetchBlob(transfer: Transfer): Promise<void> {
   const { cache, file, onWait } = transfer;
   const blob = cache.blob(file.checksum);
   if (isWhole(blob, file)) return;
-  mkdirSync(dirname(blob), { recursive: true });
+  makeFolder(dirname(blob));
   await cache.locked(file.checksum, onWait, async () => {
     if (isWhole(blob, file)) return; // another process had it meanwhile
     checkRoom(transfer);

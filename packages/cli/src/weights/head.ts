@@ -7,6 +7,7 @@
  *   keep   kept with all its classes, among which the photos' have to be
  */
 import { ConfigError, DataError, nearest, type WeightSource } from '@thimble/core';
+import { composed, folded } from '../data/names.js';
 import { classesOf, type Start } from '../start.js';
 
 export const HEADS = ['auto', 'new', 'keep'] as const;
@@ -34,7 +35,10 @@ export function chooseHead(
 
 function fits({ labels, model }: Start, classes: readonly string[]): boolean {
   if (labels === null) return model.config.classes === classes.length;
-  return labels.length === classes.length && labels.every((label, i) => label === classes[i]);
+  return (
+    labels.length === classes.length &&
+    labels.every((label, i) => composed(label) === composed(classes[i]))
+  );
 }
 
 function keptHead(start: Start | null, classes: readonly string[]): HeadChoice {
@@ -59,15 +63,16 @@ function keptHead(start: Start | null, classes: readonly string[]): HeadChoice {
   });
 }
 
-/** Where each name is among the labels, by the label or its first synonym; −1 where nowhere. */
+/** Where each name is among the labels, by the label or its first synonym; −1 where nowhere. An exact name goes before one in another case. */
 export function placesAmong(
   names: readonly string[],
   labels: readonly string[],
 ): readonly number[] {
   const whole = labels.map(plain);
   const first = labels.map((label) => plain(label.split(',')[0]));
+  const spelled = labels.map(composed);
   return names.map((name) => {
-    const exact = labels.indexOf(name);
+    const exact = spelled.indexOf(composed(name));
     if (exact >= 0) return exact;
     const at = whole.indexOf(plain(name));
     return at >= 0 ? at : first.indexOf(plain(name));
@@ -75,7 +80,7 @@ export function placesAmong(
 }
 
 function plain(name: string): string {
-  return name.trim().toLowerCase().replaceAll('_', ' ');
+  return folded(name).trim().replaceAll('_', ' ');
 }
 
 /** `source` without the tensors of a classifier, which then starts anew. */

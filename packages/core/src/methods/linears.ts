@@ -2,6 +2,7 @@
  * The linears of a model's blocks, as methods see them: y = x Wᵀ + b inside attention or an MLP.
  * Patch embedding, patch merging and the classifier are not among them.
  */
+import { InternalError } from '../errors.js';
 import {
   isParameter,
   type Graph,
@@ -54,7 +55,7 @@ export function linears(model: ModelGraph, layers: Layers): readonly Linear[] {
   return [...byWeight].map(([weight, { dense, left, right }]): Linear => {
     const first = (dense ?? right)?.node;
     const last = (dense ?? left)?.node;
-    if (!first || !last) throw new Error(`half a pair: ${weight}`);
+    if (!first || !last) throw halfPair(weight);
     const x = graph.values[first.inputs.a];
     const y = graph.values[last.outputs.y];
     const outputs = y.type.shape[y.type.shape.length - 1];
@@ -68,7 +69,7 @@ export function linears(model: ModelGraph, layers: Layers): readonly Linear[] {
     if (dense) {
       return { ...sizes, form: { kind: 'dense', weight: dense.parameter, node: dense.node } };
     }
-    if (!left || !right) throw new Error(`half a pair: ${weight}`);
+    if (!left || !right) throw halfPair(weight);
     const pair = { left: left.parameter, right: right.parameter };
     return { ...sizes, form: { kind: 'low-rank', ...pair } };
   });
@@ -103,4 +104,8 @@ function inBlocks(model: ModelGraph, weight: string): boolean {
 
 function isChosen(weight: string, layers: Layers): boolean {
   return layers === 'all' || weight.includes('.mlp.');
+}
+
+function halfPair(weight: string): InternalError {
+  return InternalError.of(weight, 'both sides of a pair', 'one');
 }

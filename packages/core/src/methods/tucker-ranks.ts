@@ -8,7 +8,7 @@
  * compressed copy would come on top of it.
  */
 import { differentiate } from '../autodiff.js';
-import { ConfigError } from '../errors.js';
+import { ConfigError, InternalError } from '../errors.js';
 import type { Graph, ModelGraph, Node, TrainGraph, Value, ValueId } from '../ir/graph.js';
 import { elements, type Shape } from '../ir/types.js';
 import { opNamed } from '../ops/index.js';
@@ -122,7 +122,11 @@ export function besideInput(train: TrainGraph, parameter: string, x: ValueId | n
   if (node?.op === 'matmul' && transA === true && transB !== true) {
     if (x === null || node.inputs.b === x) return train.graph.values[node.inputs.a];
   }
-  throw new Error(`gradient of ${parameter}: no product with the input of its linear`);
+  throw InternalError.of(
+    `gradient of ${parameter}`,
+    'a product with the input of its linear',
+    'none',
+  );
 }
 
 function gradientNode(train: TrainGraph, parameter: string): Node | undefined {

@@ -32,6 +32,7 @@
  * et al., A new truncation strategy for the higher-order SVD, SIAM J. Sci. Comput. 2012. ASI
  * contracts dy and S in another order, whose product costs O·I·N·r_1; the result is the same.
  */
+import { InternalError } from '../errors.js';
 import type { Graph, ModelGraph, TrainGraph, Value, ValueId } from '../ir/graph.js';
 import { outputValues, type ProductGradient } from '../ir/graph.js';
 import { hoist } from '../ir/order.js';
@@ -213,7 +214,7 @@ function decomposed(builder: GraphBuilder, x: Value, { axis, extent, rank }: Mod
   const at = String(axis);
   const a = builder.emit(modeContract, { x, z: x }, { mode: axis }, `gram.${at}`).y;
   const { vectors } = builder.emit(symmetricEigen, { a }, {}, `eigen.${at}`);
-  if (!vectors) throw new Error('symmetric_eigen: vectors are left out only by pruning');
+  if (!vectors) throw InternalError.of('symmetric_eigen', 'vectors before pruning', 'none');
   const rows = { start: 0, count: rank };
   const one = reshaped(builder, vectors, [1, extent, extent]);
   const first = builder.emit(sliceTokens, { x: one }, rows, `first.${at}`).y;

@@ -11,7 +11,7 @@
  * more than one node, and the planner keeps the order of such, so it is placed behind the backward pass
  * of its layer here.
  */
-import { ConfigError } from '../errors.js';
+import { ConfigError, InternalError } from '../errors.js';
 import type { Graph, Parameter, TrainGraph, Value, ValueId } from '../ir/graph.js';
 import { consumers, EMPTY_GRAPH, outputValues, parameters, producers } from '../ir/graph.js';
 import { moveBehind } from '../ir/order.js';
@@ -116,7 +116,7 @@ interface PairItem {
 function itemsOf({ graph, gradients, products }: TrainGraph): readonly Item[] {
   const all = parameters(graph);
   const value = (id: ValueId | undefined, what: string): Value => {
-    if (id === undefined) throw new Error(`no gradient of ${what}`);
+    if (id === undefined) throw InternalError.of(what, 'a gradient', 'none');
     return graph.values[id];
   };
   return all.flatMap((parameter): readonly Item[] => {
@@ -134,7 +134,7 @@ function itemsOf({ graph, gradients, products }: TrainGraph): readonly Item[] {
       ({ source: { factor: other } }) =>
         other?.form === 'low-rank' && other.side === 'right' && other.weight === factor.weight,
     );
-    if (!right) throw new Error(`half a pair: ${factor.weight}`);
+    if (!right) throw InternalError.of(factor.weight, 'both sides of a pair', 'the left one');
     const gradient = product
       ? ({ kind: 'product', p: graph.values[product.p], q: graph.values[product.q] } as const)
       : ({

@@ -35,6 +35,7 @@
  * References: WASI, arXiv 2510.09160; Koch & Lubich, Dynamical low-rank approximation, SIAM J. Matrix
  * Anal. Appl. 29, 2007, eq. 2.7 (the tangent space).
  */
+import { InternalError } from '../errors.js';
 import type { Parameter, ProductGradient, Value } from '../ir/graph.js';
 import { assign } from '../ops/assign.js';
 import type { GraphBuilder } from '../ops/builder.js';
@@ -286,7 +287,7 @@ function inverseFactor(builder: GraphBuilder, a: Value): Value {
 
 function factored(builder: GraphBuilder, a: Value): { readonly c: Value; readonly inverse: Value } {
   const { c, inverse } = builder.emit(cholesky, { a }, NO_RIDGE);
-  if (!c || !inverse) throw new Error('cholesky: an output is missing');
+  if (!c || !inverse) throw InternalError.of('cholesky', 'both results', 'one');
   return { c, inverse };
 }
 

@@ -3,6 +3,7 @@
  * decomposed and written one by one, so no more than one of them is in memory; every other parameter is
  * written as `loadWeights` writes it.
  */
+import { InternalError } from '../errors.js';
 import type { HostData } from '../executors/executor.js';
 import { parameters, type Graph, type ModelGraph } from '../ir/graph.js';
 import type { WeightMatch } from '../train/weights.js';
@@ -57,14 +58,14 @@ export async function emitFactored(
       const { weight } = site.site;
       await emitSite(options, site, (side, data) => {
         const name = names.get(`${weight} ${side}`);
-        if (name === undefined) throw new Error(`no factors of ${weight} in the model`);
+        if (name === undefined) throw InternalError.of(weight, 'factors in the model', 'none');
         write(name, data);
         names.delete(`${weight} ${side}`);
       });
     }
     onPart(part);
   }
-  if (names.size > 0) throw new Error(`no ranks for ${[...names.keys()].join(', ')}`);
+  if (names.size > 0) throw InternalError.of([...names.keys()].join(', '), 'ranks', 'none');
 }
 
 async function emitSite(

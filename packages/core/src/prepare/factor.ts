@@ -15,6 +15,7 @@
  *
  * orth keeps the order of rows, so the columns of L come in the order of energy.
  */
+import { InternalError } from '../errors.js';
 import type { Graph, Value } from '../ir/graph.js';
 import { f32 } from '../ir/types.js';
 import { GraphBuilder } from '../ops/builder.js';
@@ -111,7 +112,7 @@ function energiesOf(builder: GraphBuilder, a: Value): Value {
 /** c with cᵀc = M, and c⁻¹. */
 function rootOf(builder: GraphBuilder, metric: Value) {
   const { c, inverse } = builder.emit(cholesky, { a: metric }, { ridge: 0 }, 'root');
-  if (!c || !inverse) throw new Error('cholesky without results');
+  if (!c || !inverse) throw InternalError.of('cholesky', 'results', 'none');
   return { root: c, inverse };
 }
 
@@ -124,7 +125,7 @@ function coreOf(builder: GraphBuilder, root: Value, signal: Value): Value {
 /** The eigenvectors of the `rank` largest values, as rows. */
 function leading(builder: GraphBuilder, a: Value, rank: number): Value {
   const { vectors } = builder.emit(symmetricEigen, { a }, {}, 'eigen');
-  if (!vectors) throw new Error('symmetric_eigen without vectors');
+  if (!vectors) throw InternalError.of('symmetric_eigen', 'vectors', 'none');
   return firstRows(builder, vectors, rank);
 }
 

@@ -20,6 +20,7 @@
  * Reference: Martens & Grosse, Optimizing neural networks with Kronecker-factored approximate curvature,
  * ICML 2015, for the independence.
  */
+import { InternalError } from '../errors.js';
 import { backpropagate } from '../autodiff.js';
 import type { Executor, HostData } from '../executors/executor.js';
 import type { Graph, Value } from '../ir/graph.js';
@@ -114,7 +115,7 @@ function throughWeight(graph: Graph, site: Site, g: Value): Value {
   const found = graph.nodes.find(
     ({ op, inputs }) => op === 'matmul' && inputs.a === g.id && inputs.b === w.id,
   );
-  if (!found) throw new Error(`no input gradient of ${site.weight}`);
+  if (!found) throw InternalError.of(site.weight, 'a gradient of its input', 'none');
   return graph.values[found.outputs.y];
 }
 

@@ -13,6 +13,7 @@
  * Reference: Nguyen et al., "Beyond low-rank tuning: activation subspace iteration", ICML 2025
  * (arXiv:2505.05086), for the table; there it is computed layer by layer and rank by rank.
  */
+import { InternalError } from '../errors.js';
 import { backpropagate } from '../autodiff.js';
 import type { Graph, Value, ValueId } from '../ir/graph.js';
 import { elements, f32, type Shape } from '../ir/types.js';
@@ -146,7 +147,7 @@ function fewRows(builder: GraphBuilder, x: Value) {
   const rows = reshaped(builder, x, [elements(x.type.shape) / extent, extent]);
   const a = builder.emit(matmul, { a: rows, b: rows }, OF_COLUMNS, 'gram').y;
   const { values, vectors } = builder.emit(symmetricEigen, { a }, {}, 'eigen');
-  if (!vectors) throw new Error('symmetric_eigen without vectors');
+  if (!vectors) throw InternalError.of('symmetric_eigen', 'vectors', 'none');
   const y = builder.emit(matmul, { a: vectors, b: rows }, PRODUCT, 'turned').y;
   return { values, basis: builder.emit(orthonormalise, { y }, {}, 'basis').q };
 }
@@ -154,7 +155,7 @@ function fewRows(builder: GraphBuilder, x: Value) {
 function eigen(builder: GraphBuilder, x: Value, mode: number) {
   const a = builder.emit(modeContract, { x, z: x }, { mode }, 'gram').y;
   const { values, vectors } = builder.emit(symmetricEigen, { a }, {}, 'eigen');
-  if (!vectors) throw new Error('symmetric_eigen without vectors');
+  if (!vectors) throw InternalError.of('symmetric_eigen', 'vectors', 'none');
   return { values, basis: vectors };
 }
 

@@ -21,8 +21,16 @@ export interface Evaluation {
   readonly images: number;
 }
 
-/** Runs `eval` over all batches. An empty iteration gives accuracy and loss NaN. */
-export async function evaluate(executor: Executor, batches: Batches): Promise<Evaluation> {
+/**
+ * Runs `eval` over all batches. An empty iteration gives accuracy and loss NaN.
+ *
+ * @param signal ends it after the current batch, with what was counted so far
+ */
+export async function evaluate(
+  executor: Executor,
+  batches: Batches,
+  signal?: AbortSignal,
+): Promise<Evaluation> {
   let correct = 0;
   let loss = 0;
   let images = 0;
@@ -35,6 +43,7 @@ export async function evaluate(executor: Executor, batches: Batches): Promise<Ev
       loss += logSumExp(scores) - scores[labels[row]];
     }
     images += real;
+    if (signal?.aborted === true) break;
   }
   return { accuracy: correct / images, loss: loss / images, images };
 }

@@ -3,14 +3,15 @@
  *
  * A step is one call of `step`, or `microBatches` calls of `micro` and one of `apply`; a program with the
  * entry `start` runs that first, on the first batch. A loss that is not a
- * number stops the run before anything is saved from it. The loop keeps no state of its own beyond counters;
- * weights and optimiser state live in the executor.
+ * number, or far above that of guessing, stops the run before anything is saved from it (`divergence.ts`).
+ * The loop keeps no state of its own beyond counters; weights and optimiser state live in the executor.
  */
-import { TrainingError } from '../errors.js';
 import type { Executor } from '../executors/executor.js';
 import type { Optimizer } from '../optim/optimizer.js';
 import { evaluate, type Batch, type Batches, type Evaluation } from './evaluate.js';
+import { DivergenceCheck, lossNotFinite } from './divergence.js';
 import type { Schedule } from './schedule.js';
+import { median } from './statistics.js';
 
 export interface TrainOptions {
   /** Holds a program with the entry `step` (or `micro` and `apply`), weights written. */
@@ -26,7 +27,7 @@ export interface TrainOptions {
   readonly validation?: () => Batches;
   /** Awaited: a slow listener (saving a checkpoint) holds the loop. */
   readonly onEvent?: (event: TrainEvent) => void | Promise<void>;
-  /** Ends the run after the current step. */
+  /** Ends the run after the current step, or batch of validation; an epoch that it cuts is not reported. */
   readonly signal?: AbortSignal;
 }
 
@@ -65,7 +66,8 @@ export interface TrainResult {
 }
 
 /**
- * Trains for `epochs` epochs. Throws TrainingError when the loss is NaN or infinite.
+ * Trains for `epochs` epochs. Throws TrainingError when the loss is NaN or infinite, and before an epoch is
+ * reported whose loss says that the run has diverged (`divergence.ts`).
  *
  * @example
  * const result = await train({
@@ -77,6 +79,7 @@ export interface TrainResult {
 export async function train(options: TrainOptions): Promise<TrainResult> {
   const { executor, epochs, validation, onEvent, signal } = options;
   const stepper = new Stepper(options);
+  const divergence = new DivergenceCheck(executor.program);
   let loss = NaN;
   let evaluation: Evaluation | null = null;
   for (let epoch = 1; epoch <= epochs && !aborted(signal); epoch++) {
@@ -90,10 +93,17 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
       if (aborted(signal)) break;
     }
     loss = mean(losses);
+    divergence.training(losses, `epoch ${String(epoch)}`);
     if (aborted(signal)) break;
-    evaluation = validation ? await evaluate(executor, validation()) : null;
-    const seconds = (performance.now() - started) / 1000;
+    const measured = validation ? await evaluate(executor, validation(), signal) : null;
+    if (aborted(signal)) break;
     const { step } = stepper;
+    if (measured && measured.images > 0) {
+      const where = `validation after step ${String(step)}, epoch ${String(epoch)}`;
+      divergence.validation(measured.loss, where);
+    }
+    evaluation = measured;
+    const seconds = (performance.now() - started) / 1000;
     await onEvent?.({ event: 'epoch', epoch, step, loss, validation: evaluation, seconds });
   }
   const msPerStep = median(stepper.times.length > 1 ? stepper.times.slice(1) : stepper.times);
@@ -165,12 +175,7 @@ class Stepper {
 
   private checkLoss(loss: number, epoch: number): void {
     if (Number.isFinite(loss)) return;
-    throw new TrainingError({
-      where: `step ${String(this.step + 1)}, epoch ${String(epoch)}`,
-      expected: 'a finite loss',
-      got: String(loss),
-      todo: 'Lower --lr, or clip gradients with --clip 1; the last saved checkpoint is untouched',
-    });
+    throw lossNotFinite(loss, `step ${String(this.step + 1)}, epoch ${String(epoch)}`);
   }
 }
 
@@ -184,12 +189,4 @@ function writeScalars(
 
 function mean(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
-}
-
-/** Middle value; NaN for none. */
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = Math.floor(sorted.length / 2);
-  if (sorted.length === 0) return NaN;
-  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }

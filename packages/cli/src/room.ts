@@ -1,0 +1,77 @@
+/**
+ * Room on a disk for what a run is going to write, looked at before the first step. Free bytes are what
+ * the system says. A quota or a limit on the size of a file (ulimit -f, FAT) shows only in writing, and
+ * a file that is only given its length takes no room: one as large as the largest is really written.
+ * A little of it stays while the run goes on: on a disk that others have filled it takes the record of
+ * the end.
+ */
+import { FileError, megabytes } from '@thimble/core';
+import { statfsSync, truncateSync } from 'node:fs';
+import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
+import { fileError, replaceFile, writeAll } from './files.js';
+
+export interface Need {
+  /** Of everything, at the moment when most of it is there. */
+  readonly bytes: number;
+  readonly largestFile: number;
+}
+
+/** In the folder; whoever has it removes it. */
+export const ROOM_FILE = '.thimble-room';
+/** What stays of it: more than the record of a run takes. */
+const KEPT_BYTES = 1 << 18;
+const CHUNK = new Uint8Array(1 << 20);
+
+/** Record, labels and ranks, and what is kept. */
+const RECORD_BYTES = 3e5;
+
+/**
+ * What a run needs: the last weights and the best ones, and from the second epoch on the next ones beside
+ * them. All in bytes.
+ *
+ * @param replaced of an earlier run, which goes with the first checkpoint
+ */
+export function needOf(checkpoint: number, epochs: number, replaced: number): Need {
+  const then = epochs > 1 ? 3 * checkpoint - replaced : 0;
+  return { bytes: Math.max(2 * checkpoint, then) + RECORD_BYTES, largestFile: checkpoint };
+}
+
+/** Leaves ROOM_FILE. Throws FileError, or the reason of `signal`; then it leaves nothing. */
+export async function takeRoom(folder: string, need: Need, signal: AbortSignal): Promise<void> {
+  const free = freeBytes(folder);
+  if (need.bytes > free) throw noRoom(folder, need, `${megabytes(free)} free`);
+  const path = join(folder, ROOM_FILE);
+  try {
+    await replaceFile(path, async (descriptor) => {
+      for (let left = need.largestFile; left > 0; left -= CHUNK.byteLength) {
+        writeAll(descriptor, CHUNK.subarray(0, left));
+        await setImmediate(); // lets a signal in
+        signal.throwIfAborted();
+      }
+    });
+    truncateSync(path, Math.min(KEPT_BYTES, need.largestFile));
+  } catch (error) {
+    const known = fileError(folder, 'room', error);
+    throw known instanceof FileError ? noRoom(folder, need, known.parts.got) : known;
+  }
+}
+
+function noRoom(folder: string, { bytes, largestFile }: Need, got: string): FileError {
+  return new FileError({
+    where: folder,
+    expected: `room for ${megabytes(bytes)}, ${megabytes(largestFile)} of it in one file`,
+    got,
+    todo: 'Free some, raise the quota or limit (ulimit -f), or choose another --out',
+  });
+}
+
+/** Infinite where the system does not say. */
+function freeBytes(folder: string): number {
+  try {
+    const { bavail, bsize, blocks } = statfsSync(folder);
+    return blocks > 0 ? bavail * bsize : Infinity;
+  } catch {
+    return Infinity;
+  }
+}
