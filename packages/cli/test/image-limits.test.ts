@@ -19,7 +19,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { decodeImage } from '../src/data/decode.js';
 import { DECODE_BYTES, decodingOf, FULL_PIXELS, MAX_PIXELS } from '../src/data/decoding.js';
 import { bytesSource, ImageBytes, type ImageHeader } from '../src/data/formats/index.js';
-import { largestDecoding } from '../src/data/image-file.js';
+import { largestReading, lookAt } from '../src/data/image-file.js';
 import { turned } from '../src/data/turned.js';
 import { photo } from './image-files.js';
 
@@ -213,6 +213,28 @@ describe.runIf(existsSync('/proc/self/status'))('memory', () => {
     const { stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
     const taken = Number(stdout);
     expect(taken, stderr).toBeGreaterThan(0);
-    expect(taken).toBeLessThanOrEqual(largestDecoding([small, path, at('gone')]));
+    expect(taken).toBeLessThanOrEqual(lookAt(path, { check: false }).bytes);
+  });
+});
+
+describe('what reading images takes', () => {
+  const write = async (name: string, width: number, height: number) => {
+    const flat = { width, height, channels: 3, background: '#468' } as const;
+    await sharp({ create: flat }).png().toFile(at(name));
+    return at(name);
+  };
+
+  it('is that of the one that takes the most, whatever the files weigh', async () => {
+    const flat = await write('flat.png', 2000, 1000); // of 7 KB
+    const fine = await write('fine.png', 20, 20);
+    writeFileSync(at('text.png'), new Uint8Array(1e6));
+    const most = largestReading([fine, flat, at('text.png'), at('gone.png')], 224);
+    expect(most).toBe(lookAt(flat, { check: false }).bytes);
+    expect(largestReading([at('text.png'), at('gone.png')], 224)).toBe(0);
+  });
+
+  it('counts the rows of what is resized', async () => {
+    const high = await write('high.png', 16, 20_000);
+    expect(largestReading([high], 2048)).toBe(3 * (2 * 16 * 20_000 + 2048 * 20_000));
   });
 });

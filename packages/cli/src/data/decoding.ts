@@ -89,3 +89,8 @@ function decoding(header: ImageHeader, halvings: number): Decoding {
     Math.min(ROOM_BYTES, pixels * ROOM_OF_PIXEL);
   return { halvings, width, height, bytes };
 }
+
+/** Bytes while the result is made a square of this side: with a part cut out of it, and rows of the width to be. */
+export function resizingBytes({ width, height }: Decoding, side: number): number {
+  return RGB * (2 * width * height + side * Math.max(width, height));
+}

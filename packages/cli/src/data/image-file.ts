@@ -2,7 +2,7 @@
 import { DataError, FileError } from '@thimble/core';
 import { closeSync, openSync, readSync, statSync, type Stats } from 'node:fs';
 import { fileError, systemCode } from '../files.js';
-import { decodingOf, type Decoding } from './decoding.js';
+import { decodingOf, resizingBytes, type Decoding } from './decoding.js';
 import {
   bytesSource,
   ImageBytes,
@@ -31,14 +31,17 @@ export function lookAt(image: string | Uint8Array, { check }: { check: boolean }
 }
 
 /**
- * Bytes that decoding any of these files takes at most: of the one that takes the most, by its header. What cannot
- * be decoded takes none.
+ * Bytes that any of these files takes at most while it is decoded and then cut out and resized: of the one that
+ * takes the most, by its header. What cannot be decoded takes none.
+ *
+ * @param side of what images are resized to, in pixels
  */
-export function largestDecoding(paths: readonly string[]): number {
+export function largestReading(paths: readonly string[], side: number): number {
   let most = 0;
   for (const path of paths) {
     try {
-      most = Math.max(most, lookAt(path, { check: false }).bytes);
+      const decoding = lookAt(path, { check: false });
+      most = Math.max(most, decoding.bytes, resizingBytes(decoding, side));
     } catch (error) {
       if (!(error instanceof DataError)) throw error; // it is dealt with when its turn comes
     }

@@ -194,7 +194,7 @@ export class BatchFiller {
 }
 
 /** Largest decoded image during whose resizing the next one is decoded. */
-const AHEAD_BYTES = 4e6;
+export const AHEAD_BYTES = 4e6;
 
 type Read = () => Promise<Picture | null>;
 
