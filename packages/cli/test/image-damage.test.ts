@@ -42,6 +42,7 @@ const DAMAGE = {
   'cut off by two bytes': (file) => file.subarray(0, -2),
   'zeros in the second half': (file, start) => file.fill(0, middle(file, start), file.length - 2),
   '512 zeros': (file, start) => file.fill(0, middle(file, start), middle(file, start) + 512),
+  '64 zeros': (file, start) => file.fill(0, middle(file, start), middle(file, start) + 64),
   'random bytes in the second half': (file, start, random) => {
     for (let at = middle(file, start); at < file.length - 2; at++) file[at] = random.below(255);
     return file;
@@ -91,6 +92,7 @@ const FOUND: { readonly [D in DamageName]: Readonly<Record<Format, number>> } = 
   'cut off by two bytes': ALL,
   'zeros in the second half': ALL,
   '512 zeros': { ...ALL, 'lossless WebP': 0 },
+  '64 zeros': { JPEG: 5, PNG: PHOTOS, WebP: 0, 'lossless WebP': 0 },
   'random bytes in the second half': { ...ALL, WebP: 5, 'lossless WebP': 0 },
   'FF in the second half': ALL,
   'a lost block': ALL,

@@ -43,6 +43,20 @@ describe('whole JPEG files', () => {
     expect(image).toEqual(await decodeImage(file));
   });
 
+  it('may be of one colour, whose data is all zeros', async () => {
+    const flat = sharp({ create: { width: 800, height: 600, channels: 3, background: '#888' } });
+    const file = await flat.jpeg({ mozjpeg: true, progressive: false }).toBuffer();
+    expect(file.indexOf(new Uint8Array(500))).toBeGreaterThan(0);
+    expect(() => examine(file)).not.toThrow();
+  });
+
+  it('may have zeros behind its end, but not where zero bits are coefficients', async () => {
+    const file = await photo(1).jpeg({ optimiseCoding: false }).toBuffer();
+    expect(() => examine(Buffer.concat([file, new Uint8Array(70_000)]))).not.toThrow();
+    const at = (scanAt(file) + file.length) >> 1;
+    expect(() => examine(file.fill(0, at, at + 64))).toThrow(/damaged image data/);
+  });
+
   it('may have anything behind its end, and fill bytes before markers', async () => {
     const file = await photo(1).jpeg().toBuffer();
     expect(() => examine(Buffer.concat([file, Buffer.alloc(5000, 3)]))).not.toThrow();

@@ -51,7 +51,32 @@ const MEAN_STEPS = 4;
 /** Walks the scan whose data begins at `at`; returns where it ends. Throws DataError for damage. */
 export function walkScan(bytes: ImageBytes, at: number, scan: Scan): number {
   const walk = new ScanWalk(bytes, at, scan);
-  return walk.all();
+  const end = walk.all();
+  if (isNeverZero(scan)) checkZeros(bytes, at, end);
+  return end;
+}
+
+/**
+ * Zeros in a row that are damage where zero bits are coefficients: twenty or more of them, each the most negative
+ * of its size, one after the other. Photos have five at most. They often pass for as many blocks as they replace.
+ */
+const ZEROS = new Uint8Array(64);
+
+/** Whether zero bits are the code of a coefficient and not, as in a flat image, of the end of a block. */
+function isNeverZero({ parts, isRefinement }: Scan): boolean {
+  return !isRefinement && parts.some(({ ac }) => ac.symbols.length > 0 && (ac.symbols[0] & 15) > 0);
+}
+
+/** Throws DataError for a long run of zeros between two places. */
+function checkZeros(bytes: ImageBytes, from: number, to: number): void {
+  for (let at = from; at + ZEROS.length <= to;) {
+    bytes.take(at, ZEROS.length, 'its image'); // what follows is in one window at least as far
+    const { buffer, byteOffset, length } = bytes.from(at);
+    const data = Buffer.from(buffer, byteOffset, Math.min(length, to - at));
+    const found = data.indexOf(ZEROS);
+    if (found >= 0) bytes.fail(`damaged image data: zeros from byte ${String(at + found)} on`);
+    at += data.length - ZEROS.length + 1;
+  }
 }
 
 /** The second byte of the first of eight restart markers. */
