@@ -15,7 +15,7 @@ import { readyWithin } from '../src/ready-within.js';
 import { TINY } from './tiny-models.js';
 
 const model = { name: 'tiny', config: TINY };
-const step = { model, method: 'wasi', optimizer: 'sgd', smoothing: 0, batch: 8 };
+const step = { model, method: 'wasi=0.6', optimizer: 'sgd', smoothing: 0, batch: 8 };
 const job: Job = {
   step,
   method: parseMethod(step.method),
@@ -56,7 +56,7 @@ describe('readyWithin', () => {
     expect(free.memory.givenUp).toEqual([]);
     const { besidePlan } = free.memory;
     const forms = new Set<string>();
-    for (const share of [0.95, 0.85]) {
+    for (const share of [0.97, 0.91]) {
       const budget = Math.round(besidePlan + share * free.planned);
       const calm = await chosenAt(90e6, budget);
       const disturbed = await chosenAt(90e6 + random.between(-30e6, 30e6), budget);
