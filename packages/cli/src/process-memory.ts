@@ -9,6 +9,7 @@
  *   tensors    the largest tensor on its way between file and executor, twice
  */
 import { bytesOf, parameters, plannedBytes, type ModelGraph, type Program } from '@thimble/core';
+import type { Reading } from './data/image-file.js';
 import { AHEAD_BYTES } from './data/loader-fill.js';
 
 export interface ProcessLoad {
@@ -103,8 +104,8 @@ export interface MemoryRequest {
   /** Images of the data set. */
   readonly images: number;
   readonly workers: number;
-  /** Bytes that decoding and cutting out an image takes at most. */
-  readonly imageBytes: number;
+  /** The image that takes the most. */
+  readonly largest: Reading;
 }
 
 /** What is kept with a run of the memory that was asked for. */

@@ -115,6 +115,7 @@ function budgetJobOf(job: Job, request: MemoryRequest): BudgetJob {
     step,
     threads,
     budget: request.bytes,
+    largest: request.largest,
     fixed: start?.factors ? known : null,
     besidePlan: (pass) => {
       const found = preparation(pass);
@@ -131,7 +132,7 @@ function budgetJobOf(job: Job, request: MemoryRequest): BudgetJob {
 
 function loadOf(
   { kind, preprocess }: Job,
-  { images, workers, imageBytes }: MemoryRequest,
+  { images, workers, largest }: MemoryRequest,
   tensorBytes: number,
 ): ProcessLoad {
   return {
@@ -139,7 +140,7 @@ function loadOf(
     images,
     imageSize: preprocess.size,
     workers,
-    imageBytes,
+    imageBytes: largest.bytes,
     tensorBytes,
     wasm: kind.name === 'wasm',
   };

@@ -29,16 +29,18 @@ const job: Job = {
   strict: false,
 };
 
+const IMAGE = { path: 'small.png', bytes: 1e6 };
+
 afterEach(() => {
   vi.restoreAllMocks();
 });
 
 /** What is chosen when the process seems to have `resident` bytes, and what is said on stderr. */
-async function chosenAt(resident: number, bytes: number) {
+async function chosenAt(resident: number, bytes: number, largest = IMAGE) {
   vi.spyOn(process.memoryUsage, 'rss').mockReturnValue(resident);
   vi.spyOn(process.stdout, 'write').mockReturnValue(true);
   const notes = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
-  const request = { bytes, images: 100, workers: 0, imageBytes: 1e6 };
+  const request = { bytes, images: 100, workers: 0, largest };
   const { ready, memory } = await readyWithin(job, request, new Output(false));
   const { saved, microBatches, program } = ready.setup;
   const said = notes.mock.calls.map(([text]) => String(text)).join('');
@@ -72,6 +74,14 @@ describe('readyWithin', () => {
       /^thimble: the process has 400\.0 MB at its start, \d+\.\d MB more than --memory counts for it here/,
     );
   });
+});
+
+it('names the image that takes much of what is missing', async () => {
+  const large = { path: 'photos/large.png', bytes: 80e6 };
+  await expect(chosenAt(90e6, 1e6, large)).rejects.toThrow(
+    'leave more open, make photos/large.png smaller (80.0 MB of it are to read this image), or choose',
+  );
+  await expect(chosenAt(90e6, 1e6)).rejects.toThrow('leave more open, or choose');
 });
 
 describe('residentBytes', () => {

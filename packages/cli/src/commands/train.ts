@@ -194,8 +194,8 @@ function memoryRequest(
 ): MemoryRequest | null {
   if (memory === undefined) return null;
   const paths = [...train, ...validation].map(({ path }) => path);
-  const imageBytes = largestReading(paths, preprocess.size);
-  return { bytes: memory, images: paths.length, workers, imageBytes };
+  const largest = largestReading(paths, preprocess.size);
+  return { bytes: memory, images: paths.length, workers, largest };
 }
 
 type Prepared = Omit<Fitting, 'memory'> & { readonly memory: Fitting['memory'] | null };

@@ -30,18 +30,24 @@ export function lookAt(image: string | Uint8Array, { check }: { check: boolean }
   return inFile(image, (source) => look(image, source));
 }
 
+/** What reading an image takes at most: decoding it, then cutting it out and resizing it. */
+export interface Reading {
+  readonly path: string;
+  readonly bytes: number;
+}
+
 /**
- * Bytes that any of these files takes at most while it is decoded and then cut out and resized: of the one that
- * takes the most, by its header. What cannot be decoded takes none.
+ * That of the image that takes the most, by its header. What cannot be decoded takes none.
  *
  * @param side of what images are resized to, in pixels
  */
-export function largestReading(paths: readonly string[], side: number): number {
-  let most = 0;
+export function largestReading(paths: readonly string[], side: number): Reading {
+  let most: Reading = { path: '', bytes: 0 };
   for (const path of paths) {
     try {
       const decoding = lookAt(path, { check: false });
-      most = Math.max(most, decoding.bytes, resizingBytes(decoding, side));
+      const bytes = Math.max(decoding.bytes, resizingBytes(decoding, side));
+      if (bytes > most.bytes) most = { path, bytes };
     } catch (error) {
       if (!(error instanceof DataError)) throw error; // it is dealt with when its turn comes
     }
