@@ -37,6 +37,11 @@ PROCESSORS = {
              "do_center_crop": True, "crop_size": SQUARE, **IMAGENET},
     "bit": {"image_processor_type": "BitImageProcessor", "size": {"shortest_edge": 18}, "resample": 3,
             "do_center_crop": True, "crop_size": SQUARE, **IMAGENET},
+    # What is left beside the crop is odd: on the shortest edge (3 px), on the longer one of the first picture (11).
+    "bit-odd": {"image_processor_type": "BitImageProcessor", "size": {"shortest_edge": 19}, "resample": 3,
+                "do_center_crop": True, "crop_size": SQUARE, **IMAGENET},
+    "bit-long": {"image_processor_type": "BitImageProcessor", "size": {"shortest_edge": 17}, "resample": 2,
+                 "do_center_crop": True, "crop_size": SQUARE, **HALF},
     "convnext": {"image_processor_type": "ConvNextImageProcessor", "size": {"shortest_edge": 16}, "resample": 3,
                  "crop_pct": 0.9, **IMAGENET},
 }
@@ -45,6 +50,8 @@ RECIPE = {"architecture": "vit_tiny_patch16_224", "input_size": [3, 16, 16], "nu
 TIMM = {
     "timm-center": {"interpolation": "bicubic", "crop_pct": 0.9, "crop_mode": "center", "mean": [0.5] * 3,
                     "std": [0.5] * 3},
+    "timm-odd": {"interpolation": "bicubic", "crop_pct": 0.84, "crop_mode": "center", "mean": [0.5] * 3,
+                 "std": [0.5] * 3},
     "timm-squash": {"interpolation": "bilinear", "crop_pct": 0.875, "crop_mode": "squash",
                     "mean": IMAGENET["image_mean"], "std": IMAGENET["image_std"]},
     "timm-defaults": {"mean": IMAGENET["image_mean"], "std": IMAGENET["image_std"]},

@@ -14,6 +14,7 @@ const CORE = 'packages/core/src';
 /** Part of core (folder or file without extension) → the parts it may import besides itself. */
 const CORE_LAYERS: Readonly<Record<string, readonly string[]>> = {
   errors: [],
+  finite: [],
   names: ['errors'],
   schema: ['errors'],
   random: ['errors'],
@@ -25,7 +26,7 @@ const CORE_LAYERS: Readonly<Record<string, readonly string[]>> = {
   'program-check': ['errors', 'ir', 'ops', 'program'],
   'program-file': ['errors', 'schema', 'ir', 'ops', 'program', 'program-check'],
   plan: ['errors', 'ir', 'ops', 'program'],
-  methods: ['errors', 'names', 'ir', 'ops', 'autodiff', 'passes', 'plan'],
+  methods: ['errors', 'finite', 'names', 'schema', 'ir', 'ops', 'autodiff', 'passes', 'plan'],
   report: ['errors', 'ir', 'ops', 'program', 'plan', 'methods'],
   optim: ['errors', 'ir', 'ops'],
   nn: ['errors', 'ir', 'ops', 'random'],
@@ -37,10 +38,11 @@ const CORE_LAYERS: Readonly<Record<string, readonly string[]>> = {
   'executors/reference': ['errors', 'ir', 'ops', 'program', 'executors/executor'],
   'executors/wasm': ['errors', 'ir', 'ops', 'program', 'executors/executor', 'executors/peaks'],
   data: ['errors', 'schema', 'ir', 'random'],
-  formats: ['errors', 'schema', 'ir'],
+  formats: ['errors', 'finite', 'schema', 'ir'],
   checkpoints: ['errors', 'names', 'schema', 'ir', 'models', 'data', 'formats', 'train'],
   train: [
     'errors',
+    'finite',
     'ir',
     'program',
     'compile',
@@ -53,6 +55,7 @@ const CORE_LAYERS: Readonly<Record<string, readonly string[]>> = {
   ],
   prepare: [
     'errors',
+    'schema',
     'ir',
     'ops',
     'autodiff',

@@ -4,6 +4,7 @@
  */
 import {
   elements,
+  firstNotFinite,
   FormatError,
   parameters,
   readSafetensorsHeader,
@@ -14,16 +15,19 @@ import {
   TensorView,
   TrainingError,
   type Executor,
+  type HostData,
   type ModelConfig,
   type ModelGraph,
   type Preprocess,
   type SafetensorsDtype,
   type SafetensorsHeader,
+  type Shape,
   type WeightSource,
 } from '@thimble/core';
 import { closeSync, fstatSync, readSync } from 'node:fs';
 import { openToRead, replaceFile, writeAll } from './files.js';
 import { Garbage } from '@thimble/native';
+import { notSafetensors } from './weights/content.js';
 
 export interface OpenCheckpoint extends WeightSource {
   /** As the file stores each tensor. */
@@ -38,11 +42,14 @@ export function openCheckpoint(path: string): OpenCheckpoint {
   const garbage = new Garbage();
   try {
     const header = readHeader(path, descriptor);
+    const shapes = new Map<string, Shape>();
+    const dtypes = new Map<string, SafetensorsDtype>();
+    for (const { name, shape, dtype } of header.tensors.values()) {
+      shapes.set(name, shape);
+      dtypes.set(name, dtype);
+    }
     return {
-      name: path,
-      metadata: header.metadata,
-      shapes: new Map([...header.tensors].map(([name, { shape }]) => [name, shape])),
-      dtypes: new Map([...header.tensors].map(([name, { dtype }]) => [name, dtype])),
+      ...{ name: path, metadata: header.metadata, shapes, dtypes },
       read: (tensor) => {
         const data = readTensor(path, descriptor, header, tensor);
         garbage.dropped(data.byteLength); // sooner or later
@@ -54,7 +61,7 @@ export function openCheckpoint(path: string): OpenCheckpoint {
     };
   } catch (error) {
     closeSync(descriptor);
-    throw naming(path, error);
+    throw notSafetensors(path) ?? naming(path, error);
   }
 }
 
@@ -152,14 +159,13 @@ function naming(path: string, error: unknown): unknown {
   return new FormatError({ ...error.parts, where: `${path}, ${error.parts.where}` });
 }
 
-function checkFinite(name: string, data: ArrayLike<number>): void {
-  for (let i = 0; i < data.length; i++) {
-    if (Number.isFinite(data[i])) continue;
-    throw new TrainingError({
-      where: `tensor ${name}`,
-      expected: 'finite values',
-      got: `${String(data[i])} at element ${String(i)}`,
-      todo: 'Lower the learning rate, or clip gradients',
-    });
-  }
+function checkFinite(name: string, data: HostData): void {
+  const at = firstNotFinite(data);
+  if (at < 0) return;
+  throw new TrainingError({
+    where: `tensor ${name}`,
+    expected: 'finite values',
+    got: `${String(data[at])} at element ${String(at)}`,
+    todo: 'Lower --lr, or clip gradients with --clip 1',
+  });
 }

@@ -41,6 +41,8 @@ export interface HeldOut {
   /** The folder of the class folders. */
   readonly from: string;
   readonly classes: readonly string[];
+  /** Names of the class folders. */
+  readonly folders: readonly string[];
   readonly files: readonly ImageFile[];
   /** Folders that were taken for a class of another spelling. */
   readonly renamed: readonly Renamed[];
@@ -105,8 +107,8 @@ export async function readDataSet(options: DataSetOptions): Promise<DataSet> {
 export function readHeldOut(folder: string, match: Match, { allowEmpty }: FolderChoice): HeldOut {
   const leftOut = new LeftOut();
   const from = heldLayout(listFolder(folder), areClassesBy(match), leftOut);
-  const { classes, pictures, renamed } = knownClasses(from, match, allowEmpty, leftOut);
-  return { from: from.path, classes, files: pictures.map(imageFile), renamed, leftOut };
+  const { pictures, ...known } = knownClasses(from, match, allowEmpty, leftOut);
+  return { from: from.path, ...known, files: pictures.map(imageFile), leftOut };
 }
 
 async function heldOutOf(

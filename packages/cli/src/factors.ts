@@ -5,16 +5,21 @@
  * method, if it says anything, has to agree.
  */
 import {
+  buildModel,
+  checkRanks,
   ConfigError,
   FormatError,
   linears,
+  methodReader,
   NO_RANKS,
   parseMethod,
+  ranksReader,
+  schema,
   type BoundMethod,
+  type ModelConfig,
   type ModelGraph,
   type Ranks,
 } from '@thimble/core';
-import { isRanks } from './run-folder.js';
 
 /** Method and ranks of the run that saved a checkpoint. */
 export interface StoredFactors {
@@ -30,6 +35,15 @@ export interface FactoredStart {
   readonly path: string;
   /** null for dense weights. */
   readonly factors: StoredFactors | null;
+  readonly model: { readonly config: ModelConfig };
+}
+
+/** What Tucker ranks belong to, beside the model. */
+export interface Inputs {
+  /** Images of one pass. */
+  readonly pass: number;
+  /** Their side, in pixels. */
+  readonly imageSize: number;
 }
 
 /** Key of the checkpoint's metadata. */
@@ -60,34 +74,49 @@ export function factorMetadata(
   ]);
 }
 
-/** null for dense weights. Throws FormatError. */
+/**
+ * What a checkpoint says of its factors; null for dense weights. Throws FormatError, also where `config` cannot
+ * have them.
+ */
 export function storedFactors(
   path: string,
   metadata: ReadonlyMap<string, string>,
+  config: ModelConfig,
 ): StoredFactors | null {
   const text = metadata.get(FACTORS);
   if (text === undefined) return null;
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(text);
-  } catch {
-    parsed = null;
-  }
-  if (isStored(parsed)) return parsed;
-  throw new FormatError({
-    where: `${path}, metadata ${FACTORS}`,
-    expected: 'method, ranks and pass as JSON',
-    got: text.slice(0, 60),
-    todo: 'Use the file as thimble train saved it',
-  });
+  const file = `${path}, metadata ${FACTORS}`;
+  const todo = 'Use the file as thimble train saved it';
+  const stored = schema.read(text, factorsReader, { file, error: FormatError, todo });
+  formOf(file, config, stored);
+  return stored;
 }
 
-function isStored(value: unknown): value is StoredFactors {
-  if (typeof value !== 'object' || value === null) return false;
-  const stored: Partial<Record<keyof StoredFactors, unknown>> = value;
-  return (
-    typeof stored.method === 'string' && typeof stored.pass === 'number' && isRanks(stored.ranks)
-  );
+const factorsReader: schema.Reader<StoredFactors> = schema.objectOf<StoredFactors>({
+  method: methodReader,
+  ranks: ranksReader,
+  pass: schema.whole({ most: Number.MAX_SAFE_INTEGER }),
+});
+
+/** How weights live: a method with its ranks, and the forward graph for one image. */
+export interface Form {
+  readonly method: BoundMethod;
+  readonly model: ModelGraph;
+}
+
+/** Throws FormatError where the model cannot have the ranks, or take the method. @param file for errors */
+export function formOf(file: string, config: ModelConfig, stored: StoredFactors): Form {
+  const { method: text, ranks, pass } = stored;
+  try {
+    checkRanks(buildModel(config, { batch: pass }), ranks);
+    const method = parseMethod(text).withRanks(ranks);
+    return { method, model: method.forward(buildModel(config, { batch: 1 })) };
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    const { where, expected, got } = error.parts;
+    const todo = 'Use the file as thimble train wrote it';
+    throw new FormatError({ where: `${file}, ${where}`, expected, got, todo });
+  }
 }
 
 /**
@@ -116,11 +145,11 @@ export function startedMethod(
 
 /**
  * The ranks with which a run continues: those of the start where it was trained with the same
- * needs, and passes of as many images; null where ranks are to be found.
+ * needs, and passes of as many images of the same size; null where ranks are to be found.
  */
 export function startedRanks(
   method: BoundMethod,
-  pass: number,
+  { pass, imageSize }: Inputs,
   start: FactoredStart | null,
 ): Ranks | null {
   const { weights, activations } = method.needs;
@@ -128,8 +157,9 @@ export function startedRanks(
   const stored = start?.factors;
   if (!stored) return null;
   const before = parseMethod(stored.method).needs;
-  const same = JSON.stringify(before) === JSON.stringify(method.needs);
-  return same && (activations === null || stored.pass === pass) ? stored.ranks : null;
+  const isSame = JSON.stringify(before) === JSON.stringify(method.needs);
+  const isForInputs = stored.pass === pass && start.model.config.imageSize === imageSize;
+  return isSame && (activations === null || isForInputs) ? stored.ranks : null;
 }
 
 function changedRanks(method: BoundMethod, before: BoundMethod, path: string): ConfigError {

@@ -3,7 +3,7 @@
  * disk never leaves half of a file under its final name; a file beside it is made anew, so that nothing that lies
  * there already (a link to somewhere else) is written through. What the system says is a FileError.
  */
-import { FileError, ThimbleError } from '@thimble/core';
+import { FileError, megabytes, ThimbleError } from '@thimble/core';
 import {
   closeSync,
   constants,
@@ -71,14 +71,22 @@ export function makeFolder(path: string): void {
   }
 }
 
-function isFolder(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
-}
+/** Bytes of a text that a command reads; more is no configuration and no record. */
+const MAX_TEXT_BYTES = 64_000_000;
 
 /** The text of a file. Throws FileError. @param what it is to be, as in `the record of a run` */
-export function readText(path: string, what: string): string {
+export function readText(path: string, what: string, mostBytes = MAX_TEXT_BYTES): string {
   const descriptor = openToRead(path, what);
   try {
+    const { size } = fstatSync(descriptor);
+    if (size > mostBytes) {
+      throw new FileError({
+        where: path,
+        expected: `${what} of at most ${megabytes(mostBytes)}`,
+        got: megabytes(size),
+        todo: 'Check the path, or get the file again',
+      });
+    }
     return readFileSync(descriptor, 'utf8');
   } catch (error) {
     throw fileError(path, what, error);
@@ -109,6 +117,10 @@ export function openToRead(path: string, what: string): number {
     got: stats.isDirectory() ? 'a folder' : 'a pipe, socket or device',
     todo: 'Give a file',
   });
+}
+
+export function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }
 
 /** A temporary file beside `path`, made by `make`, then under its name. Throws FileError. */

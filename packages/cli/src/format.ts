@@ -40,3 +40,27 @@ export function duration(seconds: number): string {
 export function counted(count: number, noun: string): string {
   return `${String(count)} ${noun}${count === 1 ? '' : 's'}`;
 }
+
+/** Order of texts in which numbers count as such: `blocks.2` before `blocks.10`. */
+export function inNumericOrder(a: string, b: string): number {
+  let at = 0;
+  while (at < a.length && a.charCodeAt(at) === b.charCodeAt(at)) at++;
+  let start = at; // of the number in which they differ, if it is one
+  while (start > 0 && isDigit(a.charCodeAt(start - 1))) start--;
+  const [left, right] = [digitsFrom(a, start), digitsFrom(b, start)];
+  if (left > 0 && right > 0 && left !== right) return left - right;
+  return a.charCodeAt(at) - b.charCodeAt(at) || a.length - b.length;
+}
+
+/** How many digits begin there, without zeros in front. */
+function digitsFrom(text: string, start: number): number {
+  let begin = start;
+  while (text.charCodeAt(begin) === 0x30 && isDigit(text.charCodeAt(begin + 1))) begin++;
+  let end = begin;
+  while (isDigit(text.charCodeAt(end))) end++;
+  return end - begin;
+}
+
+function isDigit(code: number): boolean {
+  return code >= 0x30 && code <= 0x39;
+}

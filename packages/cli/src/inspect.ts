@@ -6,6 +6,7 @@
  */
 import {
   elements,
+  firstNotFinite,
   familyPreprocess,
   recognise,
   storedRanks,
@@ -18,10 +19,15 @@ import {
 } from '@thimble/core';
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { openCheckpoint } from './checkpoint.js';
-import { checkpointPath, readRunRecord, RUN_FILES, type RunRecord } from './run-folder.js';
+import { storedFactors } from './factors.js';
+import { isFolder } from './files.js';
+import { inNumericOrder } from './format.js';
+import { openRun, type OpenRun } from './run.js';
+import { RUN_FILES } from './run-folder.js';
+import type { RunRecord } from './run-record.js';
 import { locateWeights, type Access } from './start.js';
-import { hashedFiles, isFolder, openWeightFiles, type WeightFiles } from './weights/files.js';
+import { openWeightFiles, type WeightFiles } from './weights/files.js';
+import { hashedFiles } from './weights/hashes.js';
 
 export interface Inspection {
   readonly path: string;
@@ -32,6 +38,8 @@ export interface Inspection {
   /** Why there is no model; null where there is one. */
   readonly reason: string | null;
   readonly factors: readonly InspectedFactor[];
+  /** Tensors with values that are NaN or infinite: with these, nothing can be computed. */
+  readonly notFinite: readonly NotFinite[];
   readonly run: InspectedRun | null;
 }
 
@@ -57,6 +65,14 @@ export interface InspectedModel extends Recognised {
   readonly isPreprocessSaid: boolean;
 }
 
+/** The first value of a tensor that is no number. */
+export interface NotFinite {
+  readonly tensor: string;
+  readonly element: number;
+  /** `NaN`, `Infinity` or `-Infinity`, which JSON has no numbers for. */
+  readonly value: string;
+}
+
 /** A weight W [outputs, inputs] that is there as L [outputs, K] and R [K, inputs]. */
 export interface InspectedFactor {
   readonly weight: string;
@@ -77,47 +93,47 @@ export interface InspectedRun {
 /** @param what a file, a folder in hub layout, a run, a preset with weights, or a model on the hub */
 export async function inspect(what: string, access: Access): Promise<Inspection> {
   const isRun = isFolder(what) && existsSync(join(what, RUN_FILES.record));
-  const run = isRun ? inspectRun(what) : null;
-  const files = isRun
-    ? runFiles(what, access.best === true)
+  const opened = isRun ? openRun(what, access.best === true) : null;
+  const files = opened
+    ? {
+        ...opened,
+        sidecars: { config: null, preprocessor: null },
+        hashes: () => hashedFiles(opened.path),
+      }
     : openWeightFiles((await locateWeights(what, access)).where);
   const { path, checkpoint } = files;
   try {
     return {
       path,
-      files: hashedFiles(path).map((hashed) => ({
+      files: files.hashes().map((hashed) => ({
         ...hashed,
         bytes: statSync(join(dirname(path), hashed.file)).size,
       })),
       tensors: tensorsOf(files),
       metadata: checkpoint.metadata,
       factors: factorsOf(checkpoint.shapes),
+      notFinite: notFinite(files),
       ...modelOf(files),
-      run,
+      run: opened && inspectRun(what, opened),
     };
   } finally {
     checkpoint.close();
   }
 }
 
-function runFiles(folder: string, best: boolean): WeightFiles {
-  const path = checkpointPath(folder, best);
-  const sidecars = { config: null, preprocessor: null };
-  return { path, checkpoint: openCheckpoint(path), sidecars };
-}
-
-function inspectRun(folder: string): InspectedRun {
+function inspectRun(folder: string, { record }: OpenRun): InspectedRun {
   const contents = readdirSync(folder, { withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map(({ name }) => ({ file: name, bytes: statSync(join(folder, name)).size }))
     .sort((a, b) => (a.file < b.file ? -1 : 1));
-  return { folder, record: readRunRecord(folder), contents };
+  return { folder, record, contents };
 }
 
 function tensorsOf({ checkpoint }: WeightFiles): readonly InspectedTensor[] {
   const { shapes, dtypes } = checkpoint;
-  const sorted = [...shapes].sort(([a], [b]) => a.localeCompare(b, 'en', { numeric: true }));
-  return sorted.map(([name, shape]) => {
+  const names = [...shapes.keys()].sort(inNumericOrder);
+  return names.map((name) => {
+    const shape = shapes.get(name) ?? [];
     const dtype = dtypes.get(name) ?? 'F32';
     const count = elements(shape);
     return { name, shape, dtype, elements: count, bytes: count * BYTES[dtype] };
@@ -129,11 +145,23 @@ const BYTES: { readonly [D in SafetensorsDtype]: number } = {
   ...{ I64: 8, F64: 8, F32: 4, I32: 4, BF16: 2, F16: 2, I16: 2, I8: 1, U8: 1, BOOL: 1 },
 };
 
+const FLOATS: readonly SafetensorsDtype[] = ['F64', 'F32', 'BF16', 'F16'];
+
+function notFinite({ checkpoint }: WeightFiles): readonly NotFinite[] {
+  const floats = [...checkpoint.dtypes].filter(([, dtype]) => FLOATS.includes(dtype));
+  return floats.flatMap(([tensor]) => {
+    const data = checkpoint.read(tensor);
+    const element = firstNotFinite(data);
+    return element < 0 ? [] : [{ tensor, element, value: String(data[element]) }];
+  });
+}
+
 function modelOf(files: WeightFiles): Pick<Inspection, 'model' | 'reason'> {
   const { checkpoint, sidecars } = files;
   try {
     const found = recognise(checkpoint, checkpoint.metadata, sidecars);
     const { config, naming, weights, preprocess } = found;
+    storedFactors(checkpoint.name, checkpoint.metadata, config);
     const pictures = withSize(preprocess ?? familyPreprocess(naming, config), config.imageSize);
     const parameters = [...weights.shapes.values()].reduce(
       (sum, shape) => sum + elements(shape),

@@ -1,5 +1,6 @@
 /** Where the weights of a run came from. */
-import type { HashedFile } from './weights/files.js';
+import { schema } from '@thimble/core';
+import type { HashedFile } from './weights/hashes.js';
 
 /** What a run started from, for its record. */
 export interface Origin {
@@ -9,3 +10,18 @@ export interface Origin {
   readonly hub?: { readonly name: string; readonly commit: string };
   readonly files: readonly HashedFile[];
 }
+
+const { list, objectOf, optional, text } = schema;
+
+/** An origin as a run's record has it. */
+export const originReader: schema.Reader<Origin> = objectOf<Origin>({
+  from: text(),
+  description: text(),
+  hub: optional(
+    objectOf<NonNullable<Origin['hub']>>({
+      name: text({ most: 200 }),
+      commit: text({ most: 200 }),
+    }),
+  ),
+  files: list(objectOf<HashedFile>({ file: text(), sha256: text({ most: 200 }) })),
+});

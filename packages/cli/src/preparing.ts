@@ -61,7 +61,8 @@ export interface Ready {
 export async function makeReady(job: Job, output: Output): Promise<Ready> {
   const { start, method, step, seed } = job;
   const pass = step.batch / (step.microBatches ?? 1);
-  const known = startedRanks(method, pass, start);
+  const { imageSize } = step.model.config;
+  const known = startedRanks(method, { pass, imageSize }, start);
   if (start && !known) return readyFrom(await prepared(job, start, pass, output), job);
   const setup = setUp(step, known ? method.withRanks(known) : method);
   return {

@@ -8,7 +8,14 @@
  *   images     what reading the image that takes the most takes, and one that waits, for each maker
  *   tensors    the largest tensor on its way between file and executor, twice
  */
-import { bytesOf, parameters, plannedBytes, type ModelGraph, type Program } from '@thimble/core';
+import {
+  bytesOf,
+  parameters,
+  plannedBytes,
+  schema,
+  type ModelGraph,
+  type Program,
+} from '@thimble/core';
 import type { Reading } from './data/image-file.js';
 import { AHEAD_BYTES } from './data/loader-fill.js';
 
@@ -117,6 +124,13 @@ export interface MemoryRecord {
   /** Of the best that was open. */
   readonly givenUp: readonly string[];
 }
+
+/** A choice for --memory as a run's record has it. */
+export const memoryReader: schema.Reader<MemoryRecord> = schema.objectOf<MemoryRecord>({
+  budget: schema.number({ least: 0 }),
+  besidePlan: schema.number({ least: 0 }),
+  givenUp: schema.list(schema.text({ most: 1000 }), { most: 1000 }),
+});
 
 /**
  * The most that an executor has: its plan, or, before that is used, its parameters while weights are

@@ -2,11 +2,21 @@
  * ranks.json of a run folder: the ranks of a factored run and the tables that they were chosen
  * from. For people and scripts; eval, predict and merge read the ranks of run.json.
  */
-import { FormatError, type PrepareTables, type Ranks } from '@thimble/core';
-import { existsSync, readFileSync } from 'node:fs';
+import {
+  FormatError,
+  methodReader,
+  ranksReader,
+  schema,
+  tablesReader,
+  type PrepareTables,
+  type Ranks,
+} from '@thimble/core';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { replaceWithText } from './files.js';
-import { RUN_FILES } from './run-folder.js';
+import { readRunRecord, RUN_FILES } from './run-folder.js';
+import { differenceOf, type RunRecord } from './run-record.js';
+import { parseFile } from './weights/json-file.js';
 
 export interface RanksFile {
   readonly method: string;
@@ -26,34 +36,55 @@ export async function writeRanks(path: string, file: RanksFile): Promise<void> {
   await replaceWithText(path, `${text}\n`);
 }
 
-/** Throws FormatError when the run has none, or a damaged one. */
+/** Throws FileError and FormatError when the run has none, or one that is damaged or not its own. */
 export function readRanks(run: string): RanksFile {
   const path = join(run, RUN_FILES.ranks);
   if (!existsSync(path)) {
     const todo = 'Pass the folder of a run with a factored method, such as wasi';
     throw new FormatError({ where: path, expected: 'the ranks of a run', got: 'no file', todo });
   }
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(readFileSync(path, 'utf8'));
-  } catch (error) {
-    throw damaged(path, error instanceof Error ? error.message : 'unreadable');
-  }
-  if (isRanksFile(parsed)) return parsed;
-  throw damaged(path, 'other JSON');
+  const found = parseFile(path, 'the ranks of a run', (text) => parseRanks(path, text));
+  checkOwn(path, found, readRunRecord(run));
+  return found;
 }
 
-function isRanksFile(value: unknown): value is RanksFile {
-  if (typeof value !== 'object' || value === null) return false;
-  const file: Partial<Record<keyof RanksFile | 'format' | 'version', unknown>> = value;
-  return file.format === FORMAT && file.version === VERSION && typeof file.method === 'string';
+/** The ranks in a text. Throws FormatError. @param file what errors call it */
+export function parseRanks(file: string, json: string): RanksFile {
+  const document = { file, error: FormatError, todo: TODO };
+  schema.read(json, header, document);
+  return schema.read(json, ranksFileReader, document);
 }
 
-function damaged(path: string, got: string): FormatError {
-  return new FormatError({
-    where: path,
-    expected: `a ${FORMAT} file of version ${String(VERSION)}`,
-    got,
-    todo: 'Use the file as thimble train wrote it',
-  });
+const TODO = 'Use the file as thimble train wrote it';
+
+/** A version of the format that this program reads. */
+const header = schema.object({ format: schema.oneOf(FORMAT), version: schema.oneOf(VERSION) });
+
+const ranksFileReader: schema.Reader<RanksFile> = schema.refined(
+  schema.objectOf<RanksFile>({
+    method: methodReader,
+    pass: schema.whole({ most: Number.MAX_SAFE_INTEGER }),
+    ranks: ranksReader,
+    tables: schema.nullable(tablesReader),
+  }),
+  ({ ranks, tables }, place) => {
+    for (const { weight, rank } of tables?.weights?.layers ?? []) {
+      const chosen = Object.hasOwn(ranks.weights, weight) ? ranks.weights[weight] : null;
+      if (rank === chosen) continue;
+      const at = place.at('ranks').at('weights').at(weight);
+      throw at.error(`${String(rank ?? 'none')}, as the tables say`, String(chosen ?? 'none'));
+    }
+  },
+);
+
+/** Throws FormatError for ranks that are not those of the run's record. */
+function checkOwn(file: string, { method, ranks, pass }: RanksFile, record: RunRecord): void {
+  const difference =
+    differenceOf('method', record.method, method) ??
+    differenceOf('pass', record.batch / record.microBatches, pass) ??
+    differenceOf('ranks', record.ranks, ranks);
+  if (!difference) return;
+  const [expected, got] = difference.texts;
+  const where = `${file}, ${difference.at}`;
+  throw new FormatError({ where, expected: `${expected}, as run.json says`, got, todo: TODO });
 }

@@ -96,8 +96,9 @@ function budgetJobOf(job: Job, request: MemoryRequest): BudgetJob {
   const build = (batch: number) => buildModel(step.model.config, { batch });
   setUp(step, method); // refuses what does not go together, and loads what compiling needs
   const load = loadOf(job, request, largestTensor(build(1)));
+  const { imageSize } = step.model.config;
   const known = (pass: number): BoundMethod => {
-    const ranks = startedRanks(method, pass, start);
+    const ranks = startedRanks(method, { pass, imageSize }, start);
     if (ranks) return method.withRanks(ranks);
     // Factors are as they were stored; of inputs in passes of another size typical ranks are known.
     const activations = method.activationRanks(method.forward(build(pass)));
@@ -105,7 +106,7 @@ function budgetJobOf(job: Job, request: MemoryRequest): BudgetJob {
   };
   const preparations = new Map<number, PreparationBytes>();
   const preparation = (pass: number): PreparationBytes | null => {
-    if (!start || startedRanks(method, pass, start)) return null;
+    if (!start || startedRanks(method, { pass, imageSize }, start)) return null;
     const asked = { model: build, method, batch: pass, threads };
     const bytes = preparations.get(pass) ?? preparationBytes(asked, start.checkpoint.shapes);
     preparations.set(pass, bytes);

@@ -4,8 +4,9 @@ import { checkpointBytes, checkpointMetadata, saveCheckpoint } from './checkpoin
 import type { Loader } from './data/loader.js';
 import { replaceWithCopy, replaceWithText } from './files.js';
 import { needOf, takeRoom, type Need } from './room.js';
-import { RUN_FILES, writeRunRecord, type EpochRecord, type RunRecord } from './run-folder.js';
+import { RUN_FILES, writeRunRecord } from './run-folder.js';
 import type { RunPlan } from './run-plan.js';
+import type { EpochRecord, RunRecord } from './run-record.js';
 import { factorMetadata } from './factors.js';
 import type { TrainingFolder } from './training-folder.js';
 
@@ -50,7 +51,7 @@ export class Recorder {
 
   /** Saves a finished epoch. Throws DataError when no validation image could be read. */
   async epoch(event: EpochEvent, validation: Loader): Promise<void> {
-    const { epoch, step, loss: trainLoss, seconds } = event;
+    const { epoch, step, seconds } = event;
     const evaluation = event.validation;
     if (!evaluation || evaluation.images === 0) {
       throw new DataError({
@@ -61,6 +62,7 @@ export class Recorder {
       });
     }
     const { accuracy, loss } = evaluation;
+    const trainLoss = Number.isFinite(event.loss) ? event.loss : null;
     const record = { epoch, step, trainLoss, accuracy, loss, seconds };
     await this.save();
     this.savedEpoch = epoch;

@@ -12,7 +12,7 @@ import type { LoaderOptions } from './data/loader.js';
 import type { SourceDescription } from './data/source.js';
 import type { Origin } from './origin.js';
 import type { MemoryRecord } from './process-memory.js';
-import type { RunRecord } from './run-folder.js';
+import type { RunRecord } from './run-record.js';
 import type { Setup } from './setup.js';
 import type { TrainingFolder } from './training-folder.js';
 

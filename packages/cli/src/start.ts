@@ -21,16 +21,20 @@ import {
 } from '@thimble/core';
 import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { openCheckpoint, type OpenCheckpoint } from './checkpoint.js';
+import type { OpenCheckpoint } from './checkpoint.js';
 import { storedFactors, type StoredFactors } from './factors.js';
+import { isFolder } from './files.js';
 import { hubModel, type HubModel } from './hub/model.js';
 import { hubReference, looksLikeHubName, referenceText } from './hub/reference.js';
 import { hubSettings } from './hub/settings.js';
 import type { NamedModel } from './named-model.js';
 import type { Output } from './output.js';
-import { checkpointPath, readRunRecord, RUN_FILES, type RunRecord } from './run-folder.js';
+import { openRun } from './run.js';
+import { RUN_FILES } from './run-folder.js';
+import type { RunRecord } from './run-record.js';
 import { embeddedWeights } from './weights/embedded.js';
-import { isFolder, openWeightFiles } from './weights/files.js';
+import { once, openWeightFiles } from './weights/files.js';
+import { hashedFiles, type HashedFile } from './weights/hashes.js';
 
 export interface Start {
   /** What was asked for. */
@@ -52,6 +56,8 @@ export interface Start {
   readonly isPreprocessSaid: boolean;
   /** Under Thimble's names. */
   readonly checkpoint: OpenCheckpoint;
+  /** Of the files that the weights are in. */
+  readonly hashes: () => readonly HashedFile[];
   /** Tensors of the file that the model has no place for. */
   readonly ignored: readonly string[];
   /** What --memory chose for the run; null without a run or its budget. */
@@ -85,7 +91,7 @@ export interface Access {
  * DownloadError.
  */
 export async function openStart(text: string, access: Access): Promise<Start> {
-  if (isFolder(text) && existsSync(join(text, RUN_FILES.record))) return openRun(text, access);
+  if (isFolder(text) && existsSync(join(text, RUN_FILES.record))) return startOfRun(text, access);
   const { where, hub } = await locateWeights(text, access);
   return openWeights(text, where, hub);
 }
@@ -109,17 +115,16 @@ export function classesOf({ labels, model }: Start): readonly string[] {
   return labels ?? Array.from({ length: model.config.classes }, (_, index) => String(index));
 }
 
-function openRun(folder: string, { best = false }: Access): Start {
-  const record = readRunRecord(folder);
-  const path = checkpointPath(folder, best);
+function startOfRun(folder: string, { best = false }: Access): Start {
+  const { record, path, checkpoint, factors } = openRun(folder, best);
   const { model, classes: labels, preprocess } = record;
   const description = `${model.name}, ${String(model.config.imageSize)} px, of a run`;
-  return closingOnError(openCheckpoint(path), (checkpoint) => ({
-    ...{ text: folder, path, description, model, labels, preprocess, checkpoint, record },
+  return {
+    ...{ text: folder, path, description, model, labels, preprocess, checkpoint, record, factors },
     ...{ isDescribed: true, hasClassifier: true, isPreprocessSaid: true, ignored: [], hub: null },
     chosen: chosenStep(record),
-    factors: storedFactors(path, checkpoint.metadata),
-  }));
+    hashes: once(() => hashedFiles(path)),
+  };
 }
 
 function chosenStep({ memory, saved, batch, microBatches }: RunRecord): ChosenStep | null {
@@ -128,14 +133,14 @@ function chosenStep({ memory, saved, batch, microBatches }: RunRecord): ChosenSt
 
 /** @param where a file or a folder in hub layout */
 function openWeights(text: string, where: string, hub: HubModel | null): Start {
-  const { path, checkpoint: file, sidecars } = openWeightFiles(where);
+  const { path, checkpoint: file, sidecars, hashes } = openWeightFiles(where);
   return closingOnError(file, () => {
     const found = recognise(file, file.metadata, sidecars);
     const name = nameOf(found, file, hub, text);
     const said = found.preprocess;
     const checkpoint = { ...file, ...found.weights };
     return {
-      ...{ text, path, checkpoint, hub, record: null, chosen: null },
+      ...{ text, path, checkpoint, hashes, hub, record: null, chosen: null },
       description: found.description,
       model: { name, config: found.config },
       isDescribed: sidecars.config !== null || file.metadata.has('model'),
@@ -144,7 +149,7 @@ function openWeights(text: string, where: string, hub: HubModel | null): Start {
       preprocess: preprocessFor(found.config, said ?? familyPreprocess(found.naming, found.config)),
       isPreprocessSaid: said !== null,
       ignored: found.ignored,
-      factors: storedFactors(path, file.metadata),
+      factors: storedFactors(path, file.metadata, found.config),
     };
   });
 }

@@ -1,5 +1,8 @@
-/** Accuracy and loss of a classifier, by class and together. */
-import { argmax, softmax, type HostData } from '@thimble/core';
+/**
+ * Accuracy and loss of a classifier, by class and together. A class may be several of the model's outputs: any of
+ * them is right, and their probabilities add up.
+ */
+import { argmax, crossEntropy, type HostData } from '@thimble/core';
 
 export interface ClassTally {
   readonly name: string;
@@ -7,25 +10,34 @@ export interface ClassTally {
   readonly correct: number;
 }
 
+export interface TalliedClass {
+  readonly name: string;
+  /** Indices of the model's scores. */
+  readonly outputs: readonly number[];
+}
+
 export class Tally {
-  private readonly classes: readonly string[];
+  private readonly classes: readonly TalliedClass[];
   private readonly images: number[];
   private readonly correct: number[];
   private lossSum = 0;
 
-  constructor(classes: readonly string[]) {
+  constructor(classes: readonly TalliedClass[]) {
     this.classes = classes;
     this.images = classes.map(() => 0);
     this.correct = classes.map(() => 0);
   }
 
-  /** Counts one image. `scores` are its logits [classes]. */
+  /**
+   * Counts one image. Throws DataError for a class with outputs that are none of the model's, or none at all.
+   *
+   * @param scores its logits, one for each output; @param label index of its class
+   */
   add(scores: HostData, label: number): void {
-    const best = argmax(scores);
+    const { outputs } = this.classes[label] ?? { outputs: [] };
+    this.lossSum += crossEntropy(scores, outputs);
     this.images[label]++;
-    if (best === label) this.correct[label]++;
-    // −log p(label) through the largest p, which cannot underflow.
-    this.lossSum += scores[best] - scores[label] - Math.log(softmax(scores)[best]);
+    if (outputs.includes(argmax(scores))) this.correct[label]++;
   }
 
   get total(): number {
@@ -43,7 +55,7 @@ export class Tally {
   }
 
   get perClass(): readonly ClassTally[] {
-    return this.classes.map((name, label) => ({
+    return this.classes.map(({ name }, label) => ({
       name,
       images: this.images[label],
       correct: this.correct[label],

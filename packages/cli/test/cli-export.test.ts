@@ -322,7 +322,7 @@ describe('bad input', () => {
       "--labels two.txt: expected 3 lines, one for each class of the model, got 2. Pass the names in the order of the classes, or none for the model's own.",
     );
     expect(await failure('base', '--labels', 'none.txt', '--out', 'x')).toContain(
-      '--labels none.txt: expected a text file with the name of a class in each line, got ENOENT',
+      '--labels none.txt: expected a text file with the name of a class in each line, got nothing at this path',
     );
     expect(existsSync(path('x'))).toBe(false);
   });

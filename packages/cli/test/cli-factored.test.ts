@@ -235,7 +235,9 @@ describe('bad input', () => {
     expect(await withRank(String(rank - 1))).toContain(
       `tensor ${weight}: expected factors of rank ${String(rank - 1)}, got rank ${String(rank)}`,
     );
-    expect(await withRank('0')).toContain('expected a thimble-run record of version 1');
+    expect(await withRank('0')).toContain(
+      `ranked/run.json, ranks.weights.${weight}: expected a whole number from 1 to `,
+    );
   });
 
   it('merges nothing that is dense, and over nothing', async () => {

@@ -64,7 +64,7 @@ describe('thimble info', () => {
     expect(code).toBe(0);
     const [title, ...lines] = stdout.split('\n');
     expect(title).toBe('vit/model.safetensors');
-    expect(lines.slice(0, 9).join('\n')).toMatchInlineSnapshot(`
+    expect(lines.slice(0, 10).join('\n')).toMatchInlineSnapshot(`
       "  Model       ViT-16x2/4, 16 px, 5 classes, Hugging Face names
         Parameters  5.11 k (5,109)
         Image size  16 px
@@ -72,6 +72,7 @@ describe('thimble info', () => {
         Pictures    both edges to 18 px, the 16 px in the middle, bicubic, mean 0.1 0.2 0.3, std 0.5 0.5 0.5
         Tensors     40 tensors, 5.11 k elements
         Bytes       10.2 kB: F16 10.2 kB
+        Numbers     all finite
         Metadata    none
         SHA-256     ${createHash('sha256')
           .update(readFileSync(join(folder, 'vit/model.safetensors')))
@@ -99,8 +100,9 @@ describe('thimble info', () => {
   });
 
   it('lists a file of which it does not know the architecture', async () => {
+    const conv = new Float32Array(54).fill(-Infinity, 17);
     const tensors: readonly TensorSource[] = [
-      { name: 'conv.weight', shape: [2, 3, 3, 3], dtype: 'F32', data: new Float32Array(54) },
+      { name: 'conv.weight', shape: [2, 3, 3, 3], dtype: 'F32', data: conv },
       { name: 'steps', shape: [], dtype: 'I32', data: Int32Array.of(7) },
     ];
     writeFileSync(join(folder, 'cnn.safetensors'), writeSafetensors(tensors));
@@ -108,9 +110,27 @@ describe('thimble info', () => {
     expect(code).toBe(0);
     expect(stdout).toContain('Model     unknown; expected a ViT, DeiT or Swin transformer');
     expect(stdout).toContain('Bytes     220 B: F32 216 B, I32 4 B');
+    expect(stdout).toContain('Numbers   NOT all finite: -Infinity at element 17 of conv.weight');
     expect(stdout).toMatch(/conv\.weight +\[2, 3, 3, 3\] +F32/);
     const json = lastLine(await info('cnn.safetensors', '--json'));
+    expect(json.notFinite).toEqual([{ tensor: 'conv.weight', element: 17, value: '-Infinity' }]);
     expect(json).toMatchObject({ model: null, elements: 55, bytes: { F32: 216, I32: 4 } });
+  });
+
+  it('lists any number of tensors, in the order of their numbers', async () => {
+    const count = 150_000;
+    const entries = Array.from({ length: count }, (_, index) => {
+      return `"layer.${String(index)}.w":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}`;
+    });
+    const header = Buffer.from(`{${entries.reverse().join()}}`);
+    const length = Buffer.alloc(8);
+    length.writeUInt32LE(header.length);
+    writeFileSync(join(folder, 'many.safetensors'), Buffer.concat([length, header]));
+    const { code, stdout } = await info('many.safetensors', '--all');
+    expect(code).toBe(0);
+    const lines = stdout.trimEnd().split('\n');
+    expect(lines.at(-count)).toMatch(/^layer\.0\.w +\[0\] +U8$/);
+    expect(lines.at(-1)).toMatch(/^layer\.149999\.w +\[0\] +U8$/);
   });
 
   it('shows a factored run: method, accuracy, ranks', async () => {

@@ -5,6 +5,7 @@ import {
   BudgetError,
   compile,
   ConfigError,
+  DataError,
   evaluate,
   megabytes,
   nullExecutor,
@@ -24,10 +25,10 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, describe, expect, it } from 'vitest';
 import { openCheckpoint, saveCheckpoint } from '../src/checkpoint.js';
-import { topClasses } from '../src/commands/predict.js';
+import { distinctTitles, topClasses } from '../src/commands/predict.js';
 import { withinMemory, workersWithinCores } from '../src/executors.js';
 import { EXIT, exitCodeOf, failureRecord } from '../src/failure.js';
-import { duration, metric, milliseconds, percent } from '../src/format.js';
+import { duration, inNumericOrder, metric, milliseconds, percent } from '../src/format.js';
 import { memoryChart } from '../src/memory-chart.js';
 import { trainingTenants } from '../src/memory-map.js';
 import { presetModel } from '../src/named-model.js';
@@ -66,6 +67,17 @@ const TINY: VitConfig = {
   classToken: true,
   layerNormEps: 1e-6,
 };
+
+describe('an order of names', () => {
+  it('takes numbers for what they are', () => {
+    const names = ['a', 'a.b', 'a1', 'a1.b', 'a2', 'a10', 'a10.c', 'b', 'b.0.x', 'b.9.x', 'b.10.w'];
+    for (let shift = 0; shift < names.length; shift++) {
+      const moved = [...names.slice(shift), ...names.slice(0, shift)].reverse();
+      expect(moved.sort(inNumericOrder)).toEqual(names);
+    }
+    expect(inNumericOrder('a1', 'a1')).toBe(0);
+  });
+});
 
 describe('option texts', () => {
   it.each([
@@ -253,7 +265,9 @@ describe('checkpoints', () => {
     writeFileSync(join(folder, 'text'), 'not a checkpoint at all');
     expect(() => openCheckpoint(join(folder, 'text'))).toThrow(join(folder, 'text'));
     expect(() => openCheckpoint(folder)).toThrow('expected a safetensors file, got a folder');
-    expect(() => openCheckpoint(join(folder, 'none'))).toThrow('got nothing at this path');
+    expect(() => openCheckpoint(join(folder, 'none'))).toThrow(
+      'expected a safetensors file, got nothing at this path',
+    );
   });
 });
 
@@ -336,7 +350,19 @@ describe('pictures and texts', () => {
   it('orders classes by probability', () => {
     const [first, second] = topClasses(Float32Array.of(0, 2, 1), ['a', 'b', 'c'], 2);
     expect([first.name, second.name]).toEqual(['b', 'c']);
+    expect([first.index, second.index]).toEqual([1, 2]);
     expect(first.probability).toBeCloseTo(Math.E ** 2 / (1 + Math.E + Math.E ** 2), 6);
+  });
+});
+
+describe('titles of classes', () => {
+  it('tell equal names from each other and stay in a line', () => {
+    expect(distinctTitles(['crane', 'rose', 'crane', 'a\nb\u001b[2J'])).toEqual([
+      'crane (output 0)',
+      'rose',
+      'crane (output 2)',
+      'a\\nb\\x1b[2J',
+    ]);
   });
 });
 
@@ -353,7 +379,7 @@ describe('tally', () => {
       read: () => Promise.resolve(logits),
     };
     const expected = await evaluate(fixed, [{ images: new Float32Array(0), labels, real: 3 }]);
-    const tally = new Tally(['a', 'b', 'c']);
+    const tally = new Tally(['a', 'b', 'c'].map((name, output) => ({ name, outputs: [output] })));
     for (let row = 0; row < 3; row++) tally.add(logits.subarray(3 * row, 3 * row + 3), labels[row]);
     expect(tally.accuracy).toBe(expected.accuracy);
     expect(tally.loss).toBeCloseTo(expected.loss, 10);
@@ -361,6 +387,38 @@ describe('tally', () => {
       { name: 'a', images: 2, correct: 1 },
       { name: 'b', images: 0, correct: 0 },
       { name: 'c', images: 1, correct: 0 },
+    ]);
+  });
+
+  it('counts nothing of an image whose class the model does not know', () => {
+    const tally = new Tally([
+      { name: 'a', outputs: [0] },
+      { name: 'b', outputs: [1] },
+      { name: 'elsewhere', outputs: [2] },
+    ]);
+    for (const label of [2, 3, -1]) {
+      expect(() => tally.add(Float32Array.of(1, 2), label)).toThrow(DataError);
+    }
+    tally.add(Float32Array.of(1, 2), 1);
+    expect(tally).toMatchObject({ total: 1, accuracy: 1 });
+    expect(tally.loss).toBeCloseTo(Math.log(1 + Math.exp(-1)), 14);
+  });
+
+  it('takes any output of a class for right, and adds their probabilities', () => {
+    const tally = new Tally([
+      { name: 'crane', outputs: [0, 2] },
+      { name: 'rose', outputs: [1] },
+    ]);
+    const [first, rose, second] = [1, 2, 3].map((score) => Math.exp(score));
+    const sum = first + rose + second;
+    tally.add(Float32Array.of(1, 2, 3), 0);
+    expect(tally).toMatchObject({ total: 1, accuracy: 1 });
+    expect(tally.loss).toBeCloseTo(-Math.log((first + second) / sum), 6);
+    tally.add(Float32Array.of(1, 2, 3), 1);
+    expect(tally).toMatchObject({ total: 2, accuracy: 0.5 });
+    expect(tally.perClass).toEqual([
+      { name: 'crane', images: 1, correct: 1 },
+      { name: 'rose', images: 1, correct: 0 },
     ]);
   });
 });

@@ -7,7 +7,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { RunRecord } from '../src/run-folder.js';
+import type { RunRecord } from '../src/run-record.js';
 import { lastLine, jsonLines, thimble, writeClasses, type Ended } from './cli-command.js';
 import { sha256 } from './hub-server.js';
 import { hubFiles, PICTURES, shardedFiles, without, writeFiles } from './tiny-models.js';
@@ -138,6 +138,7 @@ describe('training from weights', () => {
     expect({ size, ...crop }).toMatchObject({
       size: 16,
       cropPercentage: 0.875,
+      offset: 'down', // as an export says it
       std: [0.229, 0.224, 0.225],
     });
     const ended = await train('--init', 'crop', '--image-size', '32', '--out', 'larger');
@@ -262,11 +263,11 @@ describe('bad files', () => {
 
   it.each([
     ['no-json', 'not JSON', 'no-json/config.json: expected JSON, got '],
-    ['list', '[1, 2]', 'list/config.json: expected a JSON object, got an array'],
+    ['list', '[1, 2]', 'list/config.json: expected a JSON object, got [1,2]'],
     [
       'wide',
       `{"a": "${' '.repeat(5_000_000)}"}`,
-      'wide/config.json: expected at most 4.00 MB, got 5.00 MB',
+      'wide/config.json: expected JSON of at most 4.00 MB, got 5.00 MB',
     ],
   ])('says what is wrong with config.json: %s', async (name, config, text) => {
     expect(message(await bad(name, { ...good, 'config.json': config }))).toContain(text);
@@ -311,8 +312,8 @@ describe('bad files', () => {
       index((map) => (map[first] = name)),
     );
     expect(message(ended)).toContain(
-      'traversal/model.safetensors.index.json: expected the name of a safetensors file beside the ' +
-        `index for ${first}, got ${JSON.stringify(name)}`,
+      `traversal/model.safetensors.index.json, weight_map.${first}: expected the name of a ` +
+        `safetensors file beside the index, got ${JSON.stringify(name)}`,
     );
   });
 
@@ -341,7 +342,7 @@ describe('bad files', () => {
     );
     expect(
       message(await bad('no-map', { ...sharded, 'model.safetensors.index.json': '{}' })),
-    ).toContain('expected an object "weight_map" of file names by tensor, got none');
+    ).toContain('no-map/model.safetensors.index.json, weight_map: expected an object, got nothing');
   });
 
   it('never opens pickles, and says how to convert them', async () => {

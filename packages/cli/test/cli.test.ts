@@ -348,7 +348,7 @@ describe.concurrent('bad input', () => {
     expect(lastLine(ended)['message']).toContain(
       '--out file/run: expected a folder that can be written to, got a file where a folder should be',
     );
-    expect(jsonLines(ended).map(({ event }) => event)).toEqual(['data', 'error']);
+    expect(jsonLines(ended).map(({ event }) => event)).toEqual(['error']);
   });
 
   it('lists unreadable images at the end, and stops at the first with --strict', async () => {

@@ -3,6 +3,7 @@ import {
   buildModel,
   defaultPreprocess,
   elements,
+  NumericError,
   parameters,
   parseMethod,
   Random,
@@ -17,6 +18,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { Checker } from '../src/export/check.js';
 import { graphOf, type ExportedModel } from '../src/export/model.js';
+import { preparationOf } from '../src/export/preparation.js';
 import { findRuntime, type Runtime } from '../src/export/runtime.js';
 
 const CONFIG: ModelConfig = {
@@ -61,6 +63,7 @@ const MODEL: ExportedModel = {
   close: () => undefined,
 };
 
+const pictures = await preparationOf(MODEL.preprocess, null);
 const folder = mkdtempSync(join(tmpdir(), 'thimble-check-'));
 const file = join(folder, 'model.onnx');
 const options = { model: graphOf(MODEL), read: weights.read, name: 'tiny', producerVersion: '1' };
@@ -93,7 +96,7 @@ function changed(runtime: Runtime, change: (logit: number) => number): Runtime {
 
 async function compared(change: (logit: number) => number, isExact: boolean) {
   const runtime = changed(await realRuntime(), change);
-  const checker = await Checker.open(wasmExecutor, runtime, MODEL, 1);
+  const checker = await Checker.open(wasmExecutor, runtime, MODEL, pictures, 1);
   try {
     return await checker.compare('onnx', file, isExact);
   } finally {
@@ -118,6 +121,13 @@ describe('Checker', () => {
     await expect(compared(() => NaN, true)).rejects.toThrow('got a difference of NaN');
   });
 
+  it.each([NaN, Infinity])('refuses any file with logits that are %s', async (value) => {
+    await expect(compared(() => value, false)).rejects.toThrow(NumericError);
+    await expect(compared(() => value, false)).rejects.toThrow(
+      `logits of onnx: expected finite numbers, got a difference of ${String(value)} to those in float32.`,
+    );
+  });
+
   it('shows how much the others differ', async () => {
     const agreement = await compared((logit) => -logit, false);
     expect(agreement.maxDifference).toBeCloseTo(2 * agreement.maxLogit, 3);
@@ -125,7 +135,8 @@ describe('Checker', () => {
   });
 
   it('times our executor and every file', async () => {
-    const checker = await Checker.open(wasmExecutor, await realRuntime(), MODEL, 1);
+    const runtime = await realRuntime();
+    const checker = await Checker.open(wasmExecutor, runtime, MODEL, pictures, 1);
     await checker.compare('onnx', file, true);
     const times = await checker.latencies();
     await checker.close();

@@ -30,6 +30,8 @@ export interface Fault {
   readonly silent?: boolean;
   /** Sends the whole file whatever range was asked for. */
   readonly whole?: boolean;
+  /** Answers in a way of its own. */
+  readonly answer?: (response: ServerResponse, request: IncomingMessage) => void;
 }
 
 /** Above this size a file is kept outside of git, as the hub does by its type. */
@@ -111,6 +113,10 @@ export class HubServer {
     if (fault && range !== 'bytes=0-0') fault.times--;
     const active = range === 'bytes=0-0' && fault?.status === undefined ? undefined : fault;
     if (active?.silent) return;
+    if (active?.answer) {
+      active.answer(response, request);
+      return;
+    }
     if (active?.status !== undefined) {
       response
         .writeHead(active.status, { 'x-error-code': active.code ?? '' })

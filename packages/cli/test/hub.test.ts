@@ -230,7 +230,7 @@ describe('a network that fails', () => {
     await new Promise<void>((resolve) => page.listen(0, '127.0.0.1', resolve));
     const endpoint = `http://127.0.0.1:${String((page.address() as AddressInfo).port)}`;
     await expect(get('owner/tiny', { endpoint })).rejects.toThrow(
-      /owner\/tiny: expected an answer of a hub from 127.*Unexpected token.*Check HF_ENDPOINT/,
+      /owner\/tiny: expected an answer of a hub from 127.*got no JSON: "<html>Please log in.*Check HF_ENDPOINT/,
     );
     page.closeAllConnections();
     page.close();
@@ -368,7 +368,7 @@ describe('refusals of the hub', () => {
       server.add('owner/evil', COMMIT, { 'model.safetensors.index.json': index(shard) });
       rmSync(join(cache, 'models--owner--evil'), { recursive: true, force: true });
       await expect(get('owner/evil')).rejects.toThrow(
-        'owner/evil, model.safetensors.index.json: expected the name of a safetensors file',
+        'owner/evil, model.safetensors.index.json, weight_map.a: expected the name of a safetensors',
       );
     }
     server.add('owner/lost', COMMIT, { 'model.safetensors.index.json': index('a.safetensors') });
@@ -446,6 +446,11 @@ describe('names and settings', () => {
     expect(() => hubSettings({ HF_ENDPOINT: 'file:///etc' }, false)).toThrow(
       'HF_ENDPOINT: expected',
     );
+    for (const token of ['hf_a\nhf_secret', 'hf_\u00e4secret', 'x'.repeat(2000)]) {
+      const settingsOf = () => hubSettings({ HF_TOKEN: token }, false);
+      expect(settingsOf).toThrow(/^HF_TOKEN, or the file of the login: expected an access token/);
+      expect(settingsOf).not.toThrow(/secret|xxx/);
+    }
     writeFileSync(join(folder, 'token'), 'hf_file\n');
     expect(hubSettings({ HF_TOKEN_PATH: join(folder, 'token') }, false).token).toBe('hf_file');
   });

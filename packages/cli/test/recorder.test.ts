@@ -20,7 +20,7 @@ import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { Loader } from '../src/data/loader.js';
 import { Recorder } from '../src/recorder.js';
 import type { RunPlan } from '../src/run-plan.js';
-import type { RunRecord } from '../src/run-folder.js';
+import type { RunRecord } from '../src/run-record.js';
 import { setUp } from '../src/setup.js';
 import { TrainingFolder } from '../src/training-folder.js';
 
@@ -198,7 +198,7 @@ describe('the record', () => {
 
   it('holds no number that JSON has not', async () => {
     const { recorder, folder: taken } = await recording();
-    const broken = { ...event(1, 0.5, 1), loss: NaN };
+    const broken = { ...event(1, 0.5, 1), seconds: NaN };
     await expect(recorder.epoch(broken, validation)).rejects.toThrow(InternalError);
     taken.close();
   });

@@ -57,6 +57,9 @@ export class ExecutorError extends ThimbleError {}
 /** A training run that cannot go on: the loss is not a number. */
 export class TrainingError extends ThimbleError {}
 
+/** What is computed from finite numbers is NaN or infinite: a model that cannot answer. */
+export class NumericError extends ThimbleError {}
+
 /** A file that could not be had over the network: no connection, no permission, wrong bytes. */
 export class DownloadError extends ThimbleError {
   /** The same may work later: no connection, a server in trouble. */
@@ -89,6 +92,7 @@ export const ERROR_CLASSES: readonly (new (parts: ErrorParts) => ThimbleError)[]
   DataError,
   ExecutorError,
   TrainingError,
+  NumericError,
   DownloadError,
   InternalError,
 ];

@@ -59,11 +59,17 @@ export type { Entry, Program, Slot, SlotRole, Step } from './program.js';
 export { narrow } from './passes/narrow.js';
 export { prune } from './passes/prune.js';
 export { SAVED_FORMS, type SavedForm } from './passes/saved.js';
-export { METHODS, parseMethod, type MethodName } from './methods/index.js';
+export {
+  checkRanks,
+  methodReader,
+  METHODS,
+  parseMethod,
+  type MethodName,
+} from './methods/index.js';
 export { bind, compose, type BoundMethod, type Method } from './methods/method.js';
 export { mergedWeights, sumWithProduct, type MergedTensor } from './methods/merge.js';
 export { isTrained, linears, type Linear, type LinearForm } from './methods/linears.js';
-export { NO_RANKS } from './methods/ranks.js';
+export { NO_RANKS, ranksReader } from './methods/ranks.js';
 export type {
   ActivationNeed,
   Layers,
@@ -81,6 +87,7 @@ export {
   buildModel,
   imageSizeRule,
   modelConfig,
+  modelReader,
   MODELS,
   SWIN_PRESETS,
   VIT_PRESETS,
@@ -115,10 +122,18 @@ export type { WasmExecutorKind, WasmLoadOptions, WasmVariant } from './executors
 export * as schema from './schema/index.js';
 export * from './formats/index.js';
 export * from './data/index.js';
+export { firstNotFinite } from './finite.js';
 export { lookUp, nearest } from './names.js';
 export { Random } from './random.js';
 export { cosine, type CosineOptions, type Schedule } from './train/schedule.js';
-export { argmax, evaluate, predictLogits, softmax } from './train/evaluate.js';
+export {
+  argmax,
+  checkedLogits,
+  crossEntropy,
+  evaluate,
+  predictLogits,
+  softmax,
+} from './train/evaluate.js';
 export type { Batch, Batches, Evaluation } from './train/evaluate.js';
 export {
   fitPositions,
@@ -127,7 +142,7 @@ export {
   matchWeights,
   readWeights,
 } from './train/weights.js';
-export type { LoadReport, WeightMatch, WeightSource } from './train/weights.js';
+export type { ElementPlace, LoadReport, WeightMatch, WeightSource } from './train/weights.js';
 export * from './checkpoints/index.js';
 export { storedRanks } from './train/factors.js';
 export { train } from './train/loop.js';

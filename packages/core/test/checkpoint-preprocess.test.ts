@@ -11,10 +11,13 @@ import {
 } from '../src/checkpoints/index.js';
 import { rawImage } from '../src/data/image.js';
 import {
+  centredDown,
+  cutOf,
   defaultPreprocess,
   imagenetMean,
   preprocessInto,
   withSize,
+  type Cut,
   type Preprocess,
 } from '../src/data/preprocess.js';
 import { MODELS } from '../src/models/index.js';
@@ -89,6 +92,73 @@ describe('pixel values', () => {
   });
 });
 
+describe('the cut that an export says', () => {
+  /** Of transformers, as its two backends compute them: int(edge · long / short), (h − c) // 2. */
+  function theirs(file: unknown, width: number, height: number): Cut {
+    const { size, crop_size: crop } = file as {
+      readonly size: { readonly shortest_edge?: number; readonly height?: number };
+      readonly crop_size?: { readonly height: number };
+    };
+    const { shortest_edge: edge, height: side = NaN } = size;
+    const short = Math.min(width, height);
+    const long = Math.trunc(((edge ?? 0) * Math.max(width, height)) / short);
+    const [w, h] =
+      edge === undefined ? [side, side] : width <= height ? [edge, long] : [long, edge];
+    const at = (extent: number) => Math.floor((extent - (crop?.height ?? extent)) / 2);
+    return { width: w, height: h, x: at(w), y: at(h) };
+  }
+
+  /** Wide, tall, square, small, large; of every remainder by 4. */
+  const SIZES = [
+    ...[0, 1, 2, 3].flatMap((odd) => [
+      [301 + odd, 203] as const,
+      [207, 500 + odd] as const,
+      [4000, 3000 + odd] as const,
+    ]),
+    ...([
+      [64, 64],
+      [31, 17],
+      [9, 100],
+      [1920, 1080],
+      [1, 1],
+      [1, 5000],
+    ] as const),
+  ];
+  const PERCENTAGES = Array.from({ length: 41 }, (_, step) => (160 + step) / 200);
+  const config = MODELS['vit-tiny-16'];
+
+  it.each(['shortest-edge', 'squash'] as const)('is that of a run that trains now: %s', (way) => {
+    let compared = 0;
+    for (let size = 32; size <= 384; size += 4) {
+      for (const cropPercentage of PERCENTAGES) {
+        const squashed = way === 'squash' && { edge: Math.floor(size / cropPercentage) };
+        const asked = { ...defaultPreprocess, size, cropPercentage, resize: way, ...squashed };
+        const run = centredDown(asked);
+        const file: unknown = preprocessorConfig({ ...config, imageSize: size }, run);
+        const back = parsed(JSON.parse(JSON.stringify(file)) as object);
+        if (!back) throw new Error('nothing parsed');
+        for (const [width, height] of SIZES) {
+          const cut = cutOf({ width, height }, run);
+          const same = [theirs(file, width, height), cutOf({ width, height }, back)];
+          for (const other of same) {
+            if (JSON.stringify(other) !== JSON.stringify(cut)) expect(other).toEqual(cut);
+          }
+          compared++;
+        }
+      }
+    }
+    expect(compared).toBe(89 * 41 * 18);
+  });
+
+  it('is a pixel off for a run that rounded to the even side, where half a pixel is odd', () => {
+    const run = { ...defaultPreprocess, size: 64 }; // 71 px before the crop: 3.5 of them at each side
+    const file = preprocessorConfig({ ...config, imageSize: 64 }, run);
+    const [width, height] = [100, 100];
+    expect(cutOf({ width, height }, run)).toMatchObject({ x: 4, y: 4 });
+    expect(theirs(file, width, height)).toMatchObject({ x: 3, y: 3 });
+  });
+});
+
 /** What a preprocessor_config.json says. */
 function parsed(preprocessor: object): Preprocess | null {
   return parsePreprocess({ config: null, preprocessor });
@@ -141,6 +211,12 @@ describe('parsePreprocess', () => {
     });
   });
 
+  it('takes null for what is not set, as transformers writes it', () => {
+    const nulls = { do_center_crop: null, crop_size: null, do_pad: null, do_rescale: null };
+    const saved = { image_processor_type: 'ViTImageProcessorFast', size: 32, ...nulls };
+    expect(parsed(saved)).toEqual(parsed({ size: 32 }));
+  });
+
   it('takes pictures that are not to be resized for such that have the size', () => {
     expect(parsed({ size: 32, do_resize: false })).toMatchObject({ size: 32, resize: 'squash' });
   });
@@ -150,14 +226,26 @@ describe('parsePreprocess', () => {
     [{ ...bit, crop_size: 300 }, 'crop_size: expected at most the size 256, got 300'],
     [{ ...bit, do_resize: false }, 'do_resize: expected true before a crop, got false'],
     [{ size: { height: 224, width: 196 } }, 'size: expected a square, got [224,196]'],
-    [{ size: { longest_edge: 224 } }, 'size: expected a whole number ≥ 1, got null'],
-    [{ size: 0 }, 'size: expected a whole number ≥ 1, got 0'],
-    [{ size: 1e12 }, 'size: expected a whole number ≥ 1, got 1000000000000'],
+    [
+      { size: { longest_edge: 224 } },
+      'size.height: expected a whole number from 1 to 1000000, got nothing',
+    ],
+    [{ size: 0 }, 'size: expected a whole number from 1 to 1000000, got 0'],
+    [{ size: 1e12 }, 'size: expected a whole number from 1 to 1000000, got 1000000000000'],
     [{ resample: 6 }, 'resample: expected a whole number from 0 to 5, got 6'],
     [{ do_pad: true }, 'do_pad: expected false, got true'],
     [{ do_normalize: 'yes' }, 'do_normalize: expected true or false, got "yes"'],
-    [{ image_mean: [0.5, 0.5] }, 'image_mean: expected three numbers, got [0.5,0.5]'],
-    [{ image_mean: null }, 'image_mean: expected a list of numbers, got null'],
+    [{ image_mean: [0.5, 0.5] }, 'image_mean: expected a list of 3 values, got 2'],
+    [{ image_mean: null }, 'image_mean: expected a finite number, got null'],
+    [{ image_std: [1e-320, 1, 1] }, 'std[0]: expected a finite number from 0.000001'],
+    [{ image_mean: [1e308, 0, 0] }, 'mean[0]: expected a finite number from -1000 up to 1000'],
+    [{ rescale_factor: 1e-300 }, 'mean[0]: expected a finite number from -1000 up to 1000'],
+    [{ size: 20_000 }, 'size: expected a whole number from 1 to 8192, got 20000'],
+    [
+      { ...bit, size: { shortest_edge: 1e6 } },
+      'cropPercentage: expected a finite number from 0.01',
+    ],
+    [{ image_processor_type: 7 }, 'image_processor_type: expected a text, got 7'],
     [{ image_processor_type: 'SamImageProcessor' }, 'got SamImageProcessor'],
   ])('refuses %o', (file, message) => {
     expect(() => parsed(file)).toThrow(message);
@@ -165,14 +253,16 @@ describe('parsePreprocess', () => {
   });
 
   it('refuses a standard deviation of zero', () => {
-    expect(() => parsed({ image_std: [1, 0, 1] })).toThrow('std: expected three positive numbers');
+    expect(() => parsed({ image_std: [1, 0, 1] })).toThrow(
+      'preprocessor_config.json, std[1]: expected a finite number from 0.000001 up to 1000000, got 0',
+    );
   });
 
   it.each([
     [{ crop_mode: 'border' }, 'crop_mode: expected center or squash, got border'],
     [{ interpolation: 'random' }, 'interpolation: expected'],
-    [{ crop_pct: 1.5 }, 'cropPercentage: expected a number in (0, 1], got 1.5'],
-    [{ crop_pct: '0.9' }, 'crop_pct: expected a number > 0, got "0.9"'],
+    [{ crop_pct: 1.5 }, 'crop_pct: expected a finite number above 0 up to 1, got 1.5'],
+    [{ crop_pct: '0.9' }, 'crop_pct: expected a finite number above 0 up to 1, got "0.9"'],
     [{ input_size: [3, 224, 160] }, 'input_size: expected a square, got [3,224,160]'],
   ])('refuses %o in the recipe of timm', (cfg, message) => {
     const config = { pretrained_cfg: { mean: [0.5, 0.5, 0.5], ...cfg } };
@@ -235,7 +325,10 @@ describe('what a checkpoint says of itself', () => {
     ['{"size": 16', 'metadata preprocess: expected JSON'],
     [JSON.stringify({ ...stored, filter: 'fine' }), 'metadata preprocess, filter: expected'],
     [JSON.stringify({ ...stored, size: -1 }), 'metadata preprocess, size: expected'],
-    [JSON.stringify({ ...stored, edge: 8 }), 'preprocess.edge: expected a whole number ≥ the size'],
+    [
+      JSON.stringify({ ...stored, edge: 8 }),
+      'preprocess, edge: expected a whole number from 16 to 1600, got 8',
+    ],
   ])('is checked: %s', (text, message) => {
     const metadata = own(text);
     expect(() => recognise(source, metadata, sidecars)).toThrow(message);

@@ -140,26 +140,17 @@ describe('recognise', () => {
     expectSame(recognise(vit.source, NONE, vit.sidecars).weights, found.weights);
   });
 
+  it('does not take wrappers off without end', () => {
+    const wrapped = renamed(vit.source, (name) => 'model.'.repeat(50_000) + name);
+    expect(() => recognise(wrapped, NONE, vit.sidecars)).toThrow(CheckpointError);
+  });
+
   it('reads transformers without the prefix of the model, and with that of DeiT', () => {
     const bare = renamed(hf.source, (name) => name.replace(/^vit\./, ''));
     const deit = renamed(hf.source, (name) => name.replace(/^vit\./, 'deit.'));
     const { weights } = recognise(hf.source, NONE, hf.sidecars);
     expectSame(weights, recognise(bare, NONE, hf.sidecars).weights);
     expectSame(weights, recognise(deit, NONE, hf.sidecars).weights);
-  });
-
-  it('names the preset where it is one', () => {
-    const { source, metadata } = microCheckpoint();
-    expect(recognise(source, metadata, NO_FILES).modelName).toBe('vit-micro');
-    expect(recognise(vit.source, NONE, vit.sidecars).modelName).toBeNull();
-  });
-
-  it('knows a run of Thimble by its metadata: 4 heads, where width / 64 would be 2', () => {
-    const { source, metadata } = microCheckpoint();
-    const found = recognise(source, metadata, NO_FILES);
-    expect(found.naming).toBe('thimble');
-    expect(found.config).toMatchObject({ heads: 4, width: 128, classes: 3, imageSize: 32 });
-    expect(found.labels).toEqual(['a', 'b', 'c']);
   });
 
   it('leaves metadata of others alone that only look like its own', () => {
@@ -172,54 +163,7 @@ describe('recognise', () => {
     expect(found.naming).toBe('timm');
     expect(found.labels).toEqual(['kind 0', 'kind 1', 'kind 2', 'kind 3', 'kind 4']);
   });
-
-  it.each([
-    ['thimble.config', '{', 'metadata thimble.config: expected JSON, got "{"'],
-    ['thimble.config', '{"heads":-4}', 'metadata thimble.config, heads: expected a whole number'],
-    [
-      'thimble.config',
-      '{"width":192}',
-      'expected width 192, as metadata thimble.config says, got 128',
-    ],
-    ['classes', '["a","b"]', 'metadata classes: expected 3 names, one for each output'],
-    ['classes', '{"a":1}', 'metadata classes: expected a list of texts, got {"a":1}'],
-    ['preprocess', '[]', 'metadata preprocess, filter: expected'],
-  ])('checks its own metadata: %s %s', (key, text, message) => {
-    const { source, metadata } = microCheckpoint();
-    const changed = new Map([...metadata, [key, text] as const]);
-    expect(() => recognise(source, changed, NO_FILES)).toThrow(message);
-  });
-
-  it('passes factors through, dense or not', () => {
-    const { source, metadata } = microCheckpoint();
-    const weight = 'blocks.0.mlp.fc1.weight';
-    const sides = { [`${weight}.left`]: [512, 8], [`${weight}.right`]: [8, 128] };
-    const low = recognise(altered(source, { [weight]: null, ...sides }), metadata, NO_FILES);
-    expect(low.weights.shapes.has(weight)).toBe(false);
-    expect(low.weights.shapes.get(`${weight}.left`)).toEqual([512, 8]);
-    const adapted = recognise(altered(source, sides), metadata, NO_FILES);
-    expect(adapted.weights.shapes.has(weight)).toBe(true);
-    expect(adapted.weights.shapes.get(`${weight}.right`)).toEqual([8, 128]);
-  });
 });
-
-/** What a run of vit-micro with three classes saved before `thimble.config` was written. */
-function microCheckpoint() {
-  const config = { imageSize: 32, patch: 4, width: 128, depth: 6, heads: 4, mlpRatio: 4 } as const;
-  const rest = { channels: 3, classes: 3, pooling: 'token', classToken: true } as const;
-  const model = buildModel({ ...config, ...rest, layerNormEps: 1e-6 }, { batch: 1 });
-  const leaves = model.graph.values.filter(({ source }) => source.kind === 'parameter');
-  const source: WeightSource = {
-    name: 'model.safetensors',
-    shapes: new Map(leaves.map(({ name, type }) => [name, type.shape])),
-    read: () => new Float32Array(),
-  };
-  const metadata = new Map([
-    ['model', 'vit-micro'],
-    ['classes', '["a","b","c"]'],
-  ]);
-  return { source, metadata };
-}
 
 /** The text of the error. */
 function refusal(given: Case, changes: Parameters<typeof altered>[1], config?: object): string {

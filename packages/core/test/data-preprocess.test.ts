@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { cropped, rawImage, type RawImage } from '../src/data/image.js';
 import {
   centreCrop,
+  centredDown,
   checkPreprocess,
   defaultPreprocess,
   imagenetMean,
@@ -38,6 +39,18 @@ describe('centreCrop', () => {
     const image = picture(19, 30);
     const expected = cropped(resize(image, 10, 15, 'bicubic'), { x: 1, y: 4, width: 8, height: 8 });
     expect(centreCrop(image, { ...small, cropPercentage: 0.8 })).toEqual(expected);
+  });
+
+  it('rounds a half offset down where the preprocessing says so', () => {
+    const image = picture(19, 30);
+    const expected = cropped(resize(image, 10, 15, 'bicubic'), { x: 1, y: 3, width: 8, height: 8 });
+    const preprocess = centredDown({ ...small, cropPercentage: 0.8 });
+    expect(preprocess.offset).toBe('down');
+    expect(centreCrop(image, preprocess)).toEqual(expected);
+    // Where nothing is cropped there is nothing to centre.
+    const squash: Preprocess = { ...small, resize: 'squash' };
+    expect(centredDown(squash)).toBe(squash);
+    expect(centredDown({ ...squash, edge: 9 })).toEqual({ ...squash, edge: 9, offset: 'down' });
   });
 
   it('enlarges pictures smaller than the crop and survives extreme proportions', () => {
@@ -83,15 +96,52 @@ describe('normalizeInto', () => {
   });
 });
 
-it('checkPreprocess names the field that is wrong', () => {
-  expect(checkPreprocess(small)).toBe(small);
-  for (const [field, value] of [
-    ['size', 0],
-    ['cropPercentage', 1.5],
-    ['std', [1, 0, 1]],
-  ] as const) {
-    const bad: Preprocess = { ...small, [field]: value };
-    expect(() => checkPreprocess(bad)).toThrow(ConfigError);
-    expect(() => checkPreprocess(bad)).toThrow(`preprocess.${field}`);
-  }
+describe('checkPreprocess', () => {
+  it('returns what passes', () => {
+    expect(checkPreprocess(small)).toBe(small);
+  });
+
+  it.each<readonly [Partial<Preprocess>, string]>([
+    [{ size: 0 }, 'preprocess, size: expected a whole number from 1 to 8192, got 0'],
+    [{ size: 1e9 }, 'preprocess, size: expected a whole number from 1 to 8192, got 1000000000'],
+    [
+      { cropPercentage: 1.5 },
+      'preprocess, cropPercentage: expected a finite number from 0.01 up to 1',
+    ],
+    [{ cropPercentage: 1e-300 }, 'preprocess, cropPercentage: expected a finite number from 0.01'],
+    [
+      { std: [1, 0, 1] },
+      'preprocess, std[1]: expected a finite number from 0.000001 up to 1000000',
+    ],
+    [{ std: [1, 1, 1e-320] }, 'preprocess, std[2]: expected a finite number from 0.000001'],
+    [
+      { mean: [1e308, 0, 0] },
+      'preprocess, mean[0]: expected a finite number from -1000 up to 1000',
+    ],
+    [{ mean: [0, NaN, 0] }, 'preprocess, mean[1]: expected a finite number from -1000 up to 1000'],
+    [{ edge: 7 }, 'preprocess, edge: expected a whole number from 8 to 800, got 7'],
+    [{ edge: 1e6 }, 'preprocess, edge: expected a whole number from 1 to 819200, got 1000000'],
+    [{ edge: 801 }, 'preprocess, edge: expected a whole number from 8 to 800, got 801'],
+  ])('names what is wrong with %o', (change, message) => {
+    const check = () => checkPreprocess({ ...small, ...change });
+    expect(check).toThrow(ConfigError);
+    expect(check).toThrow(message);
+  });
+
+  it('lets nothing through that is not finite, or that makes levels the same', () => {
+    const image = rawImage(
+      8,
+      8,
+      Uint8Array.from({ length: 192 }, (_, index) => index),
+    );
+    for (const mean of [-1000, 1000]) {
+      for (const std of [1e-6, 1e6]) {
+        const out = new Float32Array(192);
+        const extreme = { ...small, mean: [mean, mean, mean], std: [std, std, std] } as const;
+        preprocessInto(image, { ...checkPreprocess(extreme), edge: 8 }, out);
+        expect(out.every(Number.isFinite)).toBe(true);
+        expect(new Set(out).size).toBe(192);
+      }
+    }
+  });
 });

@@ -155,8 +155,8 @@ describe('a model with a distillation token', () => {
   });
 
   it.each([
-    [{ pooling: 'mean' }, 'vit pooling: expected token with a distillation token, got mean'],
-    [{ distilled: false, distilledHead: true }, 'vit distilledHead: expected false without'],
+    [{ pooling: 'mean' }, 'vit, pooling: expected token with a distillation token, got mean'],
+    [{ distilled: false, distilledHead: true }, 'vit, distilledHead: expected false without'],
   ] as const)('refuses %o', (change, message) => {
     expect(() => vit({ ...DEIT, ...change }, { batch: 1 })).toThrow(message);
   });

@@ -64,6 +64,21 @@ describe('merging', () => {
     },
   );
 
+  it.each(['wsi=0.6,layers=mlp', 'lora=2,layers=mlp'])(
+    'refuses a product of %s that float32 cannot hold',
+    (text) => {
+      const method = parseMethod(text).withRanks({ weights: { [FC1]: 2 }, activations: {} });
+      const model = method.forward(modelOf(SMALL)(1));
+      const weights = randomWeights(model);
+      for (const side of ['left', 'right']) weights.get(`${FC1}.${side}`)?.fill(1e20, 0, 2);
+      const merged = mergedWeights(model, (name) => weights.get(name) ?? new Float32Array());
+      expect(() => merged.find(({ name }) => name === FC1)?.read()).toThrow(
+        `weight ${FC1}: expected a product of ${FC1}.left and ${FC1}.right that float32 can hold, ` +
+          'got Infinity at element 0. Its training diverged; use another checkpoint.',
+      );
+    },
+  );
+
   it('starts as the dense model: B is zero', async () => {
     const method = parseMethod('lora=2,layers=all');
     const factored = method.forward(modelOf(SMALL)(3));

@@ -7,11 +7,13 @@ import {
   nullable,
   number,
   object,
+  objectOf,
   oneOf,
   optional,
   parseJson,
   read,
   record,
+  refined,
   text,
   truth,
   whole,
@@ -89,6 +91,32 @@ describe('readers', () => {
       messageOf('{"__proto__": {"depth": 2}}', object({ depth: whole({ most: 9 }) })),
     ).toContain('depth: expected a whole number from 1 to 9, got nothing');
     expect(messageOf('{}', object({ constructor: text() }))).toContain('got nothing');
+  });
+});
+
+describe('objects of a type that stands elsewhere', () => {
+  interface Crop {
+    readonly size: number;
+    readonly edge?: number;
+  }
+  const crop = refined(
+    objectOf<Crop>({ size: whole({ most: 999 }), edge: optional(whole({ most: 999 })) }),
+    ({ size, edge = size }, place) => {
+      if (edge < size) throw place.at('edge').error('at least the size', String(edge));
+    },
+  );
+
+  it('have its fields and no others', () => {
+    expect(read('{"size":8,"other":1}', crop, FILE)).toEqual({ size: 8 });
+    expect(read('{"size":8,"edge":9}', crop, FILE)).toEqual({ size: 8, edge: 9 });
+    expect(messageOf('[8]', crop)).toContain('run.json: expected an object, got [8]');
+    expect(messageOf('{"edge":9}', crop)).toContain('size: expected a whole number from 1 to 999');
+  });
+
+  it('are refused by what is said of the whole', () => {
+    expect(messageOf('{"size":8,"edge":7}', crop)).toContain(
+      'run.json, edge: expected at least the size, got 7.',
+    );
   });
 });
 

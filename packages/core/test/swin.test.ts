@@ -203,22 +203,37 @@ describe('errors', () => {
   it.each<readonly [Partial<SwinConfig>, string]>([
     [
       { imageSize: 20 },
-      'swin imageSize: expected a size that windows of 4 patches tile in all 2 stages (the next is ' +
+      'swin, imageSize: expected a size that windows of 4 patches tile in all 2 stages (the next is ' +
         '32), got 20.',
     ],
     [
       { imageSize: 9 },
-      'swin imageSize: expected a size that windows of 4 patches tile in all 2 stages (the next is ' +
+      'swin, imageSize: expected a size that windows of 4 patches tile in all 2 stages (the next is ' +
         '16), got 9.',
     ],
-    [{ heads: [1, 3] }, 'swin width: expected a width whose stage 1 divides into 3 heads, got 8.'],
-    [{ heads: [1] }, 'swin heads: expected 2 numbers, one for each stage, got 1.'],
-    [{ depths: [] }, 'swin depths: expected one stage or more, got none.'],
-    [{ depths: [1, 0] }, 'swin depths[1]: expected a whole number ≥ 1, got 0.'],
-    [{ window: 0 }, 'swin window: expected a whole number ≥ 1, got 0.'],
-    [{ patch: 1.5 }, 'swin patch: expected a whole number ≥ 1, got 1.5.'],
-    [{ mlpRatio: 0 }, 'swin mlpRatio: expected at least one hidden unit, got 0.'],
-    [{ layerNormEps: 0 }, 'swin layerNormEps: expected a number > 0, got 0.'],
+    [{ heads: [1, 3] }, 'swin, width: expected a width whose stage 1 divides into 3 heads, got 8.'],
+    [{ heads: [1] }, 'swin, heads: expected 2 numbers, one for each stage, got 1.'],
+    [{ depths: [] }, 'swin, depths: expected a list of 1 to 8 values, got 0.'],
+    [{ depths: [1, 0] }, 'swin, depths[1]: expected a whole number from 1 to 256, got 0.'],
+    [{ depths: [200, 57] }, 'swin, depths: expected at most 256 blocks, got 257.'],
+    [
+      { imageSize: 8190 },
+      'swin, imageSize: expected a size that windows of 4 patches tile in all 2 stages (the next is ' +
+        '8192), got 8190.',
+    ],
+    [
+      { imageSize: 8190, window: 5 },
+      'swin, imageSize: expected a size that windows of 5 patches tile in all 2 stages (no larger ' +
+        'one does), got 8190.',
+    ],
+    [{ width: 65_536 }, 'swin, width: expected at most 65536 in the last stage, got 131072.'],
+    [{ window: 0 }, 'swin, window: expected a whole number from 1 to 8192, got 0.'],
+    [{ patch: 1.5 }, 'swin, patch: expected a whole number from 1 to 8192, got 1.5.'],
+    [{ mlpRatio: 0 }, 'swin, mlpRatio: expected a finite number above 0 up to 64, got 0.'],
+    [
+      { layerNormEps: 0 },
+      'swin, layerNormEps: expected a finite number from 1e-30 up to 1, got 0.',
+    ],
   ])('refuses %o', (change, message) => {
     const build = () => swin({ ...SMALL, ...change }, { batch: 1 });
     expect(build).toThrow(ConfigError);

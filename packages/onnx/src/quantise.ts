@@ -163,13 +163,16 @@ function integerWeight({ name, shape, read }: Initializer): readonly Initializer
   ];
 }
 
-/** max |w| / LEVELS of each column. */
+/** A column of smaller magnitudes counts as zeros: its scale would lose bits, and q pass LEVELS. */
+const LEAST_WEIGHT = 2 ** -120;
+
+/** max |w| / LEVELS of each column, exact; 1 of zeros. */
 function scales(data: Float32Array, columns: number): Float32Array {
   const most = new Float32Array(columns);
   for (let row = 0; row < data.length; row += columns) {
     for (let i = 0; i < columns; i++) most[i] = Math.max(most[i], Math.abs(data[row + i]));
   }
-  return most.map((magnitude) => (magnitude === 0 ? 1 : magnitude / LEVELS));
+  return most.map((magnitude) => (magnitude < LEAST_WEIGHT ? 1 : magnitude / LEVELS));
 }
 
 function rounded(data: Float32Array, columns: number): Int8Array {

@@ -7,6 +7,7 @@
  */
 import {
   augmentNamed,
+  centredDown,
   initialise,
   loadWeights,
   megabytes,
@@ -120,7 +121,8 @@ async function demoCommand(options: DemoOptions): Promise<void> {
   const kind = await chooseExecutor(options.executor, (text) => {
     output.note(text);
   });
-  const start = await openStart(RECIPE.model, { output });
+  const found = await openStart(RECIPE.model, { output });
+  const start = { ...found, preprocess: centredDown(found.preprocess) };
   try {
     const setup = demoSetup(start);
     const plan = { ...demoPlan(options, setup, start.preprocess), kind };

@@ -1,8 +1,9 @@
 /** thimble eval: accuracy and loss of a run on a folder of class folders. */
-import { DataError, predictLogits } from '@thimble/core';
+import { checkedLogits, DataError, predictLogits } from '@thimble/core';
 import type { Command } from 'commander';
 import { sayHeldOut } from '../data-report.js';
 import { readHeldOut, type FolderChoice } from '../data-set.js';
+import type { ImageFile } from '../data/folder.js';
 import type { Loader } from '../data/loader.js';
 import { chooseExecutor, workersWithinCores } from '../executors.js';
 import { percent } from '../format.js';
@@ -24,7 +25,7 @@ import {
 } from '../shared-options.js';
 import { tableText } from '../table.js';
 import { Tally } from '../tally.js';
-import { placesAmong } from '../weights/head.js';
+import { evaluatedClasses, matchedClasses } from '../weights/meaning.js';
 
 interface EvalOptions
   extends CommonOptions, ExecutorOptions, HubOptions, PreprocessOptions, FolderChoice {
@@ -36,7 +37,9 @@ interface EvalOptions
 
 const HELP = `
 DIR has one sub-folder per class, named as in training. Where it has val/ or test/ with class folders
-inside, that is used, and said.
+inside, that is used, and said. A pretrained model's classes go by their labels: by the whole label
+or, where no label is that, its first synonym. Where several outputs are called as a folder is
+(ImageNet has two 'crane'), any of them is right, and their probabilities add up.
 
 Examples:
   thimble eval runs/photos-1 photos/test
@@ -73,14 +76,14 @@ async function evalCommand(run: string, folder: string, options: EvalOptions): P
   const kind = await chooseExecutor(options.executor, note);
   const classifier = await Classifier.open(kind, { from: run, ...options }, output);
   try {
-    const { classes } = classifier;
-    const match = (names: readonly string[]) => ({ classes, places: placesAmong(names, classes) });
-    const held = readHeldOut(folder, match, options);
+    const labels = classifier.classes;
+    const held = readHeldOut(folder, (names) => matchedClasses(names, labels), options);
     sayHeldOut(held, output);
-    const source = { kind: 'folder', files: held.files } as const;
-    const loader = classifier.loader(source, options.strict, workers);
+    const { files } = held;
+    const loader = classifier.loader({ kind: 'folder', files }, options.strict, workers);
     try {
-      const tally = await evaluateAll(classifier, loader, output);
+      const tally = new Tally(evaluatedClasses(held.folders, labels));
+      await evaluateAll(classifier, loader, files, tally, output);
       saySkipped(loader.skipped, output);
       if (tally.total === 0) throw nothingReadable(held.from, loader.skipped.length);
       sayResult(tally, classifier, loader.skipped.length, output);
@@ -92,22 +95,27 @@ async function evalCommand(run: string, folder: string, options: EvalOptions): P
   }
 }
 
-async function evaluateAll(classifier: Classifier, loader: Loader, output: Output): Promise<Tally> {
-  const tally = new Tally(classifier.classes);
+async function evaluateAll(
+  classifier: Classifier,
+  loader: Loader,
+  files: readonly ImageFile[],
+  tally: Tally,
+  output: Output,
+): Promise<void> {
   const bar = output.bar('Evaluating', loader.count);
   try {
-    for await (const { images, labels, real, taken } of loader.epoch(0)) {
+    for await (const { images, labels, indices, real, taken } of loader.epoch(0)) {
       const logits = await predictLogits(classifier.executor, images, taken);
       const classes = logits.length / labels.length;
       for (let row = 0; row < real; row++) {
-        tally.add(logits.subarray(row * classes, (row + 1) * classes), labels[row]);
+        const scores = logits.subarray(row * classes, (row + 1) * classes);
+        tally.add(checkedLogits(scores, files[indices[row]].path), labels[row]);
       }
       bar.update(tally.total, `accuracy ${percent(tally.accuracy)}`);
     }
   } finally {
     bar.stop();
   }
-  return tally;
 }
 
 function sayResult(tally: Tally, classifier: Classifier, skipped: number, output: Output): void {

@@ -10,11 +10,13 @@ import {
   DTYPES,
   EXPORT_FORMATS,
   formatsOf,
+  PREPROCESSOR,
   sidecars,
   type DtypeName,
   type ExportFormat,
 } from '../export/formats.js';
 import { openExported, type ExportedModel } from '../export/model.js';
+import { preparationOf, type Preparation } from '../export/preparation.js';
 import { findRuntime } from '../export/runtime.js';
 import { Staging } from '../export/staging.js';
 import { counted, milliseconds, percent } from '../format.js';
@@ -54,7 +56,8 @@ ${Object.entries(EXPORT_FORMATS)
 The folder is laid out as models on the Hugging Face hub are, with config.json,
 preprocessor_config.json and labels.txt: transformers.js takes it as it is, by default onnx in Node
 and onnx-int8 in browsers (its dtypes fp32 and q8). Each ONNX file is run beside Thimble where
-onnxruntime-node is installed; a float32 file that differs is not kept.
+onnxruntime-node is installed; a float32 file that differs is not kept. Where
+preprocessor_config.json cannot say how this model's pictures are cropped, the last lines do.
 
 Examples:
   thimble export runs/photos-1
@@ -102,13 +105,18 @@ async function exportCommand(run: string, options: ExportOptions): Promise<void>
   try {
     const texts = sidecars(model, [...formats.values()], dtype);
     checkNew(folder, formats, texts, options.force);
-    checker = await openChecker(model, options, formats, output);
-    const job: Job = { model, dtype, staging, checker, signal: interrupt.signal };
+    const places = new Map<string, string>();
+    for (const [name, text] of texts) {
+      const { path } = await staging.write(name, [Buffer.from(text)], interrupt.signal);
+      places.set(name, path);
+    }
+    const pictures = await preparationOf(model.preprocess, places.get(PREPROCESSOR) ?? null);
+    checker = await openChecker(model, pictures, options, formats, output);
+    const prepared = checker instanceof Checker ? await checker.prepared() : null;
+    const files = { model, dtype, staging, checker, signal: interrupt.signal };
+    const job: Job = { ...files, pictures, prepared };
     const written: Written[] = [];
     for (const [name, format] of formats) written.push(await exportFile(name, format, job));
-    for (const [name, text] of texts) {
-      await staging.write(name, [Buffer.from(text)], interrupt.signal);
-    }
     staging.commit();
     interrupt.dispose(); // from now on there is nothing to remove
     await report(written, folder, job, options, output);
@@ -134,6 +142,7 @@ function outFolder(run: string, out: string | undefined): string {
 /** What compares the files with the run; a text where nothing can, null where nothing is to be. */
 async function openChecker(
   model: ExportedModel,
+  pictures: Preparation,
   options: ExportOptions,
   formats: ReadonlyMap<string, ExportFormat>,
   output: Output,
@@ -144,13 +153,16 @@ async function openChecker(
   const kind = await chooseExecutor(options.executor, (text) => {
     output.note(text);
   });
-  return Checker.open(kind, runtime, model, options.threads);
+  return Checker.open(kind, runtime, model, pictures, options.threads);
 }
 
 interface Job {
   readonly model: ExportedModel;
   readonly dtype: DtypeName;
   readonly staging: Staging;
+  readonly pictures: Preparation;
+  /** Our answers for pictures as preprocessor_config.json prepares them, where that is another way. */
+  readonly prepared: Agreement | null;
   readonly checker: Checker | string | null;
   readonly signal: AbortSignal;
 }
@@ -195,6 +207,7 @@ async function report(
     files: written.length,
     classes: model.labels.length,
     factored: model.isFactored,
+    pictures: pictureRecord(job),
     ...(isChecked && { executor: checker.executor, latencyMs: times.get('') ?? null }),
     threads: options.threads,
     notChecked: unchecked,
@@ -211,6 +224,29 @@ async function report(
     );
   }
   if (unchecked !== null) output.line(`Not checked: ${unchecked}.`);
+  for (const line of pictureLines(job)) output.line(line);
+}
+
+/** What preprocessor_config.json makes of the test pictures: for programs. */
+function pictureRecord({ pictures, prepared }: Job): Readonly<Record<string, unknown>> | null {
+  const { count, aside, exported } = pictures;
+  return exported === null ? null : { tried: count, aside, ...prepared };
+}
+
+/** The same for people, where it is not the model's own way. */
+function pictureLines({ pictures, prepared }: Job): readonly string[] {
+  const { count, aside } = pictures;
+  if (aside === 0) return [];
+  const change = prepared
+    ? ` (max |Δlogit| ${prepared.maxDifference.toExponential(1)}, the same class for ` +
+      `${String(prepared.agreeing)} of ${String(count)})`
+    : '';
+  return [
+    '',
+    `${PREPROCESSOR} cuts ${String(aside)} of ${String(count)} test pictures a pixel aside${change}.`,
+    'It has no word for how half a pixel is rounded: its readers round down, this model to the even',
+    'side. What thimble train makes now rounds down too.',
+  ];
 }
 
 function tableOf(

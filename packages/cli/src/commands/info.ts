@@ -1,5 +1,5 @@
 /** thimble info: what is in a file of weights or in a run. */
-import type { Preprocess } from '@thimble/core';
+import { resizedEdge, type Preprocess } from '@thimble/core';
 import type { Command } from 'commander';
 import { counted, metric, percent } from '../format.js';
 import {
@@ -9,10 +9,11 @@ import {
   type InspectedRun,
   type InspectedTensor,
   type Inspection,
+  type NotFinite,
 } from '../inspect.js';
 import { Output } from '../output.js';
 import { addHub, addJson, type CommonOptions, type HubOptions } from '../shared-options.js';
-import { tableText } from '../table.js';
+import { tableLines } from '../table.js';
 
 interface InfoOptions extends CommonOptions, HubOptions {
   readonly all: boolean;
@@ -31,6 +32,8 @@ Examples:
   thimble info google/vit-base-patch16-224 --json
 `;
 
+/** Lines that are written at once. */
+const AT_ONCE = 1000;
 /** Tensors and class names that are shown without --all. */
 const SHOWN_TENSORS = 20;
 const SHOWN_CLASSES = 5;
@@ -50,14 +53,20 @@ export function addInfo(program: Command): void {
     .action(async (what: string, options: InfoOptions) => {
       const output = new Output(options.json);
       const inspection = await inspect(what, { ...options, output });
-      output.event('info', record(inspection));
-      for (const line of lines(inspection, options.all)) output.line(line);
+      if (output.json) {
+        output.event('info', record(inspection));
+        return;
+      }
+      const parts = lines(inspection, options.all);
+      for (let at = 0; at < parts.length; at += AT_ONCE) {
+        output.line(parts.slice(at, at + AT_ONCE).join('\n'));
+      }
     });
 }
 
 /** Everything, for programs. */
 function record(inspection: Inspection): Readonly<Record<string, unknown>> {
-  const { path, files, tensors, metadata, model, reason, factors, run } = inspection;
+  const { path, files, tensors, metadata, model, reason, factors, notFinite, run } = inspection;
   return {
     path,
     files,
@@ -77,6 +86,7 @@ function record(inspection: Inspection): Readonly<Record<string, unknown>> {
     elements: sum(tensors, 'elements'),
     bytes: Object.fromEntries(bytesByDtype(tensors)),
     factors,
+    notFinite,
     metadata: Object.fromEntries(metadata),
     tensors: tensors.map(({ name, shape, dtype }) => ({ name, shape, dtype })),
     run: run && { folder: run.folder, files: run.contents, record: run.record },
@@ -84,7 +94,7 @@ function record(inspection: Inspection): Readonly<Record<string, unknown>> {
 }
 
 function lines(inspection: Inspection, all: boolean): readonly string[] {
-  const { path, files, tensors, metadata, model, reason, factors, run } = inspection;
+  const { path, files, tensors, metadata, model, reason, factors, notFinite, run } = inspection;
   const total = sum(tensors, 'bytes');
   const dtypes = bytesByDtype(tensors).map(([dtype, bytes]) => `${dtype} ${bytesText(bytes)}`);
   const rows: readonly Row[] = [
@@ -95,6 +105,7 @@ function lines(inspection: Inspection, all: boolean): readonly string[] {
       `${counted(tensors.length, 'tensor')}, ${metric(sum(tensors, 'elements'))} elements`,
     ],
     ['Bytes', `${bytesText(total)}: ${dtypes.join(', ')}`],
+    ['Numbers', numberText(notFinite)],
     ['Metadata', metadata.size === 0 ? 'none' : [...metadata.keys()].sort().join(', ')],
     ...files.map(({ file, sha256 }): Row => [
       'SHA-256',
@@ -151,9 +162,9 @@ function classText(classes: number, labels: readonly string[] | null): string {
 
 /** `shortest edge to 248 px, the 224 px in the middle, bicubic, mean 0.5 0.5 0.5, std …` */
 function pictureText(preprocess: Preprocess): string {
-  const { size, cropPercentage, resize, filter, mean, std } = preprocess;
+  const { size, resize, filter, mean, std } = preprocess;
   const isSquash = resize === 'squash';
-  const edge = preprocess.edge ?? (isSquash ? size : Math.floor(size / cropPercentage));
+  const edge = resizedEdge(preprocess);
   const target = `${String(edge)} px`;
   const crop = edge === size && isSquash ? '' : `, the ${String(size)} px in the middle`;
   const numbers = (triple: readonly number[]) =>
@@ -162,6 +173,14 @@ function pictureText(preprocess: Preprocess): string {
     `${isSquash ? 'both edges' : 'shortest edge'} to ${target}${crop}, ${filter}, ` +
     `mean ${numbers(mean)}, std ${numbers(std)}`
   );
+}
+
+function numberText(notFinite: readonly NotFinite[]): string {
+  if (notFinite.length === 0) return 'all finite';
+  const places = notFinite.map(
+    ({ tensor, element, value }) => `${value} at element ${String(element)} of ${tensor}`,
+  );
+  return `NOT all finite: ${listed(places, SHOWN_CLASSES)}`;
 }
 
 function factorLines(factors: readonly InspectedFactor[]): readonly string[] {
@@ -178,18 +197,15 @@ function factorLines(factors: readonly InspectedFactor[]): readonly string[] {
     ];
   });
   const head = ['Factors of', '>Outputs', '>Inputs', '>K', '>Of its size', 'L R is'];
-  return ['', tableText(head, rows)];
+  return ['', ...tableLines(head, rows)];
 }
 
 function tensorLines(tensors: readonly InspectedTensor[], all: boolean): readonly string[] {
   const shown = all ? tensors : tensors.slice(0, SHOWN_TENSORS);
   const rows = shown.map(({ name, shape, dtype }) => [name, `[${shape.join(', ')}]`, dtype]);
   const more = tensors.length - shown.length;
-  return [
-    '',
-    tableText(['Tensor', 'Shape', 'Dtype'], rows),
-    ...(more > 0 ? [`and ${String(more)} more (--all shows them)`] : []),
-  ];
+  const listed = [...tableLines(['Tensor', 'Shape', 'Dtype'], rows)];
+  return ['', ...listed, ...(more > 0 ? [`and ${String(more)} more (--all shows them)`] : [])];
 }
 
 function bytesByDtype(tensors: readonly InspectedTensor[]): readonly (readonly [string, number])[] {

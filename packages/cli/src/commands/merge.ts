@@ -1,6 +1,8 @@
 /** thimble merge: a factored run's weights as the dense ones that they stand for. */
 import {
   buildModel,
+  checkedClassNames,
+  checkedLogits,
   compile,
   ConfigError,
   linears,
@@ -29,7 +31,8 @@ import { counted } from '../format.js';
 import { onInterrupt } from '../interrupt.js';
 import { outputPath } from '../options.js';
 import { Output } from '../output.js';
-import { checkpointPath, readRunRecord, type RunRecord } from '../run-folder.js';
+import { openRun } from '../run.js';
+import type { RunRecord } from '../run-record.js';
 import {
   addExecutor,
   addJson,
@@ -76,12 +79,10 @@ export function addMerge(program: Command): void {
 
 async function mergeCommand(run: string, options: MergeOptions): Promise<void> {
   const output = new Output(options.json);
-  const record = readRunRecord(run);
-  const path = checkpointPath(run, options.best);
+  const { record, path, checkpoint, method, model } = openRun(run, options.best);
+  checkpoint.close();
   const out = options.out ?? join(run, 'merged.safetensors');
-  const method = parseMethod(record.method).withRanks(record.ranks);
   const build = (batch: number) => buildModel(record.model.config, { batch });
-  const model = method.forward(build(1));
   const factored = linears(model, 'all').filter(({ form }) => form.kind !== 'dense');
   if (factored.length === 0) throw alreadyDense(run, record, path);
   checkNew(out, options.force);
@@ -132,6 +133,7 @@ async function writeMerged(
       dtype: 'F32' as const,
     }));
     const { model: named, classes, preprocess } = record;
+    checkedClassNames(classes, from, 'Export the run instead, with --labels');
     const metadata = checkpointMetadata(named, classes, preprocess);
     const { prefix, ordered } = safetensorsPrefix(tensors, metadata);
     const parts = function* () {
@@ -191,7 +193,7 @@ async function logitsOf(
     const noise = new Float32Array(CHECKED * 3 * imageSize * imageSize);
     const random = Random.of(record.seed, 'merge');
     for (let i = 0; i < noise.length; i++) noise[i] = random.normal();
-    return Array.from(await predictLogits(executor, noise));
+    return Array.from(checkedLogits(await predictLogits(executor, noise), `${path} on noise`));
   } finally {
     checkpoint.close();
     await executor.dispose();

@@ -1,5 +1,5 @@
 /** thimble predict: the most probable classes of single images. */
-import { predictLogits, softmax, type ThimbleError } from '@thimble/core';
+import { checkedLogits, predictLogits, softmax, type ThimbleError } from '@thimble/core';
 import type { Command } from 'commander';
 import { resolve } from 'node:path';
 import { inputsOf } from '../data/inputs.js';
@@ -101,6 +101,7 @@ async function predictAll(
   const files = images.map((name) => ({ path: resolve(name), name, label: 0 }));
   const loader = classifier.loader({ kind: 'folder', files }, false, 0);
   const { classes } = classifier;
+  const titles = distinctTitles(classes);
   const width = images.reduce((most, name) => Math.max(most, inOneLine(name).length), 0);
   try {
     for await (const { images: pixels, indices, real, labels, taken } of loader.epoch(0)) {
@@ -108,10 +109,13 @@ async function predictAll(
       const logits = await predictLogits(classifier.executor, pixels, taken);
       const count = logits.length / labels.length;
       for (let row = 0; row < real; row++) {
-        const best = topClasses(logits.subarray(row * count, (row + 1) * count), classes, top);
         const image = images[indices[row]];
+        const scores = checkedLogits(logits.subarray(row * count, (row + 1) * count), image);
+        const best = topClasses(scores, classes, top);
         output.event('prediction', { image, classes: best });
-        const text = best.map(({ name, probability }) => `${name} ${percent(probability)}`);
+        const text = best.map(
+          ({ index, probability }) => `${titles[index]} ${percent(probability)}`,
+        );
         output.line(inOneLine(`${inOneLine(image).padEnd(width)}  ${text.join('  ')}`));
       }
       await output.caughtUp();
@@ -139,6 +143,8 @@ function sayUnread(unread: readonly UnreadImage[], output: Output): void {
 
 interface ClassProbability {
   readonly name: string;
+  /** Of the model's output, which tells classes of one name from each other. */
+  readonly index: number;
   readonly probability: number;
 }
 
@@ -150,8 +156,19 @@ export function topClasses(
 ): readonly ClassProbability[] {
   return Array.from(softmax(scores), (probability, index) => ({
     name: classes[index],
+    index,
     probability,
   }))
     .sort((a, b) => b.probability - a.probability)
     .slice(0, top);
+}
+
+/** What people read for each class: its name in one line, with its number where others have that name too. */
+export function distinctTitles(classes: readonly string[]): readonly string[] {
+  const counts = new Map<string, number>();
+  for (const name of classes) counts.set(name, (counts.get(name) ?? 0) + 1);
+  return classes.map((name, index) => {
+    const title = inOneLine(name);
+    return counts.get(name) === 1 ? title : `${title} (output ${String(index)})`;
+  });
 }

@@ -4,13 +4,13 @@
  *
  * The name of a class is its folder's in composed form; folders whose names differ in composition only are one.
  */
-import { DataError } from '@thimble/core';
+import { classNameFault, DataError } from '@thimble/core';
 import { join } from 'node:path';
 import { inOneLine, shellWord } from '../terminal.js';
 import { leaveBeside } from './layout.js';
 import type { LeftOut } from './left-out.js';
 import type { Entry, FolderEntry } from './listing.js';
-import { classNameFault, composed, extensionOf, fileType } from './names.js';
+import { composed, extensionOf, fileType } from './names.js';
 import {
   firstInside,
   holdsPictures,

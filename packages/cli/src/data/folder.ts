@@ -82,6 +82,12 @@ export interface Matched {
 /** Tells the classes of folders by their names. */
 export type Match = (names: readonly string[]) => Matched;
 
+export interface KnownPictures extends ClassPictures {
+  /** Names of the class folders that hold them. */
+  readonly folders: readonly string[];
+  readonly renamed: readonly Renamed[];
+}
+
 /**
  * The pictures of classes that are known already. A class may be missing; a folder with pictures of no known
  * class is a DataError that names it.
@@ -91,7 +97,7 @@ export function knownClasses(
   match: Match,
   allowEmpty: boolean,
   leftOut: LeftOut,
-): ClassPictures & { readonly renamed: readonly Renamed[] } {
+): KnownPictures {
   const { found, lost } = classFolders(root, leftOut);
   const names = found.map(({ name }) => name);
   const { classes, places } = match(names);
@@ -113,7 +119,7 @@ export function knownClasses(
   const renamed = names
     .map((folder, index) => ({ folder, name: classes[places[index]] }))
     .filter(({ folder, name }) => folder !== composed(name));
-  return { classes, pictures: labelled(found, places, leftOut), renamed };
+  return { classes, folders: names, pictures: labelled(found, places, leftOut), renamed };
 }
 
 /** Throws DataError where one file would have two labels. */

@@ -115,12 +115,3 @@ export function placesIn(names: readonly string[], classes: readonly string[]): 
   }
   return names.map((name) => exact.get(composed(name)) ?? loose.get(folded(name)) ?? -1);
 }
-
-/**
- * Why a folder's name cannot be that of a class, or null: names become lines of labels.txt and keys of JSON, so
- * control characters and line ends would make others of them.
- */
-export function classNameFault(name: string): string | null {
-  if (/[\p{Cc}\u2028\u2029]/u.test(name)) return 'control characters or line ends in it';
-  return /\p{Cs}/u.test(name) ? 'half of a character in it' : null;
-}

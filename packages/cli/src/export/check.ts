@@ -1,33 +1,30 @@
 /**
- * Exported ONNX files against the weights that they came from: logits on noise, and time for one
- * image.
+ * Exported ONNX files against the weights that they came from: logits on test pictures, and time for
+ * one image.
  *
- * Noise is of coloured spots, through the model's preprocessing. A float32 file has to agree with
- * our executor; of the others the difference is shown. Times are taken in rounds, everything once
- * in each round, so that a machine that slows down slows all of them.
+ * Pictures come as the exported preprocessor_config.json prepares them, or where that is not the
+ * model's own way, both ways. A float32 file has to agree with our executor; of the others the
+ * difference is shown. Times are taken in rounds, everything once in each round, so that a machine
+ * that slows down slows all of them.
  */
 import {
   argmax,
   buildModel,
+  checkedLogits,
   compile,
   loadWeights,
   median,
+  NumericError,
   predictLogits,
-  preprocessInto,
-  Random,
   TrainingError,
   type Executor,
   type ExecutorKind,
   type HostData,
-  type Preprocess,
 } from '@thimble/core';
 import type { ExportedModel } from './model.js';
+import type { Preparation } from './preparation.js';
 import type { Runtime, RuntimeModel } from './runtime.js';
 
-/** Images of noise. */
-const CHECKED = 8;
-/** Colours down and across a picture of noise: smooth ones tell classes apart, dots do not. */
-const SPOTS = 9;
 /** Share of the largest logit, at least of 1, by which float32 files may differ. */
 const TOLERANCE = 1e-4;
 const ROUNDS = 7;
@@ -46,7 +43,7 @@ export class Checker {
   private readonly ours: Executor;
   private readonly runtime: Runtime;
   private readonly threads: number;
-  private readonly noise: Float32Array;
+  private readonly pictures: Preparation;
   private readonly expected: HostData;
   private readonly loaded = new Map<string, RuntimeModel>();
 
@@ -54,13 +51,13 @@ export class Checker {
     ours: Executor,
     runtime: Runtime,
     threads: number,
-    noise: Float32Array,
+    pictures: Preparation,
     expected: HostData,
   ) {
     this.ours = ours;
     this.runtime = runtime;
     this.threads = threads;
-    this.noise = noise;
+    this.pictures = pictures;
     this.expected = expected;
   }
 
@@ -68,16 +65,13 @@ export class Checker {
     kind: ExecutorKind,
     runtime: Runtime,
     model: ExportedModel,
+    pictures: Preparation,
     threads: number,
   ): Promise<Checker> {
     const ours = await loaded(kind, model, threads);
     try {
-      const noise = noiseFor(model.preprocess);
-      const expected: number[] = [];
-      for (let image = 0; image < CHECKED; image++) {
-        expected.push(...(await predictLogits(ours, imageOf(noise, image))));
-      }
-      return new Checker(ours, runtime, threads, noise, Float64Array.from(expected));
+      const expected = await logitsOf(ours, pictures.own, pictures.count);
+      return new Checker(ours, runtime, threads, pictures, expected);
     } catch (error) {
       await ours.dispose();
       throw error;
@@ -91,16 +85,18 @@ export class Checker {
   }
 
   /**
-   * Loads a file and compares its logits, all images in one batch.
+   * Loads a file and compares its logits, all images in one batch. Throws NumericError where they are not finite.
    *
    * @param isExact throws TrainingError beyond the tolerance
    */
   async compare(format: string, path: string, isExact: boolean): Promise<Agreement> {
     const model = await this.runtime.load(path, this.threads);
     this.loaded.set(format, model);
-    const actual = await model.logits(this.noise, CHECKED);
-    const agreement = agreementOf(actual, this.expected);
+    const { own, count } = this.pictures;
+    const actual = await model.logits(own, count);
+    const agreement = agreementOf(actual, this.expected, count);
     const { maxDifference, maxLogit } = agreement;
+    if (!isExact && !Number.isFinite(maxDifference)) throw notFinite(format, maxDifference);
     if (!isExact || maxDifference <= TOLERANCE * Math.max(1, maxLogit)) return agreement;
     throw new TrainingError({
       where: `logits of ${format}`,
@@ -110,9 +106,16 @@ export class Checker {
     });
   }
 
+  /** Our logits on pictures as the exported file prepares them, beside our own; null where that is the same. */
+  async prepared(): Promise<Agreement | null> {
+    const { exported, aside, count } = this.pictures;
+    if (exported === null || aside === 0) return null;
+    return agreementOf(await logitsOf(this.ours, exported, count), this.expected, count);
+  }
+
   /** Median milliseconds for one image: of the files by format, and of our executor by ''. */
   async latencies(): Promise<ReadonlyMap<string, number>> {
-    const image = imageOf(this.noise, 0);
+    const image = imageOf(this.pictures.own, 0, this.pictures.count);
     const contestants = new Map<string, () => Promise<unknown>>([
       ['', () => predictLogits(this.ours, image)],
       ...[...this.loaded].map(([name, model]) => [name, () => model.logits(image, 1)] as const),
@@ -152,26 +155,31 @@ async function loaded(
   }
 }
 
-/** Images [CHECKED, 3, S, S]. */
-function noiseFor(preprocess: Preprocess): Float32Array {
-  const random = Random.of(1, 'export');
-  const out = new Float32Array(CHECKED * 3 * preprocess.size ** 2);
-  for (let image = 0; image < CHECKED; image++) {
-    const data = new Uint8Array(3 * SPOTS ** 2);
-    for (let i = 0; i < data.length; i++) data[i] = Math.floor(256 * random.uniform());
-    const picture = { width: SPOTS, height: SPOTS, channels: 3, data } as const;
-    preprocessInto(picture, preprocess, imageOf(out, image));
+/** Logits of images one by one, [count, classes]. */
+async function logitsOf(
+  executor: Executor,
+  images: Float32Array,
+  count: number,
+): Promise<Float64Array> {
+  const logits: number[] = [];
+  for (let index = 0; index < count; index++) {
+    const found = await predictLogits(executor, imageOf(images, index, count));
+    logits.push(...checkedLogits(found, `test picture ${String(index)}`));
   }
-  return out;
+  return Float64Array.from(logits);
 }
 
-function imageOf(images: Float32Array, index: number): Float32Array {
-  const length = images.length / CHECKED;
+function imageOf(images: Float32Array, index: number, count: number): Float32Array {
+  const length = images.length / count;
   return images.subarray(index * length, (index + 1) * length);
 }
 
-function agreementOf(actual: Float32Array, expected: HostData): Agreement {
-  const classes = expected.length / CHECKED;
+function agreementOf(
+  actual: Float32Array | Float64Array,
+  expected: HostData,
+  images: number,
+): Agreement {
+  const classes = expected.length / images;
   let maxDifference = actual.length === expected.length ? 0 : Infinity;
   let maxLogit = 0;
   let agreeing = 0;
@@ -180,9 +188,18 @@ function agreementOf(actual: Float32Array, expected: HostData): Agreement {
     if (!(difference <= maxDifference || Number.isNaN(maxDifference))) maxDifference = difference;
     maxLogit = Math.max(maxLogit, Math.abs(expected[i]));
   }
-  for (let image = 0; image < CHECKED; image++) {
+  for (let image = 0; image < images; image++) {
     const row = [image * classes, (image + 1) * classes] as const;
     if (argmax(actual.subarray(...row)) === argmax(expected.subarray(...row))) agreeing++;
   }
-  return { maxDifference, maxLogit, agreeing, images: CHECKED };
+  return { maxDifference, maxLogit, agreeing, images };
+}
+
+function notFinite(format: string, difference: number): NumericError {
+  return new NumericError({
+    where: `logits of ${format}`,
+    expected: 'finite numbers',
+    got: `a difference of ${String(difference)} to those in float32`,
+    todo: 'What the model computes is beyond this format; export as onnx, in float32',
+  });
 }

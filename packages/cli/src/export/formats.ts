@@ -25,6 +25,8 @@ import { VERSION } from '../version.js';
 import { FACTORS } from '../factors.js';
 import { graphOf, type ExportedModel } from './model.js';
 
+export const PREPROCESSOR = 'preprocessor_config.json';
+
 /** Element types of safetensors files, by the names of --dtype. */
 export const DTYPES = {
   f32: { safetensors: 'F32', torch: 'float32' },
@@ -145,7 +147,7 @@ export function sidecars(
   const asJson = (value: object) => `${JSON.stringify(value, null, 2)}\n`;
   const type = { torch_dtype: DTYPES[dtype].torch };
   files.set('config.json', asJson({ ...huggingFaceConfig(known, labels), ...type }));
-  files.set('preprocessor_config.json', asJson(preprocessorConfig(config, preprocess)));
+  files.set(PREPROCESSOR, asJson(preprocessorConfig(config, preprocess)));
   return files;
 }
 

@@ -1,10 +1,12 @@
 /** The model that an export writes, in the form that its weights have or made dense. */
 import {
   buildModel,
+  checkedClassNames,
   ConfigError,
   DataError,
   linears,
   matchWeights,
+  megabytes,
   mergedWeights,
   parameters,
   parseMethod,
@@ -15,7 +17,8 @@ import {
   type Shape,
   type WeightSource,
 } from '@thimble/core';
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
+import { fileError } from '../files.js';
 import { methodOf, withoutClassifier } from '../inference.js';
 import { classesOf, openStart, preprocessFor, type Access, type Start } from '../start.js';
 import { preprocessNamed } from '../weights/preprocessing.js';
@@ -124,32 +127,51 @@ function denseWeights(
 }
 
 function labelsOf(start: Start, file: string | undefined): readonly string[] {
-  if (file === undefined) return classesOf(start);
+  if (file === undefined) {
+    return checkedClassNames(classesOf(start), start.path, 'Pass other names with --labels FILE');
+  }
   const labels = linesOf(file);
   const { classes } = start.model.config;
-  if (labels.length === classes) return labels;
+  const where = `--labels ${file}`;
+  if (labels.length === classes) return checkedClassNames(labels, where, 'Correct the file');
   throw new ConfigError({
-    where: `--labels ${file}`,
+    where,
     expected: `${String(classes)} lines, one for each class of the model`,
     got: String(labels.length),
     todo: "Pass the names in the order of the classes, or none for the model's own",
   });
 }
 
-/** The lines of a text file, without empty ones at its end. */
+/** Bytes of a file of names. */
+const MOST_BYTES = 16_000_000;
+
+/** The lines of a text file, without empty ones at its end. Throws FileError and DataError. */
 function linesOf(file: string): readonly string[] {
+  const where = `--labels ${file}`;
+  const fail = (expected: string, got: string) =>
+    new DataError({ where, expected, got, todo: 'Pass a text file with one name in each line' });
+  const bytes = bytesOf(file, where, fail);
   try {
-    return readFileSync(file, 'utf8')
-      .replace(/^\uFEFF/, '')
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes); // without a byte order mark
+    return text
       .trimEnd()
       .split(/\r?\n/)
       .map((line) => line.trim());
+  } catch {
+    throw fail('text in UTF-8', 'another encoding');
+  }
+}
+
+function bytesOf(
+  file: string,
+  where: string,
+  fail: (expected: string, got: string) => DataError,
+): Uint8Array {
+  try {
+    const { size } = statSync(file);
+    if (size > MOST_BYTES) throw fail(`at most ${megabytes(MOST_BYTES)}`, megabytes(size));
+    return readFileSync(file);
   } catch (error) {
-    throw new DataError({
-      where: `--labels ${file}`,
-      expected: 'a text file with the name of a class in each line',
-      got: error instanceof Error ? error.message : String(error),
-      todo: 'Check the path',
-    });
+    throw fileError(where, 'a text file with the name of a class in each line', error);
   }
 }

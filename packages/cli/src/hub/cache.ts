@@ -10,34 +10,43 @@
  * Beside these, `blobs/<checksum>.thimble.incomplete` is what a broken download left, and
  * `.locks/models--owner--name/<checksum>.thimble.lock` belongs to the process that writes it.
  */
+import { randomUUID } from 'node:crypto';
 import {
+  constants,
   copyFileSync,
   existsSync,
-  readFileSync,
+  lstatSync,
+  lutimesSync,
   renameSync,
   rmSync,
-  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { hostname } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { makeFolder } from '../files.js';
+import { makeFolder, readText, replaceWithText } from '../files.js';
 import { isCommit, type HubReference } from './reference.js';
 
-/** A lock whose holder has not said that it lives for as long is no lock. */
-const DEAD_MS = 60_000;
-const HEARTBEAT_MS = 5_000;
-const POLL_MS = 300;
+/** How locks are kept and given up, in milliseconds. */
+export interface LockTimes {
+  /** A lock whose holder has not said that it lives for as long is no lock. */
+  readonly dead: number;
+  readonly heartbeat: number;
+  readonly poll: number;
+}
+
+const LOCK_TIMES: LockTimes = { dead: 60_000, heartbeat: 5_000, poll: 300 };
 
 export class HubCache {
   /** Of one model. */
   readonly folder: string;
   private readonly locks: string;
+  private readonly times: LockTimes;
 
-  constructor(cache: string, name: string) {
+  constructor(cache: string, name: string, times = LOCK_TIMES) {
     const own = `models--${name.replace('/', '--')}`;
+    this.times = times;
     this.folder = join(cache, own);
     this.locks = join(cache, '.locks', own);
   }
@@ -49,13 +58,11 @@ export class HubCache {
     return isCommit(commit) ? commit : null;
   }
 
-  keepCommit({ revision }: HubReference, commit: string): void {
+  async keepCommit({ revision }: HubReference, commit: string): Promise<void> {
     if (revision === commit) return;
     const path = join(this.folder, 'refs', revision);
     makeFolder(dirname(path));
-    replace(path, (temporary) => {
-      writeFileSync(temporary, commit);
-    });
+    await replaceWithText(path, commit);
   }
 
   snapshot(commit: string): string {
@@ -73,7 +80,7 @@ export class HubCache {
     const path = join(this.folder, '.no_exist', commit, file);
     if (existsSync(path)) return;
     makeFolder(dirname(path));
-    writeFileSync(path, '');
+    make(path, '');
   }
 
   isKnownMissing(commit: string, file: string): boolean {
@@ -99,48 +106,96 @@ export class HubCache {
       try {
         symlinkSync(relative(dirname(path), blob), temporary);
       } catch {
-        copyFileSync(blob, temporary);
+        copyFileSync(blob, temporary, constants.COPYFILE_EXCL);
       }
     });
   }
 
-  /** Runs `work` while no other process does for the same blob. @param onWait said once */
-  async locked<T>(checksum: string, onWait: () => void, work: () => Promise<T>): Promise<T> {
+  /**
+   * Runs `work` while no other process does for the same blob. A lock is a courtesy, which saves a second download;
+   * what is right is decided by checksums.
+   *
+   * @param onWait said once, with the holder
+   */
+  async locked<T>(
+    checksum: string,
+    onWait: (holder: string) => void,
+    work: () => Promise<T>,
+  ): Promise<T> {
     const path = join(this.locks, `${checksum}.thimble.lock`);
     makeFolder(dirname(path));
-    for (let waits = 0; !taken(path); waits++) {
-      if (waits === 0) onWait();
-      await sleep(POLL_MS);
-    }
+    const lock = await taken(path, this.times, onWait);
     const heartbeat = setInterval(() => {
-      writeFileSync(path, owner());
-    }, HEARTBEAT_MS);
+      lock.beat();
+    }, this.times.heartbeat);
     try {
       return await work();
     } finally {
       clearInterval(heartbeat);
-      rmSync(path, { force: true });
+      lock.release();
     }
   }
 }
 
-/** Takes the lock if it is free or its holder is gone. */
-function taken(path: string): boolean {
-  try {
-    writeFileSync(path, owner(), { flag: 'wx' });
-    return true;
-  } catch (error) {
-    if (!isCode(error, 'EEXIST')) throw error;
+/** A lock that this process holds. */
+class Lock {
+  private readonly path: string;
+  private readonly owner: string;
+
+  constructor(path: string, owner: string) {
+    this.path = path;
+    this.owner = owner;
   }
-  const isDead = holderIsGone(path);
-  if (isDead) rmSync(path, { force: true });
-  return false;
+
+  /** Says that the holder lives; what becomes of the lock's folder meanwhile is no reason to stop. */
+  beat(): void {
+    if (!this.isOwn()) return;
+    try {
+      const now = new Date();
+      lutimesSync(this.path, now, now);
+    } catch {
+      // The lock is gone.
+    }
+  }
+
+  release(): void {
+    if (this.isOwn()) rmSync(this.path, { force: true });
+  }
+
+  /** Whether nobody has taken it for dead. */
+  private isOwn(): boolean {
+    return textOf(this.path) === this.owner;
+  }
 }
 
-function holderIsGone(path: string): boolean {
-  const age = Date.now() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0);
-  if (age > DEAD_MS) return true;
-  const [host, pid] = (textOf(path) ?? '').split(' ');
+/**
+ * Takes a lock once it is free, its holder is gone, or was silent for longer than one that lives is. The clock of
+ * this process tells how long: that of another host may be wrong. What looks old by its date is watched for less.
+ */
+async function taken(
+  path: string,
+  { dead, heartbeat, poll }: LockTimes,
+  onWait: (holder: string) => void,
+): Promise<Lock> {
+  const owner = `${hostname()} ${String(process.pid)} ${randomUUID()}`;
+  let lastBeat = NaN;
+  let since = 0;
+  while (!make(path, owner)) {
+    const holder = textOf(path) ?? '';
+    const beat = lstatSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+    if (Number.isNaN(lastBeat)) onWait(holder);
+    if (beat !== lastBeat) [lastBeat, since] = [beat, performance.now()];
+    const patience = Date.now() - beat > dead ? 3 * heartbeat : dead;
+    const isSilent = performance.now() - since > patience;
+    if (isSilent || isGone(holder)) rmSync(path, { force: true });
+    else await sleep(poll);
+  }
+  return new Lock(path, owner);
+}
+
+/** Whether a holder on this host has ended. */
+function isGone(holder: string): boolean {
+  const [host, pid] = holder.split(' ');
   if (host !== hostname() || !/^\d+$/.test(pid ?? '')) return false;
   try {
     process.kill(Number(pid), 0);
@@ -150,10 +205,18 @@ function holderIsGone(path: string): boolean {
   }
 }
 
-function owner(): string {
-  return `${hostname()} ${String(process.pid)}`;
+/** A new file; false where something of the name is there already, be it a link. */
+function make(path: string, text: string): boolean {
+  try {
+    writeFileSync(path, text, { flag: 'wx' });
+    return true;
+  } catch (error) {
+    if (isCode(error, 'EEXIST')) return false;
+    throw error;
+  }
 }
 
+/** @param write makes a file that is not there */
 function replace(path: string, write: (temporary: string) => void): void {
   const temporary = `${path}.${String(process.pid)}.tmp`;
   rmSync(temporary, { force: true });
@@ -161,13 +224,16 @@ function replace(path: string, write: (temporary: string) => void): void {
   renameSync(temporary, path);
 }
 
+/** Of a ref or a lock; null where there is no such file. */
 function textOf(path: string): string | null {
   try {
-    return readFileSync(path, 'utf8');
+    return readText(path, 'a name', MAX_TEXT_BYTES);
   } catch {
     return null;
   }
 }
+
+const MAX_TEXT_BYTES = 1000;
 
 export function isCode(error: unknown, code: string): boolean {
   return error instanceof Error && 'code' in error && error.code === code;

@@ -6,12 +6,13 @@
  * A revision is asked for once and then everything is taken from one commit. Without network the
  * cache answers: at once under --offline, with a note where the hub cannot be reached.
  */
-import { DownloadError, megabytes } from '@thimble/core';
-import { readFileSync } from 'node:fs';
+import { DownloadError, megabytes, schema } from '@thimble/core';
 import { join } from 'node:path';
+import { readText } from '../files.js';
 import type { Output } from '../output.js';
 import { convertLine, isPickle } from '../pickle.js';
 import { parseShardIndex, SHARD_INDEX } from '../weights/shard-index.js';
+import { MAX_INDEX_BYTES, readShardIndex } from '../weights/sharded.js';
 import { HubCache } from './cache.js';
 import { diskError } from './disk.js';
 import { DownloadProgress } from './progress.js';
@@ -32,8 +33,7 @@ const WEIGHTS = 'model.safetensors';
 const SIDECARS = ['config.json', 'preprocessor_config.json'] as const;
 /** More is no configuration. */
 const MAX_SIDECAR_BYTES = 4_000_000;
-const MAX_INDEX_BYTES = 64_000_000;
-/** Files at the top of a repository; more are not looked at. */
+/** Files and folders at the top of a repository. */
 const MAX_LISTED = 10_000;
 
 /** Throws DownloadError. */
@@ -61,28 +61,42 @@ export async function hubModel(
   }
 }
 
+/** A model's files at a commit, as the hub says. */
+export interface Listing {
+  readonly commit: string;
+  /** By path; only what could be stored under its name. */
+  readonly files: ReadonlyMap<string, HubFile>;
+}
+
+/** What the hub says of a revision. Throws DownloadError. */
+export async function askListing(reference: HubReference, settings: HubSettings): Promise<Listing> {
+  const { modelInfo, listFiles } = await import('@huggingface/hub');
+  const { name, revision } = reference;
+  const info = await ask(settings, reference, 'json', (server) =>
+    modelInfo({ ...server, name, revision, additionalFields: ['sha'] }),
+  );
+  const { sha: commit } = answerOf(reference, infoReader, info);
+  const files = await ask(settings, reference, 'json', async (server) => {
+    const found = new Map<string, HubFile>();
+    let entries = 0;
+    const repo = { type: 'model', name } as const;
+    for await (const entry of listFiles({ ...server, repo, revision: commit })) {
+      if (++entries > MAX_LISTED) throw tooManyFiles(reference);
+      const file = hubFile(reference, entry);
+      if (file) found.set(file.path, file);
+    }
+    return found;
+  });
+  return { commit, files };
+}
+
 async function download(
   reference: HubReference,
   settings: HubSettings,
   cache: HubCache,
   output: Output,
 ): Promise<HubModel> {
-  const { modelInfo, listFiles } = await import('@huggingface/hub');
-  const { name, revision } = reference;
-  const { sha: commit } = await ask(settings, reference, (server) =>
-    modelInfo({ ...server, name, revision, additionalFields: ['sha'] }),
-  );
-  if (!isCommit(commit)) throw unusable(reference, 'a commit', JSON.stringify(commit).slice(0, 60));
-  const listed = await ask(settings, reference, async (server) => {
-    const files = new Map<string, HubFile>();
-    const repo = { type: 'model', name } as const;
-    for await (const entry of listFiles({ ...server, repo, revision: commit })) {
-      const file = entry.type === 'file' ? hubFile(reference, entry) : null;
-      if (file) files.set(file.path, file);
-      if (files.size > MAX_LISTED) break;
-    }
-    return files;
-  });
+  const { commit, files: listed } = await askListing(reference, settings);
   const weights = listed.get(WEIGHTS) ?? listed.get(SHARD_INDEX);
   if (!weights) throw noWeights(reference, [...listed.keys()]);
   const sidecars = SIDECARS.flatMap((path) => listed.get(path) ?? []);
@@ -96,7 +110,7 @@ async function download(
   } else {
     await fetchFiles([...sidecars, weights], job);
   }
-  cache.keepCommit(reference, commit);
+  await cache.keepCommit(reference, commit);
   return { folder: cache.snapshot(commit), reference, commit };
 }
 
@@ -121,8 +135,10 @@ async function fetchFiles(files: readonly HubFile[], job: Job): Promise<void> {
         onProgress: (done) => {
           progress.update(file, done);
         },
-        onWait: () => {
-          output.note(`thimble: waiting for another process that downloads ${file.path}`);
+        onWait: (holder) => {
+          const [host = '', id = ''] = holder.split(' ');
+          const who = `another process (${id} on ${host})`;
+          output.note(`thimble: waiting for ${who} that downloads ${file.path}`);
         },
       });
       cache.link(commit, file.path, file.checksum);
@@ -137,23 +153,21 @@ async function addressOf(file: HubFile, job: Job): Promise<URL> {
   const { fileDownloadInfo } = await import('@huggingface/hub');
   const { reference, settings, commit } = job;
   const repo = { type: 'model', name: reference.name } as const;
-  const info = await ask(settings, reference, (server) =>
+  const info = await ask(settings, reference, 'headers', (server) =>
     fileDownloadInfo({ ...server, repo, path: file.path, revision: commit }),
   );
-  if (info?.size === file.bytes) return new URL(info.url);
+  if (info?.size === file.bytes && URL.canParse(info.url)) return new URL(info.url);
   const got = info ? `one of ${String(info.size)}` : 'none';
   throw unusable(reference, `${file.path} of ${String(file.bytes)} bytes, as listed`, got);
 }
 
 function shardsOf(
   { reference, cache, commit }: Job,
-  listed: Map<string, HubFile>,
+  listed: ReadonlyMap<string, HubFile>,
 ): readonly HubFile[] {
   const path = join(cache.snapshot(commit), SHARD_INDEX);
-  const { shards } = parseShardIndex(
-    `${reference.name}, ${SHARD_INDEX}`,
-    readFileSync(path, 'utf8'),
-  );
+  const index = readText(path, 'an index of shards', MAX_INDEX_BYTES);
+  const { shards } = parseShardIndex(`${reference.name}, ${SHARD_INDEX}`, index);
   return shards.map((shard) => {
     const file = listed.get(shard);
     if (file) return file;
@@ -161,23 +175,42 @@ function shardsOf(
   });
 }
 
-/** What the hub lists; null for what could not be stored under its name. */
-function hubFile(
-  reference: HubReference,
-  entry: {
-    readonly path: string;
-    readonly size: number;
-    readonly oid?: string;
-    readonly lfs?: { readonly oid: string; readonly size: number };
-  },
-): HubFile | null {
-  const { path, lfs } = entry;
-  if (!/^[\w.-]+$/.test(path) || path.startsWith('.')) return null;
-  const [bytes, checksum] = lfs ? [lfs.size, lfs.oid] : [entry.size, entry.oid ?? ''];
+/** What the hub lists; null for folders, and for what could not be stored under its name. */
+function hubFile(reference: HubReference, entry: unknown): HubFile | null {
+  const { type, path } = answerOf(reference, entryReader, entry);
+  if (type !== 'file' || !/^[\w.-]+$/.test(path) || path.startsWith('.')) return null;
+  const { size, oid = '', lfs } = answerOf(reference, fileReader, entry);
+  const [bytes, checksum] = lfs ? [lfs.size, lfs.oid] : [size, oid];
   const hash = lfs ? 'sha256' : 'git';
   const isSound = (lfs ? /^[0-9a-f]{64}$/ : /^[0-9a-f]{40}$/).test(checksum);
-  if (isSound && Number.isSafeInteger(bytes) && bytes >= 0) return { path, bytes, hash, checksum };
-  throw unusable(reference, `size and checksum of ${path}`, JSON.stringify(entry).slice(0, 100));
+  if (isSound) return { path, bytes, hash, checksum };
+  throw unusable(reference, `a checksum of ${path}`, schema.brief(checksum));
+}
+
+const { object, optional, text, whole } = schema;
+
+const commitReader: schema.Reader<string> = (value, place) =>
+  typeof value === 'string' && isCommit(value) ? value : place.fail('a commit', value);
+const infoReader = object({ sha: commitReader });
+
+const BYTES = whole({ least: 0, most: Number.MAX_SAFE_INTEGER });
+const entryReader = object({ type: text({ most: 100 }), path: text() });
+const fileReader = object({
+  size: BYTES,
+  oid: optional(text({ most: 100 })),
+  lfs: optional(object({ oid: text({ most: 100 }), size: BYTES })),
+});
+
+/** A part of an answer. Throws DownloadError. */
+function answerOf<T>(reference: HubReference, reader: schema.Reader<T>, value: unknown): T {
+  const todo = 'Check HF_ENDPOINT: a hub does not answer so';
+  const file = `${referenceText(reference)}, answer of the hub`;
+  return schema.readValue(value, reader, { file, error: DownloadError, todo });
+}
+
+function tooManyFiles(reference: HubReference): DownloadError {
+  const expected = `at most ${String(MAX_LISTED)} files beside the weights`;
+  return unusable(reference, expected, 'more');
 }
 
 function offlineModel(reference: HubReference, cache: HubCache, output: Output): HubModel {
@@ -205,7 +238,7 @@ function missingOf(cache: HubCache, commit: string): readonly string[] {
   if (cache.file(commit, WEIGHTS) !== null) return [];
   const index = cache.file(commit, SHARD_INDEX);
   if (index === null) return [WEIGHTS];
-  const { shards } = parseShardIndex(index, readFileSync(index, 'utf8'));
+  const { shards } = readShardIndex(index);
   return shards.filter((shard) => cache.file(commit, shard) === null);
 }
 

@@ -8,9 +8,9 @@
  *   HF_HUB_OFFLINE, TRANSFORMERS_OFFLINE     nothing is asked of the network
  */
 import { ConfigError } from '@thimble/core';
-import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { readText } from '../files.js';
 
 export interface HubSettings {
   /** Without a final slash. */
@@ -24,6 +24,8 @@ export interface HubSettings {
   readonly retryMs: number;
   /** Without an answer or a byte, after which an attempt is given up. */
   readonly stallMs: number;
+  /** Default: that of the platform. */
+  readonly fetch?: typeof fetch;
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -31,6 +33,7 @@ type Environment = Readonly<Record<string, string | undefined>>;
 const DEFAULT_ENDPOINT = 'https://huggingface.co';
 const RETRY_MS = 500;
 const STALL_MS = 30_000;
+const MAX_TOKEN_BYTES = 10_000;
 
 /** @param offline --offline */
 export function hubSettings(environment: Environment, offline: boolean): HubSettings {
@@ -42,10 +45,11 @@ export function hubSettings(environment: Environment, offline: boolean): HubSett
   return {
     endpoint: endpointOf(read('HF_ENDPOINT') ?? DEFAULT_ENDPOINT),
     cache: expanded(folder),
-    token:
+    token: tokenOf(
       read('HF_TOKEN') ??
-      read('HUGGING_FACE_HUB_TOKEN') ??
-      tokenFile(expanded(read('HF_TOKEN_PATH') ?? join(home, 'token'))),
+        read('HUGGING_FACE_HUB_TOKEN') ??
+        tokenFile(expanded(read('HF_TOKEN_PATH') ?? join(home, 'token'))),
+    ),
     offline: offline || isSet('HF_HUB_OFFLINE') || isSet('TRANSFORMERS_OFFLINE'),
     retryMs: RETRY_MS,
     stallMs: STALL_MS,
@@ -63,13 +67,24 @@ function endpointOf(text: string): string {
   });
 }
 
+/** A token that can be sent; the error does not show it. */
+function tokenOf(text: string | null): string | null {
+  if (text === null || /^[\x21-\x7e]{1,1000}$/.test(text)) return text;
+  throw new ConfigError({
+    where: 'HF_TOKEN, or the file of the login',
+    expected: 'an access token, as in hf_…',
+    got: 'a text that is none',
+    todo: 'Correct it, or leave it out',
+  });
+}
+
 function expanded(path: string): string {
   return resolve(path.replace(/^~(?=\/|$)/, homedir()));
 }
 
 function tokenFile(path: string): string | null {
   try {
-    return readFileSync(path, 'utf8').trim() || null;
+    return readText(path, 'a token', MAX_TOKEN_BYTES).trim() || null;
   } catch {
     return null; // not logged in
   }

@@ -9,9 +9,11 @@ import { DownloadError, megabytes } from '@thimble/core';
 import { createHash, type Hash } from 'node:crypto';
 import {
   closeSync,
+  constants,
   createReadStream,
   fsyncSync,
   ftruncateSync,
+  lstatSync,
   openSync,
   renameSync,
   rmSync,
@@ -24,7 +26,7 @@ import { makeFolder, writeAll } from '../files.js';
 import type { HubCache } from './cache.js';
 import { noRoom } from './disk.js';
 import type { HubReference } from './reference.js';
-import { isTemporary, noAnswer, request } from './requests.js';
+import { bodyOf, isTemporary, request } from './requests.js';
 import type { HubSettings } from './settings.js';
 
 /** A file as the hub lists it at a commit. */
@@ -44,11 +46,13 @@ export interface Transfer {
   readonly address: () => Promise<URL>;
   /** Bytes that are there now. */
   readonly onProgress: (done: number) => void;
-  readonly onWait: () => void;
+  readonly onWait: (holder: string) => void;
 }
 
-/** Attempts in a row that bring no byte. */
+/** Attempts in a row that bring next to nothing. */
 const FRUITLESS = 4;
+/** Less is no download: 346 MB would take four days. */
+const LEAST_BYTES_PER_SECOND = 1000;
 
 /** Brings the file's bytes into the cache. Throws DownloadError; what came is kept. */
 export async function fetchBlob(transfer: Transfer): Promise<void> {
@@ -73,6 +77,8 @@ interface Part {
   readonly descriptor: number;
   hash: Hash;
   size: number;
+  /** Bytes that came in all attempts, those of parts that were begun again too. */
+  received: number;
 }
 
 /** `wrong`: a part from before spoiled the checksum and was removed. Throws when fresh bytes do. */
@@ -102,37 +108,67 @@ async function receive(transfer: Transfer): Promise<'right' | 'wrong'> {
   });
 }
 
+/** What is there of the file, to be continued; a link, or a file with other names, is none and goes. */
 async function openPart(path: string, file: HubFile): Promise<Part> {
-  const size = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
-  if (size > file.bytes) rmSync(path);
-  const hash = newHash(file);
-  if (size > 0 && size <= file.bytes) {
-    for await (const chunk of createReadStream(path) as AsyncIterable<Buffer>) hash.update(chunk);
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  const isOwn = stat?.isFile() === true && stat.nlink === 1 && stat.size <= file.bytes;
+  if (stat && !isOwn && !stat.isDirectory()) rmSync(path, { force: true });
+  const { O_APPEND, O_CREAT, O_NOFOLLOW, O_RDWR } = constants;
+  const descriptor = openSync(path, O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW);
+  try {
+    const { hash, size } = await hashed(descriptor, file);
+    return { descriptor, hash, size, received: 0 };
+  } catch (error) {
+    closeSync(descriptor);
+    throw error;
   }
-  return { descriptor: openSync(path, 'a'), hash, size: size <= file.bytes ? size : 0 };
 }
 
-/** Attempts until the last byte; a pause grows while none brings any. */
+/** The hash of what a part has. */
+async function hashed(
+  fd: number,
+  file: HubFile,
+): Promise<{ readonly hash: Hash; readonly size: number }> {
+  const hash = newHash(file);
+  let size = 0;
+  const parts = createReadStream('', { fd, autoClose: false, start: 0 }) as AsyncIterable<Buffer>;
+  for await (const chunk of parts) {
+    hash.update(chunk);
+    size += chunk.byteLength;
+  }
+  return { hash, size };
+}
+
+/** Attempts until the last byte; a pause grows while none comes farther than all before. */
 async function receiveRest(transfer: Transfer, part: Part): Promise<void> {
   const { settings, file } = transfer;
+  let farthest = part.size;
   for (let fruitless = 0; part.size < file.bytes;) {
-    const before = part.size;
+    const address = await transfer.address(); // which is asked for several times, too
     try {
-      await attempt(transfer, part);
+      await attempt(transfer, part, address);
     } catch (error) {
-      fruitless = part.size > before ? 0 : fruitless + 1;
+      fruitless = part.size - farthest >= leastBytes(settings) ? 0 : fruitless + 1;
+      farthest = Math.max(farthest, part.size);
       if (!isTemporary(error) || fruitless === FRUITLESS) throw error;
       await sleep(settings.retryMs * 2 ** fruitless);
     }
   }
 }
 
-async function attempt(transfer: Transfer, part: Part): Promise<void> {
+/** Bytes that an attempt has to bring while it would be given up for silence. */
+function leastBytes({ stallMs }: HubSettings): number {
+  return (LEAST_BYTES_PER_SECOND * stallMs) / 1000;
+}
+
+async function attempt(transfer: Transfer, part: Part, address: URL): Promise<void> {
   const { settings, reference, file, onProgress } = transfer;
-  const address = await transfer.address();
-  const silence = new AbortController();
-  const watch = setTimeout(() => {
-    silence.abort();
+  const ended = new AbortController();
+  let before = part.received;
+  const watch = setInterval(() => {
+    const came = part.received - before;
+    if (came < leastBytes(settings)) ended.abort(tooSlow(transfer, came));
+    before = part.received;
   }, settings.stallMs);
   try {
     const response = await request(settings, reference, address, {
@@ -140,40 +176,25 @@ async function attempt(transfer: Transfer, part: Part): Promise<void> {
         'accept-encoding': 'identity',
         ...(part.size > 0 ? { range: `bytes=${String(part.size)}-` } : {}),
       },
-      signal: silence.signal,
+      signal: ended.signal,
     });
     if (part.size > 0 && !continues(response, part)) restart(part, file);
     if (response.status === 416) throw tooShort(transfer, 0);
     checkLength(transfer, part, response);
     onProgress(part.size);
-    for await (const chunk of bodyOf(transfer, response)) {
-      watch.refresh();
+    for await (const chunk of bodyOf(settings, reference, response)) {
       if (part.size + chunk.byteLength > file.bytes) throw tooLong(transfer, part);
       writeAll(part.descriptor, chunk);
       part.hash.update(chunk);
       part.size += chunk.byteLength;
+      part.received += chunk.byteLength;
       onProgress(part.size);
     }
   } finally {
-    clearTimeout(watch);
-    silence.abort();
+    clearInterval(watch);
+    ended.abort();
   }
   if (part.size < file.bytes) throw tooShort(transfer, part.size);
-}
-
-/** The body's chunks; a connection that breaks is a DownloadError. */
-async function* bodyOf(transfer: Transfer, { body }: Response): AsyncGenerator<Uint8Array> {
-  if (!body) return;
-  const reader = (body as ReadableStream<Uint8Array>).getReader();
-  try {
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) return;
-      yield value;
-    }
-  } catch (error) {
-    throw noAnswer(transfer.settings, transfer.reference, error);
-  }
 }
 
 function continues(response: Response, { size }: Part): boolean {
@@ -193,13 +214,23 @@ function newHash({ hash, bytes }: HubFile): Hash {
 }
 
 /** What is announced is checked before anything is written. */
-function checkLength(transfer: Transfer, { size }: Part, response: Response): void {
+function checkLength(transfer: Transfer, part: Part, response: Response): void {
   const announced = response.headers.get('content-length');
   const encoding = response.headers.get('content-encoding') ?? 'identity';
   if (announced === null || encoding !== 'identity') return;
-  if (size + Number(announced) !== transfer.file.bytes) {
-    throw tooShort(transfer, size + Number(announced));
-  }
+  const sum = part.size + Number(announced);
+  if (sum > transfer.file.bytes) throw tooLong(transfer, part);
+  if (sum !== transfer.file.bytes) throw tooShort(transfer, sum);
+}
+
+function tooSlow({ reference, file, settings }: Transfer, bytes: number): DownloadError {
+  const parts = {
+    where: `${reference.name}, ${file.path}`,
+    expected: `at least ${String(leastBytes(settings))} bytes in ${String(settings.stallMs / 1000)} s`,
+    got: String(bytes),
+    todo: 'Check the network, or try again later: what came is kept and continued',
+  };
+  return new DownloadError(parts, true);
 }
 
 function tooShort({ reference, file }: Transfer, got: number): DownloadError {

@@ -2,7 +2,7 @@
  * What a training run begins with: model, weights, head and preprocessing, settled before anything
  * is compiled.
  */
-import { buildModel, defaultPreprocess, type Preprocess } from '@thimble/core';
+import { buildModel, centredDown, defaultPreprocess, type Preprocess } from '@thimble/core';
 import type { DataSet } from '../data-set.js';
 import { fittedModel, type NamedModel } from '../named-model.js';
 import type { Origin } from '../origin.js';
@@ -51,7 +51,8 @@ export async function startFrom(
       ...{ model, head, origin, preprocessFrom },
       start: start && !head.isKept ? headless(start, model) : start,
       data: relabelled(photos, head),
-      preprocess: preprocessFor(model.config, preprocess),
+      // An export can say no other centre, and a pretrained model is fine-tuned to either.
+      preprocess: centredDown(preprocessFor(model.config, preprocess)),
     };
   } catch (error) {
     start?.checkpoint.close();

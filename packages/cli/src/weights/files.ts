@@ -9,22 +9,15 @@
  * of another name speaks for itself.
  */
 import { FormatError, type Sidecars } from '@thimble/core';
-import { createHash } from 'node:crypto';
-import {
-  closeSync,
-  existsSync,
-  openSync,
-  readdirSync,
-  readSync,
-  realpathSync,
-  statSync,
-} from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { openCheckpoint, type OpenCheckpoint } from '../checkpoint.js';
-import { isPickle, isPickleFile, pickleError } from '../pickle.js';
+import { isFolder } from '../files.js';
+import { isPickle, pickleError } from '../pickle.js';
+import { checkCached, hashedFiles, isCached, type HashedFile } from './hashes.js';
 import { readJsonObject } from './json-file.js';
-import { parseShardIndex, SHARD_INDEX } from './shard-index.js';
-import { openSharded, shardIndexText } from './sharded.js';
+import { SHARD_INDEX } from './shard-index.js';
+import { openSharded } from './sharded.js';
 
 export const WEIGHTS = 'model.safetensors';
 
@@ -33,22 +26,35 @@ export interface WeightFiles {
   readonly path: string;
   readonly checkpoint: OpenCheckpoint;
   readonly sidecars: Sidecars;
+  /** Of the files of the weights; computed once. */
+  readonly hashes: () => readonly HashedFile[];
 }
 
-/** Opens a file or a folder. Throws FormatError. */
+/** Opens a file or a folder; what is of the hub's cache is checked first. Throws FileError and FormatError. */
 export function openWeightFiles(given: string): WeightFiles {
   const path = isFolder(given) ? weightsOf(given) : given;
-  if (isPickleFile(path)) throw pickleError(path);
   const isIndex = path.endsWith('.json');
   const isNamed = basename(path) === WEIGHTS || isIndex;
-  const beside = (file: string) => (isNamed ? readJsonObject(join(dirname(path), file)) : null);
-  const config = beside('config.json');
-  const sidecars = { config, preprocessor: beside('preprocessor_config.json') };
-  return { path, checkpoint: isIndex ? openSharded(path) : openCheckpoint(path), sidecars };
+  const beside = (file: string) => (isNamed ? readBeside(join(dirname(path), file)) : null);
+  const sidecars = {
+    config: beside('config.json'),
+    preprocessor: beside('preprocessor_config.json'),
+  };
+  if (isIndex) checkCached(path);
+  const hashes = once(() => hashedFiles(path));
+  if (isCached(path)) hashes();
+  return { path, checkpoint: isIndex ? openSharded(path) : openCheckpoint(path), sidecars, hashes };
 }
 
-export function isFolder(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+function readBeside(path: string): object | null {
+  checkCached(path);
+  return readJsonObject(path);
+}
+
+/** `compute`, whose result is kept. */
+export function once<T>(compute: () => T): () => T {
+  let kept: { readonly value: T } | null = null;
+  return () => (kept ??= { value: compute() }).value;
 }
 
 function weightsOf(folder: string): string {
@@ -66,42 +72,4 @@ function weightsOf(folder: string): string {
     got: files.length === 0 ? 'an empty folder' : named.slice(0, 5).join(', '),
     todo: others.length > 0 ? `Give the file: ${join(folder, others[0])}` : 'Check the path',
   });
-}
-
-/** A file of the weights and what it holds. */
-export interface HashedFile {
-  readonly file: string;
-  readonly sha256: string;
-}
-
-/** The files that the weights are in, with their hashes: what a run started from. */
-export function hashedFiles(path: string): readonly HashedFile[] {
-  const folder = dirname(path);
-  const files = path.endsWith('.json')
-    ? parseShardIndex(path, shardIndexText(path)).shards.map((shard) => join(folder, shard))
-    : [path];
-  return files.map((file) => ({ file: basename(file), sha256: sha256Of(file) }));
-}
-
-/** Bytes that are hashed at a time. */
-const CHUNK = 1 << 20;
-
-/** A file of the cache is called by its hash, which was checked when it came. */
-function sha256Of(path: string): string {
-  const blob = realpathSync(path);
-  if (basename(dirname(blob)) === 'blobs' && /^[0-9a-f]{64}$/.test(basename(blob))) {
-    return basename(blob);
-  }
-  const hash = createHash('sha256');
-  const chunk = new Uint8Array(CHUNK);
-  const descriptor = openSync(blob, 'r');
-  try {
-    for (let count = CHUNK; count > 0;) {
-      count = readSync(descriptor, chunk, 0, CHUNK, null);
-      hash.update(chunk.subarray(0, count));
-    }
-  } finally {
-    closeSync(descriptor);
-  }
-  return hash.digest('hex');
 }

@@ -6,9 +6,16 @@
  *   new    a new one, which starts at zero
  *   keep   kept with all its classes, among which the photos' have to be
  */
-import { ConfigError, DataError, nearest, type WeightSource } from '@thimble/core';
-import { composed, folded } from '../data/names.js';
+import {
+  checkedClassNames,
+  ConfigError,
+  DataError,
+  nearest,
+  type WeightSource,
+} from '@thimble/core';
+import { composed } from '../data/names.js';
 import { classesOf, type Start } from '../start.js';
+import { outputsMeant } from './meaning.js';
 
 export const HEADS = ['auto', 'new', 'keep'] as const;
 export type Head = (typeof HEADS)[number];
@@ -50,12 +57,18 @@ function keptHead(start: Start | null, classes: readonly string[]): HeadChoice {
       todo: 'Leave --head out, or give --init a model that classifies',
     });
   }
-  const all = classesOf(start);
-  const places = placesAmong(classes, all);
-  const unknown = classes.filter((_, index) => places[index] < 0);
-  if (unknown.length === 0) return { isKept: true, classes: all, places };
+  const all = checkedClassNames(classesOf(start), start.text, 'Choose --head new');
+  const meant = outputsMeant(classes, all);
+  const unknown = classes.filter((_, index) => meant[index].length === 0);
+  if (unknown.length > 0) throw notAmong(start, unknown, all);
+  const doubtful = classes.findIndex((_, index) => meant[index].length > 1);
+  if (doubtful >= 0) throw inDoubt(start, classes[doubtful], meant[doubtful]);
+  return { isKept: true, classes: all, places: meant.map(([output]) => output) };
+}
+
+function notAmong(start: Start, unknown: readonly string[], all: readonly string[]): DataError {
   const near = nearest(unknown[0], all);
-  throw new DataError({
+  return new DataError({
     where: '--head keep',
     expected: `classes among the ${String(all.length)} of ${start.text}`,
     got: `${unknown.join(', ')}, which ${unknown.length === 1 ? 'is' : 'are'} not`,
@@ -63,24 +76,14 @@ function keptHead(start: Start | null, classes: readonly string[]): HeadChoice {
   });
 }
 
-/** Where each name is among the labels, by the label or its first synonym; −1 where nowhere. An exact name goes before one in another case. */
-export function placesAmong(
-  names: readonly string[],
-  labels: readonly string[],
-): readonly number[] {
-  const whole = labels.map(plain);
-  const first = labels.map((label) => plain(label.split(',')[0]));
-  const spelled = labels.map(composed);
-  return names.map((name) => {
-    const exact = spelled.indexOf(composed(name));
-    if (exact >= 0) return exact;
-    const at = whole.indexOf(plain(name));
-    return at >= 0 ? at : first.indexOf(plain(name));
+/** An image has one label, and nothing says which of the outputs its photographer meant. */
+function inDoubt(start: Start, name: string, outputs: readonly number[]): DataError {
+  return new DataError({
+    where: '--head keep',
+    expected: `classes that each mean one output of ${start.text}`,
+    got: `'${name}', which ${String(outputs.length)} outputs are called (${outputs.join(', ')})`,
+    todo: 'Leave the folder out, or choose --head new',
   });
-}
-
-function plain(name: string): string {
-  return folded(name).trim().replaceAll('_', ' ');
 }
 
 /** `source` without the tensors of a classifier, which then starts anew. */

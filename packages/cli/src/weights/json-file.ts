@@ -1,23 +1,43 @@
-/** Small JSON files that came with weights: whoever made them may have made them wrong. */
-import { FormatError, megabytes } from '@thimble/core';
-import { readFileSync, statSync } from 'node:fs';
+/** JSON files that somebody else may have written, or damaged: bounded, and called what they are instead. */
+import { FormatError, schema } from '@thimble/core';
+import { existsSync } from 'node:fs';
+import { readText } from '../files.js';
+import { notJson } from './content.js';
 
 /** Larger is no configuration. */
 const MAX_BYTES = 4_000_000;
 
-/** The object in a file; null without a file. Throws FormatError. */
+/** The object in a file; null without a file. Throws FileError and FormatError. */
 export function readJsonObject(path: string): object | null {
-  const size = statSync(path, { throwIfNoEntry: false })?.size;
-  if (size === undefined) return null;
-  const fail = (expected: string, got: string): FormatError =>
-    new FormatError({ where: path, expected, got, todo: 'Correct or download the file again' });
-  if (size > MAX_BYTES) throw fail(`at most ${megabytes(MAX_BYTES)}`, megabytes(size));
-  let parsed: unknown;
+  if (!existsSync(path)) return null;
+  return parseFile(path, 'JSON', (text) => parseJsonObject(path, text), MAX_BYTES);
+}
+
+/** The object that a text stands for. Throws FormatError. @param file what errors call it */
+export function parseJsonObject(file: string, text: string): object {
+  const todo = 'Correct or download the file again';
+  return schema.read(text, anObject, { file, error: FormatError, todo });
+}
+
+const anObject: schema.Reader<object> = (value, place) =>
+  schema.isObject(value) ? value : place.fail('a JSON object', value);
+
+/**
+ * What `parse` makes of a file's text. Throws FileError, what `parse` throws, and FormatError for a file of a kind
+ * that is known and other.
+ *
+ * @param what it is to be, as in `the record of a run`
+ */
+export function parseFile<T>(
+  path: string,
+  what: string,
+  parse: (text: string) => T,
+  mostBytes?: number,
+): T {
+  const text = readText(path, what, mostBytes);
   try {
-    parsed = JSON.parse(readFileSync(path, 'utf8'));
+    return parse(text);
   } catch (error) {
-    throw fail('JSON', error instanceof Error ? error.message : 'none');
+    throw notJson(path) ?? error;
   }
-  if (typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed)) return parsed;
-  throw fail('a JSON object', Array.isArray(parsed) ? 'an array' : JSON.stringify(parsed));
 }

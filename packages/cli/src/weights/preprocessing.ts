@@ -8,6 +8,7 @@ import {
   imagenetMean,
   imagenetStd,
   parsePreprocess,
+  resizedEdge,
   type Preprocess,
 } from '@thimble/core';
 import { readJsonObject } from './json-file.js';
@@ -45,9 +46,9 @@ export function preprocessNamed(text: string): Preprocess {
 
 /** `224 px in the middle of 248, bicubic, mean 0.5, std 0.5`. */
 export function preprocessText(preprocess: Preprocess): string {
-  const { size, edge, cropPercentage, resize: how, filter: by } = preprocess;
+  const { size, resize: how, filter: by } = preprocess;
   const isSquash = how === 'squash';
-  const before = edge ?? (isSquash ? size : Math.floor(size / cropPercentage));
+  const before = resizedEdge(preprocess);
   const crop = before === size ? '' : ` in the middle of ${String(before)}`;
   const levels = `mean ${triple(preprocess.mean)}, std ${triple(preprocess.std)}`;
   return `${String(size)} px${crop}${isSquash ? ', squashed' : ''}, ${by}, ${levels}`;

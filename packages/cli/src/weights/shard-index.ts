@@ -6,7 +6,7 @@
  *
  * Source: huggingface_hub, `model.safetensors.index.json` ({metadata: {total_size}, weight_map}).
  */
-import { FormatError } from '@thimble/core';
+import { FormatError, schema } from '@thimble/core';
 
 export const SHARD_INDEX = 'model.safetensors.index.json';
 
@@ -16,38 +16,28 @@ export interface ShardIndex {
   readonly shardOf: ReadonlyMap<string, string>;
 }
 
+/** The largest published checkpoint has a few hundred. */
+const MAX_SHARDS = 10_000;
+const MAX_TENSORS = 1_000_000;
+
 /** @param where what errors call the index. Throws FormatError. */
 export function parseShardIndex(where: string, text: string): ShardIndex {
-  const fail = (expected: string, got: string): FormatError =>
-    new FormatError({ where, expected, got, todo: 'Download or export the checkpoint again' });
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(text);
-  } catch (error) {
-    throw fail('JSON', error instanceof Error ? error.message : 'none');
-  }
-  const map = weightMap(parsed);
-  if (!map) throw fail('an object "weight_map" of file names by tensor', 'none');
-  const entries = Object.entries(map);
-  if (entries.length === 0) throw fail('tensors in weight_map', 'none');
-  const shardOf = new Map<string, string>();
-  for (const [tensor, shard] of entries) {
-    if (!isPlainFile(shard)) {
-      const got = JSON.stringify(shard)?.slice(0, 100) ?? 'none';
-      throw fail(`the name of a safetensors file beside the index for ${tensor}`, got);
-    }
-    shardOf.set(tensor, shard);
-  }
+  const todo = 'Download or export the checkpoint again';
+  const { weight_map: map } = schema.read(text, index, { file: where, error: FormatError, todo });
+  const shardOf = new Map(Object.entries(map));
   return { shards: [...new Set(shardOf.values())], shardOf };
 }
 
-function weightMap(value: unknown): object | null {
-  if (typeof value !== 'object' || value === null || !('weight_map' in value)) return null;
-  const { weight_map: map } = value;
-  return typeof map === 'object' && map !== null && !Array.isArray(map) ? map : null;
-}
-
 /** No separator of any system, no drive, no `..`, no hidden or absolute path, no NUL. */
-function isPlainFile(name: unknown): name is string {
-  return typeof name === 'string' && /^\w[\w.-]{0,200}\.safetensors$/.test(name);
-}
+const plainFile: schema.Reader<string> = (value, place) =>
+  typeof value === 'string' && /^\w[\w.-]{0,200}\.safetensors$/.test(value)
+    ? value
+    : place.fail('the name of a safetensors file beside the index', value);
+
+const index = schema.object({
+  weight_map: schema.refined(schema.record(plainFile, { most: MAX_TENSORS }), (map, place) => {
+    const { size } = new Set(Object.values(map));
+    if (size === 0) throw place.error('tensors', 'none');
+    if (size > MAX_SHARDS) throw place.error(`at most ${String(MAX_SHARDS)} files`, String(size));
+  }),
+});

@@ -2,17 +2,18 @@
  * A checkpoint in several files as one: every shard's header is checked as that of a single file,
  * and index and shards have to agree on where each tensor is.
  */
-import { FormatError, megabytes } from '@thimble/core';
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { FormatError } from '@thimble/core';
+import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { openCheckpoint, type OpenCheckpoint } from '../checkpoint.js';
-import { parseShardIndex } from './shard-index.js';
+import { parseFile } from './json-file.js';
+import { parseShardIndex, type ShardIndex } from './shard-index.js';
 
-const MAX_INDEX_BYTES = 64_000_000;
+export const MAX_INDEX_BYTES = 64_000_000;
 
 /** @param path the index; its shards are beside it. Throws FormatError. */
 export function openSharded(path: string): OpenCheckpoint {
-  const { shards, shardOf } = parseShardIndex(path, shardIndexText(path));
+  const { shards, shardOf } = readShardIndex(path);
   const missing = shards.filter((shard) => !existsSync(join(dirname(path), shard)));
   if (missing.length > 0) {
     throw wrong(path, `${String(shards.length)} shards beside it`, `no ${missing.join(', ')}`);
@@ -66,12 +67,10 @@ function owners(
   return owner;
 }
 
-/** The text of an index on this disk. Throws FormatError. */
-export function shardIndexText(path: string): string {
-  const size = statSync(path, { throwIfNoEntry: false })?.size;
-  if (size === undefined) throw wrong(path, 'an index of shards', 'no file');
-  if (size <= MAX_INDEX_BYTES) return readFileSync(path, 'utf8');
-  throw wrong(path, `an index of at most ${megabytes(MAX_INDEX_BYTES)}`, megabytes(size));
+/** An index on this disk. Throws FileError and FormatError. */
+export function readShardIndex(path: string): ShardIndex {
+  const parse = (text: string) => parseShardIndex(path, text);
+  return parseFile(path, 'an index of shards', parse, MAX_INDEX_BYTES);
 }
 
 function wrong(where: string, expected: string, got: string): FormatError {

@@ -1,8 +1,8 @@
 /** Words for people about a checkpoint: what it is, and what it has that Thimble's models do not. */
 import { CheckpointError } from '../errors.js';
 import type { ModelConfig } from '../models/index.js';
+import { field } from '../schema/index.js';
 import type { WeightSource } from '../train/weights.js';
-import { field } from './json.js';
 import type { NamingName, Sidecars } from './types.js';
 
 const NAMES: { readonly [N in NamingName]: string } = {
@@ -85,6 +85,8 @@ const ABSENT: readonly Reason[] = [
   [/^fc_norm\./, 'a mean of tokens without a norm of its own'],
 ];
 const SHOWN = 8;
+/** Characters of what a file calls its model. */
+const SAID = 60;
 
 /** The first names, and how many more. */
 export function listed(names: readonly string[]): string {
@@ -126,7 +128,7 @@ export function unknownArchitecture(source: WeightSource, { config }: Sidecars):
   const parts = [
     `${String(names.length)} tensors such as ${listed(names.slice(0, 4))}`,
     ...(convolutions > 1 ? [`${String(convolutions)} of them convolutions`] : []),
-    ...(typeof said === 'string' ? [`config.json says ${said}`] : []),
+    ...(typeof said === 'string' ? [`config.json says ${said.slice(0, SAID)}`] : []),
   ];
   return new CheckpointError({
     where: source.name,

@@ -1,4 +1,5 @@
 /** Checkpoints of other libraries: what they are, their weights in, ours out, and the files beside them. */
+export { checkedClassNames, classNameFault } from './class-names.js';
 export { recognise } from './recognise.js';
 export { describeConfig } from './describe.js';
 export { foreignWeights, huggingFaceConfig } from './foreign.js';

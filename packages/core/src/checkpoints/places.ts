@@ -3,8 +3,8 @@
  *
  * A parameter's places are the foreign tensors that hold its consecutive blocks of rows, first to last.
  */
-import type { Shape } from '../ir/types.js';
-import type { WeightSource } from '../train/weights.js';
+import { elements, type Shape } from '../ir/types.js';
+import type { ElementPlace, WeightSource } from '../train/weights.js';
 import type { Layout } from './layouts.js';
 
 export interface PlacedLayout extends Layout {
@@ -62,18 +62,54 @@ export function readPlaced(layout: PlacedLayout, source: WeightSource, name: str
   return whole;
 }
 
+/** Where an element of our parameter `name` is in the file. */
+export function placedElement(
+  layout: PlacedLayout,
+  source: WeightSource,
+  name: string,
+  element: number,
+): ElementPlace {
+  let rest = element;
+  for (const tensor of placesOf(layout, name) ?? []) {
+    const count = elements(source.shapes.get(tensor) ?? []);
+    if (rest < count) return locate(source, tensor, rest);
+    rest -= count;
+  }
+  return locate(source, name, element);
+}
+
+/** Where `source` says that an element is. */
+function locate(source: WeightSource, tensor: string, element: number): ElementPlace {
+  return source.locate?.(tensor, element) ?? { tensor, element };
+}
+
 /** `source` without what all its names start with: `module.`, `model.`, `backbone.`, `_orig_mod.`. */
 export function withoutWrapper(source: WeightSource): WeightSource {
-  const wrapper = WRAPPERS.find((prefix) =>
-    [...source.shapes.keys()].every((name) => name.startsWith(prefix)),
-  );
-  if (wrapper === undefined || source.shapes.size === 0) return source;
-  return withoutWrapper({
+  const wrapper = wrapperOf([...source.shapes.keys()]);
+  if (wrapper === '') return source;
+  return {
     name: source.name,
     shapes: new Map([...source.shapes].map(([name, shape]) => [name.slice(wrapper.length), shape])),
     read: (name) => source.read(wrapper + name),
-  });
+    locate: (name, element) => locate(source, wrapper + name, element),
+  };
 }
 
 /** Of DataParallel, Lightning and other trainers, torch.compile. */
 const WRAPPERS = ['module.', 'model.', 'backbone.', '_orig_mod.'];
+/** One inside the other; nobody has more. */
+const MAX_WRAPPERS = 8;
+
+/** All wrappers that all names start with. */
+function wrapperOf(names: readonly string[]): string {
+  let found = '';
+  for (let count = 0; count < MAX_WRAPPERS && names.length > 0; count++) {
+    const { length } = found;
+    const next = WRAPPERS.find((wrapper) =>
+      names.every((name) => name.startsWith(wrapper, length)),
+    );
+    if (next === undefined) break;
+    found += next;
+  }
+  return found;
+}

@@ -11,29 +11,40 @@
  * timm.data.transforms_factory.transforms_imagenet_eval; reference/preprocess_fixture.py compares.
  */
 import {
-  checkPreprocess,
   defaultPreprocess,
   imagenetMean,
   imagenetStd,
+  preprocessReader,
+  resizedEdge,
   withSize,
   type Preprocess,
   type Triple,
 } from '../data/preprocess.js';
-import type { ResampleFilter } from '../data/resample.js';
-import { CheckpointError, ConfigError } from '../errors.js';
+import { RESAMPLE_FILTERS } from '../data/resample.js';
+import type { ThimbleError } from '../errors.js';
 import type { ModelConfig } from '../models/index.js';
-import * as json from './json.js';
+import { IMAGE_SIZE } from '../models/sizes.js';
+import {
+  anything,
+  brief,
+  field,
+  isObject,
+  list,
+  number,
+  object,
+  optional,
+  Place,
+  read,
+  readValue,
+  text,
+  truth,
+  whole,
+  type JsonDocument,
+  type Read,
+  type Reader,
+} from '../schema/index.js';
+import { CONFIG, metadataEntry, PREPROCESSOR, side, unset } from './documents.js';
 import type { NamingName, Sidecars } from './types.js';
-
-/** Pillow's numbers of its filters. */
-const RESAMPLE: readonly ResampleFilter[] = [
-  'nearest',
-  'lanczos',
-  'bilinear',
-  'bicubic',
-  'box',
-  'hamming',
-];
 
 /**
  * What the files beside a checkpoint say; null where they say nothing.
@@ -43,12 +54,11 @@ const RESAMPLE: readonly ResampleFilter[] = [
  */
 export function parsePreprocess(sidecars: Sidecars, size?: number): Preprocess | null {
   const { preprocessor, config } = sidecars;
-  const parsed =
-    preprocessor === null || preprocessor === undefined
-      ? timmPreprocess(config)
-      : huggingFacePreprocess(preprocessor, config);
-  if (parsed === null) return null;
-  return checked(size === undefined ? parsed : withSize(parsed, size));
+  const isSilent = preprocessor === null || preprocessor === undefined;
+  const found = isSilent
+    ? usable(timmPreprocess(config, CONFIG), CONFIG)
+    : usable(huggingFacePreprocess(preprocessor, config), PREPROCESSOR);
+  return found === null || size === undefined ? found : withSize(found, size);
 }
 
 /**
@@ -69,34 +79,19 @@ export function writtenPreprocess(
     ...(crop > 0 && { crop_pct: crop }),
     ...(interpolation !== undefined && { interpolation }),
   };
-  return parsePreprocess({ config: { pretrained_cfg: cfg }, preprocessor: null });
+  const document = { ...CONFIG, file: 'metadata' };
+  return usable(timmPreprocess({ pretrained_cfg: cfg }, document), document);
+}
+
+/** What a file says, where it makes finite numbers of pictures. Throws the file's error. */
+function usable(found: Preprocess | null, document: JsonDocument): Preprocess | null {
+  return found === null ? null : readValue(found, preprocessReader, document);
 }
 
 /** What Thimble's metadata `preprocess` says; null without it. */
 export function storedPreprocess(metadata: ReadonlyMap<string, string>): Preprocess | null {
-  const where = 'metadata preprocess';
-  const stored = json.parseJson(metadata.get('preprocess'), where);
-  if (stored === undefined) return null;
-  const get = (key: string) => json.field(stored, key);
-  const at = (key: string) => `${where}, ${key}`;
-  const filter = get('filter');
-  const resize = get('resize');
-  const edge = json.wholeNumber(get('edge'), at('edge'));
-  const isFilter = (value: unknown) => RESAMPLE.some((name) => name === value);
-  if (!isFilter(filter)) throw json.invalid(at('filter'), RESAMPLE.join(', '), filter);
-  if (resize !== 'squash' && resize !== 'shortest-edge') {
-    throw json.invalid(at('resize'), 'squash or shortest-edge', resize);
-  }
-  return checked({
-    size: json.wholeNumber(get('size'), at('size')) ?? 0,
-    cropPercentage: json.positiveNumber(get('cropPercentage'), at('cropPercentage')) ?? 0,
-    resize,
-    ...(edge !== undefined && { edge }),
-    ...(get('offset') === 'down' && { offset: 'down' }),
-    filter: RESAMPLE.find((name) => name === filter) ?? 'bicubic',
-    mean: triple(get('mean'), at('mean')) ?? HALF,
-    std: triple(get('std'), at('std')) ?? HALF,
-  });
+  const stored = metadata.get('preprocess');
+  return stored === undefined ? null : read(stored, preprocessReader, metadataEntry('preprocess'));
 }
 
 /**
@@ -163,68 +158,91 @@ const PROCESSORS: Readonly<Record<string, ProcessorDefaults>> = {
   ConvNext: { ...SQUARE, size: 'shortest_edge' },
 };
 
-function huggingFacePreprocess(file: unknown, config: unknown): Preprocess | null {
-  const where = 'preprocessor_config.json';
-  if (!json.isObject(file)) throw json.invalid(where, 'an object', file);
-  const at = (key: string) => `${where}, ${key}`;
-  const on = (key: string) => json.truth(file[key], at(key));
-  const type = json.text(file.image_processor_type ?? file.feature_extractor_type, at('type'));
-  if (type === 'TimmWrapperImageProcessor') return timmPreprocess(file);
-  const usual = json.field(config, 'model_type') === 'deit' ? 'DeiT' : 'ViT';
+const NAME = text({ most: 200 });
+/** Of an edge, before anything is cropped. */
+const EDGE = whole({ most: 1_000_000 });
+const CHANNELS = channels(number());
+
+/** Of preprocessor_config.json; sizes have several forms. */
+const PROCESSOR = object({
+  image_processor_type: unset(NAME),
+  feature_extractor_type: unset(NAME),
+  do_pad: unset(truth),
+  do_resize: unset(truth),
+  do_center_crop: unset(truth),
+  do_rescale: unset(truth),
+  do_normalize: unset(truth),
+  resample: unset(whole({ least: 0, most: RESAMPLE_FILTERS.length - 1 })),
+  rescale_factor: unset(number({ above: 0, most: 1e6 })),
+  image_mean: optional(CHANNELS),
+  image_std: optional(CHANNELS),
+  crop_pct: unset(number({ above: 0, most: 1 })),
+  size: unset(anything),
+  crop_size: unset(anything),
+});
+type Processor = Read<typeof PROCESSOR>;
+
+/** A number for each channel, or one for all. */
+function channels(one: Reader<number>): Reader<Triple> {
+  const three = list(one, { least: 3, most: 3 });
+  return (value, place) => {
+    const [red, green, blue] = Array.isArray(value)
+      ? three(value, place)
+      : Array<number>(3).fill(one(value, place));
+    return [red, green, blue];
+  };
+}
+
+function huggingFacePreprocess(given: unknown, config: unknown): Preprocess | null {
+  const file = readValue(given, PROCESSOR, PREPROCESSOR);
+  const type = file.image_processor_type ?? file.feature_extractor_type;
+  if (type === 'TimmWrapperImageProcessor') return timmPreprocess(given, PREPROCESSOR);
+  const usual = field(config, 'model_type') === 'deit' ? 'DeiT' : 'ViT';
   const name = (type ?? usual).replace(/(ImageProcessor|FeatureExtractor)(Fast|Pil)?$/, '');
   if (!Object.hasOwn(PROCESSORS, name)) {
-    throw unable(at('image_processor_type'), Object.keys(PROCESSORS).join(', '), type ?? '');
+    const known = Object.keys(PROCESSORS).join(', ');
+    throw unable(PREPROCESSOR, 'image_processor_type', known, type ?? '');
   }
   const defaults = PROCESSORS[name];
-  if (on('do_pad') === true) throw unable(at('do_pad'), 'false', 'true');
-  const index = file.resample ?? defaults.resample;
-  const filter = RESAMPLE.find((_, number) => number === index);
-  if (!filter) throw json.invalid(at('resample'), 'a whole number from 0 to 5', index);
-  const factor = json.positiveNumber(file.rescale_factor, at('rescale_factor')) ?? 1 / 255;
+  if (file.do_pad === true) throw unable(PREPROCESSOR, 'do_pad', 'false', 'true');
+  const { rescale_factor: factor = 1 / 255, do_normalize: isNormalised = true } = file;
   const scale =
-    on('do_rescale') === false ? 255 : Math.abs(255 * factor - 1) < 1e-9 ? 1 : 255 * factor;
-  const isNormalised = on('do_normalize') ?? true;
-  const mean = isNormalised
-    ? (triple(file.image_mean, at('image_mean')) ?? defaults.mean)
-    : [0, 0, 0];
-  const std = isNormalised ? (triple(file.image_std, at('image_std')) ?? defaults.std) : [1, 1, 1];
+    file.do_rescale === false ? 255 : Math.abs(255 * factor - 1) < 1e-9 ? 1 : 255 * factor;
+  const mean = isNormalised ? (file.image_mean ?? defaults.mean) : [0, 0, 0];
+  const std = isNormalised ? (file.image_std ?? defaults.std) : [1, 1, 1];
   return {
-    ...(name === 'ConvNext' ? convNextFrame(file, at) : frame(file, at, defaults)),
-    filter,
+    ...(name === 'ConvNext' ? convNextFrame(file) : frame(file, defaults)),
+    filter: RESAMPLE_FILTERS[file.resample ?? defaults.resample],
     mean: [mean[0] / scale, mean[1] / scale, mean[2] / scale],
     std: [std[0] / scale, std[1] / scale, std[2] / scale],
   };
 }
 
 type Frame = Pick<Preprocess, 'size' | 'cropPercentage' | 'resize' | 'edge' | 'offset'>;
-type At = (key: string) => string;
-type Json = Readonly<Record<string, unknown>>;
 
 /** What is resized to, and what is cropped from it. */
-function frame(file: Json, at: At, defaults: ProcessorDefaults): Frame {
-  const resized = edgeOf(file.size ?? 224, at, defaults.size);
-  const isCropped = json.truth(file.do_center_crop, at('do_center_crop')) ?? defaults.crop;
-  const isResized = json.truth(file.do_resize, at('do_resize')) ?? true;
-  const crop = isCropped ? squareOf(file.crop_size ?? 224, at('crop_size')) : undefined;
+function frame(file: Processor, defaults: ProcessorDefaults): Frame {
+  const resized = edgeOf(file.size, defaults.size);
+  const { do_center_crop: isCropped = defaults.crop, do_resize: isResized = true } = file;
+  const crop = isCropped ? squareOf(file.crop_size ?? USUAL, 'crop_size') : undefined;
   if (!isResized && crop !== undefined) {
-    throw unable(at('do_resize'), 'true before a crop', 'false');
+    throw unable(PREPROCESSOR, 'do_resize', 'true before a crop', 'false');
   }
   if (crop === undefined) {
     if (resized.resize === 'squash') return squash(resized.edge);
-    throw unable(at('size'), 'a square, or a crop after resizing', JSON.stringify(file.size));
+    throw unable(PREPROCESSOR, 'size', 'a square, or a crop after resizing', brief(file.size));
   }
   const { edge, resize } = resized;
   if (crop > edge) {
-    throw unable(at('crop_size'), `at most the size ${String(edge)}`, String(crop));
+    throw unable(PREPROCESSOR, 'crop_size', `at most the size ${String(edge)}`, String(crop));
   }
   if (resize === 'squash' && crop === edge) return squash(edge);
   return { size: crop, cropPercentage: crop / edge, resize, edge, offset: 'down' };
 }
 
 /** Below 384 pixels a crop of the part `crop_pct`, from there on the whole picture. */
-function convNextFrame(file: Json, at: At): Frame {
-  const { edge: size } = edgeOf(file.size ?? 224, at, 'shortest_edge');
-  const part = json.positiveNumber(file.crop_pct, at('crop_pct')) ?? 224 / 256;
+function convNextFrame({ size: given, crop_pct: part = 224 / 256 }: Processor): Frame {
+  const { edge: size } = edgeOf(given, 'shortest_edge');
   if (size >= 384) return squash(size);
   const edge = Math.trunc(size / part);
   return { size, cropPercentage: part, resize: 'shortest-edge', edge, offset: 'down' };
@@ -234,76 +252,74 @@ function squash(size: number): Frame {
   return { size, cropPercentage: 1, resize: 'squash' };
 }
 
+/** Pixels where a size is left out. */
+const USUAL = 224;
+const SHORTEST = object({ shortest_edge: EDGE });
+const SQUARE_SIZE = object({ height: EDGE, width: EDGE });
+
 function edgeOf(
-  size: unknown,
-  at: At,
+  size: unknown = USUAL,
   bare: ProcessorDefaults['size'],
 ): { readonly edge: number; readonly resize: Preprocess['resize'] } {
-  if (!json.isObject(size)) {
-    const edge = json.side(size, at('size')) ?? 0;
-    return { edge, resize: bare === 'square' ? 'squash' : 'shortest-edge' };
+  const place = new Place(PREPROCESSOR).at('size');
+  if (!isObject(size)) {
+    const resize = bare === 'square' ? 'squash' : 'shortest-edge';
+    return { edge: side(EDGE)(size, place), resize };
   }
   if ('shortest_edge' in size && !('longest_edge' in size)) {
-    const edge = json.wholeNumber(size.shortest_edge, at('size.shortest_edge')) ?? 0;
-    return { edge, resize: 'shortest-edge' };
+    return { edge: SHORTEST(size, place).shortest_edge, resize: 'shortest-edge' };
   }
-  return { edge: squareOf(size, at('size')), resize: 'squash' };
+  return { edge: squareOf(size, 'size'), resize: 'squash' };
 }
 
 /** 224, [224, 224] or { height: 224, width: 224 }. */
-function squareOf(size: unknown, where: string): number {
-  const square = json.isObject(size) ? [size.height ?? null, size.width ?? null] : size;
-  return json.side(square, where) ?? 0;
+function squareOf(size: unknown, key: string): number {
+  const place = new Place(PREPROCESSOR).at(key);
+  if (!isObject(size)) return side(EDGE)(size, place);
+  const { height, width } = SQUARE_SIZE(size, place);
+  return side(EDGE)([height, width], place);
 }
 
-/** pretrained_cfg, or the fields of old files, which had them at the top. */
-function timmPreprocess(config: unknown): Preprocess | null {
-  const nested = json.field(config, 'pretrained_cfg');
-  const cfg = json.isObject(nested) ? nested : json.isObject(config) ? config : {};
+/** Of pretrained_cfg, or of old files, which had the fields at the top. */
+const RECIPE = object({
+  input_size: unset(side(IMAGE_SIZE)),
+  crop_pct: unset(number({ above: 0, most: 1 })),
+  crop_mode: unset(NAME),
+  interpolation: unset(NAME),
+  mean: optional(CHANNELS),
+  std: optional(CHANNELS),
+});
+
+/** null where nothing is said. */
+function timmPreprocess(config: unknown, document: JsonDocument): Preprocess | null {
+  const nested = field(config, 'pretrained_cfg');
+  const given = isObject(nested) ? nested : isObject(config) ? config : {};
   const keys = ['input_size', 'crop_pct', 'interpolation', 'mean', 'std'];
-  if (!keys.some((key) => key in cfg)) return null;
-  const at = (key: string) => `config.json, ${key}`;
-  const mode = json.text(cfg.crop_mode, at('crop_mode')) ?? 'center';
-  if (mode !== 'center' && mode !== 'squash')
-    throw unable(at('crop_mode'), 'center or squash', mode);
-  const interpolation = json.text(cfg.interpolation, at('interpolation')) ?? 'bicubic';
-  const filter = RESAMPLE.find((name) => name === interpolation);
-  if (!filter) throw unable(at('interpolation'), RESAMPLE.join(', '), interpolation);
-  const size = json.side(cfg.input_size, at('input_size')) ?? 224;
-  const cropPercentage = json.positiveNumber(cfg.crop_pct, at('crop_pct')) ?? 0.875;
+  if (!keys.some((key) => Object.hasOwn(given, key))) return null;
+  const recipe = readValue(given, RECIPE, document);
+  const { input_size: size = USUAL, crop_pct: cropPercentage = 0.875 } = recipe;
+  const { crop_mode: mode = 'center', interpolation = 'bicubic' } = recipe;
+  if (mode !== 'center' && mode !== 'squash') {
+    throw unable(document, 'crop_mode', 'center or squash', mode);
+  }
+  const filter = RESAMPLE_FILTERS.find((name) => name === interpolation);
+  if (!filter) throw unable(document, 'interpolation', RESAMPLE_FILTERS.join(', '), interpolation);
   const edge = Math.floor(size / cropPercentage);
-  const shared = { size, cropPercentage, filter };
   return {
-    ...shared,
+    ...{ size, cropPercentage, filter },
     resize: mode === 'center' ? 'shortest-edge' : 'squash',
     ...(mode === 'squash' && edge !== size && { edge }),
-    mean: triple(cfg.mean, at('mean')) ?? imagenetMean,
-    std: triple(cfg.std, at('std')) ?? imagenetStd,
+    mean: recipe.mean ?? imagenetMean,
+    std: recipe.std ?? imagenetStd,
   };
-}
-
-/** Three numbers, or one for all channels. */
-function triple(value: unknown, where: string): Triple | undefined {
-  if (typeof value === 'number' && Number.isFinite(value)) return [value, value, value];
-  const list = json.numbers(value, where);
-  if (list === undefined) return undefined;
-  if (list.length === 3 && list.every(Number.isFinite)) return [list[0], list[1], list[2]];
-  throw json.invalid(where, 'three numbers', value);
 }
 
 /** preprocessor_config.json as transformers and transformers.js read it. */
 export function preprocessorConfig(config: ModelConfig, preprocess: Preprocess): object {
-  const {
-    size,
-    cropPercentage,
-    resize,
-    filter,
-    mean,
-    std,
-    edge: given,
-  } = withSize(preprocess, config.imageSize);
+  const fitted = withSize(preprocess, config.imageSize);
+  const { size, resize, filter, mean, std } = fitted;
   const square = resize === 'squash';
-  const edge = given ?? (square ? size : Math.floor(size / cropPercentage));
+  const edge = resizedEdge(fitted);
   const isCropped = !square || edge !== size;
   const type = isCropped
     ? square
@@ -315,7 +331,7 @@ export function preprocessorConfig(config: ModelConfig, preprocess: Preprocess):
     do_convert_rgb: true,
     do_resize: true,
     size: square ? { height: edge, width: edge } : { shortest_edge: edge },
-    resample: RESAMPLE.indexOf(filter),
+    resample: RESAMPLE_FILTERS.indexOf(filter),
     do_center_crop: isCropped,
     ...(isCropped && { crop_size: { height: size, width: size } }),
     do_rescale: true,
@@ -326,16 +342,12 @@ export function preprocessorConfig(config: ModelConfig, preprocess: Preprocess):
   };
 }
 
-function checked(preprocess: Preprocess): Preprocess {
-  try {
-    return checkPreprocess(preprocess);
-  } catch (error) {
-    if (error instanceof ConfigError) throw new CheckpointError(error.parts);
-    throw error;
-  }
-}
-
-function unable(where: string, expected: string, got: string): CheckpointError {
+function unable(
+  { file, error: Kind }: JsonDocument,
+  key: string,
+  expected: string,
+  got: string,
+): ThimbleError {
   const todo = 'Thimble cannot prepare pictures so; change the file, or choose another checkpoint';
-  return new CheckpointError({ where, expected, got, todo });
+  return new Kind({ where: `${file}, ${key}`, expected, got, todo });
 }

@@ -22,7 +22,14 @@ import {
 import { factsOf, isThimble, type Facts } from './facts.js';
 import { labelsOf } from './labels.js';
 import { LAYOUTS } from './layouts.js';
-import { placedShape, placesOf, readPlaced, withoutWrapper, type PlacedLayout } from './places.js';
+import {
+  placedElement,
+  placedShape,
+  placesOf,
+  readPlaced,
+  withoutWrapper,
+  type PlacedLayout,
+} from './places.js';
 import { parsePreprocess, storedPreprocess, writtenPreprocess } from './preprocess.js';
 import type { NamingName, Recognised, Sidecars } from './types.js';
 
@@ -69,8 +76,10 @@ export function recognise(
 
 /** `shapes` with the weights that are there as factors only. */
 function withProducts(shapes: ReadonlyMap<string, Shape>): ReadonlyMap<string, Shape> {
+  const products = storedRanks(shapes);
+  if (products.size === 0) return shapes;
   const result = new Map(shapes);
-  for (const weight of storedRanks(shapes).keys()) {
+  for (const weight of products.keys()) {
     const rows = shapes.get(`${weight}.left`)?.[0];
     const columns = shapes.get(`${weight}.right`)?.[1];
     if (rows !== undefined && columns !== undefined && !result.has(weight)) {
@@ -189,7 +198,12 @@ function translated(
       if (found) shapes.set(factor, found);
     }
   }
-  return { name: bare.name, shapes, read: (name) => readPlaced(layout, bare, name) };
+  return {
+    name: bare.name,
+    shapes,
+    read: (name) => readPlaced(layout, bare, name),
+    locate: (name, element) => placedElement(layout, bare, name, element),
+  };
 }
 
 /** The preset with the configuration, whatever its image size and classes. */

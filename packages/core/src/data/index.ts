@@ -6,13 +6,18 @@ export { cropped, rawImage, type RawImage } from './image.js';
 export { resize, type Rectangle, type ResampleFilter, type ResizeOptions } from './resample.js';
 export {
   centreCrop,
+  centredDown,
   checkPreprocess,
+  cutOf,
   defaultPreprocess,
   imagenetMean,
   imagenetStd,
   normalizeInto,
   preprocessInto,
+  preprocessReader,
+  resizedEdge,
   withSize,
+  type Cut,
   type Preprocess,
   type Triple,
 } from './preprocess.js';

@@ -6,11 +6,23 @@
  * cropPercentage), the longer one in proportion (rounded down), the size × size in the middle,
  * levels / 255, minus mean, divided by standard deviation. `resize: 'squash'` is the
  * ViTImageProcessor's way: both edges to `size`. `edge` says in pixels what is resized to before the
- * crop, for processors that do (256 → 224), and `offset` how the crop is centred.
+ * crop, for processors that do (256 → 224), and `offset` how the crop is centred: timm to the even side, the
+ * image processors down.
  */
 import { ConfigError } from '../errors.js';
+import {
+  list,
+  number,
+  objectOf,
+  oneOf,
+  optional,
+  readValue,
+  refined,
+  whole,
+  type Reader,
+} from '../schema/index.js';
 import type { RawImage } from './image.js';
-import { resize, type ResampleFilter } from './resample.js';
+import { RESAMPLE_FILTERS, resize, type ResampleFilter } from './resample.js';
 
 export type Triple = readonly [red: number, green: number, blue: number];
 
@@ -47,30 +59,53 @@ export const defaultPreprocess: Preprocess = {
 export const imagenetMean: Triple = [0.485, 0.456, 0.406];
 export const imagenetStd: Triple = [0.229, 0.224, 0.225];
 
+/** Pixels of a model's images; more is a damaged file. */
+const MAX_SIZE = 8192;
+/** How many times as long as what is cropped from it an edge may be. */
+const MAX_EDGE = 100;
+/** With these the 256 levels stay apart in float32, and finite. */
+const MEAN = number({ least: -1000, most: 1000 });
+const STD = number({ least: 1e-6, most: 1e6 });
+
+/** Preprocessing that makes finite numbers of every picture. */
+export const preprocessReader: Reader<Preprocess> = refined(
+  objectOf<Preprocess>({
+    size: whole({ most: MAX_SIZE }),
+    cropPercentage: number({ least: 1 / MAX_EDGE, most: 1 }),
+    resize: oneOf('squash', 'shortest-edge'),
+    edge: optional(whole({ most: MAX_EDGE * MAX_SIZE })),
+    offset: optional(oneOf('even', 'down')),
+    filter: oneOf(...RESAMPLE_FILTERS),
+    mean: triple(MEAN),
+    std: triple(STD),
+  }),
+  ({ size, edge = size }, place) => {
+    const [least, most] = [size, MAX_EDGE * size].map(String);
+    if (edge < size || edge > MAX_EDGE * size) {
+      throw place.at('edge').error(`a whole number from ${least} to ${most}`, String(edge));
+    }
+  },
+);
+
+/** Three numbers, a channel each. */
+function triple(channel: Reader<number>): Reader<Triple> {
+  const three = list(channel, { least: 3, most: 3 });
+  return (value, place) => {
+    const [red, green, blue] = three(value, place);
+    return [red, green, blue];
+  };
+}
+
 /**
  * Throws ConfigError, naming the field, when a setting is outside its domain; returns its
  * argument.
  */
 export function checkPreprocess(preprocess: Preprocess): Preprocess {
-  const { size, cropPercentage, edge, std } = preprocess;
-  const fail = (field: string, expected: string, got: string): never => {
-    throw new ConfigError({
-      where: `preprocess.${field}`,
-      expected,
-      got,
-      todo: 'Correct the setting',
-    });
-  };
-  if (!(Number.isInteger(size) && size >= 1)) fail('size', 'a positive integer', String(size));
-  if (!(cropPercentage > 0 && cropPercentage <= 1)) {
-    fail('cropPercentage', 'a number in (0, 1]', String(cropPercentage));
-  }
-  if (edge !== undefined && !(Number.isInteger(edge) && edge >= size)) {
-    fail('edge', `a whole number ≥ the size ${String(size)}`, String(edge));
-  }
-  if (!std.every((s) => s > 0)) fail('std', 'three positive numbers', std.join(', '));
+  readValue(preprocess, preprocessReader, PREPROCESS);
   return preprocess;
 }
+
+const PREPROCESS = { file: 'preprocess', error: ConfigError, todo: 'Correct the setting' };
 
 /** `preprocess` for a model that reads another size: the same part of the picture. */
 export function withSize(preprocess: Preprocess, size: number): Preprocess {
@@ -88,22 +123,49 @@ export function preprocessInto(image: RawImage, preprocess: Preprocess, out: Flo
   normalizeInto(centreCrop(image, preprocess), preprocess, out);
 }
 
+/** Pixels of the shortest edge (squash: of both edges) before the crop. */
+export function resizedEdge({ size, cropPercentage, resize, edge }: Preprocess): number {
+  return edge ?? (resize === 'squash' ? size : Math.floor(size / cropPercentage));
+}
+
+/**
+ * `preprocess` with its crop centred as the image processors of transformers and transformers.js do it, which
+ * know no other way: half a pixel goes down. Of pictures that are not square, any crop may have one.
+ */
+export function centredDown(preprocess: Preprocess): Preprocess {
+  const isCropped =
+    preprocess.resize === 'shortest-edge' || resizedEdge(preprocess) > preprocess.size;
+  return isCropped ? { ...preprocess, offset: 'down' } : preprocess;
+}
+
+/** How a picture is cut: resized to width × height, of which the size × size from (x, y) on are kept. */
+export interface Cut {
+  readonly width: number;
+  readonly height: number;
+  readonly x: number;
+  readonly y: number;
+}
+
+/** The cut of a picture of this width and height, in pixels. */
+export function cutOf(
+  picture: { readonly width: number; readonly height: number },
+  preprocess: Preprocess,
+): Cut {
+  const { size, offset = 'even' } = preprocess;
+  const edge = resizedEdge(preprocess);
+  const shortest = Math.min(picture.width, picture.height);
+  const resized = (side: number) =>
+    preprocess.resize === 'squash' ? edge : Math.trunc((edge * side) / shortest);
+  const [width, height] = [resized(picture.width), resized(picture.height)];
+  const centred = offset === 'down' ? Math.floor : roundHalfEven;
+  return { width, height, x: centred((width - size) / 2), y: centred((height - size) / 2) };
+}
+
 /** The size × size picture that evaluation sees, before normalisation. */
 export function centreCrop(image: RawImage, preprocess: Preprocess): RawImage {
-  const { size, filter, offset = 'even' } = preprocess;
-  const squash = preprocess.resize === 'squash';
-  const edge = preprocess.edge ?? (squash ? size : Math.floor(size / preprocess.cropPercentage));
-  const shortest = Math.min(image.width, image.height);
-  const width = squash ? edge : Math.trunc((edge * image.width) / shortest);
-  const height = squash ? edge : Math.trunc((edge * image.height) / shortest);
-  const centred = offset === 'down' ? Math.floor : roundHalfEven;
-  const window = {
-    x: centred((width - size) / 2),
-    y: centred((height - size) / 2),
-    width: size,
-    height: size,
-  };
-  return resize(image, width, height, filter, { window });
+  const { size, filter } = preprocess;
+  const { width, height, x, y } = cutOf(image, preprocess);
+  return resize(image, width, height, filter, { window: { x, y, width: size, height: size } });
 }
 
 /**

@@ -16,7 +16,17 @@
 import { ConfigError } from '../errors.js';
 import type { RawImage } from './image.js';
 
-export type ResampleFilter = 'nearest' | 'box' | 'bilinear' | 'hamming' | 'bicubic' | 'lanczos';
+/** In the order of Pillow's numbers of them, from 0. */
+export const RESAMPLE_FILTERS = [
+  'nearest',
+  'lanczos',
+  'bilinear',
+  'bicubic',
+  'box',
+  'hamming',
+] as const;
+
+export type ResampleFilter = (typeof RESAMPLE_FILTERS)[number];
 
 /** A rectangle in pixels; only an input box may have fractional numbers. */
 export interface Rectangle {

@@ -1,5 +1,5 @@
 /**
- * The two 16-bit floating-point formats of weight files, as as bit patterns and as numbers.
+ * The two 16-bit floating-point formats of weight files, as bit patterns and as numbers.
  *
  * float16: IEEE 754 binary16, with 1 sign, 5 exponent and 10 fraction bits.
  * bfloat16: the upper half of a float32.
@@ -83,15 +83,27 @@ export function float16Floats(bytes: Uint8Array): Float32Array {
   return values;
 }
 
+/** `bfloat16Bits` of every value, by integers alone. */
+export function bfloat16Words(values: Float32Array): Uint16Array {
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  const words = new Uint16Array(values.length);
+  for (let i = 0; i < words.length; i++) words[i] = bfloat16Word(bits[i]);
+  return words;
+}
+
+/** @param bits of a float32 */
+function bfloat16Word(bits: number): number {
+  if ((bits & 0x7fffffff) > 0x7f800000) return BFLOAT16_NAN;
+  // Adding just under one half of the last kept bit, plus that bit, rounds ties to even.
+  return (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16;
+}
+
 const scratch = new DataView(new ArrayBuffer(4));
 
 /** The bfloat16 bit pattern nearest to the float32 nearest to `value`. */
 export function bfloat16Bits(value: number): number {
-  if (Number.isNaN(value)) return BFLOAT16_NAN;
   scratch.setFloat32(0, value);
-  const bits = scratch.getUint32(0);
-  // Adding just under one half of the last kept bit, plus that bit, rounds ties to even.
-  return (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16;
+  return bfloat16Word(scratch.getUint32(0));
 }
 
 /** The number that a bfloat16 bit pattern stands for; every bfloat16 is exact. */

@@ -7,13 +7,24 @@
  *
  * Invariant of a header that came through here: the tensors cover the data region from its first to
  * its last byte without a hole or an overlap, and each has exactly the bytes that its shape and
- * dtype need. Nothing is allocated by what the header claims, only by how long it really is.
+ * dtype need. Nothing is allocated by what the header claims, only by how long it really is; time and memory
+ * grow with that length.
  *
  * Known limits: little-endian data only (the format has no other); no 8-bit or packed float dtypes.
  * Source: the format description and the validation rules of github.com/huggingface/safetensors.
  */
 
 import { FormatError } from '../errors.js';
+import { brief, isObject } from '../schema/index.js';
+import {
+  DOWNLOAD_AGAIN,
+  EXPORT_AGAIN,
+  headerEntries,
+  headerError,
+  isUnicode,
+  nameTwice,
+  type HeaderEntry,
+} from './header-entries.js';
 
 /** Bytes per element, in the order in which the official writer stores tensors: widest first. */
 export const DTYPE_BYTES = {
@@ -55,10 +66,13 @@ export const METADATA_KEY = '__metadata__';
 export const LENGTH_BYTES = 8;
 /** The official reader's limit. */
 export const MAX_HEADER_BYTES = 100_000_000;
-/** Root object, tensor or metadata object, shape or offsets. */
-const MAX_DEPTH = 3;
-const DOWNLOAD_AGAIN = 'The file is damaged or is not safetensors; download or export it again';
-const EXPORT_AGAIN = 'The program that wrote the file broke the format; export it again';
+/** The largest published files, one of several with 700 GB together, have a hundred thousand. */
+const MAX_TENSORS = 1_000_000;
+/** Characters of a name and dimensions of a shape: far more than any library makes. */
+const MAX_NAME = 1000;
+const MAX_RANK = 64;
+/** Characters of all metadata; trainers write their settings there, some hundred thousand at most. */
+const MAX_METADATA = 16_000_000;
 
 /**
  * Where the header ends, in bytes from the start of the file: how much of a large file must be read
@@ -112,16 +126,35 @@ export function readSafetensorsHeader(start: Uint8Array, fileBytes: number): Saf
   if (start.byteLength < dataStart) {
     throw headerError(`its ${dataStart - LENGTH_BYTES} bytes`, 'fewer bytes', DOWNLOAD_AGAIN);
   }
-  const root = parseObject(start.subarray(LENGTH_BYTES, dataStart));
-  const tensors: TensorInfo[] = [];
-  let metadata: ReadonlyMap<string, string> = new Map();
-  for (const [name, entry] of Object.entries(root)) {
-    if (name === METADATA_KEY) metadata = checkMetadata(entry);
-    else tensors.push(checkEntry(name, entry, dataStart));
+  const text = textOf(start.subarray(LENGTH_BYTES, dataStart));
+  const tensors = new Map<string, TensorInfo>();
+  let metadata: ReadonlyMap<string, string> | null = null;
+  for (const entry of headerEntries(text)) {
+    const { name } = entry;
+    if (tensors.has(name) || (name === METADATA_KEY && metadata)) throw nameTwice(name);
+    if (name === METADATA_KEY) metadata = checkMetadata(entry.value);
+    else tensors.set(name, checkEntry(entry, dataStart));
+    if (tensors.size > MAX_TENSORS) throw tooMany();
   }
-  tensors.sort((left, right) => left.begin - right.begin || left.end - right.end);
-  checkCoverage(tensors, dataStart, fileBytes);
-  return { metadata, tensors: new Map(tensors.map((info) => [info.name, info])), dataStart };
+  const ordered = inOrder(tensors);
+  checkCoverage(ordered.values(), dataStart, fileBytes);
+  return { metadata: metadata ?? new Map(), tensors: ordered, dataStart };
+}
+
+/** The tensors in the order of their data, in which most writers list them. */
+function inOrder(tensors: ReadonlyMap<string, TensorInfo>): ReadonlyMap<string, TensorInfo> {
+  let before: TensorInfo | null = null;
+  for (const info of tensors.values()) {
+    if (before && compare(before, info) > 0) {
+      return new Map([...tensors].sort(([, left], [, right]) => compare(left, right)));
+    }
+    before = info;
+  }
+  return tensors;
+}
+
+function compare(left: TensorInfo, right: TensorInfo): number {
+  return left.begin - right.begin || left.end - right.end;
 }
 
 /** Number of elements of a shape, or null when a dimension or the product is not a safe integer. */
@@ -140,88 +173,16 @@ export function tensorLabel(name: string): string {
   return `tensor ${brief(name)}`;
 }
 
-/** Whether the string has an encoding in UTF-8, which lone surrogates lack. */
-export function isUnicode(text: string): boolean {
-  return !/\p{Surrogate}/u.test(text);
-}
-
-type JsonObject = Readonly<Record<string, unknown>>;
-
-function parseObject(bytes: Uint8Array): JsonObject {
+function textOf(bytes: Uint8Array): string {
   let text: string;
   try {
     text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
     throw headerError('UTF-8 text', 'bytes that are not UTF-8', DOWNLOAD_AGAIN);
   }
-  if (!text.startsWith('{')) {
-    const got = text === '' ? 'nothing' : `text that starts with ${brief(text.slice(0, 1))}`;
-    throw headerError('a JSON object', got, DOWNLOAD_AGAIN);
-  }
-  checkKeysAndDepth(text);
-  let root: unknown;
-  try {
-    root = JSON.parse(text);
-  } catch {
-    throw invalidJson();
-  }
-  if (!isObject(root)) throw invalidJson();
-  return root;
-}
-
-/**
- * What `JSON.parse` lets through: a key used twice in one object, of which it keeps the last, and
- * deep nesting. Scans the text before it is parsed, once and without recursion, so it must stand
- * any input: a string is a key when a colon follows it, and all else is left for the parser to
- * judge.
- */
-function checkKeysAndDepth(text: string): void {
-  const openKeys: Set<string>[] = [];
-  let lastString = '""';
-  for (let index = 0; index < text.length; index++) {
-    const character = text[index];
-    if (character === '"') {
-      const end = stringEnd(text, index);
-      lastString = text.slice(index, end);
-      index = end - 1;
-    } else if (character === '{' || character === '[') {
-      openKeys.push(new Set());
-      if (openKeys.length > MAX_DEPTH) {
-        throw headerError(`nesting of at most ${MAX_DEPTH} levels`, 'deeper nesting', EXPORT_AGAIN);
-      }
-    } else if (character === '}' || character === ']') {
-      openKeys.pop();
-    } else if (character === ':') {
-      const key = decodeString(lastString);
-      const keys = openKeys.at(-1);
-      if (keys?.has(key)) {
-        throw headerError('every name once', `${brief(key)} twice`, EXPORT_AGAIN);
-      }
-      keys?.add(key);
-    }
-  }
-}
-
-/** One past the closing quote of the string literal that opens at `start`. */
-function stringEnd(text: string, start: number): number {
-  for (let index = start + 1; index < text.length; index++) {
-    const character = text[index];
-    if (character === '\\') index++;
-    else if (character === '"') return index + 1;
-  }
-  return text.length;
-}
-
-/** A JSON string literal's value; by it "a" and "\u0061" are the same name. */
-function decodeString(literal: string): string {
-  let value: unknown;
-  try {
-    value = JSON.parse(literal);
-  } catch {
-    throw invalidJson();
-  }
-  if (typeof value !== 'string' || !isUnicode(value)) throw invalidJson();
-  return value;
+  if (text.startsWith('{')) return text;
+  const got = text === '' ? 'nothing' : `text that starts with ${brief(text.slice(0, 1))}`;
+  throw headerError('a JSON object', got, DOWNLOAD_AGAIN);
 }
 
 function checkMetadata(entry: unknown): ReadonlyMap<string, string> {
@@ -229,17 +190,28 @@ function checkMetadata(entry: unknown): ReadonlyMap<string, string> {
     throw headerError(`${METADATA_KEY} to be an object`, brief(entry), EXPORT_AGAIN);
   }
   const metadata = new Map<string, string>();
+  let characters = 0;
   for (const [key, value] of Object.entries(entry)) {
     if (typeof value !== 'string') {
       const got = `${brief(value)} under ${brief(key)}`;
       throw headerError(`strings in ${METADATA_KEY}`, got, EXPORT_AGAIN);
     }
+    if (!isUnicode(key) || !isUnicode(value)) {
+      throw headerError(`Unicode text in ${METADATA_KEY}`, 'a lone surrogate', EXPORT_AGAIN);
+    }
+    characters += key.length + value.length;
     metadata.set(key, value);
+  }
+  if (characters > MAX_METADATA) {
+    const got = `${characters} characters`;
+    throw headerError(`at most ${MAX_METADATA} characters in ${METADATA_KEY}`, got, DOWNLOAD_AGAIN);
   }
   return metadata;
 }
 
-function checkEntry(name: string, entry: unknown, dataStart: number): TensorInfo {
+const FIELDS = ['dtype', 'shape', 'data_offsets'];
+
+function checkEntry({ name, value: entry, keys }: HeaderEntry, dataStart: number): TensorInfo {
   const fail = (expected: string, got: unknown): FormatError =>
     new FormatError({
       where: tensorLabel(name),
@@ -247,14 +219,22 @@ function checkEntry(name: string, entry: unknown, dataStart: number): TensorInfo
       got: typeof got === 'string' ? got : brief(got),
       todo: EXPORT_AGAIN,
     });
-  if (!isObject(entry)) throw fail('an object with dtype, shape and data_offsets', entry);
-  const { dtype, shape, data_offsets: offsets, ...rest } = entry;
-  const extra = Object.keys(rest)[0];
-  if (extra !== undefined) throw fail('only dtype, shape and data_offsets', brief(extra));
+  if (name.length > MAX_NAME) {
+    throw fail(`a name of at most ${MAX_NAME} characters`, `${name.length}`);
+  }
+  if (!isObject(entry)) throw fail(`an object with dtype, shape and data_offsets`, entry);
+  const { dtype, shape, data_offsets: offsets } = entry;
+  if (keys > FIELDS.length || !FIELDS.every((field) => Object.hasOwn(entry, field))) {
+    const extra = Object.keys(entry).find((key) => !FIELDS.includes(key));
+    if (extra !== undefined) throw fail('only dtype, shape and data_offsets', brief(extra));
+  }
   if (!isDtype(dtype)) {
     throw fail(`a dtype among ${Object.keys(DTYPE_BYTES).join(' ')}`, brief(dtype));
   }
   if (!isNumberArray(shape)) throw fail('a shape of integers', shape);
+  if (shape.length > MAX_RANK) {
+    throw fail(`at most ${MAX_RANK} dimensions`, `${shape.length}`);
+  }
   const count = elementCount(shape);
   if (count === null) {
     throw fail('a shape of integers from 0 with a product below 2^53', shape);
@@ -272,7 +252,7 @@ function checkEntry(name: string, entry: unknown, dataStart: number): TensorInfo
 }
 
 /** Every byte of the data region belongs to exactly one tensor; they come in file order. */
-function checkCoverage(tensors: readonly TensorInfo[], dataStart: number, fileBytes: number): void {
+function checkCoverage(tensors: Iterable<TensorInfo>, dataStart: number, fileBytes: number): void {
   let covered = dataStart;
   for (const { name, begin, end } of tensors) {
     if (begin !== covered) {
@@ -303,16 +283,9 @@ function checkCoverage(tensors: readonly TensorInfo[], dataStart: number, fileBy
   }
 }
 
-function headerError(expected: string, got: string, todo: string): FormatError {
-  return new FormatError({ where: 'safetensors header', expected, got, todo });
-}
-
-function invalidJson(): FormatError {
-  return headerError('valid JSON', 'text that does not parse', DOWNLOAD_AGAIN);
-}
-
-function isObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+function tooMany(): FormatError {
+  const got = `more than ${MAX_TENSORS}`;
+  return headerError(`at most ${MAX_TENSORS} tensors`, got, DOWNLOAD_AGAIN);
 }
 
 function isDtype(value: unknown): value is SafetensorsDtype {
@@ -325,10 +298,4 @@ function isNumberArray(value: unknown): value is readonly number[] {
 
 function isOffset(value: number): boolean {
   return Number.isSafeInteger(value) && value >= 0;
-}
-
-/** A value from the file in at most 60 characters; undefined, where a key is missing, as such. */
-function brief(value: unknown): string {
-  const text = value === undefined ? 'nothing' : JSON.stringify(value);
-  return text.length <= 60 ? text : `${text.slice(0, 59)}…`;
 }

@@ -15,21 +15,15 @@
  */
 
 import { FormatError } from '../errors.js';
-import {
-  bfloat16Bits,
-  bfloat16Value,
-  float16Bits,
-  float16Floats,
-  float16Value,
-  float16Words,
-} from './float16.js';
+import { DECODE, ENCODE, INTEGER_RANGE, isFloat } from './elements.js';
+import { bfloat16Words, float16Floats, float16Words } from './float16.js';
+import { isUnicode } from './header-entries.js';
 import {
   DTYPE_BYTES,
   LENGTH_BYTES,
   MAX_HEADER_BYTES,
   METADATA_KEY,
   elementCount,
-  isUnicode,
   readSafetensorsHeader,
   tensorLabel,
 } from './safetensors-header.js';
@@ -162,7 +156,8 @@ export class TensorView {
  * Writes a file: the tensors in the official order, whatever order they come in.
  *
  * @param tensors `data` is rounded to nearest even for float dtypes, and exact for integer ones
- * @throws FormatError for a name used twice, data that do not match the shape, or a bad integer
+ * @throws FormatError for a name used twice, data that do not match the shape, a bad integer, or a finite number
+ * that the dtype cannot hold
  */
 export function writeSafetensors(
   tensors: Iterable<TensorSource>,
@@ -211,8 +206,9 @@ export function safetensorsData(tensor: TensorSource): Uint8Array {
   if (dtype === 'F32' && data instanceof Float32Array && isLittleEndian()) {
     return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   }
-  if (dtype === 'F16' && data instanceof Float32Array && isLittleEndian()) {
-    return new Uint8Array(float16Words(data).buffer);
+  const isHalf = dtype === 'F16' || dtype === 'BF16';
+  if (isHalf && data instanceof Float32Array && isLittleEndian()) {
+    return halfData(tensor, dtype, data);
   }
   const bytes = new Uint8Array(byteLength(tensor));
   encodeTensor(tensor, bytes);
@@ -224,54 +220,7 @@ function isLittleEndian(): boolean {
   return new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
 }
 
-type Decode = (view: DataView, offset: number) => number;
-type Encode = (view: DataView, offset: number, value: number) => void;
-
-const DECODE: { readonly [D in SafetensorsDtype]: Decode } = {
-  I64: (view, offset) => Number(view.getBigInt64(offset, true)),
-  F64: (view, offset) => view.getFloat64(offset, true),
-  F32: (view, offset) => view.getFloat32(offset, true),
-  I32: (view, offset) => view.getInt32(offset, true),
-  BF16: (view, offset) => bfloat16Value(view.getUint16(offset, true)),
-  F16: (view, offset) => float16Value(view.getUint16(offset, true)),
-  I16: (view, offset) => view.getInt16(offset, true),
-  I8: (view, offset) => view.getInt8(offset),
-  U8: (view, offset) => view.getUint8(offset),
-  BOOL: (view, offset) => (view.getUint8(offset) === 0 ? 0 : 1),
-};
-
-const ENCODE: { readonly [D in SafetensorsDtype]: Encode } = {
-  I64: (view, offset, value) => view.setBigInt64(offset, BigInt(value), true),
-  F64: (view, offset, value) => view.setFloat64(offset, value, true),
-  F32: (view, offset, value) => view.setFloat32(offset, value, true),
-  I32: (view, offset, value) => view.setInt32(offset, value, true),
-  BF16: (view, offset, value) => view.setUint16(offset, bfloat16Bits(value), true),
-  F16: (view, offset, value) => view.setUint16(offset, float16Bits(value), true),
-  I16: (view, offset, value) => view.setInt16(offset, value, true),
-  I8: (view, offset, value) => view.setInt8(offset, value),
-  U8: (view, offset, value) => view.setUint8(offset, value),
-  BOOL: (view, offset, value) => view.setUint8(offset, value),
-};
-
-/** Least and greatest value of each integer dtype; null for floats. */
-const INTEGER_RANGE: { readonly [D in SafetensorsDtype]: readonly [number, number] | null } = {
-  I64: [Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER],
-  F64: null,
-  F32: null,
-  I32: [-(2 ** 31), 2 ** 31 - 1],
-  BF16: null,
-  F16: null,
-  I16: [-(2 ** 15), 2 ** 15 - 1],
-  I8: [-128, 127],
-  U8: [0, 255],
-  BOOL: [0, 1],
-};
-
 const WRITE_ORDER: readonly string[] = Object.keys(DTYPE_BYTES);
-
-function isFloat(dtype: SafetensorsDtype): boolean {
-  return INTEGER_RANGE[dtype] === null;
-}
 
 function fitsInt32(value: number): boolean {
   return value >= -(2 ** 31) && value < 2 ** 31;
@@ -385,8 +334,32 @@ function encodeTensor(tensor: TensorSource, target: Uint8Array): void {
         todo: 'Round the values or use another dtype',
       });
     }
-    encode(view, index * DTYPE_BYTES[dtype], value);
+    const offset = index * DTYPE_BYTES[dtype];
+    encode(view, offset, value);
+    if (!Number.isFinite(DECODE[dtype](view, offset)) && Number.isFinite(value)) {
+      throw beyond(tensor, value, index);
+    }
   }
+}
+
+function halfData(tensor: TensorShape, dtype: 'F16' | 'BF16', data: Float32Array): Uint8Array {
+  const words = dtype === 'F16' ? float16Words(data) : bfloat16Words(data);
+  const infinity = dtype === 'F16' ? 0x7c00 : 0x7f80; // all bits of the exponent
+  for (let i = 0; i < words.length; i++) {
+    if ((words[i] & 0x7fff) !== infinity || !Number.isFinite(data[i])) continue;
+    throw beyond(tensor, data[i], i);
+  }
+  return new Uint8Array(words.buffer);
+}
+
+/** Infinity may be written, but nothing becomes it. */
+function beyond(tensor: TensorShape, value: number, index: number): FormatError {
+  return badSource(
+    tensor,
+    `values that ${tensor.dtype} can hold`,
+    `${String(value)} at element ${String(index)}, which would be infinite`,
+    'Write it in a dtype with a larger range: F32, --dtype f32',
+  );
 }
 
 function quote(text: string): string {

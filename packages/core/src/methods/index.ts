@@ -2,16 +2,22 @@
  * The training methods. To be listed is to be tested: every method here goes through the contract
  * tests.
  */
-import { ConfigError } from '../errors.js';
+import { ConfigError, ThimbleError } from '../errors.js';
+import type { ModelGraph } from '../ir/graph.js';
 import { lookUp } from '../names.js';
+import { refined, text, type Reader } from '../schema/index.js';
 import { asi } from './asi.js';
 import { biasOnly } from './bias-only.js';
 import { full } from './full.js';
 import { head } from './head.js';
 import { hosvd } from './hosvd.js';
 import { lastK } from './last-k.js';
+import { linears } from './linears.js';
 import { lora } from './lora.js';
+import { checkWeightRanks } from './low-rank.js';
 import { bind, compose, type BoundMethod, type Method } from './method.js';
+import type { Ranks } from './ranks.js';
+import { checkInputRanks } from './tucker-ranks.js';
 import { wasi } from './wasi.js';
 import { wsi } from './wsi.js';
 
@@ -48,6 +54,28 @@ export function parseMethod(
   return compose(
     parts.map(({ method, option }) => bindParsed(method, filled(method, option, given))),
   );
+}
+
+/** The text of a method that `parseMethod` reads. */
+export const methodReader: Reader<string> = refined(text({ most: 1000 }), (method, place) => {
+  try {
+    parseMethod(method);
+  } catch (error) {
+    if (!(error instanceof ThimbleError)) throw error;
+    const { where, expected, got } = error.parts;
+    throw place.error(where === 'method' ? expected : `for ${where} ${expected}`, got);
+  }
+});
+
+/**
+ * Throws ConfigError unless all of `ranks` are such that `model` can have.
+ *
+ * @param model dense, with a batch of so many images as one pass has: Tucker ranks are for these
+ */
+export function checkRanks(model: ModelGraph, ranks: Ranks): void {
+  const all = linears(model, 'all');
+  checkWeightRanks(all, ranks.weights);
+  checkInputRanks(all, ranks.activations);
 }
 
 interface Part {

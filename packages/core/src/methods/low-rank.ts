@@ -41,7 +41,7 @@ export const TIMES_TRANSPOSED = {
 export function factorWeights(model: ModelGraph, ranks: Ranks): ModelGraph {
   const known: Readonly<Record<string, number | undefined>> = ranks.weights;
   const chosen = linears(model, 'all').filter(({ weight }) => known[weight] !== undefined);
-  checkNames(ranks, chosen);
+  checkNames(ranks.weights, chosen);
   const builder = new GraphBuilder(model.graph);
   const first = model.graph.nodes.length;
   const behind = new Map<ValueId, readonly ValueId[]>();
@@ -157,9 +157,16 @@ function checkedRank({ weight, outputs, inputs }: Linear, rank: number): number 
   });
 }
 
-function checkNames(ranks: Ranks, chosen: readonly Linear[]): void {
+/** Throws ConfigError unless each rank is one that the linear of its name can have. */
+export function checkWeightRanks(all: readonly Linear[], ranks: Ranks['weights']): void {
+  checkNames(ranks, all);
+  const chosen = all.filter(({ weight }) => Object.hasOwn(ranks, weight));
+  for (const linear of chosen) checkedRank(linear, ranks[linear.weight]);
+}
+
+function checkNames(ranks: Ranks['weights'], chosen: readonly Linear[]): void {
   const found = new Set(chosen.map(({ weight }) => weight));
-  const missing = Object.keys(ranks.weights).find((weight) => !found.has(weight));
+  const missing = Object.keys(ranks).find((weight) => !found.has(weight));
   if (missing === undefined) return;
   throw new ConfigError({
     where: `rank of ${missing}`,

@@ -2,6 +2,8 @@
  * Factored weights as the dense ones that they stand for: L·R of a low-rank weight, W + (α/r) B·A of a
  * weight with an adapter. Sums in float64, rounded once.
  */
+import { CheckpointError } from '../errors.js';
+import { firstNotFinite } from '../finite.js';
 import { parameters, type ModelGraph } from '../ir/graph.js';
 import type { Shape } from '../ir/types.js';
 import { linears, type Linear } from './linears.js';
@@ -43,7 +45,10 @@ export function sumWithProduct(
 export interface MergedTensor {
   readonly name: string;
   readonly shape: Shape;
-  /** Computed anew at each call, so that one weight at a time is held. */
+  /**
+   * Computed anew at each call, so that one weight at a time is held. Throws CheckpointError where a product is
+   * beyond float32, although its factors are not.
+   */
   read(): Numbers;
 }
 
@@ -81,5 +86,13 @@ function merged({ form, weight }: Linear, read: (parameter: string) => Numbers):
   const { left, right } = form;
   const [rank] = right.type.shape;
   const [base, scale] = form.kind === 'adapter' ? [read(form.weight.name), form.scale] : [null, 1];
-  return sumWithProduct(base, read(left.name), read(right.name), rank, scale);
+  const product = sumWithProduct(base, read(left.name), read(right.name), rank, scale);
+  const at = firstNotFinite(product);
+  if (at < 0) return product;
+  throw new CheckpointError({
+    where: `weight ${weight}`,
+    expected: `a product of ${left.name} and ${right.name} that float32 can hold`,
+    got: `${String(product[at])} at element ${String(at)}`,
+    todo: 'Its training diverged; use another checkpoint',
+  });
 }

@@ -5,6 +5,8 @@
  * are chosen before it is compiled: by `prepare` from the user's weights and images, or, for a plan
  * without weights, by the method from a typical spectrum.
  */
+import { list, objectOf, record, whole, type Reader } from '../schema/index.js';
+
 export interface Ranks {
   /** K of each factored weight, by its name in the dense model; an absent weight stays dense. */
   readonly weights: Readonly<Record<string, number>>;
@@ -14,6 +16,14 @@ export interface Ranks {
    */
   readonly activations: Readonly<Record<string, readonly number[]>>;
 }
+
+const RANK = whole({ most: 1_000_000 });
+
+/** Ranks that are some; whether a model has them says `checkRanks`. */
+export const ranksReader: Reader<Ranks> = objectOf<Ranks>({
+  weights: record(RANK, { most: 10_000 }),
+  activations: record(list(RANK, { least: 1, most: 8 }), { most: 10_000 }),
+});
 
 /** Nothing is factored. */
 export const NO_RANKS: Ranks = { weights: {}, activations: {} };

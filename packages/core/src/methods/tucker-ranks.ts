@@ -200,6 +200,13 @@ function checkRank(weight: string, shape: Shape, axis: number, rank: number): vo
   });
 }
 
+/** Throws ConfigError unless each list has a rank for every mode of the input of the linear of its name. */
+export function checkInputRanks(all: readonly Linear[], ranks: Ranks['activations']): void {
+  checkNames(all, ranks);
+  const chosen = all.filter(({ weight }) => Object.hasOwn(ranks, weight));
+  for (const linear of chosen) modesOf(linear, ranks[linear.weight]);
+}
+
 function checkNames(all: readonly Linear[], ranks: Ranks['activations']): void {
   const known = new Set(all.map(({ weight }) => weight));
   const stranger = Object.keys(ranks).find((name) => !known.has(name));

@@ -4,12 +4,17 @@
  */
 import type { ModelGraph } from '../ir/graph.js';
 import { lookUp } from '../names.js';
+import { field, type Reader } from '../schema/index.js';
 import type { BuildOptions } from './options.js';
-import { swin, swinImageSizeRule, type SwinConfig } from './swin.js';
-import { vit, vitImageSizeRule, type VitConfig } from './vit.js';
+import { swin, swinImageSizeRule, swinReader, type SwinConfig } from './swin.js';
+import { vit, vitImageSizeRule, vitReader, type VitConfig } from './vit.js';
 
 /** The configuration of any model; `family` tells which. */
 export type ModelConfig = VitConfig | SwinConfig;
+
+/** A configuration that `buildModel` can build. */
+export const modelReader: Reader<ModelConfig> = (value, place) =>
+  field(value, 'family') === 'swin' ? swinReader(value, place) : vitReader(value, place);
 
 const BASE = {
   family: 'vit',

@@ -24,7 +24,23 @@ import { GraphBuilder } from '../ops/builder.js';
 import { meanTokens } from '../ops/mean-tokens.js';
 import { reshaped } from '../ops/reshape.js';
 import { softmaxCrossEntropy } from '../ops/softmax-cross-entropy.js';
+import { objectOf, oneOf, readValue, refined, type Place, type Reader } from '../schema/index.js';
 import type { BuildOptions } from './options.js';
+import {
+  CHANNELS,
+  CLASSES,
+  DEPTHS,
+  IMAGE_SIZE,
+  LAYER_NORM_EPS,
+  MAX_BLOCKS,
+  MAX_IMAGE_SIZE,
+  MAX_WIDTH,
+  MLP_RATIO,
+  PATCH,
+  STAGE_HEADS,
+  WIDTH,
+  WINDOW,
+} from './sizes.js';
 
 export interface SwinConfig {
   readonly family: 'swin';
@@ -46,6 +62,52 @@ export interface SwinConfig {
   readonly layerNormEps: number;
 }
 
+/** A configuration that can be built. */
+export const swinReader: Reader<SwinConfig> = refined(
+  objectOf<SwinConfig>({
+    family: oneOf('swin'),
+    imageSize: IMAGE_SIZE,
+    patch: PATCH,
+    channels: CHANNELS,
+    width: WIDTH,
+    depths: DEPTHS,
+    heads: STAGE_HEADS,
+    window: WINDOW,
+    mlpRatio: MLP_RATIO,
+    classes: CLASSES,
+    layerNormEps: LAYER_NORM_EPS,
+  }),
+  checkTogether,
+);
+
+/** What holds of several fields. */
+function checkTogether(config: SwinConfig, place: Place): void {
+  const { imageSize, width, depths, heads, mlpRatio } = config;
+  const check = (holds: boolean, key: keyof SwinConfig, expected: string, got: number) => {
+    if (!holds) throw place.at(key).error(expected, String(got));
+  };
+  const blocks = depths.reduce((sum, depth) => sum + depth, 0);
+  check(blocks <= MAX_BLOCKS, 'depths', `at most ${String(MAX_BLOCKS)} blocks`, blocks);
+  const stages = depths.length;
+  check(
+    heads.length === stages,
+    'heads',
+    `${String(stages)} numbers, one for each stage`,
+    heads.length,
+  );
+  const last = widthOf(config, stages - 1);
+  check(last <= MAX_WIDTH, 'width', `at most ${String(MAX_WIDTH)} in the last stage`, last);
+  heads.forEach((count, stage) => {
+    const rule = `a width whose stage ${String(stage)} divides into ${String(count)} heads`;
+    check(widthOf(config, stage) % count === 0, 'width', rule, width);
+  });
+  check(Math.floor(width * mlpRatio) >= 1, 'mlpRatio', 'at least one hidden unit', mlpRatio);
+  const size = swinImageSizeRule(config);
+  check(size === null, 'imageSize', size ?? '', imageSize);
+}
+
+const SWIN = { file: 'swin', error: ConfigError, todo: 'Change the model configuration' };
+
 /**
  * The forward graph of a Swin transformer: inputs `images` [B, 3, S, S] and `labels` [B], outputs `logits`
  * [B, classes] and `loss` (mean cross-entropy). Throws ConfigError for a configuration that cannot be built.
@@ -54,7 +116,7 @@ export interface SwinConfig {
  * const model = swin({ ...SWIN_PRESETS['swin-tiny'], classes: 10 }, { batch: 8 });
  */
 export function swin(config: SwinConfig, options: BuildOptions): ModelGraph {
-  checkConfig(config);
+  readValue(config, swinReader, SWIN);
   const { imageSize, channels, classes, depths } = config;
   const { batch, smoothing = 0 } = options;
   const builder = new GraphBuilder();
@@ -87,9 +149,10 @@ export function swinImageSizeRule(config: SwinConfig): string | null {
   const { imageSize, patch, window, depths } = config;
   if (fits(config)) return null;
   let next = imageSize - (imageSize % patch) + patch;
-  while (!fits({ ...config, imageSize: next })) next += patch;
+  while (next <= MAX_IMAGE_SIZE && !fits({ ...config, imageSize: next })) next += patch;
   const stages = depths.length === 1 ? 'the stage' : `all ${String(depths.length)} stages`;
-  return `a size that windows of ${String(window)} patches tile in ${stages} (the next is ${String(next)})`;
+  const found = next <= MAX_IMAGE_SIZE ? `the next is ${String(next)}` : 'no larger one does';
+  return `a size that windows of ${String(window)} patches tile in ${stages} (${found})`;
 }
 
 /** Images [B, C, S, S] → tokens [B, R, R, C], normed. */
@@ -140,44 +203,5 @@ function fits(config: SwinConfig): boolean {
   return config.depths.every((_, stage) => {
     const side = sideOf(config, stage);
     return Number.isInteger(side) && side % Math.min(config.window, side) === 0;
-  });
-}
-
-function checkConfig(config: SwinConfig): void {
-  const { imageSize, width, depths, heads } = config;
-  for (const key of ['imageSize', 'patch', 'channels', 'width', 'window', 'classes'] as const) {
-    checkWhole(key, config[key]);
-  }
-  check(depths.length > 0, 'depths', 'one stage or more', 'none');
-  depths.forEach((depth, stage) => {
-    checkWhole(`depths[${String(stage)}]`, depth);
-  });
-  const stages = String(depths.length);
-  const got = String(heads.length);
-  check(heads.length === depths.length, 'heads', `${stages} numbers, one for each stage`, got);
-  heads.forEach((count, stage) => {
-    checkWhole(`heads[${String(stage)}]`, count);
-    const stageWidth = widthOf(config, stage);
-    const rule = `a width whose stage ${String(stage)} divides into ${String(count)} heads`;
-    check(stageWidth % count === 0, 'width', rule, String(width));
-  });
-  const { layerNormEps, mlpRatio } = config;
-  check(layerNormEps > 0, 'layerNormEps', 'a number > 0', String(layerNormEps));
-  check(width * mlpRatio >= 1, 'mlpRatio', 'at least one hidden unit', String(mlpRatio));
-  const size = swinImageSizeRule(config);
-  check(size === null, 'imageSize', size ?? '', String(imageSize));
-}
-
-function checkWhole(option: string, value: number): void {
-  check(Number.isSafeInteger(value) && value >= 1, option, 'a whole number ≥ 1', String(value));
-}
-
-function check(condition: boolean, option: string, expected: string, got: string): void {
-  if (condition) return;
-  throw new ConfigError({
-    where: `swin ${option}`,
-    expected,
-    got,
-    todo: 'Change the model configuration',
   });
 }

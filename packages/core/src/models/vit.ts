@@ -26,7 +26,29 @@ import { reshaped } from '../ops/reshape.js';
 import { scale } from '../ops/scale.js';
 import { sliceTokens } from '../ops/slice-tokens.js';
 import { softmaxCrossEntropy } from '../ops/softmax-cross-entropy.js';
+import {
+  objectOf,
+  oneOf,
+  optional,
+  readValue,
+  refined,
+  truth,
+  type Place,
+  type Reader,
+} from '../schema/index.js';
 import type { BuildOptions } from './options.js';
+import {
+  BLOCKS,
+  CHANNELS,
+  CLASSES,
+  HEADS,
+  IMAGE_SIZE,
+  LAYER_NORM_EPS,
+  MAX_GRID,
+  MLP_RATIO,
+  PATCH,
+  WIDTH,
+} from './sizes.js';
 
 export interface VitConfig {
   /** Which builder reads this configuration; absent in records of runs before there were others. */
@@ -51,6 +73,47 @@ export interface VitConfig {
   readonly layerNormEps: number;
 }
 
+/** A configuration that can be built. */
+export const vitReader: Reader<VitConfig> = refined(
+  objectOf<VitConfig>({
+    family: optional(oneOf('vit')),
+    imageSize: IMAGE_SIZE,
+    patch: PATCH,
+    channels: CHANNELS,
+    width: WIDTH,
+    depth: BLOCKS,
+    heads: HEADS,
+    mlpRatio: MLP_RATIO,
+    classes: CLASSES,
+    pooling: oneOf('token', 'mean'),
+    classToken: truth,
+    distilled: optional(truth),
+    distilledHead: optional(truth),
+    layerNormEps: LAYER_NORM_EPS,
+  }),
+  checkTogether,
+);
+
+/** What holds of several fields. */
+function checkTogether(config: VitConfig, place: Place): void {
+  const { imageSize, patch, width, heads, mlpRatio, classToken, pooling } = config;
+  const { distilled = false, distilledHead = distilled } = config;
+  const check = (holds: boolean, key: keyof VitConfig, expected: string, got: unknown) => {
+    if (!holds) throw place.at(key).error(expected, String(got));
+  };
+  const size = vitImageSizeRule(config);
+  check(size === null, 'imageSize', size ?? '', imageSize);
+  const most = `at most ${String(MAX_GRID)} patches along a side`;
+  check(imageSize <= MAX_GRID * patch, 'imageSize', most, imageSize / patch);
+  check(width % heads === 0, 'width', `a multiple of the ${String(heads)} heads`, width);
+  check(Math.round(width * mlpRatio) >= 1, 'mlpRatio', 'at least one hidden unit', mlpRatio);
+  check(classToken || pooling === 'mean', 'pooling', 'mean without a class token', pooling);
+  check(!distilled || pooling === 'token', 'pooling', 'token with a distillation token', pooling);
+  check(distilled || !distilledHead, 'distilledHead', 'false without a distillation token', true);
+}
+
+const VIT = { file: 'vit', error: ConfigError, todo: 'Change the model configuration' };
+
 /** Standard deviation of position embedding and class token at the start. */
 const EMBEDDING_STD = 0.02;
 const CLASS_TOKEN_STD = 1e-6;
@@ -63,7 +126,7 @@ const CLASS_TOKEN_STD = 1e-6;
  * const model = vit({ ...VIT_PRESETS['vit-micro'], classes: 10 }, { batch: 32 });
  */
 export function vit(config: VitConfig, options: BuildOptions): ModelGraph {
-  checkConfig(config);
+  readValue(config, vitReader, VIT);
   const { imageSize, channels, patch, width, layerNormEps: eps } = config;
   const { batch, smoothing = 0 } = options;
   const builder = new GraphBuilder();
@@ -157,39 +220,4 @@ function pool(builder: GraphBuilder, config: VitConfig, x: Value): Value {
       : builder.emit(sliceTokens, { x }, { start, count: tokens - start }, 'patches').y;
   const mean = builder.emit(meanTokens, { x: patches }, {}, 'pool').y;
   return layerNorm(builder, 'fc_norm', mean, config.layerNormEps);
-}
-
-function checkConfig(config: VitConfig): void {
-  const { imageSize, width, heads, classToken, pooling } = config;
-  for (const key of [
-    'imageSize',
-    'patch',
-    'channels',
-    'width',
-    'depth',
-    'heads',
-    'classes',
-  ] as const) {
-    const value = config[key];
-    check(Number.isSafeInteger(value) && value >= 1, key, 'a whole number ≥ 1', String(value));
-  }
-  const size = vitImageSizeRule(config);
-  check(size === null, 'imageSize', size ?? '', String(imageSize));
-  check(width % heads === 0, 'width', `a multiple of the ${String(heads)} heads`, String(width));
-  check(config.layerNormEps > 0, 'layerNormEps', 'a number > 0', String(config.layerNormEps));
-  check(config.mlpRatio > 0, 'mlpRatio', 'a number > 0', String(config.mlpRatio));
-  check(classToken || pooling === 'mean', 'pooling', 'mean without a class token', pooling);
-  const { distilled = false, distilledHead = distilled } = config;
-  check(!distilled || pooling === 'token', 'pooling', 'token with a distillation token', pooling);
-  check(distilled || !distilledHead, 'distilledHead', 'false without a distillation token', 'true');
-}
-
-function check(condition: boolean, option: string, expected: string, got: string): void {
-  if (condition) return;
-  throw new ConfigError({
-    where: `vit ${option}`,
-    expected,
-    got,
-    todo: 'Change the model configuration',
-  });
 }

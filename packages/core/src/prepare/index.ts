@@ -4,7 +4,7 @@ export { prepare } from './prepare.js';
 export { printTables } from './print.js';
 export { minimumBytes, plainRanks, rankBytes, ranksForBytes } from './spectra.js';
 export type { LayerSpectrum, Rank } from './spectra.js';
-export { needsImages } from './types.js';
+export { needsImages, tablesReader } from './types.js';
 export type {
   ActivationOption,
   ActivationRow,

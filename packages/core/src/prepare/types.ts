@@ -10,6 +10,17 @@
 import type { ModelBuilder } from '../compile.js';
 import type { Executor, ExecutorKind } from '../executors/executor.js';
 import type { Shape } from '../ir/types.js';
+import {
+  list,
+  nullable,
+  number,
+  objectOf,
+  oneOf,
+  refined,
+  text,
+  whole,
+  type Reader,
+} from '../schema/index.js';
 import type { BoundMethod } from '../methods/method.js';
 import type { RankNeeds, Ranks, Truncation } from '../methods/ranks.js';
 import type { Batches } from '../train/evaluate.js';
@@ -148,6 +159,69 @@ export interface ActivationOption {
   /** ‖dW̃ − dW‖_F, dW̃ from the truncated input. */
   readonly perplexity: number;
 }
+
+const NAME = text({ most: 1000 });
+const EXTENT = whole({ most: 2 ** 31 });
+const RANK = whole({ most: 1_000_000 });
+const BYTES = number({ least: 0 });
+const SHARE = number({ above: 0, most: 1 });
+
+const weightRow: Reader<WeightRow> = objectOf<WeightRow>({
+  weight: NAME,
+  outputs: EXTENT,
+  inputs: EXTENT,
+  rank: nullable(RANK),
+  plainRank: nullable(RANK),
+  bytes: BYTES,
+  lost: number(),
+});
+
+const activationOption: Reader<ActivationOption> = objectOf<ActivationOption>({
+  ranks: nullable(list(RANK, { least: 1, most: 8 })),
+  bytes: BYTES,
+  perplexity: number(),
+});
+
+const activationRow: Reader<ActivationRow> = refined(
+  objectOf<ActivationRow>({
+    weight: NAME,
+    shape: list(EXTENT, { least: 1, most: 8 }),
+    gradientNorm: number({ least: 0 }),
+    options: list(activationOption, { least: 1, most: 1000 }),
+    chosen: whole({ least: 0, most: 999 }),
+  }),
+  ({ options, chosen }, place) => {
+    const { length } = options;
+    if (chosen >= length) place.at('chosen').fail(`one of the ${String(length)} options`, chosen);
+  },
+);
+
+/** Tables as they were written down. */
+export const tablesReader: Reader<PrepareTables> = objectOf<PrepareTables>({
+  weights: nullable(
+    objectOf<WeightTable>({
+      epsilon: SHARE,
+      truncation: oneOf('plain', 'data'),
+      images: whole({ least: 0, most: 2 ** 31 }),
+      budgetBytes: BYTES,
+      bytes: BYTES,
+      minimumBytes: BYTES,
+      denseBytes: BYTES,
+      layers: list(weightRow, { most: 10_000 }),
+    }),
+  ),
+  activations: nullable(
+    objectOf<ActivationTable>({
+      epsilon: SHARE,
+      epsilons: list(SHARE, { most: 1000 }),
+      budgetBytes: BYTES,
+      bytes: BYTES,
+      minimumBytes: BYTES,
+      fullBytes: BYTES,
+      layers: list(activationRow, { most: 10_000 }),
+    }),
+  ),
+});
 
 /** True when `prepare` reads images: to truncate in the metric of the data, or for Tucker ranks. */
 export function needsImages({ weights, activations }: RankNeeds): boolean {

@@ -88,14 +88,45 @@ export type ObjectOf<F extends Readers> = {
 
 /** An object with these fields. */
 export function object<F extends Readers>(fields: F): Reader<ObjectOf<F>> {
+  // The entries are what `fields` says; TypeScript cannot follow a loop over keys.
+  return (value, place) => readFields(fields, value, place) as ObjectOf<F>;
+}
+
+/** @param fields a reader for each key */
+function readFields(fields: object, value: unknown, place: Place): object {
+  if (!isObject(value)) return place.fail('an object', value);
+  const readers: readonly (readonly [string, Reader<unknown>])[] = Object.entries(fields);
+  const entries = readers.flatMap(([key, reader]) => {
+    const found = reader(Object.hasOwn(value, key) ? value[key] : undefined, place.at(key));
+    return found === undefined ? [] : [[key, found] as const];
+  });
+  return Object.fromEntries(entries);
+}
+
+/** A reader for every field of T, the optional ones too. */
+export type FieldsOf<T> = {
+  readonly [K in keyof T]-?: Partial<Pick<T, K>> extends Pick<T, K>
+    ? Reader<T[K] | undefined>
+    : Reader<T[K]>;
+};
+
+/**
+ * An object of the type T, which stands elsewhere: the compiler asks for a reader of each of its fields, so that
+ * type and reader cannot drift apart.
+ *
+ *   interface Size { readonly width: number; readonly height?: number }
+ *   const size = objectOf<Size>({ width: whole({ most: 9 }), height: optional(whole({ most: 9 })) });
+ */
+export function objectOf<T extends object>(fields: FieldsOf<T>): Reader<T> {
+  return (value, place) => readFields(fields, value, place) as T; // as in `object`
+}
+
+/** What `reader` returns where `check`, which may say more of the value as a whole, does not throw. */
+export function refined<T>(reader: Reader<T>, check: (value: T, place: Place) => void): Reader<T> {
   return (value, place) => {
-    if (!isObject(value)) return place.fail('an object', value);
-    const entries = Object.entries(fields).flatMap(([key, reader]) => {
-      const found = reader(Object.hasOwn(value, key) ? value[key] : undefined, place.at(key));
-      return found === undefined ? [] : [[key, found] as const];
-    });
-    // The entries are what `fields` says; TypeScript cannot follow a loop over keys.
-    return Object.fromEntries(entries) as ObjectOf<F>;
+    const found = reader(value, place);
+    check(found, place);
+    return found;
   };
 }
 

@@ -1,5 +1,7 @@
 /** Evaluation: accuracy and loss of a program's `eval` entry, computed from its logits in float64. */
+import { DataError, NumericError } from '../errors.js';
 import type { Executor, HostData } from '../executors/executor.js';
+import { firstNotFinite } from '../finite.js';
 
 /** Images as the model reads them: [B, C, S, S] and one label each. */
 export interface Batch {
@@ -22,7 +24,8 @@ export interface Evaluation {
 }
 
 /**
- * Runs `eval` over all batches. An empty iteration gives accuracy and loss NaN.
+ * Runs `eval` over all batches. An empty iteration gives accuracy and loss NaN. Throws NumericError for logits
+ * that are not finite, and DataError for a label that is no output of the model.
  *
  * @param signal ends it after the current batch, with what was counted so far
  */
@@ -38,9 +41,10 @@ export async function evaluate(
     const logits = await predictLogits(executor, pixels, taken);
     const classes = logits.length / labels.length;
     for (let row = 0; row < real; row++) {
-      const scores = logits.subarray(row * classes, (row + 1) * classes);
+      const image = `image ${String(images + row)} of the evaluation`;
+      const scores = checkedLogits(logits.subarray(row * classes, (row + 1) * classes), image);
       if (argmax(scores) === labels[row]) correct++;
-      loss += logSumExp(scores) - scores[labels[row]];
+      loss += crossEntropy(scores, [labels[row]]);
     }
     images += real;
     if (signal?.aborted === true) break;
@@ -49,7 +53,7 @@ export async function evaluate(
 }
 
 /**
- * Logits of one batch of the `eval` entry, row-major [B, classes].
+ * Logits of one batch of the `eval` entry, row-major [B, classes]; of padding, whatever comes out.
  *
  * @param taken called once `images` has been copied
  */
@@ -64,6 +68,23 @@ export async function predictLogits(
   return executor.read('eval.logits');
 }
 
+/**
+ * The logits of one image, which have to be finite: finite weights may still lead beyond float32. Throws
+ * NumericError.
+ *
+ * @param image what errors call it
+ */
+export function checkedLogits(scores: HostData, image: string): HostData {
+  const at = firstNotFinite(scores);
+  if (at < 0) return scores;
+  throw new NumericError({
+    where: `logits of ${image}`,
+    expected: 'finite numbers',
+    got: `${String(scores[at])} at element ${String(at)}`,
+    todo: 'The weights lead beyond float32; use others, lower --lr where they train, or check --preprocess',
+  });
+}
+
 /** Index of the largest score; the first of equal ones. */
 export function argmax(scores: HostData): number {
   let best = 0;
@@ -71,16 +92,40 @@ export function argmax(scores: HostData): number {
   return best;
 }
 
-/** exp(s) / Σ exp(s), without overflow. */
+/** exp(s) / Σ exp(s), without overflow, whatever the size of the scores. */
 export function softmax(scores: HostData): Float64Array {
-  const normaliser = logSumExp(scores);
-  return Float64Array.from(scores, (score) => Math.exp(score - normaliser));
+  const most = scores[argmax(scores)];
+  const sum = sumOfExp(scores, most);
+  return Float64Array.from(scores, (score) => Math.exp(score - most) / sum);
 }
 
-function logSumExp(scores: HostData): number {
-  let most = -Infinity;
-  for (const score of scores) most = Math.max(most, score);
+/**
+ * −log of the probability of a class: of its one output, or of all that mean it.
+ *
+ * @param outputs indices of scores. Throws DataError where one is none.
+ */
+export function crossEntropy(scores: HostData, outputs: readonly number[]): number {
+  const own = Float64Array.from(outputs, (output) => scores[output] ?? NaN);
+  if (own.length === 0 || firstNotFinite(own) >= 0) throw noOutput(outputs, scores.length);
+  const [most, mostOwn] = [scores[argmax(scores)], own[argmax(own)]];
+  return most - mostOwn + Math.log(sumOfExp(scores, most)) - Math.log(sumOfExp(own, mostOwn));
+}
+
+/**
+ * Σ exp(s − most). Its logarithm, at most that of the number of classes, is not added to `most`, in which it would
+ * be lost: 1e20 + log 2 is 1e20.
+ */
+function sumOfExp(scores: HostData, most: number): number {
   let sum = 0;
   for (const score of scores) sum += Math.exp(score - most);
-  return most + Math.log(sum);
+  return sum;
+}
+
+function noOutput(outputs: readonly number[], count: number): DataError {
+  return new DataError({
+    where: 'classes of the images',
+    expected: `outputs from 0 to ${String(count - 1)}, which the model has`,
+    got: outputs.length === 0 ? 'none' : outputs.join(', '),
+    todo: 'Evaluate on images of these classes only',
+  });
 }

@@ -8,13 +8,16 @@ import type { Shape } from '../ir/types.js';
 
 type Shapes = ReadonlyMap<string, Shape>;
 
+const LEFT = '.left';
+
 /** K of every weight that a file holds as factors, by the weight's name. */
 export function storedRanks(shapes: Shapes): ReadonlyMap<string, number> {
   const ranks = new Map<string, number>();
   for (const [name, left] of shapes) {
-    const weight = name.replace(/\.left$/, '');
+    if (left.length !== 2 || !name.endsWith(LEFT)) continue;
+    const weight = name.slice(0, -LEFT.length);
     const right = shapes.get(`${weight}.right`);
-    if (weight === name || left.length !== 2 || right?.length !== 2) continue;
+    if (right?.length !== 2) continue;
     if (left[1] === right[0]) ranks.set(weight, left[1]);
   }
   return ranks;

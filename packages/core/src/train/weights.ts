@@ -3,6 +3,7 @@
  */
 import { CheckpointError } from '../errors.js';
 import type { Executor, HostData } from '../executors/executor.js';
+import { firstNotFinite } from '../finite.js';
 import { parameters, type Factor, type ModelGraph, type Parameter } from '../ir/graph.js';
 import { sameShape, type Shape } from '../ir/types.js';
 import { initialValues } from '../nn/initialise.js';
@@ -18,6 +19,14 @@ export interface WeightSource {
   readonly name: string;
   readonly shapes: ReadonlyMap<string, Shape>;
   read(tensor: string): Float32Array;
+  /** For errors, where a file calls it otherwise: whose element `element` of `tensor` is there. */
+  readonly locate?: (tensor: string, element: number) => ElementPlace;
+}
+
+/** An element of a tensor of a file. */
+export interface ElementPlace {
+  readonly tensor: string;
+  readonly element: number;
 }
 
 /** What `loadWeights` did with the tensors. */
@@ -39,7 +48,8 @@ export function initialise(executor: Executor, model: ModelGraph, seed: number):
 /**
  * Starts every parameter from `source`; a classifier of another size starts fresh (zero), as usual when a
  * pretrained model meets new classes; a position embedding of another image size is resized; adapters that
- * the source does not have start from their initial distribution. Throws CheckpointError, before anything is written, when a tensor is missing or has another shape.
+ * the source does not have start from their initial distribution. Throws CheckpointError, before anything is
+ * written, when a tensor is missing or has another shape, and as soon as a value is NaN or infinite.
  */
 export function loadWeights(
   executor: Executor,
@@ -54,7 +64,7 @@ export function loadWeights(
 
 /** A checkpoint that was found to fit a model. */
 export interface WeightMatch {
-  /** The starting value of any parameter of the model. */
+  /** The starting value of any parameter of the model; throws CheckpointError unless it is finite. */
   read(parameter: string): Float32Array;
   readonly report: LoadReport;
 }
@@ -80,7 +90,8 @@ export function matchWeights(model: ModelGraph, given: WeightSource, seed: numbe
       const shape = replaced.get(name);
       const adapter = fresh.get(name);
       if (adapter) return initialValues(adapter.source.initial, adapter.type.shape, seed, name);
-      return shape ? initialValues({ kind: 'zeros' }, shape, seed, '') : source.read(name);
+      if (shape) return initialValues({ kind: 'zeros' }, shape, seed, '');
+      return finite(source, name, source.read(name));
     },
     report: {
       loaded: loaded.length,
@@ -114,9 +125,10 @@ export function fitPositions(
     const data = source.read(name);
     const rows = rowsOf.get(name);
     const shape = source.shapes.get(name);
-    return rows === undefined || !shape ? data : resizePositions(data, shape, rows, prefix);
+    if (rows === undefined || !shape) return data;
+    return resizePositions(finite(source, name, data), shape, rows, prefix);
   };
-  return { source: { name: source.name, shapes, read }, resized: [...rowsOf.keys()] };
+  return { source: { ...source, shapes, read }, resized: [...rowsOf.keys()] };
 }
 
 /** The current value of every parameter, in the model's order. */
@@ -129,6 +141,19 @@ export async function readWeights(
     result.push({ name, shape: type.shape, data: await executor.read(name) });
   }
   return result;
+}
+
+/** `data`, which `source` has for `name`. Throws CheckpointError for NaN and infinities. */
+function finite(source: WeightSource, name: string, data: Float32Array): Float32Array {
+  const at = firstNotFinite(data);
+  if (at < 0) return data;
+  const { tensor, element } = source.locate?.(name, at) ?? { tensor: name, element: at };
+  throw new CheckpointError({
+    where: `${source.name}, tensor ${tensor}`,
+    expected: 'finite numbers',
+    got: `${String(data[at])} at element ${String(element)}`,
+    todo: 'The file is damaged, or its training diverged; use another checkpoint',
+  });
 }
 
 function writeInitial(executor: Executor, parameter: Parameter, seed: number): void {

@@ -1,0 +1,100 @@
+/** run.json and ranks.json, as far as a command goes with them before it computes anything. */
+import { SWIN_PRESETS, type Random } from '@thimble/core';
+import { ranksLines } from '../../packages/cli/src/commands/ranks.js';
+import { parseRanks } from '../../packages/cli/src/ranks-file.js';
+import { checkedRun } from '../../packages/cli/src/run.js';
+import { differenceOf, parseRunRecord } from '../../packages/cli/src/run-record.js';
+import { CLASSES, recordText, runCase, type RunCase } from '../../packages/cli/test/run-cases.js';
+import type { Target } from '../campaign.js';
+import { damagedJson, pick } from '../mutate.js';
+import { labelFault, preprocessFault } from '../oracles.js';
+
+const FC1 = 'blocks.0.mlp.fc1.weight';
+const RANKS = { weights: { [FC1]: 4 }, activations: { [FC1]: [2, 9, 5] } };
+const SWIN = { ...SWIN_PRESETS['swin-micro'], depths: [1, 1], classes: CLASSES.length };
+
+/** The record of one run beside its weights, which are as they were. */
+function runTarget(name: string, { record, checkpoint }: RunCase): Target {
+  const { ranks, origin, memory, ...former } = record;
+  const whole: unknown = JSON.parse(recordText(record));
+  const old: unknown = JSON.parse(recordText(former)); // as version 0.1.0 wrote it
+  const isFactored = Object.keys(ranks.weights).length > 0;
+  const values = isFactored || !origin || !memory ? [whole] : [whole, old];
+  return {
+    name,
+    make: (random: Random) => damagedJson(random, pick(random, values)),
+    check: (input) => {
+      const found = checkedRun('run.json', parseRunRecord('run.json', textOf(input)), checkpoint);
+      const { model, classes, preprocess, history } = found.record;
+      for (const key of ['model.config', 'method', 'ranks', 'classes', 'preprocess'] as const) {
+        const value = (of: typeof record) => (key === 'model.config' ? of.model.config : of[key]);
+        if (differenceOf('', withFamily(value(found.record)), withFamily(value(record)))) {
+          return `another ${key} than that of the weights`;
+        }
+      }
+      const numbers = history.flatMap(({ loss, accuracy, trainLoss }) => [
+        loss,
+        accuracy,
+        trainLoss ?? 0,
+      ]);
+      if (!numbers.every(Number.isFinite)) return 'a history with numbers that are none';
+      return labelFault(classes, model.config) ?? preprocessFault(preprocess);
+    },
+    testCases: 200,
+  };
+}
+
+/** The family may be left out of a ViT. */
+function withFamily(value: unknown): unknown {
+  return typeof value === 'object' && value !== null && 'heads' in value
+    ? { family: 'vit', ...value }
+    : value;
+}
+
+const ROW = { weight: FC1, outputs: 64, inputs: 32, rank: 4, plainRank: null, bytes: 9, lost: 0.1 };
+const TABLES = {
+  weights: {
+    ...{ epsilon: 0.8, truncation: 'data', images: 8, budgetBytes: 9, bytes: 9 },
+    ...{ minimumBytes: 1, denseBytes: 99, layers: [ROW] },
+  },
+  activations: {
+    ...{ epsilon: 0.8, epsilons: [0.8], budgetBytes: 9, bytes: 9, minimumBytes: 1, fullBytes: 99 },
+    layers: [
+      {
+        ...{ weight: FC1, shape: [4, 17, 32], gradientNorm: 2, chosen: 1 },
+        options: [
+          { ranks: [2, 9, 5], bytes: 9, perplexity: 0.5 },
+          { ranks: null, bytes: 99, perplexity: 0 },
+        ],
+      },
+    ],
+  },
+};
+
+const ranksFile: Target = {
+  name: 'ranks.json',
+  make: (random) => {
+    const file = {
+      method: 'wasi=0.8',
+      pass: 4,
+      ranks: RANKS,
+      tables: pick(random, [TABLES, null]),
+    };
+    return damagedJson(random, { format: 'thimble-ranks', version: 1, ...file });
+  },
+  check: (input) => {
+    const text = ranksLines(parseRanks('ranks.json', textOf(input))).join('\n');
+    return /undefined|NaN|\[object/.test(text) ? 'tables that cannot be printed' : null;
+  },
+};
+
+function textOf(input: string | Uint8Array): string {
+  return typeof input === 'string' ? input : new TextDecoder().decode(input);
+}
+
+export const RUNS: readonly Target[] = [
+  runTarget('run.json', runCase('full')),
+  runTarget('run.json of factors', runCase('wasi=0.8', RANKS)),
+  runTarget('run.json of Swin', runCase('lora=2', undefined, SWIN)),
+  ranksFile,
+];
