@@ -75,7 +75,12 @@ export function makeFolder(path: string): void {
 const MAX_TEXT_BYTES = 64_000_000;
 
 /** The text of a file. Throws FileError. @param what it is to be, as in `the record of a run` */
-export function readText(path: string, what: string, mostBytes = MAX_TEXT_BYTES): string {
+export function readText(path: string, what: string, mostBytes?: number): string {
+  return readBytes(path, what, mostBytes).toString('utf8');
+}
+
+/** The bytes of a file that is no larger than `mostBytes`. Throws FileError. @param what it is to be */
+export function readBytes(path: string, what: string, mostBytes = MAX_TEXT_BYTES): Buffer {
   const descriptor = openToRead(path, what);
   try {
     const { size } = fstatSync(descriptor);
@@ -87,7 +92,7 @@ export function readText(path: string, what: string, mostBytes = MAX_TEXT_BYTES)
         todo: 'Check the path, or get the file again',
       });
     }
-    return readFileSync(descriptor, 'utf8');
+    return readFileSync(descriptor);
   } catch (error) {
     throw fileError(path, what, error);
   } finally {

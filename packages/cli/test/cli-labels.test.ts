@@ -158,7 +158,7 @@ describe('names that no file could hold', () => {
     ['long.txt', `a\nb\n${'c'.repeat(1001)}\nd\n`, 'class 2: expected a name in one line'],
     ['latin1.txt', Buffer.from('a\nb\nFl\u00fcgel\nd\n', 'latin1'), 'expected text in UTF-8'],
     ['utf16.txt', Buffer.from('\ufeffa\nb\nc\nd\n', 'utf16le'), 'expected text in UTF-8'],
-    ['huge.txt', Buffer.alloc(16_000_001), 'expected at most 16.0 MB, got 16.0 MB'],
+    ['huge.txt', Buffer.alloc(16_000_001), 'in each line of at most 16.0 MB, got 16.0 MB'],
     ['.', null, 'expected a text file with the name of a class in each line, got a folder'],
   ])('are refused in %s', async (name, contents, message) => {
     if (contents !== null) writeFileSync(path(name), contents);

@@ -1,7 +1,7 @@
 /** thimble export: a run as files that other libraries and runtimes load. */
 import { ConfigError, elements, megabytes } from '@thimble/core';
 import type { Command } from 'commander';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { chooseExecutor } from '../executors.js';
 import { Checker, type Agreement } from '../export/check.js';
@@ -19,6 +19,7 @@ import { openExported, type ExportedModel } from '../export/model.js';
 import { preparationOf, type Preparation } from '../export/preparation.js';
 import { findRuntime } from '../export/runtime.js';
 import { Staging } from '../export/staging.js';
+import { readText } from '../files.js';
 import { counted, milliseconds, percent } from '../format.js';
 import { onInterrupt } from '../interrupt.js';
 import { outputPath } from '../options.js';
@@ -303,5 +304,5 @@ function checkNew(
 }
 
 function holdsOther(path: string, text: string): boolean {
-  return existsSync(path) && readFileSync(path, 'utf8') !== text;
+  return existsSync(path) && readText(path, 'a file of an export') !== text;
 }

@@ -4,9 +4,9 @@ import {
   checkedClassNames,
   ConfigError,
   DataError,
+  FileError,
   linears,
   matchWeights,
-  megabytes,
   mergedWeights,
   parameters,
   parseMethod,
@@ -17,8 +17,7 @@ import {
   type Shape,
   type WeightSource,
 } from '@thimble/core';
-import { readFileSync, statSync } from 'node:fs';
-import { fileError } from '../files.js';
+import { readBytes } from '../files.js';
 import { methodOf, withoutClassifier } from '../inference.js';
 import { classesOf, openStart, preprocessFor, type Access, type Start } from '../start.js';
 import { preprocessNamed } from '../weights/preprocessing.js';
@@ -148,9 +147,7 @@ const MOST_BYTES = 16_000_000;
 /** The lines of a text file, without empty ones at its end. Throws FileError and DataError. */
 function linesOf(file: string): readonly string[] {
   const where = `--labels ${file}`;
-  const fail = (expected: string, got: string) =>
-    new DataError({ where, expected, got, todo: 'Pass a text file with one name in each line' });
-  const bytes = bytesOf(file, where, fail);
+  const bytes = bytesOf(file, where);
   try {
     const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes); // without a byte order mark
     return text
@@ -158,20 +155,19 @@ function linesOf(file: string): readonly string[] {
       .split(/\r?\n/)
       .map((line) => line.trim());
   } catch {
-    throw fail('text in UTF-8', 'another encoding');
+    throw new DataError({
+      where,
+      expected: 'text in UTF-8',
+      got: 'another encoding',
+      todo: 'Pass a text file with one name in each line',
+    });
   }
 }
 
-function bytesOf(
-  file: string,
-  where: string,
-  fail: (expected: string, got: string) => DataError,
-): Uint8Array {
+function bytesOf(file: string, where: string): Buffer {
   try {
-    const { size } = statSync(file);
-    if (size > MOST_BYTES) throw fail(`at most ${megabytes(MOST_BYTES)}`, megabytes(size));
-    return readFileSync(file);
+    return readBytes(file, 'a text file with the name of a class in each line', MOST_BYTES);
   } catch (error) {
-    throw fileError(where, 'a text file with the name of a class in each line', error);
+    throw error instanceof FileError ? new FileError({ ...error.parts, where }) : error;
   }
 }

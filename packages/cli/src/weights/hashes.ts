@@ -5,9 +5,9 @@
  */
 import { FormatError } from '@thimble/core';
 import { createHash } from 'node:crypto';
-import { closeSync, existsSync, fstatSync, openSync, readSync, realpathSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, readSync, realpathSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { fileError } from '../files.js';
+import { fileError, openToRead } from '../files.js';
 import { readShardIndex } from './sharded.js';
 
 /** A file of the weights and what it holds. */
@@ -75,7 +75,7 @@ function hashesOf(
   path: string,
   withGit: boolean,
 ): { readonly sha256: string; readonly git: string } {
-  const descriptor = openSync(path, 'r');
+  const descriptor = openToRead(path, 'weights');
   try {
     const sha256 = createHash('sha256');
     const header = `blob ${String(fstatSync(descriptor).size)}\0`;
