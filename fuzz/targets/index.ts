@@ -2,6 +2,7 @@
 import type { Target } from '../campaign.js';
 import { CHECKPOINTS } from './checkpoints.js';
 import { hub } from './hub.js';
+import { images } from './images.js';
 import { programs } from './programs.js';
 import { RUNS } from './runs.js';
 import { safetensors } from './safetensors.js';
@@ -14,4 +15,5 @@ export const TARGETS: readonly Target[] = [
   ...RUNS,
   ...CHECKPOINTS,
   hub,
+  images,
 ];

@@ -10,6 +10,7 @@ import {
   type BoundMethod,
   type SavedForm,
 } from '@thimble/core';
+import type { Reading } from './data/image-file.js';
 import { counted } from './format.js';
 import { Garbage } from '@thimble/native';
 import { passesOf, searchPlans, type Candidate, type SearchSpace } from './memory-search.js';
@@ -24,6 +25,8 @@ export interface BudgetJob {
   readonly threads: number;
   /** Bytes of the whole process. */
   readonly budget: number;
+  /** The image that takes the most to be read. */
+  readonly largest: Reading;
   /** The method for passes of this many images, where its text is not to be changed. */
   readonly fixed: ((pass: number) => BoundMethod) | null;
   /** Bytes beside the plan while training. */
@@ -133,18 +136,26 @@ function methodOf({ step, fixed }: BudgetJob, { method, pass }: Candidate): Boun
   return fixed ? fixed(pass) : parseMethod(method, givenKeys(step));
 }
 
+/** Of what is needed, when an image is worth a word. */
+const LARGE_SHARE = 0.1;
+
 function tooSmall(job: BudgetJob, least: Candidate): BudgetError {
   const { step, budget } = job;
   const { bytes, plan, isPreparing } = needsOf(job, least);
   const what = isPreparing
     ? 'to find the ranks of'
     : `${megabytes(bytes - plan)} for the process and ${megabytes(plan)} for the plan of`;
+  const { path, bytes: reading } = job.largest;
+  const image =
+    reading < LARGE_SHARE * bytes
+      ? ''
+      : `make ${path} smaller (${megabytes(reading)} of it are to read this image), `;
   const other = headFits(job) ? '--method head, which fits' : 'a smaller --model or --image-size';
   return new BudgetError({
     where: `--memory ${megabytes(budget)}`,
     expected: `at least ${megabytes(bytes)}: ${what} ${described(least, step.batch)}`,
     got: megabytes(budget),
-    todo: `Raise --memory, leave more open, or choose ${other}`,
+    todo: `Raise --memory, leave more open, ${image}or choose ${other}`,
   });
 }
 

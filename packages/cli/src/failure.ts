@@ -5,11 +5,12 @@
  *   129  SIGHUP  130  Ctrl-C    143  SIGTERM
  *   141  what it prints is all that it does, and nobody reads it (as SIGPIPE ends others)
  */
-import { ConfigError, InternalError, ThimbleError, UnknownNameError } from '@thimble/core';
+import { ConfigError, UnknownNameError, type ThimbleError } from '@thimble/core';
 import { CommanderError } from 'commander';
 import { fileError } from './files.js';
 import { writeError, writeOut, type Loss } from './streams.js';
 import { jsonLine, visible } from './terminal.js';
+import { typedError } from './typed-error.js';
 
 export const EXIT = { ok: 0, failed: 1, usage: 2, unread: 141 } as const;
 
@@ -88,17 +89,4 @@ export function exitCodeOf(error: ThimbleError): number {
 export function failureRecord(error: ThimbleError, exitCode: number): Record<string, unknown> {
   const { name, message, parts } = error;
   return { event: 'error', name, message, ...parts, exitCode };
-}
-
-/** Every error in four parts: what the system said is a FileError, anything else a fault of ours. */
-export function typedError(error: unknown): ThimbleError {
-  const path = error instanceof Error && 'path' in error ? String(error.path) : 'the system';
-  const known = fileError(path, 'files and devices that can be used', error);
-  if (known instanceof ThimbleError) return known;
-  return new InternalError({
-    where: 'thimble',
-    expected: 'no fault of its own',
-    got: error instanceof Error ? `${error.name}: ${error.message}` : String(error),
-    todo: 'Please report this, with the command and what --debug prints',
-  });
 }

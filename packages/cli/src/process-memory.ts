@@ -1,11 +1,11 @@
 /**
- * What the process needs beside the plan: an estimate, made when everything is loaded but the
- * executor.
+ * What the process needs beside the plan: an estimate by what is known before. What the process has at the moment
+ * is some megabytes more or less at every start; it is not asked, so that the same command chooses the same.
  *
- *   resident   what the process has now: Node, modules, libvips, what compiling left
+ *   resident   when options are read and plans are made: Node, modules, libvips, what compiling left
  *   rest       what comes on top, by what the process has done before (`REST`)
  *   batches    float32 images of one pass, one array for each that makes them
- *   images     the decoded image and libvips' own copy of it while it is decoded
+ *   images     what reading the image that takes the most takes, and one that waits, for each maker
  *   tensors    the largest tensor on its way between file and executor, twice
  */
 import {
@@ -16,19 +16,57 @@ import {
   type ModelGraph,
   type Program,
 } from '@thimble/core';
+import type { Reading } from './data/image-file.js';
+import { AHEAD_BYTES } from './data/loader-fill.js';
 
 export interface ProcessLoad {
-  /** Bytes that the process has now. */
-  readonly residentBytes: number;
+  readonly build: Build;
+  /** Images of the data set. */
+  readonly images: number;
   /** Side of an image, in pixels. */
   readonly imageSize: number;
   /** Threads that prepare images. */
   readonly workers: number;
-  /** Bytes of the largest image as RGB; 0 where it is not known. */
+  /** Bytes that decoding and cutting out an image takes at most. */
   readonly imageBytes: number;
   readonly tensorBytes: number;
   /** True where steps run as WebAssembly. */
   readonly wasm: boolean;
+}
+
+/** What runs the process. */
+export interface Build {
+  /** As in `linux-x64`. */
+  readonly machine: string;
+  /** Of Node, as in `20.20.2`. */
+  readonly version: string;
+  /** Whether the C library gives freed memory back (`returnFreedMemory`). */
+  readonly returnsMemory: boolean;
+}
+
+/**
+ * What is resident when plans are made, by machine and major version of Node: the most of seven commands (models
+ * from vit-micro to vit-base-16, with and without ranks, every executor) at two starts each, and 1 to 3 MB.
+ */
+const RESIDENT: Readonly<Record<string, number>> = {
+  'linux-x64 20': 90e6,
+  'linux-x64 22': 110e6,
+  'linux-x64 24': 115e6,
+};
+/** Where it was not measured. */
+const OTHER_RESIDENT = 128e6;
+
+/** Holes in the heap of a C library that keeps them. */
+const KEPT_BYTES = 10e6;
+
+/** What an image leaves of the listing of its folder, as measured with 20,000. */
+const LISTED_BYTES = 1200;
+
+/** Bytes of the process when its options are read and plans are made. */
+export function residentBytes({ machine, version, returnsMemory }: Build, images: number): number {
+  const [major] = version.split('.');
+  const known = RESIDENT[`${machine} ${major}`] ?? OTHER_RESIDENT;
+  return known + (returnsMemory ? 0 : KEPT_BYTES) + images * LISTED_BYTES;
 }
 
 /**
@@ -52,16 +90,17 @@ const WASM_BYTES = 20e6;
  * @param rest of `REST`
  */
 export function bytesBesidePlan(load: ProcessLoad, pass: number, rest: number): number {
-  const { residentBytes, imageSize, workers, imageBytes, tensorBytes, wasm } = load;
+  const { build, images, imageSize, workers, imageBytes, tensorBytes, wasm } = load;
   const makers = Math.max(1, workers);
   const batches = makers * pass * 3 * imageSize ** 2 * Float32Array.BYTES_PER_ELEMENT;
+  const waitingBytes = 2 * AHEAD_BYTES; // an image and a part cut out of it, while the next is read
   return (
-    residentBytes +
+    residentBytes(build, images) +
     rest +
     (wasm ? WASM_BYTES : 0) +
     workers * WORKER_BYTES +
     batches +
-    makers * 2 * imageBytes +
+    makers * (imageBytes + Math.min(imageBytes, waitingBytes)) +
     2 * tensorBytes
   );
 }
@@ -69,9 +108,11 @@ export function bytesBesidePlan(load: ProcessLoad, pass: number, rest: number): 
 /** The bytes of the whole process, and what is known of its needs. */
 export interface MemoryRequest {
   readonly bytes: number;
+  /** Images of the data set. */
+  readonly images: number;
   readonly workers: number;
-  /** Of the largest image as RGB. */
-  readonly imageBytes: number;
+  /** The image that takes the most. */
+  readonly largest: Reading;
 }
 
 /** What is kept with a run of the memory that was asked for. */

@@ -25,7 +25,7 @@ import {
   type BudgetChoice,
   type BudgetJob,
 } from './budget.js';
-import { Garbage } from '@thimble/native';
+import { Garbage, returnFreedMemory } from '@thimble/native';
 import { methodLadder } from './method-ladder.js';
 import type { Output } from './output.js';
 import { makeReady, readyFrom, type Job, type Ready } from './preparing.js';
@@ -33,7 +33,9 @@ import {
   bytesBesidePlan,
   executorBytes,
   largestTensor,
+  residentBytes,
   REST,
+  type Build,
   type MemoryRecord,
   type MemoryRequest,
   type ProcessLoad,
@@ -52,7 +54,8 @@ export async function readyWithin(
   request: MemoryRequest,
   output: Output,
 ): Promise<Fitting> {
-  const before = await budgetJobOf(job, request);
+  const before = budgetJobOf(job, request);
+  await settle(request, output);
   const choice = chooseWithin(before);
   sayBudget(before, choice, output);
   const found = await makeReady({ ...job, step: choice.step, method: choice.method }, output);
@@ -60,7 +63,8 @@ export async function readyWithin(
   const givenUp = changes(choice.best, choice.candidate, choice.step.batch);
   const chosen = { budget: request.bytes, besidePlan: before.besidePlan(pass), givenUp };
   if (!found.prepared) return { ready: found, memory: chosen };
-  const after = await afterPreparing(job, before, request);
+  await new Garbage().settled();
+  const after: BudgetJob = { ...before, fixed: null, preparing: () => 0 };
   const room = request.bytes - after.besidePlan(pass);
   const planned = executorBytes(found.setup.program, job.threads, after.emitting(pass));
   if (planned <= room) return { ready: found, memory: chosen };
@@ -73,24 +77,25 @@ export async function readyWithin(
   return { ready, memory: { ...chosen, besidePlan, givenUp: [...givenUp, ...said] } };
 }
 
-/** The same when ranks were found: what that left is resident. */
-async function afterPreparing(
-  job: Job,
-  { emitting }: BudgetJob,
-  request: MemoryRequest,
-): Promise<BudgetJob> {
-  const tensor = largestTensor(buildModel(job.step.model.config, { batch: 1 }));
-  const load = await loadOf(job, request, tensor);
-  const { bytes: budget } = request;
-  const besidePlan = (pass: number) => bytesBesidePlan(load, pass, REST.prepared);
-  return { ...job, budget, fixed: null, besidePlan, preparing: () => 0, emitting };
+/**
+ * Frees what compiling left, and says so where the process has more than is counted for it: the choice does not
+ * depend on it, so that it is the same at every start.
+ */
+async function settle({ images }: MemoryRequest, output: Output): Promise<void> {
+  const resident = await new Garbage().settled();
+  const more = resident - residentBytes(thisBuild(), images);
+  if (more <= 0) return;
+  output.note(
+    `thimble: the process has ${megabytes(resident)} at its start, ${megabytes(more)} more than --memory ` +
+      'counts for it here; it may take that much more than it was given',
+  );
 }
 
-async function budgetJobOf(job: Job, request: MemoryRequest): Promise<BudgetJob> {
+function budgetJobOf(job: Job, request: MemoryRequest): BudgetJob {
   const { step, threads, start, method } = job;
   const build = (batch: number) => buildModel(step.model.config, { batch });
   setUp(step, method); // refuses what does not go together, and loads what compiling needs
-  const load = await loadOf(job, request, largestTensor(build(1)));
+  const load = loadOf(job, request, largestTensor(build(1)));
   const { imageSize } = step.model.config;
   const known = (pass: number): BoundMethod => {
     const ranks = startedRanks(method, { pass, imageSize }, start);
@@ -111,6 +116,7 @@ async function budgetJobOf(job: Job, request: MemoryRequest): Promise<BudgetJob>
     step,
     threads,
     budget: request.bytes,
+    largest: request.largest,
     fixed: start?.factors ? known : null,
     besidePlan: (pass) => {
       const found = preparation(pass);
@@ -125,19 +131,27 @@ async function budgetJobOf(job: Job, request: MemoryRequest): Promise<BudgetJob>
   };
 }
 
-/** What the process has now, when garbage is gone. */
-async function loadOf(
+function loadOf(
   { kind, preprocess }: Job,
-  { workers, imageBytes }: MemoryRequest,
+  { images, workers, largest }: MemoryRequest,
   tensorBytes: number,
-): Promise<ProcessLoad> {
+): ProcessLoad {
   return {
-    residentBytes: await new Garbage().settled(),
+    build: thisBuild(),
+    images,
     imageSize: preprocess.size,
     workers,
-    imageBytes,
+    imageBytes: largest.bytes,
     tensorBytes,
     wasm: kind.name === 'wasm',
+  };
+}
+
+function thisBuild(): Build {
+  return {
+    machine: `${process.platform}-${process.arch}`,
+    version: process.versions.node,
+    returnsMemory: returnFreedMemory(),
   };
 }
 

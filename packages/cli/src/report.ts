@@ -9,17 +9,48 @@ import type { RunSummary } from './training.js';
 /** An image that could not be read. */
 export type UnreadImage = Pick<SkippedImage, 'name' | 'reason'>;
 
-/** Names every image that could not be read. */
+/** Says which images could not be read: each of them for programs, the first ones for people. */
 export function saySkipped(skipped: readonly UnreadImage[], output: Output): void {
   for (const { name, reason } of skipped) output.event('skipped', { name, reason });
   for (const line of skippedLines(skipped)) output.line(line);
 }
 
-/** How many there are, then a line for each; nothing for none. */
+/** Images that are named one by one; of more, reasons and how many images have them. */
+const SHOWN = 20;
+const SHOWN_REASONS = 10;
+
+/** What could not be read and why, for people; nothing for none. */
 export function skippedLines(skipped: readonly UnreadImage[]): readonly string[] {
   if (skipped.length === 0) return [];
-  const lines = skipped.map(({ name, reason }) => `  ${inOneLine(name)}: ${inOneLine(reason)}`);
-  return [`${counted(skipped.length, 'image')} could not be read:`, ...lines];
+  const named = skipped
+    .slice(0, SHOWN)
+    .map(({ name, reason }) => inOneLine(`  ${name}: ${reason}`));
+  const what = `${counted(skipped.length, 'image')} could not be read`;
+  if (skipped.length <= SHOWN) return [`${what}:`, ...named];
+  return [
+    `${what}, the first ${String(SHOWN)} of them:`,
+    ...named,
+    'By reason:',
+    ...tally(skipped),
+  ];
+}
+
+/** Bytes in hexadecimal, and numbers. */
+const NUMBERS = /\b[\da-f]{2}( [\da-f]{2})+\b|\d[\d.]*/g;
+
+/** How many images have each reason, numbers in it aside, the most frequent first. */
+function tally(skipped: readonly UnreadImage[]): readonly string[] {
+  const counts = new Map<string, number>();
+  for (const { reason } of skipped) {
+    const kind = reason.replace(NUMBERS, '…');
+    counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  }
+  const sorted = [...counts].sort(([, a], [, b]) => b - a);
+  const lines = sorted
+    .slice(0, SHOWN_REASONS)
+    .map(([kind, count]) => `  ${String(count).padStart(6)}  ${kind}`);
+  const others = sorted.slice(SHOWN_REASONS).reduce((sum, [, count]) => sum + count, 0);
+  return others === 0 ? lines : [...lines, `  ${String(others).padStart(6)}  other reasons`];
 }
 
 /** The result of training. */

@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
-import { decodeImage, MAX_PIXELS } from '../src/data/decode.js';
+import { decodeImage } from '../src/data/decode.js';
+import { MAX_PIXELS } from '../src/data/decoding.js';
 
 const red = { r: 255, g: 0, b: 0 };
 

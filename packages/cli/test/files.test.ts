@@ -18,7 +18,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { openCheckpoint } from '../src/checkpoint.js';
-import { typedError } from '../src/failure.js';
+import { typedError } from '../src/typed-error.js';
 import {
   makeFolder,
   openToRead,

@@ -77,3 +77,22 @@ export class InternalError extends ThimbleError {
     return new InternalError({ where, expected, got, todo: 'Please report this' });
   }
 }
+
+/** All of the classes: an error that comes from another thread is made again by its name. */
+export const ERROR_CLASSES: readonly (new (parts: ErrorParts) => ThimbleError)[] = [
+  ThimbleError,
+  ShapeError,
+  GraphError,
+  BudgetError,
+  ConfigError,
+  UnknownNameError,
+  FileError,
+  FormatError,
+  CheckpointError,
+  DataError,
+  ExecutorError,
+  TrainingError,
+  NumericError,
+  DownloadError,
+  InternalError,
+];

@@ -60,7 +60,10 @@ describe('labels of transformers', () => {
 
   it.each([
     [{ id2label: { 0: 'a', 2: 'c' } }, 'id2label: expected a name for class 1, got nothing'],
-    [{ id2label: { 0: 'a', 1: 'b', 7: 'c' } }, 'id2label: expected a name for class 2, got nothing'],
+    [
+      { id2label: { 0: 'a', 1: 'b', 7: 'c' } },
+      'id2label: expected a name for class 2, got nothing',
+    ],
     [{ id2label: { 0: 'a', 1: 'b' } }, 'id2label: expected 3 names, one for each output'],
     [{ id2label: { 0: 'a', 1: 'b', 2: 'c', 3: 'd' } }, 'id2label: expected 3 names, one for each'],
     [{ id2label: { '': 'a', 1: 'b', 2: 'c' } }, 'id2label: expected the numbers of outputs'],

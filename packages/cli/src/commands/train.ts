@@ -8,9 +8,9 @@ import {
 } from '@thimble/core';
 import { Option, type Command } from 'commander';
 import { choiceLines, compareWithFull, comparisonLines, type Comparison } from '../comparison.js';
-import { largestImage } from '../data/decode.js';
 import { sayDataSet } from '../data-report.js';
-import { readDataSet, type DataSet } from '../data-set.js';
+import { largestReading } from '../data/image-file.js';
+import { readDataSet } from '../data-set.js';
 import { chooseExecutor, workersWithinCores } from '../executors.js';
 import { defaultLearningRate } from '../learning-rate.js';
 import {
@@ -169,8 +169,7 @@ async function trainCommand(folder: string, asked: TrainOptions): Promise<void> 
   const beginning = await startFrom(options, photos, output);
   try {
     sayStart(beginning, output);
-    const { data } = beginning;
-    const request = await memoryRequest(options, data);
+    const request = memoryRequest(options, beginning);
     const fitting = await readyToTrain(jobOf(options, beginning, kind), request, output);
     const { setup, tables } = fitting.ready;
     sayChoices(tables, compareWithFull(setup, options.threads), output);
@@ -189,13 +188,14 @@ async function trainCommand(folder: string, asked: TrainOptions): Promise<void> 
   }
 }
 
-async function memoryRequest(
+function memoryRequest(
   { memory, workers }: TrainOptions,
-  { train, validation }: DataSet,
-): Promise<MemoryRequest | null> {
+  { data: { train, validation }, preprocess }: Beginning,
+): MemoryRequest | null {
   if (memory === undefined) return null;
   const paths = [...train, ...validation].map(({ path }) => path);
-  return { bytes: memory, workers, imageBytes: await largestImage(paths) };
+  const largest = largestReading(paths, preprocess.size);
+  return { bytes: memory, images: paths.length, workers, largest };
 }
 
 type Prepared = Omit<Fitting, 'memory'> & { readonly memory: Fitting['memory'] | null };

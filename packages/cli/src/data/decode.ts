@@ -1,69 +1,91 @@
 /**
  * Image files to 8-bit RGB, by sharp (libvips).
  *
- * EXIF orientation is applied; transparency is laid on white; grey, CMYK, 16-bit and profiled
- * pictures are converted to 8-bit sRGB; of animations the first frame is taken. A truncated or
- * damaged file is an error, not half a picture, and so is one of more than MAX_PIXELS (a small
- * file can unpack to gigabytes).
+ * EXIF orientation is applied; transparency is laid on white; grey, CMYK, 16-bit and profiled pictures are converted
+ * to 8-bit sRGB; of animations the first frame is taken. Images above FULL_PIXELS are halved (`decoding.ts`). What
+ * is no image file, too large or damaged is an error, not half a picture.
  */
-import { DataError, type RawImage } from '@thimble/core';
-import { statSync } from 'node:fs';
-import sharp from 'sharp';
+import { FileError, ThimbleError, type RawImage } from '@thimble/core';
+import sharp, { type Sharp } from 'sharp';
+import { counted } from '../format.js';
+import { inOneLine } from '../terminal.js';
+import { MAX_PIXELS, type Decoding } from './decoding.js';
+import { imageError } from './formats/index.js';
+import { lookAt } from './image-file.js';
+import { turned } from './turned.js';
 
-/** 100 megapixels: 300 MB of RGB, more than cameras give. */
-export const MAX_PIXELS = 100_000_000;
+/**
+ * The last resort: all that is let through takes a few seconds, thirty times as long on a slow machine. The time is
+ * that of libvips, not that of waiting for a thread.
+ */
+const SECONDS = 300;
 
-// libvips keeps decoded files and starts a thread per core by default; a loader decides about both
-// itself.
+// libvips keeps decoded files and starts a thread per core by default; a loader decides about both itself. Its
+// other loaders (SVG, PDF, TIFF, …) are never tried, whatever a file contains.
 sharp.cache(false);
 sharp.concurrency(1);
+sharp.block({ operation: ['VipsForeignLoad'] });
+sharp.unblock({
+  operation: ['VipsForeignLoadJpeg', 'VipsForeignLoadPng', 'VipsForeignLoadWebp'],
+});
 
 /**
  * Decodes one file.
  *
- * @param path of a JPEG, PNG or WebP file, or its bytes. Throws DataError with libvips' reason.
+ * @param image path of a JPEG, PNG or WebP file, or its bytes
+ * @param check whether to look for damage; to be left out where the same file was decoded before
+ * @param seconds that libvips may take
+ *
+ * Throws DataError, saying why in words.
  */
-export async function decodeImage(path: string | Uint8Array): Promise<RawImage> {
+export async function decodeImage(
+  image: string | Uint8Array,
+  { check = true, seconds = SECONDS }: { readonly check?: boolean; readonly seconds?: number } = {},
+): Promise<RawImage> {
+  const where = typeof image === 'string' ? image : 'image';
+  const decoding = lookAt(image, { check });
+  const limits = { failOn: 'truncated', limitInputPixels: MAX_PIXELS } as const;
+  const open = () => sharp(image, limits).timeout({ seconds });
   try {
-    const { data, info } = await sharp(path, { failOn: 'truncated', limitInputPixels: MAX_PIXELS })
-      .autoOrient()
-      .flatten({ background: '#ffffff' })
-      .toColourspace('srgb')
-      .raw({ depth: 'uchar' })
-      .toBuffer({ resolveWithObject: true });
-    return rgb(data, info.width, info.height, info.channels);
+    if (decoding.halvings === 0) return await rgb(open().autoOrient());
+    const { orientation = 1 } = await open().metadata();
+    return turned(await rgb(halved(open(), decoding)), orientation);
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new DataError({
-      where: typeof path === 'string' ? path : 'image',
-      expected: 'a complete JPEG, PNG or WebP image',
-      got: reason.replaceAll('\n', '; '),
-      todo: 'Replace or remove the file',
-    });
+    throw error instanceof ThimbleError ? error : undecodable(where, error, seconds);
   }
 }
 
-/** Files whose headers are read to find the largest image: large images are large files. */
-const LOOKED_AT = 16;
-
-/** Bytes of the largest of the images as RGB, by the headers of the largest files; 0 for none. */
-export async function largestImage(paths: readonly string[]): Promise<number> {
-  const sized = paths.map((path) => ({ path, bytes: statSync(path).size }));
-  const largest = sized.sort((a, b) => b.bytes - a.bytes).slice(0, LOOKED_AT);
-  let most = 0;
-  for (const { path } of largest) {
-    // What cannot be read is dealt with when its turn comes.
-    const header = await sharp(path)
-      .metadata()
-      .catch(() => null);
-    most = Math.max(most, (header?.width ?? 0) * (header?.height ?? 0) * 3);
-  }
-  return most;
+/** At the size that was decided; sharp lets the decoder do of it what it can. */
+function halved(image: Sharp, { width, height }: Decoding): Sharp {
+  return image.resize({ width, height, fit: 'fill' });
 }
 
-function rgb(data: Uint8Array, width: number, height: number, channels: number): RawImage {
-  if (channels === 3) return { width, height, channels: 3, data };
+async function rgb(image: Sharp): Promise<RawImage> {
+  const { data, info } = await image
+    .flatten({ background: '#ffffff' })
+    .toColourspace('srgb')
+    .raw({ depth: 'uchar' })
+    .toBuffer({ resolveWithObject: true });
+  const { width, height, channels } = info;
+  if (channels === 3) return { width, height, channels, data };
   const out = new Uint8Array(width * height * 3); // grey that stayed grey: repeat the level
   for (let i = 0; i < width * height; i++) out.fill(data[i * channels], i * 3, i * 3 + 3);
   return { width, height, channels: 3, data: out };
+}
+
+/** What libvips says, in words where we have them. */
+function undecodable(where: string, error: unknown, seconds: number): ThimbleError {
+  const said = error instanceof Error ? error.message : String(error);
+  const [, done] = /^timeout: (\d+)% complete/.exec(said) ?? [];
+  if (done !== undefined) {
+    const got = `an image that was decoded to ${done} % after ${counted(seconds, 'second')}`;
+    return imageError(where, got, 'Make it smaller, or remove it');
+  }
+  if (/out of memory|cannot allocate/i.test(said)) {
+    const expected = 'memory to decode an image';
+    return new FileError({ where, expected, got: 'none left', todo: 'Use fewer --workers' });
+  }
+  if (/premature end/.test(said)) return imageError(where, 'a file that ends within its image');
+  const [last] = said.trim().split('\n').slice(-1);
+  return imageError(where, `an image that cannot be decoded (${inOneLine(last)})`);
 }

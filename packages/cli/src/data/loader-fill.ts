@@ -72,10 +72,13 @@ export class BatchFiller {
   private readonly source: ImageSource;
   private readonly unreadable = new Map<number, SkippedImage>();
   private readonly garbage = new Garbage();
+  private readonly onRead: (index: number) => void;
   private order: { epoch: number; indices: Uint32Array } | null = null;
 
-  constructor(settings: LoaderSettings) {
+  /** @param onRead is told the index of each image before it is read */
+  constructor(settings: LoaderSettings, onRead: (index: number) => void = () => undefined) {
     this.settings = settings;
+    this.onRead = onRead;
     this.source = openSource(settings.source);
   }
 
@@ -170,16 +173,12 @@ export class BatchFiller {
     let known = this.unreadable.get(index);
     if (known === undefined) {
       try {
+        this.onRead(index);
         return { index, image: await this.source.pixels(index) };
       } catch (error) {
-        if (this.settings.strict) throw error;
-        const reason =
-          error instanceof DataError
-            ? error.parts.got
-            : error instanceof Error
-              ? error.message
-              : String(error);
-        known = { index, name: this.source.name(index), reason };
+        // What is not the image's fault does not make it unreadable.
+        if (this.settings.strict || !(error instanceof DataError)) throw error;
+        known = { index, name: this.source.name(index), reason: error.parts.got };
         this.unreadable.set(index, known);
       }
     }
@@ -195,7 +194,7 @@ export class BatchFiller {
 }
 
 /** Largest decoded image during whose resizing the next one is decoded. */
-const AHEAD_BYTES = 4e6;
+export const AHEAD_BYTES = 4e6;
 
 type Read = () => Promise<Picture | null>;
 

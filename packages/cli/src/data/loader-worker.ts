@@ -2,7 +2,6 @@
  * The body of a loader's worker thread: settings come as workerData, then each message asks for
  * one batch and brings the buffer to fill; buffers travel by transfer, never by copy.
  */
-import { ThimbleError, type ErrorParts } from '@thimble/core';
 import { parentPort, workerData } from 'node:worker_threads';
 import {
   BatchFiller,
@@ -10,6 +9,13 @@ import {
   type FilledBatch,
   type LoaderSettings,
 } from './loader-fill.js';
+import { sentError, type SentError } from './sent-error.js';
+
+export interface WorkerData {
+  readonly settings: LoaderSettings;
+  /** Shared: the index of the image whose reading was begun last; −1 before the first. */
+  readonly place: Int32Array;
+}
 
 export interface WorkerRequest {
   readonly id: number;
@@ -19,11 +25,14 @@ export interface WorkerRequest {
 
 export type WorkerReply =
   | { readonly id: number; readonly filled: FilledBatch }
-  | { readonly id: number; readonly failed: ErrorParts | string };
+  | { readonly id: number; readonly failed: SentError };
 
 const port = parentPort;
 if (port === null) throw new Error('loader-worker.js is the body of a worker thread');
-const filler = new BatchFiller(workerData as LoaderSettings);
+const { settings, place } = workerData as WorkerData;
+const filler = new BatchFiller(settings, (index) => {
+  Atomics.store(place, 0, index);
+});
 let last: Promise<void> = Promise.resolve(); // one batch after the other: the memory of one
 
 port.on('message', ({ id, request, images }: WorkerRequest) => {
@@ -32,8 +41,7 @@ port.on('message', ({ id, request, images }: WorkerRequest) => {
       const filled = await filler.fill(request, images);
       port.postMessage({ id, filled } satisfies WorkerReply, [filled.images.buffer as ArrayBuffer]);
     } catch (error) {
-      const failed = error instanceof ThimbleError ? error.parts : String(error);
-      port.postMessage({ id, failed } satisfies WorkerReply);
+      port.postMessage({ id, failed: sentError(error) } satisfies WorkerReply);
     }
   });
 });

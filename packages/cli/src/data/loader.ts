@@ -15,22 +15,10 @@
  * dist/ when it runs from its TypeScript source (tests). Where there is none, or with
  * `workers: 0`, batches are made in the calling thread, with the same result.
  */
-import {
-  checkPreprocess,
-  DataError,
-  evaluationBatchCount,
-  trainingBatchCount,
-} from '@thimble/core';
+import { checkPreprocess, evaluationBatchCount, trainingBatchCount } from '@thimble/core';
 import { existsSync } from 'node:fs';
-import { Worker } from 'node:worker_threads';
-import {
-  BatchFiller,
-  type BatchRequest,
-  type FilledBatch,
-  type LoaderSettings,
-  type SkippedImage,
-} from './loader-fill.js';
-import type { WorkerReply, WorkerRequest } from './loader-worker.js';
+import type { FilledBatch, LoaderSettings, SkippedImage } from './loader-fill.js';
+import { ownMaker, workerMaker, type Maker } from './maker.js';
 import { openSource } from './source.js';
 
 export type { FilledBatch, LoaderSettings, SkippedImage } from './loader-fill.js';
@@ -63,12 +51,6 @@ export interface LoadedBatch extends FilledBatch {
   readonly taken: () => void;
 }
 
-/** Something that makes batches: a worker thread, or this one. */
-interface Maker {
-  fill(request: BatchRequest, images: Float32Array): Promise<FilledBatch>;
-  close(): Promise<unknown>;
-}
-
 export class Loader {
   /** Images of the source. */
   readonly count: number;
@@ -95,8 +77,10 @@ export class Loader {
     const file = workers > 0 ? workerFile() : null;
     this.makers =
       file === null
-        ? [threadless(settings)]
-        : Array.from({ length: Math.min(workers, this.prefetch) }, () => threaded(file, settings));
+        ? [ownMaker(settings)]
+        : Array.from({ length: Math.min(workers, this.prefetch) }, () =>
+            workerMaker(file, settings),
+          );
   }
 
   /** Unreadable images so far, in the order of the source. */
@@ -154,51 +138,6 @@ function once(body: () => void): () => void {
   return () => {
     if (!called) body();
     called = true;
-  };
-}
-
-function threadless(settings: LoaderSettings): Maker {
-  const filler = new BatchFiller(settings);
-  let last: Promise<unknown> = Promise.resolve();
-  return {
-    fill: (request, images) => {
-      const filling = last.then(() => filler.fill(request, images));
-      last = filling.catch(() => undefined);
-      return filling;
-    },
-    close: () => last,
-  };
-}
-
-function threaded(file: URL, settings: LoaderSettings): Maker {
-  const worker = new Worker(file, { workerData: settings });
-  const waiting = new Map<
-    number,
-    { resolve: (f: FilledBatch) => void; reject: (e: Error) => void }
-  >();
-  let asked = 0;
-  const failAll = (error: Error) => {
-    for (const { reject } of waiting.values()) reject(error);
-    waiting.clear();
-  };
-  worker.on('message', (reply: WorkerReply) => {
-    const waiter = waiting.get(reply.id);
-    waiting.delete(reply.id);
-    if ('filled' in reply) waiter?.resolve(reply.filled);
-    else if (typeof reply.failed === 'string') waiter?.reject(new Error(reply.failed));
-    else waiter?.reject(new DataError(reply.failed));
-  });
-  worker.on('error', failAll);
-  worker.on('exit', (code) => failAll(new Error(`the loader's worker ended with code ${code}`)));
-  return {
-    fill: (request, images) =>
-      new Promise((resolve, reject) => {
-        const id = asked++;
-        waiting.set(id, { resolve, reject });
-        const message: WorkerRequest = { id, request, images };
-        worker.postMessage(message, [images.buffer as ArrayBuffer]);
-      }),
-    close: () => worker.terminate(),
   };
 }
 

@@ -14,11 +14,16 @@ export function openSource(description: SourceDescription): ImageSource {
   switch (description.kind) {
     case 'folder': {
       const { files } = description;
+      const isWhole = new Uint8Array(files.length); // found so when it was first read
       return {
         length: files.length,
         label: (index) => files[index].label,
         name: (index) => files[index].path,
-        pixels: (index) => decodeImage(files[index].path),
+        pixels: async (index) => {
+          const image = await decodeImage(files[index].path, { check: isWhole[index] === 0 });
+          isWhole[index] = 1;
+          return image;
+        },
       };
     }
     case 'shapes':
