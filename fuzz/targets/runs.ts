@@ -61,7 +61,7 @@ const TABLES = {
     ...{ epsilon: 0.8, epsilons: [0.8], budgetBytes: 9, bytes: 9, minimumBytes: 1, fullBytes: 99 },
     layers: [
       {
-        ...{ weight: FC1, shape: [4, 17, 32], gradientNorm: 2, chosen: 1 },
+        ...{ weight: FC1, shape: [4, 17, 32], gradientNorm: 2, chosen: 0 },
         options: [
           { ranks: [2, 9, 5], bytes: 9, perplexity: 0.5 },
           { ranks: null, bytes: 99, perplexity: 0 },

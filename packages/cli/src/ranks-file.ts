@@ -67,15 +67,24 @@ const ranksFileReader: schema.Reader<RanksFile> = schema.refined(
     ranks: ranksReader,
     tables: schema.nullable(tablesReader),
   }),
-  ({ ranks, tables }, place) => {
-    for (const { weight, rank } of tables?.weights?.layers ?? []) {
-      const chosen = Object.hasOwn(ranks.weights, weight) ? ranks.weights[weight] : null;
-      if (rank === chosen) continue;
-      const at = place.at('ranks').at('weights').at(weight);
-      throw at.error(`${String(rank ?? 'none')}, as the tables say`, String(chosen ?? 'none'));
-    }
-  },
+  checkTables,
 );
+
+/** What the tables say was chosen are the ranks. */
+function checkTables({ ranks, tables }: RanksFile, place: schema.Place): void {
+  const check = (kind: keyof Ranks, weight: string, said: unknown) => {
+    const all: Readonly<Record<string, unknown>> = ranks[kind];
+    const own = Object.hasOwn(all, weight) ? all[weight] : null;
+    const difference = differenceOf(weight, said, own);
+    if (!difference) return;
+    const [expected, got] = difference.texts;
+    throw place.at('ranks').at(kind).at(weight).error(`${expected}, as the tables say`, got);
+  };
+  for (const { weight, rank } of tables?.weights?.layers ?? []) check('weights', weight, rank);
+  for (const { weight, options, chosen } of tables?.activations?.layers ?? []) {
+    check('activations', weight, options[chosen].ranks);
+  }
+}
 
 /** Throws FormatError for ranks that are not those of the run's record. */
 function checkOwn(file: string, { method, ranks, pass }: RanksFile, record: RunRecord): void {

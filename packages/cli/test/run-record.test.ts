@@ -223,9 +223,23 @@ describe('ranks.json', () => {
       weights: { ...weights, minimumBytes: 1, denseBytes: 99, layers: [row] },
       activations: null,
     };
-    const text = JSON.stringify({ format: 'thimble-ranks', version: 1, ...file, tables });
-    expect(() => parseRanks('ranks.json', text)).toThrow(
+    const read = (changed: object) => () =>
+      parseRanks(
+        'ranks.json',
+        JSON.stringify({ format: 'thimble-ranks', version: 1, ...file, tables: changed }),
+      );
+    expect(read(tables)).toThrow(
       `ranks.json, ranks.weights.${FC1}: expected 5, as the tables say, got 4.`,
+    );
+    const options = [
+      { ranks: [1, 2, 3], bytes: 9, perplexity: 0.5 },
+      { ranks: null, bytes: 99, perplexity: 0 },
+    ];
+    const input = { weight: FC1, shape: [4, 17, 32], gradientNorm: 2, chosen: 0, options };
+    const sizes = { epsilon: 0.8, epsilons: [0.8], budgetBytes: 9, bytes: 9, minimumBytes: 1 };
+    const activations = { ...sizes, fullBytes: 99, layers: [input] };
+    expect(read({ weights: null, activations })).toThrow(
+      `ranks.json, ranks.activations.${FC1}: expected [1,2,3], as the tables say, got`,
     );
   });
 });
