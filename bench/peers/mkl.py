@@ -2,7 +2,8 @@
 
 MKL chooses its kernels by the maker of the processor and leaves AVX-512 unused elsewhere: 2048^3 on two threads of a
 Zen 5 took 115 GFLOPS, and 383 where the two functions that it asks say yes. They stand in a library that is loaded
-before it. Needs a C compiler; without one PyTorch runs as it comes, and its version says so.
+before it. Needs a C compiler; without one PyTorch runs as it comes, and its version says so. THIMBLE_PEER_MKL=slow leaves MKL alone,
+to see the difference: THIMBLE_PEER_MKL=slow npm run bench:scale -- --batch 16 --rows '^full$' --dry-run
 """
 
 import os
