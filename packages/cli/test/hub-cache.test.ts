@@ -23,9 +23,8 @@ import { HubCache } from '../src/hub/cache.js';
 import { hubModel, type HubModel } from '../src/hub/model.js';
 import { hubReference } from '../src/hub/reference.js';
 import type { HubSettings } from '../src/hub/settings.js';
-import { Output } from '../src/output.js';
 import { openWeightFiles } from '../src/weights/files.js';
-import { gitChecksum, HubServer, sha256 } from './hub-server.js';
+import { gitChecksum, HubServer, sha256, QuietOutput } from './hub-server.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'thimble-hub-cache-'));
 const COMMIT = '0123456789abcdef0123456789abcdef01234567';
@@ -36,15 +35,6 @@ const CONFIG = '{"model_type": "vit"}';
 
 let server: HubServer;
 let cache = '';
-
-class Quiet extends Output {
-  override note(): void {
-    // Nobody reads it.
-  }
-  override event(): void {
-    // Nobody reads it.
-  }
-}
 
 beforeAll(async () => {
   server = await HubServer.start();
@@ -74,7 +64,7 @@ const get = (changes: Partial<HubSettings> = {}): Promise<HubModel> => {
     retryMs: 1,
     stallMs: 5000,
   };
-  return hubModel(hubReference('owner/tiny'), { ...settings, ...changes }, new Quiet(true));
+  return hubModel(hubReference('owner/tiny'), { ...settings, ...changes }, new QuietOutput(true));
 };
 const model = (...parts: string[]) => join(cache, 'models--owner--tiny', ...parts);
 

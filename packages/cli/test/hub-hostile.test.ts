@@ -12,8 +12,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { hubModel, type HubModel } from '../src/hub/model.js';
 import { hubReference } from '../src/hub/reference.js';
 import type { HubSettings } from '../src/hub/settings.js';
-import { Output } from '../src/output.js';
-import { gitChecksum, HubServer, type Fault } from './hub-server.js';
+import { gitChecksum, HubServer, type Fault, QuietOutput } from './hub-server.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'thimble-hostile-'));
 const COMMIT = '0123456789abcdef0123456789abcdef01234567';
@@ -25,15 +24,6 @@ const CONFIG = '{"model_type": "vit"}';
 let server: HubServer;
 let other: HubServer;
 let cache = '';
-
-class Quiet extends Output {
-  override note(): void {
-    // Nobody reads it.
-  }
-  override event(): void {
-    // Nobody reads it.
-  }
-}
 
 beforeAll(async () => {
   [server, other] = [await HubServer.start(), await HubServer.start()];
@@ -67,7 +57,7 @@ const get = (changes: Partial<HubSettings> = {}): Promise<HubModel> => {
     retryMs: 1,
     stallMs: 5000,
   };
-  return hubModel(hubReference('owner/tiny'), { ...settings, ...changes }, new Quiet(true));
+  return hubModel(hubReference('owner/tiny'), { ...settings, ...changes }, new QuietOutput(true));
 };
 /** The error, which is a DownloadError whatever the server does. */
 const refusal = async (fault: Omit<Fault, 'times'>, changes: Partial<HubSettings> = {}) => {
