@@ -49,26 +49,26 @@ describe('outputsMeant', () => {
 describe('evaluatedClasses', () => {
   it('are the labels in their order, under the folders that hold them', () => {
     expect(evaluatedClasses(['blue', 'red', 'other'], ['Red, crimson', 'blue', 'green'])).toEqual([
-      { folder: 'red', name: 'Red, crimson', outputs: [0] },
-      { folder: 'blue', name: 'blue', outputs: [1] },
-      { folder: 'green', name: 'green', outputs: [2] },
+      { name: 'Red, crimson', outputs: [0] },
+      { name: 'blue', outputs: [1] },
+      { name: 'green', outputs: [2] },
     ]);
   });
 
   it('have one class for equal labels, with a folder or without', () => {
     const labels = ['crane', 'rose', 'crane', 'fan', 'fan'];
     const rest = [
-      { folder: 'rose', name: 'rose', outputs: [1] },
-      { folder: 'fan', name: 'fan', outputs: [3, 4] },
+      { name: 'rose', outputs: [1] },
+      { name: 'fan', outputs: [3, 4] },
     ];
-    const crane = { folder: 'crane', name: 'crane', outputs: [0, 2] };
+    const crane = { name: 'crane', outputs: [0, 2] };
     expect(evaluatedClasses(['crane'], labels)).toEqual([crane, ...rest]);
     expect(evaluatedClasses([], labels)).toEqual([crane, ...rest]);
   });
 
   it('are called as the folder that means several labels', () => {
     expect(evaluatedClasses(['crane'], ['crane, bird', 'crane, machine'])).toEqual([
-      { folder: 'crane', name: 'crane', outputs: [0, 1] },
+      { name: 'crane', outputs: [0, 1] },
     ]);
   });
 

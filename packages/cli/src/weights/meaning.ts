@@ -59,9 +59,7 @@ function plain(name: string): string {
 
 /** What an evaluation tells apart: the classes that folders mean, and those of which there is no folder. */
 export interface EvaluatedClass {
-  /** The folder that holds its images, where there is one. */
-  readonly folder: string;
-  /** Its label. */
+  /** Its label; the folder's name where that means several labels. */
   readonly name: string;
   /** Any of them is right. */
   readonly outputs: readonly number[];
@@ -80,12 +78,12 @@ export function evaluatedClasses(
     const outputs = meant[index];
     const names = new Set(outputs.map((output) => labels[output]));
     if (outputs.length === 0 || meant.indexOf(outputs) < index) return [];
-    return [{ folder, name: names.size === 1 ? labels[outputs[0]] : folder, outputs }];
+    return [{ name: names.size === 1 ? labels[outputs[0]] : folder, outputs }];
   });
   const covered = new Set(meant.flat());
   const free = labels.map((_, output) => output).filter((output) => !covered.has(output));
   const absent = grouped(free, (output) => labels[output]);
-  const others = [...absent].map(([name, outputs]) => ({ folder: name, name, outputs }));
+  const others = [...absent].map(([name, outputs]) => ({ name, outputs }));
   return [...present, ...others].sort((a, b) => a.outputs[0] - b.outputs[0]);
 }
 
