@@ -11,11 +11,11 @@ import {
   type SavedForm,
 } from '@thimble/core';
 import type { Reading } from './data/image-file.js';
-import { counted } from './format.js';
+import { counted } from './terminal/format.js';
 import { Garbage } from '@thimble/native';
 import { passesOf, searchPlans, type Candidate, type SearchSpace } from './memory-search.js';
 import { methodLadder } from './method-ladder.js';
-import type { Output } from './output.js';
+import type { Output } from './terminal/output.js';
 import { executorBytes } from './process-memory.js';
 import { givenKeys, setUp, type StepOptions } from './setup.js';
 

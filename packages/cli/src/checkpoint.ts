@@ -25,7 +25,7 @@ import {
   type WeightSource,
 } from '@thimble/core';
 import { closeSync, fstatSync, readSync } from 'node:fs';
-import { openToRead, replaceFile, writeAll } from './files.js';
+import { openToRead, replaceFile, writeAll } from './host/files.js';
 import { Garbage } from '@thimble/native';
 import { notSafetensors } from './weights/content.js';
 

@@ -3,9 +3,9 @@ import type { CopyPairs } from './data/copies.js';
 import type { ImageFile, Renamed } from './data/folder.js';
 import type { LeftOut } from './data/left-out.js';
 import type { DataSet, HeldOut } from './data-set.js';
-import { counted, percent } from './format.js';
-import type { Output } from './output.js';
-import { inOneLine } from './terminal.js';
+import { counted, percent } from './terminal/format.js';
+import type { Output } from './terminal/output.js';
+import { inOneLine } from './terminal/terminal.js';
 
 /** Says what will be trained and validated on. */
 export function sayDataSet(data: DataSet, output: Output): void {

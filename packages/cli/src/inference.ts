@@ -14,7 +14,7 @@ import {
 } from '@thimble/core';
 import { Loader } from './data/loader.js';
 import type { SourceDescription } from './data/source.js';
-import type { Output } from './output.js';
+import type { Output } from './terminal/output.js';
 import type { HubOptions, PreprocessOptions } from './shared-options.js';
 import { classesOf, openStart, preprocessFor, type Start } from './start.js';
 import { preprocessNamed } from './weights/preprocessing.js';

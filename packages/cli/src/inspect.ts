@@ -20,8 +20,8 @@ import {
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { storedFactors } from './factors.js';
-import { isFolder } from './files.js';
-import { inNumericOrder } from './format.js';
+import { isFolder } from './host/files.js';
+import { inNumericOrder } from './terminal/format.js';
 import { openRun, type OpenRun } from './run.js';
 import { RUN_FILES } from './run-folder.js';
 import type { RunRecord } from './run-record.js';

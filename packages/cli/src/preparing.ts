@@ -25,8 +25,8 @@ import {
 import { Garbage, returnFreedMemory } from '@thimble/native';
 import { Loader } from './data/loader.js';
 import type { SourceDescription } from './data/source.js';
-import type { Output } from './output.js';
-import type { Bar } from './progress.js';
+import type { Output } from './terminal/output.js';
+import type { Bar } from './terminal/progress.js';
 import { setUp, type Setup, type StepOptions } from './setup.js';
 import { startedRanks } from './factors.js';
 import type { Start } from './start.js';

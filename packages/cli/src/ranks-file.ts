@@ -13,7 +13,7 @@ import {
 } from '@thimble/core';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { replaceWithText } from './files.js';
+import { replaceWithText } from './host/files.js';
 import { readRunRecord, RUN_FILES } from './run-folder.js';
 import { differenceOf, type RunRecord } from './run-record.js';
 import { parseFile } from './weights/json-file.js';

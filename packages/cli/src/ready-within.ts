@@ -27,7 +27,7 @@ import {
 } from './budget.js';
 import { Garbage, returnFreedMemory } from '@thimble/native';
 import { methodLadder } from './method-ladder.js';
-import type { Output } from './output.js';
+import type { Output } from './terminal/output.js';
 import { makeReady, readyFrom, type Job, type Ready } from './preparing.js';
 import {
   bytesBesidePlan,

@@ -2,8 +2,8 @@
 import { DataError, type EpochEvent, type Executor, type TrainResult } from '@thimble/core';
 import { checkpointBytes, checkpointMetadata, saveCheckpoint } from './checkpoint.js';
 import type { Loader } from './data/loader.js';
-import { replaceWithCopy, replaceWithText } from './files.js';
-import { needOf, takeRoom, type Need } from './room.js';
+import { replaceWithCopy, replaceWithText } from './host/files.js';
+import { needOf, takeRoom, type Need } from './host/room.js';
 import { RUN_FILES, writeRunRecord } from './run-folder.js';
 import type { RunPlan } from './run-plan.js';
 import type { EpochRecord, RunRecord } from './run-record.js';

@@ -1,7 +1,7 @@
 /** Options that several commands take, each defined once. */
 import { METHODS, MODELS, OPTIMIZERS, SAVED_FORMS } from '@thimble/core';
 import { Option, type Command } from 'commander';
-import { defaultThreads, EXECUTOR_NAMES } from './executors.js';
+import { defaultThreads, EXECUTOR_NAMES } from './host/executors.js';
 import { PREPROCESS_HELP } from './weights/preprocessing.js';
 import { fraction, MOST, nonNegativeNumber, positiveNumber, wholeNumber } from './options.js';
 

@@ -19,10 +19,10 @@ import {
 } from '@thimble/core';
 import { Buffers, Loader, type SkippedImage } from './data/loader.js';
 import { Garbage } from '@thimble/native';
-import { counted } from './format.js';
-import type { ExitSignal } from './failure.js';
-import { onInterrupt, type Interrupt } from './interrupt.js';
-import type { Output } from './output.js';
+import { counted } from './terminal/format.js';
+import type { ExitSignal } from './host/failure.js';
+import { onInterrupt, type Interrupt } from './host/interrupt.js';
+import type { Output } from './terminal/output.js';
 import { Recorder } from './recorder.js';
 import { writeRanks, type RanksFile } from './ranks-file.js';
 import { RUN_FILES } from './run-folder.js';

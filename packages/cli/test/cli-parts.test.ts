@@ -26,9 +26,9 @@ import sharp from 'sharp';
 import { afterAll, describe, expect, it } from 'vitest';
 import { openCheckpoint, saveCheckpoint } from '../src/checkpoint.js';
 import { distinctTitles, topClasses } from '../src/commands/predict.js';
-import { withinMemory, workersWithinCores } from '../src/executors.js';
-import { EXIT, exitCodeOf, failureRecord } from '../src/failure.js';
-import { duration, inNumericOrder, metric, milliseconds, percent } from '../src/format.js';
+import { withinMemory, workersWithinCores } from '../src/host/executors.js';
+import { EXIT, exitCodeOf, failureRecord } from '../src/host/failure.js';
+import { duration, inNumericOrder, metric, milliseconds, percent } from '../src/terminal/format.js';
 import { memoryChart } from '../src/memory-chart.js';
 import { trainingTenants } from '../src/memory-map.js';
 import { presetModel } from '../src/named-model.js';
@@ -40,7 +40,7 @@ import {
   share,
   wholeNumber,
 } from '../src/options.js';
-import { Output } from '../src/output.js';
+import { Output } from '../src/terminal/output.js';
 import { predictionsPicture } from '../src/picture.js';
 import { sayDone, sayInterrupted } from '../src/report.js';
 import { checkFree } from '../src/training-folder.js';

@@ -8,7 +8,7 @@ import {
   referenceExecutor,
 } from '@thimble/core';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { Output } from '../src/output.js';
+import { Output } from '../src/terminal/output.js';
 import type { Job } from '../src/preparing.js';
 import { residentBytes } from '../src/process-memory.js';
 import { readyWithin } from '../src/ready-within.js';

@@ -12,10 +12,10 @@ import type { Command } from 'commander';
 import { profileSteps, timeSteps, type Profile, type StepTimes } from '../bench/measure.js';
 import { benchText, profileText } from '../bench/report.js';
 import { Workload, type Work } from '../bench/workload.js';
-import { chooseExecutor } from '../executors.js';
+import { chooseExecutor } from '../host/executors.js';
 import { fittedModel, type NamedModel } from '../named-model.js';
 import { MOST, wholeNumber } from '../options.js';
-import { Output } from '../output.js';
+import { Output } from '../terminal/output.js';
 import { givenKeys, setUp, type StepOptions } from '../setup.js';
 import {
   addExecutor,

@@ -5,11 +5,11 @@ import { sayHeldOut } from '../data-report.js';
 import { readHeldOut, type FolderChoice } from '../data-set.js';
 import type { ImageFile } from '../data/folder.js';
 import type { Loader } from '../data/loader.js';
-import { chooseExecutor, workersWithinCores } from '../executors.js';
-import { percent } from '../format.js';
+import { chooseExecutor, workersWithinCores } from '../host/executors.js';
+import { percent } from '../terminal/format.js';
 import { Classifier } from '../inference.js';
 import { MOST, wholeNumber } from '../options.js';
-import { Output } from '../output.js';
+import { Output } from '../terminal/output.js';
 import { saySkipped } from '../report.js';
 import {
   addAllowEmpty,
@@ -23,7 +23,7 @@ import {
   type HubOptions,
   type PreprocessOptions,
 } from '../shared-options.js';
-import { tableText } from '../table.js';
+import { tableText } from '../terminal/table.js';
 import { Tally } from '../tally.js';
 import { evaluatedClasses, matchedClasses } from '../weights/meaning.js';
 

@@ -25,12 +25,12 @@ import type { Command } from 'commander';
 import { existsSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { checkpointMetadata, openCheckpoint } from '../checkpoint.js';
-import { chooseExecutor } from '../executors.js';
+import { chooseExecutor } from '../host/executors.js';
 import { Staging } from '../export/staging.js';
-import { counted } from '../format.js';
-import { onInterrupt } from '../interrupt.js';
+import { counted } from '../terminal/format.js';
+import { onInterrupt } from '../host/interrupt.js';
 import { outputPath } from '../options.js';
-import { Output } from '../output.js';
+import { Output } from '../terminal/output.js';
 import { openRun } from '../run.js';
 import type { RunRecord } from '../run-record.js';
 import {

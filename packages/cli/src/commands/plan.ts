@@ -12,13 +12,13 @@ import {
 } from '@thimble/core';
 import { ConfigError } from '@thimble/core';
 import { Option, type Command } from 'commander';
-import { replaceWithText } from '../files.js';
-import { metric } from '../format.js';
+import { replaceWithText } from '../host/files.js';
+import { metric } from '../terminal/format.js';
 import { memoryChart } from '../memory-chart.js';
 import { trainingTenants } from '../memory-map.js';
 import { MOST, outputPath, wholeNumber } from '../options.js';
 import { fittedModel } from '../named-model.js';
-import { Output } from '../output.js';
+import { Output } from '../terminal/output.js';
 import { paperFields, paperLines } from '../paper.js';
 import { parameterCounts, setUp, type Setup, type StepOptions } from '../setup.js';
 import {
@@ -30,8 +30,8 @@ import {
   type CommonOptions,
   type HubOptions,
 } from '../shared-options.js';
-import { defaultThreads } from '../executors.js';
-import { tableText } from '../table.js';
+import { defaultThreads } from '../host/executors.js';
+import { tableText } from '../terminal/table.js';
 import { chooseModel } from '../weights/choose.js';
 
 interface PlanOptions extends CommonOptions, HubOptions, Omit<StepOptions, 'model'> {

@@ -4,12 +4,12 @@ import type { Command } from 'commander';
 import { resolve } from 'node:path';
 import { inputsOf } from '../data/inputs.js';
 import { LeftOut } from '../data/left-out.js';
-import { chooseExecutor } from '../executors.js';
-import { EXIT, ExitSignal } from '../failure.js';
-import { percent } from '../format.js';
+import { chooseExecutor } from '../host/executors.js';
+import { EXIT, ExitSignal } from '../host/failure.js';
+import { percent } from '../terminal/format.js';
 import { Classifier } from '../inference.js';
 import { wholeNumber } from '../options.js';
-import { Output } from '../output.js';
+import { Output } from '../terminal/output.js';
 import { saySkipped, skippedLines, type UnreadImage } from '../report.js';
 import {
   addExecutor,
@@ -21,7 +21,7 @@ import {
   type HubOptions,
   type PreprocessOptions,
 } from '../shared-options.js';
-import { inOneLine } from '../terminal.js';
+import { inOneLine } from '../terminal/terminal.js';
 
 interface PredictOptions extends CommonOptions, ExecutorOptions, HubOptions, PreprocessOptions {
   readonly best: boolean;

@@ -11,7 +11,7 @@ import { choiceLines, compareWithFull, comparisonLines, type Comparison } from '
 import { sayDataSet } from '../data-report.js';
 import { largestReading } from '../data/image-file.js';
 import { readDataSet } from '../data-set.js';
-import { chooseExecutor, workersWithinCores } from '../executors.js';
+import { chooseExecutor, workersWithinCores } from '../host/executors.js';
 import { defaultLearningRate } from '../learning-rate.js';
 import {
   byteCount,
@@ -22,7 +22,7 @@ import {
   share,
   wholeNumber,
 } from '../options.js';
-import { Output } from '../output.js';
+import { Output } from '../terminal/output.js';
 import { makeReady, type Job } from '../preparing.js';
 import type { MemoryRequest } from '../process-memory.js';
 import { readyWithin, type Fitting } from '../ready-within.js';

@@ -21,7 +21,7 @@ import {
   type WeightSource,
 } from '@thimble/core';
 import { encodeOnnx, ONNX_FORMATS, onnxModel, type OnnxFormatName } from '@thimble/onnx';
-import { VERSION } from '../version.js';
+import { VERSION } from '../host/version.js';
 import { FACTORS } from '../factors.js';
 import { graphOf, type ExportedModel } from './model.js';
 

@@ -6,7 +6,7 @@ import { buildModel, centredDown, defaultPreprocess, type Preprocess } from '@th
 import type { DataSet } from '../data-set.js';
 import { fittedModel, type NamedModel } from '../named-model.js';
 import type { Origin } from '../origin.js';
-import type { Output } from '../output.js';
+import type { Output } from '../terminal/output.js';
 import { DEFAULT_MODEL, type HubOptions, type PreprocessOptions } from '../shared-options.js';
 import { preprocessFor, type Start } from '../start.js';
 import { chooseModel, type Wanted } from './choose.js';

@@ -8,8 +8,8 @@
 import { ConfigError, UnknownNameError, type ThimbleError } from '@thimble/core';
 import { CommanderError } from 'commander';
 import { fileError } from './files.js';
-import { writeError, writeOut, type Loss } from './streams.js';
-import { jsonLine, visible } from './terminal.js';
+import { writeError, writeOut, type Loss } from '../terminal/streams.js';
+import { jsonLine, visible } from '../terminal/terminal.js';
 import { typedError } from './typed-error.js';
 
 export const EXIT = { ok: 0, failed: 1, usage: 2, unread: 141 } as const;

@@ -10,7 +10,7 @@ import {
 } from '@thimble/core';
 import { native } from '@thimble/native';
 import { availableParallelism, totalmem } from 'node:os';
-import { significant } from './format.js';
+import { significant } from '../terminal/format.js';
 
 /** `auto` is the first of these that can run here. */
 const KINDS = { native, wasm: wasmExecutor, reference: referenceExecutor } as const;
