@@ -16,7 +16,7 @@ import { Garbage } from '@thimble/native';
 import { passesOf, searchPlans, type Candidate, type SearchSpace } from './memory-search.js';
 import { methodLadder } from './method-ladder.js';
 import type { Output } from './terminal/output.js';
-import { executorBytes } from './process-memory.js';
+import { executorBytes } from './memory/process-memory.js';
 import { givenKeys, setUp, type StepOptions } from './setup.js';
 
 /** What a budget is shared out to. */

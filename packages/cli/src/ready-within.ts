@@ -39,7 +39,7 @@ import {
   type MemoryRecord,
   type MemoryRequest,
   type ProcessLoad,
-} from './process-memory.js';
+} from './memory/process-memory.js';
 import { givenKeys, setUp } from './setup.js';
 import { startedRanks } from './factors.js';
 

@@ -29,8 +29,8 @@ import { distinctTitles, topClasses } from '../src/commands/predict.js';
 import { withinMemory, workersWithinCores } from '../src/host/executors.js';
 import { EXIT, exitCodeOf, failureRecord } from '../src/host/failure.js';
 import { duration, inNumericOrder, metric, milliseconds, percent } from '../src/terminal/format.js';
-import { memoryChart } from '../src/memory-chart.js';
-import { trainingTenants } from '../src/memory-map.js';
+import { memoryChart } from '../src/memory/chart.js';
+import { trainingTenants } from '../src/memory/map.js';
 import { presetModel } from '../src/named-model.js';
 import {
   byteCount,
@@ -41,11 +41,11 @@ import {
   wholeNumber,
 } from '../src/options.js';
 import { Output } from '../src/terminal/output.js';
-import { predictionsPicture } from '../src/picture.js';
+import { predictionsPicture } from '../src/pictures/predictions.js';
 import { sayDone, sayInterrupted } from '../src/report.js';
 import { checkFree } from '../src/training-folder.js';
 import { parameterCounts, setUp } from '../src/setup.js';
-import { element, escapeText, ticks } from '../src/svg.js';
+import { element, escapeText, ticks } from '../src/pictures/svg.js';
 import { Tally } from '../src/tally.js';
 import type { RunSummary } from '../src/training.js';
 

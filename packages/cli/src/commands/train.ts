@@ -24,7 +24,7 @@ import {
 } from '../options.js';
 import { Output } from '../terminal/output.js';
 import { makeReady, type Job } from '../preparing.js';
-import type { MemoryRequest } from '../process-memory.js';
+import type { MemoryRequest } from '../memory/process-memory.js';
 import { readyWithin, type Fitting } from '../ready-within.js';
 import { givenKeys, type StepOptions } from '../setup.js';
 import {

@@ -16,8 +16,8 @@ import {
   type ModelGraph,
   type Program,
 } from '@thimble/core';
-import type { Reading } from './data/image-file.js';
-import { AHEAD_BYTES } from './data/loader-fill.js';
+import type { Reading } from '../data/image-file.js';
+import { AHEAD_BYTES } from '../data/loader-fill.js';
 
 export interface ProcessLoad {
   readonly build: Build;

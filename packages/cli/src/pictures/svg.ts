@@ -1,5 +1,5 @@
 /** Small pieces of SVG text, and round numbers for an axis. */
-import { inOneLine } from './terminal/terminal.js';
+import { inOneLine } from '../terminal/terminal.js';
 
 export type Attributes = Readonly<Record<string, string | number>>;
 

@@ -4,8 +4,8 @@
  * hovering names it.
  */
 import { megabytes, plannedBytes, type Program, type SlotRole } from '@thimble/core';
-import { trainingTenants, type MemoryMap, type Tenant } from './memory-map.js';
-import { element, escapeText, ticks } from './svg.js';
+import { trainingTenants, type MemoryMap, type Tenant } from './map.js';
+import { element, escapeText, ticks } from '../pictures/svg.js';
 
 export interface ChartOptions {
   readonly title: string;

@@ -118,5 +118,7 @@ function textImage(text: string, colour: string, size: number, bold: boolean): P
  */
 function useOwnFonts(): void {
   if (process.env['FONTCONFIG_FILE'] !== undefined || existsSync('/etc/fonts/fonts.conf')) return;
-  process.env['FONTCONFIG_FILE'] = fileURLToPath(new URL('../assets/fonts.conf', import.meta.url));
+  process.env['FONTCONFIG_FILE'] = fileURLToPath(
+    new URL('../../assets/fonts.conf', import.meta.url),
+  );
 }
