@@ -1,6 +1,6 @@
 /** Keeps the run folder up to date while training: weights, best weights, record. */
 import { DataError, type EpochEvent, type Executor, type TrainResult } from '@thimble/core';
-import { checkpointBytes, checkpointMetadata, saveCheckpoint } from './checkpoint.js';
+import { checkpointBytes, checkpointMetadata, saveCheckpoint } from './weights/checkpoint.js';
 import type { Loader } from './data/loader.js';
 import { replaceWithCopy, replaceWithText } from './host/files.js';
 import { needOf, takeRoom, type Need } from './host/room.js';

@@ -14,7 +14,7 @@ import {
   type ModelGraph,
 } from '@thimble/core';
 import { join } from 'node:path';
-import { openCheckpoint, type OpenCheckpoint } from './checkpoint.js';
+import { openCheckpoint, type OpenCheckpoint } from './weights/checkpoint.js';
 import { formOf, storedFactors, type StoredFactors } from './factors.js';
 import { checkpointPath, readRunRecord, RUN_FILES } from './run-folder.js';
 import { differenceOf, type RunRecord } from './run-record.js';

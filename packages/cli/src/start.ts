@@ -21,13 +21,13 @@ import {
 } from '@thimble/core';
 import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import type { OpenCheckpoint } from './checkpoint.js';
+import type { OpenCheckpoint } from './weights/checkpoint.js';
 import { storedFactors, type StoredFactors } from './factors.js';
 import { isFolder } from './host/files.js';
 import { hubModel, type HubModel } from './hub/model.js';
 import { hubReference, looksLikeHubName, referenceText } from './hub/reference.js';
 import { hubSettings } from './hub/settings.js';
-import type { NamedModel } from './named-model.js';
+import type { NamedModel } from './weights/named-model.js';
 import type { Output } from './terminal/output.js';
 import { openRun } from './run.js';
 import { RUN_FILES } from './run-folder.js';

@@ -24,14 +24,14 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, describe, expect, it } from 'vitest';
-import { openCheckpoint, saveCheckpoint } from '../src/checkpoint.js';
+import { openCheckpoint, saveCheckpoint } from '../src/weights/checkpoint.js';
 import { distinctTitles, topClasses } from '../src/commands/predict.js';
 import { withinMemory, workersWithinCores } from '../src/host/executors.js';
 import { EXIT, exitCodeOf, failureRecord } from '../src/host/failure.js';
 import { duration, inNumericOrder, metric, milliseconds, percent } from '../src/terminal/format.js';
 import { memoryChart } from '../src/memory/chart.js';
 import { trainingTenants } from '../src/memory/map.js';
-import { presetModel } from '../src/named-model.js';
+import { presetModel } from '../src/weights/named-model.js';
 import {
   byteCount,
   fraction,

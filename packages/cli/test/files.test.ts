@@ -17,7 +17,7 @@ import { execFileSync } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { openCheckpoint } from '../src/checkpoint.js';
+import { openCheckpoint } from '../src/weights/checkpoint.js';
 import { typedError } from '../src/host/typed-error.js';
 import {
   makeFolder,
@@ -27,7 +27,7 @@ import {
   replaceWithCopy,
   replaceWithText,
 } from '../src/host/files.js';
-import { isPickleFile } from '../src/pickle.js';
+import { isPickleFile } from '../src/weights/pickle.js';
 import { inOneLine, shellWord, visible } from '../src/terminal/terminal.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'thimble-files-'));

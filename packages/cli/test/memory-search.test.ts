@@ -3,7 +3,7 @@ import { parseMethod, plannedBytes } from '@thimble/core';
 import { describe, expect, it } from 'vitest';
 import { passesOf, searchPlans, type Candidate, type SearchSpace } from '../src/memory-search.js';
 import { methodLadder } from '../src/method-ladder.js';
-import { presetModel } from '../src/named-model.js';
+import { presetModel } from '../src/weights/named-model.js';
 import { setUp } from '../src/setup.js';
 
 const SPACE: SearchSpace = {

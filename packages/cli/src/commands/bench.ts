@@ -13,7 +13,7 @@ import { profileSteps, timeSteps, type Profile, type StepTimes } from '../bench/
 import { benchText, profileText } from '../bench/report.js';
 import { Workload, type Work } from '../bench/workload.js';
 import { chooseExecutor } from '../host/executors.js';
-import { fittedModel, type NamedModel } from '../named-model.js';
+import { fittedModel, type NamedModel } from '../weights/named-model.js';
 import { MOST, wholeNumber } from '../options.js';
 import { Output } from '../terminal/output.js';
 import { givenKeys, setUp, type StepOptions } from '../setup.js';

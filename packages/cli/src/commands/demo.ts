@@ -28,7 +28,7 @@ import { replaceFile, replaceWithText, writeAll } from '../host/files.js';
 import { counted, duration, milliseconds, percent } from '../terminal/format.js';
 import { memoryChart } from '../memory/chart.js';
 import { MOST, outputPath, wholeNumber } from '../options.js';
-import { fittedModel } from '../named-model.js';
+import { fittedModel } from '../weights/named-model.js';
 import { Output } from '../terminal/output.js';
 import { predictionsPicture, type Prediction } from '../pictures/predictions.js';
 import { readRunRecord } from '../run-folder.js';

@@ -1,8 +1,8 @@
 /** thimble eval: accuracy and loss of a run on a folder of class folders. */
 import { checkedLogits, DataError, predictLogits } from '@thimble/core';
 import type { Command } from 'commander';
-import { sayHeldOut } from '../data-report.js';
-import { readHeldOut, type FolderChoice } from '../data-set.js';
+import { sayHeldOut } from '../data/report.js';
+import { readHeldOut, type FolderChoice } from '../data/set.js';
 import type { ImageFile } from '../data/folder.js';
 import type { Loader } from '../data/loader.js';
 import { chooseExecutor, workersWithinCores } from '../host/executors.js';

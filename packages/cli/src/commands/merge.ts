@@ -24,7 +24,7 @@ import {
 import type { Command } from 'commander';
 import { existsSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { checkpointMetadata, openCheckpoint } from '../checkpoint.js';
+import { checkpointMetadata, openCheckpoint } from '../weights/checkpoint.js';
 import { chooseExecutor } from '../host/executors.js';
 import { Staging } from '../export/staging.js';
 import { counted } from '../terminal/format.js';

@@ -17,7 +17,7 @@ import { metric } from '../terminal/format.js';
 import { memoryChart } from '../memory/chart.js';
 import { trainingTenants } from '../memory/map.js';
 import { MOST, outputPath, wholeNumber } from '../options.js';
-import { fittedModel } from '../named-model.js';
+import { fittedModel } from '../weights/named-model.js';
 import { Output } from '../terminal/output.js';
 import { paperFields, paperLines } from '../paper.js';
 import { parameterCounts, setUp, type Setup, type StepOptions } from '../setup.js';

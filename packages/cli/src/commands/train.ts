@@ -8,9 +8,9 @@ import {
 } from '@thimble/core';
 import { Option, type Command } from 'commander';
 import { choiceLines, compareWithFull, comparisonLines, type Comparison } from '../comparison.js';
-import { sayDataSet } from '../data-report.js';
+import { sayDataSet } from '../data/report.js';
 import { largestReading } from '../data/image-file.js';
-import { readDataSet } from '../data-set.js';
+import { readDataSet } from '../data/set.js';
 import { chooseExecutor, workersWithinCores } from '../host/executors.js';
 import { defaultLearningRate } from '../learning-rate.js';
 import {

@@ -3,8 +3,8 @@
  * is compiled.
  */
 import { buildModel, centredDown, defaultPreprocess, type Preprocess } from '@thimble/core';
-import type { DataSet } from '../data-set.js';
-import { fittedModel, type NamedModel } from '../named-model.js';
+import type { DataSet } from '../data/set.js';
+import { fittedModel, type NamedModel } from './named-model.js';
 import type { Origin } from '../origin.js';
 import type { Output } from '../terminal/output.js';
 import { DEFAULT_MODEL, type HubOptions, type PreprocessOptions } from '../shared-options.js';

@@ -7,8 +7,8 @@
  */
 import { FormatError } from '@thimble/core';
 import { closeSync, readSync } from 'node:fs';
-import { openToRead } from './host/files.js';
-import { shellWord } from './terminal/terminal.js';
+import { openToRead } from '../host/files.js';
+import { shellWord } from '../terminal/terminal.js';
 
 const PICKLE = /\.(pt|pth|bin|ckpt|pkl|pickle)$/i;
 

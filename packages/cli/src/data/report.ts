@@ -1,11 +1,11 @@
 /** What is said about pictures before they are used: where they come from, how many, what was left out. */
-import type { CopyPairs } from './data/copies.js';
-import type { ImageFile, Renamed } from './data/folder.js';
-import type { LeftOut } from './data/left-out.js';
-import type { DataSet, HeldOut } from './data-set.js';
-import { counted, percent } from './terminal/format.js';
-import type { Output } from './terminal/output.js';
-import { inOneLine } from './terminal/terminal.js';
+import type { CopyPairs } from './copies.js';
+import type { ImageFile, Renamed } from './folder.js';
+import type { LeftOut } from './left-out.js';
+import type { DataSet, HeldOut } from './set.js';
+import { counted, percent } from '../terminal/format.js';
+import type { Output } from '../terminal/output.js';
+import { inOneLine } from '../terminal/terminal.js';
 
 /** Says what will be trained and validated on. */
 export function sayDataSet(data: DataSet, output: Output): void {

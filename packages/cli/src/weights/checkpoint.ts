@@ -25,9 +25,9 @@ import {
   type WeightSource,
 } from '@thimble/core';
 import { closeSync, fstatSync, readSync } from 'node:fs';
-import { openToRead, replaceFile, writeAll } from './host/files.js';
+import { openToRead, replaceFile, writeAll } from '../host/files.js';
 import { Garbage } from '@thimble/native';
-import { notSafetensors } from './weights/content.js';
+import { notSafetensors } from './content.js';
 
 export interface OpenCheckpoint extends WeightSource {
   /** As the file stores each tensor. */

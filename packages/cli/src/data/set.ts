@@ -4,7 +4,7 @@
  */
 import { DataError, stratifiedSplit } from '@thimble/core';
 import { existsSync, realpathSync } from 'node:fs';
-import { copiesAmong, firstCopies, type CopiesFound } from './data/copies.js';
+import { copiesAmong, firstCopies, type CopiesFound } from './copies.js';
 import {
   knownClasses,
   trainingClasses,
@@ -13,11 +13,11 @@ import {
   type LabelledPicture,
   type Match,
   type Renamed,
-} from './data/folder.js';
-import { heldLayout, sharedInside, trainingLayout } from './data/layout.js';
-import { LeftOut } from './data/left-out.js';
-import { listFolder, type FolderEntry } from './data/listing.js';
-import { placesIn } from './data/names.js';
+} from './folder.js';
+import { heldLayout, sharedInside, trainingLayout } from './layout.js';
+import { LeftOut } from './left-out.js';
+import { listFolder, type FolderEntry } from './listing.js';
+import { placesIn } from './names.js';
 
 /** How a folder is to be read. */
 export interface FolderChoice {
