@@ -16,7 +16,7 @@ import { Loader } from './data/loader.js';
 import type { SourceDescription } from './data/source.js';
 import type { Output } from './terminal/output.js';
 import type { HubOptions, PreprocessOptions } from './shared-options.js';
-import { classesOf, openStart, preprocessFor, type Start } from './start.js';
+import { classesOf, openStart, preprocessFor, type Start } from './source/start.js';
 import { preprocessNamed } from './weights/preprocessing.js';
 
 export interface InferenceOptions extends HubOptions, PreprocessOptions {

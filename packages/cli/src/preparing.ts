@@ -28,8 +28,8 @@ import type { SourceDescription } from './data/source.js';
 import type { Output } from './terminal/output.js';
 import type { Bar } from './terminal/progress.js';
 import { setUp, type Setup, type StepOptions } from './setup.js';
-import { startedRanks } from './factors.js';
-import type { Start } from './start.js';
+import { startedRanks } from './run/factors.js';
+import type { Start } from './source/start.js';
 
 export interface Job {
   readonly step: StepOptions;

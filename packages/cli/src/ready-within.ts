@@ -41,7 +41,7 @@ import {
   type ProcessLoad,
 } from './memory/process-memory.js';
 import { givenKeys, setUp } from './setup.js';
-import { startedRanks } from './factors.js';
+import { startedRanks } from './run/factors.js';
 
 export interface Fitting {
   readonly ready: Ready;

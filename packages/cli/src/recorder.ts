@@ -4,10 +4,10 @@ import { checkpointBytes, checkpointMetadata, saveCheckpoint } from './weights/c
 import type { Loader } from './data/loader.js';
 import { replaceWithCopy, replaceWithText } from './host/files.js';
 import { needOf, takeRoom, type Need } from './host/room.js';
-import { RUN_FILES, writeRunRecord } from './run-folder.js';
+import { RUN_FILES, writeRunRecord } from './run/folder.js';
 import type { RunPlan } from './run-plan.js';
-import type { EpochRecord, RunRecord } from './run-record.js';
-import { factorMetadata } from './factors.js';
+import type { EpochRecord, RunRecord } from './run/record.js';
+import { factorMetadata } from './run/factors.js';
 import type { TrainingFolder } from './training-folder.js';
 
 export class Recorder {

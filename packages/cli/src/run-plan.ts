@@ -10,9 +10,9 @@ import type {
 } from '@thimble/core';
 import type { LoaderOptions } from './data/loader.js';
 import type { SourceDescription } from './data/source.js';
-import type { Origin } from './origin.js';
+import type { Origin } from './run/origin.js';
 import type { MemoryRecord } from './memory/process-memory.js';
-import type { RunRecord } from './run-record.js';
+import type { RunRecord } from './run/record.js';
 import type { Setup } from './setup.js';
 import type { TrainingFolder } from './training-folder.js';
 

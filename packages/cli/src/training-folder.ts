@@ -28,7 +28,7 @@ import { hostname } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileError, makeFolder, systemCode } from './host/files.js';
 import { ROOM_FILE } from './host/room.js';
-import { RUN_FILES } from './run-folder.js';
+import { RUN_FILES } from './run/folder.js';
 import { shellWord } from './terminal/terminal.js';
 
 /** Of names that are none of a run. */

@@ -20,7 +20,7 @@ import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { Loader } from '../src/data/loader.js';
 import { Recorder } from '../src/recorder.js';
 import type { RunPlan } from '../src/run-plan.js';
-import type { RunRecord } from '../src/run-record.js';
+import type { RunRecord } from '../src/run/record.js';
 import { setUp } from '../src/setup.js';
 import { TrainingFolder } from '../src/training-folder.js';
 

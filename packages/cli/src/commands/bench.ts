@@ -29,7 +29,7 @@ import {
   type ExecutorOptions,
   type HubOptions,
 } from '../shared-options.js';
-import { chooseModel } from '../weights/choose.js';
+import { chooseModel } from '../source/choose.js';
 
 interface BenchOptions
   extends CommonOptions, ExecutorOptions, HubOptions, Omit<StepOptions, 'model'> {

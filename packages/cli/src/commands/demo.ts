@@ -31,11 +31,11 @@ import { MOST, outputPath, wholeNumber } from '../options.js';
 import { fittedModel } from '../weights/named-model.js';
 import { Output } from '../terminal/output.js';
 import { predictionsPicture, type Prediction } from '../pictures/predictions.js';
-import { readRunRecord } from '../run-folder.js';
+import { readRunRecord } from '../run/folder.js';
 import { setUp, type Setup } from '../setup.js';
 import { sayInterrupted } from '../report.js';
-import { openStart, type Start } from '../start.js';
-import { originOf } from '../weights/origin-of.js';
+import { openStart, type Start } from '../source/start.js';
+import { originOf } from '../source/origin-of.js';
 import {
   addExecutor,
   addJson,

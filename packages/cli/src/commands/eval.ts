@@ -25,7 +25,7 @@ import {
 } from '../shared-options.js';
 import { tableText } from '../terminal/table.js';
 import { Tally } from '../tally.js';
-import { evaluatedClasses, matchedClasses } from '../weights/meaning.js';
+import { evaluatedClasses, matchedClasses } from '../source/meaning.js';
 
 interface EvalOptions
   extends CommonOptions, ExecutorOptions, HubOptions, PreprocessOptions, FolderChoice {

@@ -24,7 +24,7 @@ import { counted, milliseconds, percent } from '../terminal/format.js';
 import { onInterrupt } from '../host/interrupt.js';
 import { outputPath } from '../options.js';
 import { Output } from '../terminal/output.js';
-import { RUN_FILES } from '../run-folder.js';
+import { RUN_FILES } from '../run/folder.js';
 import {
   addExecutor,
   addHub,

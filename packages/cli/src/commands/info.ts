@@ -10,7 +10,7 @@ import {
   type InspectedTensor,
   type Inspection,
   type NotFinite,
-} from '../inspect.js';
+} from '../source/inspect.js';
 import { Output } from '../terminal/output.js';
 import { addHub, addJson, type CommonOptions, type HubOptions } from '../shared-options.js';
 import { tableLines } from '../terminal/table.js';

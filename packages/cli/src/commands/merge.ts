@@ -31,8 +31,8 @@ import { counted } from '../terminal/format.js';
 import { onInterrupt } from '../host/interrupt.js';
 import { outputPath } from '../options.js';
 import { Output } from '../terminal/output.js';
-import { openRun } from '../run.js';
-import type { RunRecord } from '../run-record.js';
+import { openRun } from '../run/open.js';
+import type { RunRecord } from '../run/record.js';
 import {
   addExecutor,
   addJson,

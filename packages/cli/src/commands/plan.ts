@@ -32,7 +32,7 @@ import {
 } from '../shared-options.js';
 import { defaultThreads } from '../host/executors.js';
 import { tableText } from '../terminal/table.js';
-import { chooseModel } from '../weights/choose.js';
+import { chooseModel } from '../source/choose.js';
 
 interface PlanOptions extends CommonOptions, HubOptions, Omit<StepOptions, 'model'> {
   readonly model?: string;

@@ -3,7 +3,7 @@ import { elements, megabytes, type ActivationTable, type WeightTable } from '@th
 import type { Command } from 'commander';
 import { percent } from '../terminal/format.js';
 import { Output } from '../terminal/output.js';
-import { readRanks, type RanksFile } from '../ranks-file.js';
+import { readRanks, type RanksFile } from '../run/ranks-file.js';
 import { addJson, type CommonOptions } from '../shared-options.js';
 import { tableText } from '../terminal/table.js';
 

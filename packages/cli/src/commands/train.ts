@@ -45,12 +45,12 @@ import {
 } from '../shared-options.js';
 import { sayDone, sayInterrupted, saySkipped } from '../report.js';
 import type { RunPlan } from '../run-plan.js';
-import { startedMethod } from '../factors.js';
-import type { Start } from '../start.js';
+import { startedMethod } from '../run/factors.js';
+import type { Start } from '../source/start.js';
 import { runTraining } from '../training.js';
 import { checkFree, nextNumbered, TrainingFolder } from '../training-folder.js';
-import { sayStart, startFrom, type Beginning } from '../weights/beginning.js';
-import { HEADS, type Head } from '../weights/head.js';
+import { sayStart, startFrom, type Beginning } from '../source/beginning.js';
+import { HEADS, type Head } from '../source/head.js';
 
 interface TrainOptions
   extends

@@ -19,7 +19,7 @@ import {
 } from '@thimble/core';
 import { readBytes } from '../host/files.js';
 import { methodOf, withoutClassifier } from '../inference.js';
-import { classesOf, openStart, preprocessFor, type Access, type Start } from '../start.js';
+import { classesOf, openStart, preprocessFor, type Access, type Start } from '../source/start.js';
 import { preprocessNamed } from '../weights/preprocessing.js';
 
 export interface ExportedModel {

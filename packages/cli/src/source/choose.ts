@@ -12,8 +12,8 @@
 import { CheckpointError, MODELS, type ModelConfig } from '@thimble/core';
 import { existsSync } from 'node:fs';
 import { looksLikeHubName } from '../hub/reference.js';
-import { presetModel, type NamedModel } from './named-model.js';
-import { openStart, type Access, type Start } from '../start.js';
+import { presetModel, type NamedModel } from '../weights/named-model.js';
+import { openStart, type Access, type Start } from './start.js';
 import { embeddedWeights } from './embedded.js';
 
 export interface Wanted {

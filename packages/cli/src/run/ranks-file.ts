@@ -13,10 +13,10 @@ import {
 } from '@thimble/core';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { replaceWithText } from './host/files.js';
-import { readRunRecord, RUN_FILES } from './run-folder.js';
-import { differenceOf, type RunRecord } from './run-record.js';
-import { parseFile } from './weights/json-file.js';
+import { replaceWithText } from '../host/files.js';
+import { readRunRecord, RUN_FILES } from './folder.js';
+import { differenceOf, type RunRecord } from './record.js';
+import { parseFile } from '../weights/json-file.js';
 
 export interface RanksFile {
   readonly method: string;

@@ -21,20 +21,20 @@ import {
 } from '@thimble/core';
 import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import type { OpenCheckpoint } from './weights/checkpoint.js';
-import { storedFactors, type StoredFactors } from './factors.js';
-import { isFolder } from './host/files.js';
-import { hubModel, type HubModel } from './hub/model.js';
-import { hubReference, looksLikeHubName, referenceText } from './hub/reference.js';
-import { hubSettings } from './hub/settings.js';
-import type { NamedModel } from './weights/named-model.js';
-import type { Output } from './terminal/output.js';
-import { openRun } from './run.js';
-import { RUN_FILES } from './run-folder.js';
-import type { RunRecord } from './run-record.js';
-import { embeddedWeights } from './weights/embedded.js';
-import { once, openWeightFiles } from './weights/files.js';
-import { hashedFiles, type HashedFile } from './weights/hashes.js';
+import type { OpenCheckpoint } from '../weights/checkpoint.js';
+import { storedFactors, type StoredFactors } from '../run/factors.js';
+import { isFolder } from '../host/files.js';
+import { hubModel, type HubModel } from '../hub/model.js';
+import { hubReference, looksLikeHubName, referenceText } from '../hub/reference.js';
+import { hubSettings } from '../hub/settings.js';
+import type { NamedModel } from '../weights/named-model.js';
+import type { Output } from '../terminal/output.js';
+import { openRun } from '../run/open.js';
+import { RUN_FILES } from '../run/folder.js';
+import type { RunRecord } from '../run/record.js';
+import { embeddedWeights } from './embedded.js';
+import { once, openWeightFiles } from '../weights/files.js';
+import { hashedFiles, type HashedFile } from '../weights/hashes.js';
 
 export interface Start {
   /** What was asked for. */

@@ -1,6 +1,6 @@
 /** Where the weights of a run came from. */
 import { schema } from '@thimble/core';
-import type { HashedFile } from './weights/hashes.js';
+import type { HashedFile } from '../weights/hashes.js';
 
 /** What a run started from, for its record. */
 export interface Origin {

@@ -4,15 +4,15 @@
  */
 import { buildModel, centredDown, defaultPreprocess, type Preprocess } from '@thimble/core';
 import type { DataSet } from '../data/set.js';
-import { fittedModel, type NamedModel } from './named-model.js';
-import type { Origin } from '../origin.js';
+import { fittedModel, type NamedModel } from '../weights/named-model.js';
+import type { Origin } from '../run/origin.js';
 import type { Output } from '../terminal/output.js';
 import { DEFAULT_MODEL, type HubOptions, type PreprocessOptions } from '../shared-options.js';
-import { preprocessFor, type Start } from '../start.js';
+import { preprocessFor, type Start } from './start.js';
 import { chooseModel, type Wanted } from './choose.js';
 import { chooseHead, withoutHead, type Head, type HeadChoice } from './head.js';
 import { originOf } from './origin-of.js';
-import { preprocessNamed, preprocessText } from './preprocessing.js';
+import { preprocessNamed, preprocessText } from '../weights/preprocessing.js';
 
 export interface BeginningOptions extends Wanted, HubOptions, PreprocessOptions {
   readonly imageSize?: number;

@@ -18,7 +18,7 @@ import {
   type SavedForm,
 } from '@thimble/core';
 import { originReader, type Origin } from './origin.js';
-import { memoryReader, type MemoryRecord } from './memory/process-memory.js';
+import { memoryReader, type MemoryRecord } from '../memory/process-memory.js';
 
 export const RUN_FORMAT = 'thimble-run';
 export const RUN_VERSION = 1;

@@ -13,10 +13,10 @@
 import { FormatError, InternalError } from '@thimble/core';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { replaceWithText } from './host/files.js';
-import { parseRunRecord, RUN_FORMAT, RUN_VERSION, type RunRecord } from './run-record.js';
-import { VERSION } from './host/version.js';
-import { parseFile } from './weights/json-file.js';
+import { replaceWithText } from '../host/files.js';
+import { parseRunRecord, RUN_FORMAT, RUN_VERSION, type RunRecord } from './record.js';
+import { VERSION } from '../host/version.js';
+import { parseFile } from '../weights/json-file.js';
 
 export const RUN_FILES = {
   record: 'run.json',

@@ -14,10 +14,10 @@ import {
   type ModelGraph,
 } from '@thimble/core';
 import { join } from 'node:path';
-import { openCheckpoint, type OpenCheckpoint } from './weights/checkpoint.js';
+import { openCheckpoint, type OpenCheckpoint } from '../weights/checkpoint.js';
 import { formOf, storedFactors, type StoredFactors } from './factors.js';
-import { checkpointPath, readRunRecord, RUN_FILES } from './run-folder.js';
-import { differenceOf, type RunRecord } from './run-record.js';
+import { checkpointPath, readRunRecord, RUN_FILES } from './folder.js';
+import { differenceOf, type RunRecord } from './record.js';
 
 export interface OpenRun {
   readonly record: RunRecord;

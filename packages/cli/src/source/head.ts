@@ -14,7 +14,7 @@ import {
   type WeightSource,
 } from '@thimble/core';
 import { composed } from '../data/names.js';
-import { classesOf, type Start } from '../start.js';
+import { classesOf, type Start } from './start.js';
 import { outputsMeant } from './meaning.js';
 
 export const HEADS = ['auto', 'new', 'keep'] as const;

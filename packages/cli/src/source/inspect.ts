@@ -19,15 +19,15 @@ import {
 } from '@thimble/core';
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { storedFactors } from './factors.js';
-import { isFolder } from './host/files.js';
-import { inNumericOrder } from './terminal/format.js';
-import { openRun, type OpenRun } from './run.js';
-import { RUN_FILES } from './run-folder.js';
-import type { RunRecord } from './run-record.js';
+import { storedFactors } from '../run/factors.js';
+import { isFolder } from '../host/files.js';
+import { inNumericOrder } from '../terminal/format.js';
+import { openRun, type OpenRun } from '../run/open.js';
+import { RUN_FILES } from '../run/folder.js';
+import type { RunRecord } from '../run/record.js';
 import { locateWeights, type Access } from './start.js';
-import { openWeightFiles, type WeightFiles } from './weights/files.js';
-import { hashedFiles } from './weights/hashes.js';
+import { openWeightFiles, type WeightFiles } from '../weights/files.js';
+import { hashedFiles } from '../weights/hashes.js';
 
 export interface Inspection {
   readonly path: string;
