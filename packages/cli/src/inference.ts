@@ -15,7 +15,7 @@ import {
 import { Loader } from './data/loader.js';
 import type { SourceDescription } from './data/source.js';
 import type { Output } from './terminal/output.js';
-import type { HubOptions, PreprocessOptions } from './shared-options.js';
+import type { HubOptions, PreprocessOptions } from './options/shared.js';
 import { classesOf, openStart, preprocessFor, type Start } from './source/start.js';
 import { preprocessNamed } from './weights/preprocessing.js';
 

@@ -27,7 +27,7 @@ import { Loader } from './data/loader.js';
 import type { SourceDescription } from './data/source.js';
 import type { Output } from './terminal/output.js';
 import type { Bar } from './terminal/progress.js';
-import { setUp, type Setup, type StepOptions } from './setup.js';
+import { setUp, type Setup, type StepOptions } from './step/setup.js';
 import { startedRanks } from './run/factors.js';
 import type { Start } from './source/start.js';
 

@@ -13,7 +13,7 @@ import type { SourceDescription } from './data/source.js';
 import type { Origin } from './run/origin.js';
 import type { MemoryRecord } from './memory/process-memory.js';
 import type { RunRecord } from './run/record.js';
-import type { Setup } from './setup.js';
+import type { Setup } from './step/setup.js';
 import type { TrainingFolder } from './training-folder.js';
 
 /** All that a run needs to know. */

@@ -27,7 +27,7 @@ import { Recorder } from './recorder.js';
 import { writeRanks, type RanksFile } from './run/ranks-file.js';
 import { RUN_FILES } from './run/folder.js';
 import type { RunPlan } from './run-plan.js';
-import { parameterCounts } from './setup.js';
+import { parameterCounts } from './step/setup.js';
 import type { TrainingFolder } from './training-folder.js';
 import { TrainingReport } from './training-report.js';
 

@@ -11,7 +11,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { Output } from '../src/terminal/output.js';
 import type { Job } from '../src/preparing.js';
 import { residentBytes } from '../src/memory/process-memory.js';
-import { readyWithin } from '../src/ready-within.js';
+import { readyWithin } from '../src/budget/ready-within.js';
 import { TINY } from './tiny-models.js';
 
 const model = { name: 'tiny', config: TINY };

@@ -21,7 +21,7 @@ import { Loader } from '../src/data/loader.js';
 import { Recorder } from '../src/recorder.js';
 import type { RunPlan } from '../src/run-plan.js';
 import type { RunRecord } from '../src/run/record.js';
-import { setUp } from '../src/setup.js';
+import { setUp } from '../src/step/setup.js';
 import { TrainingFolder } from '../src/training-folder.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'thimble-recorder-'));

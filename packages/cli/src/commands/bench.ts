@@ -14,9 +14,9 @@ import { benchText, profileText } from '../bench/report.js';
 import { Workload, type Work } from '../bench/workload.js';
 import { chooseExecutor } from '../host/executors.js';
 import { fittedModel, type NamedModel } from '../weights/named-model.js';
-import { MOST, wholeNumber } from '../options.js';
+import { MOST, wholeNumber } from '../options/readers.js';
 import { Output } from '../terminal/output.js';
-import { givenKeys, setUp, type StepOptions } from '../setup.js';
+import { givenKeys, setUp, type StepOptions } from '../step/setup.js';
 import {
   addExecutor,
   addHub,
@@ -28,7 +28,7 @@ import {
   type CommonOptions,
   type ExecutorOptions,
   type HubOptions,
-} from '../shared-options.js';
+} from '../options/shared.js';
 import { chooseModel } from '../source/choose.js';
 
 interface BenchOptions

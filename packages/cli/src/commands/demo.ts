@@ -27,12 +27,12 @@ import { chooseExecutor } from '../host/executors.js';
 import { replaceFile, replaceWithText, writeAll } from '../host/files.js';
 import { counted, duration, milliseconds, percent } from '../terminal/format.js';
 import { memoryChart } from '../memory/chart.js';
-import { MOST, outputPath, wholeNumber } from '../options.js';
+import { MOST, outputPath, wholeNumber } from '../options/readers.js';
 import { fittedModel } from '../weights/named-model.js';
 import { Output } from '../terminal/output.js';
 import { predictionsPicture, type Prediction } from '../pictures/predictions.js';
 import { readRunRecord } from '../run/folder.js';
-import { setUp, type Setup } from '../setup.js';
+import { setUp, type Setup } from '../step/setup.js';
 import { sayInterrupted } from '../report.js';
 import { openStart, type Start } from '../source/start.js';
 import { originOf } from '../source/origin-of.js';
@@ -41,7 +41,7 @@ import {
   addJson,
   type CommonOptions,
   type ExecutorOptions,
-} from '../shared-options.js';
+} from '../options/shared.js';
 import { tableText } from '../terminal/table.js';
 import type { RunPlan } from '../run-plan.js';
 import { runTraining, type RunSummary } from '../training.js';

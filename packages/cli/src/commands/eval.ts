@@ -8,7 +8,7 @@ import type { Loader } from '../data/loader.js';
 import { chooseExecutor, workersWithinCores } from '../host/executors.js';
 import { percent } from '../terminal/format.js';
 import { Classifier } from '../inference.js';
-import { MOST, wholeNumber } from '../options.js';
+import { MOST, wholeNumber } from '../options/readers.js';
 import { Output } from '../terminal/output.js';
 import { saySkipped } from '../report.js';
 import {
@@ -22,7 +22,7 @@ import {
   type ExecutorOptions,
   type HubOptions,
   type PreprocessOptions,
-} from '../shared-options.js';
+} from '../options/shared.js';
 import { tableText } from '../terminal/table.js';
 import { Tally } from '../tally.js';
 import { evaluatedClasses, matchedClasses } from '../source/meaning.js';

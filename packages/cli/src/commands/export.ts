@@ -22,7 +22,7 @@ import { Staging } from '../export/staging.js';
 import { readText } from '../host/files.js';
 import { counted, milliseconds, percent } from '../terminal/format.js';
 import { onInterrupt } from '../host/interrupt.js';
-import { outputPath } from '../options.js';
+import { outputPath } from '../options/readers.js';
 import { Output } from '../terminal/output.js';
 import { RUN_FILES } from '../run/folder.js';
 import {
@@ -34,7 +34,7 @@ import {
   type ExecutorOptions,
   type HubOptions,
   type PreprocessOptions,
-} from '../shared-options.js';
+} from '../options/shared.js';
 import { tableText } from '../terminal/table.js';
 
 interface ExportOptions extends CommonOptions, ExecutorOptions, HubOptions, PreprocessOptions {

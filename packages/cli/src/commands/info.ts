@@ -12,7 +12,7 @@ import {
   type NotFinite,
 } from '../source/inspect.js';
 import { Output } from '../terminal/output.js';
-import { addHub, addJson, type CommonOptions, type HubOptions } from '../shared-options.js';
+import { addHub, addJson, type CommonOptions, type HubOptions } from '../options/shared.js';
 import { tableLines } from '../terminal/table.js';
 
 interface InfoOptions extends CommonOptions, HubOptions {

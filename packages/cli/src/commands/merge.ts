@@ -29,7 +29,7 @@ import { chooseExecutor } from '../host/executors.js';
 import { Staging } from '../export/staging.js';
 import { counted } from '../terminal/format.js';
 import { onInterrupt } from '../host/interrupt.js';
-import { outputPath } from '../options.js';
+import { outputPath } from '../options/readers.js';
 import { Output } from '../terminal/output.js';
 import { openRun } from '../run/open.js';
 import type { RunRecord } from '../run/record.js';
@@ -38,7 +38,7 @@ import {
   addJson,
   type CommonOptions,
   type ExecutorOptions,
-} from '../shared-options.js';
+} from '../options/shared.js';
 
 interface MergeOptions extends CommonOptions, ExecutorOptions {
   readonly out?: string;

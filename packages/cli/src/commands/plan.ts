@@ -16,11 +16,11 @@ import { replaceWithText } from '../host/files.js';
 import { metric } from '../terminal/format.js';
 import { memoryChart } from '../memory/chart.js';
 import { trainingTenants } from '../memory/map.js';
-import { MOST, outputPath, wholeNumber } from '../options.js';
+import { MOST, outputPath, wholeNumber } from '../options/readers.js';
 import { fittedModel } from '../weights/named-model.js';
 import { Output } from '../terminal/output.js';
-import { paperFields, paperLines } from '../paper.js';
-import { parameterCounts, setUp, type Setup, type StepOptions } from '../setup.js';
+import { paperFields, paperLines } from '../step/paper.js';
+import { parameterCounts, setUp, type Setup, type StepOptions } from '../step/setup.js';
 import {
   addHub,
   addJson,
@@ -29,7 +29,7 @@ import {
   modelHelp,
   type CommonOptions,
   type HubOptions,
-} from '../shared-options.js';
+} from '../options/shared.js';
 import { defaultThreads } from '../host/executors.js';
 import { tableText } from '../terminal/table.js';
 import { chooseModel } from '../source/choose.js';

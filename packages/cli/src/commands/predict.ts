@@ -8,7 +8,7 @@ import { chooseExecutor } from '../host/executors.js';
 import { EXIT, ExitSignal } from '../host/failure.js';
 import { percent } from '../terminal/format.js';
 import { Classifier } from '../inference.js';
-import { wholeNumber } from '../options.js';
+import { wholeNumber } from '../options/readers.js';
 import { Output } from '../terminal/output.js';
 import { saySkipped, skippedLines, type UnreadImage } from '../report.js';
 import {
@@ -20,7 +20,7 @@ import {
   type ExecutorOptions,
   type HubOptions,
   type PreprocessOptions,
-} from '../shared-options.js';
+} from '../options/shared.js';
 import { inOneLine } from '../terminal/terminal.js';
 
 interface PredictOptions extends CommonOptions, ExecutorOptions, HubOptions, PreprocessOptions {

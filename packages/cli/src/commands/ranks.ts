@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { percent } from '../terminal/format.js';
 import { Output } from '../terminal/output.js';
 import { readRanks, type RanksFile } from '../run/ranks-file.js';
-import { addJson, type CommonOptions } from '../shared-options.js';
+import { addJson, type CommonOptions } from '../options/shared.js';
 import { tableText } from '../terminal/table.js';
 
 const HELP = `

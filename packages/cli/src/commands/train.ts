@@ -7,7 +7,12 @@ import {
   type PrepareTables,
 } from '@thimble/core';
 import { Option, type Command } from 'commander';
-import { choiceLines, compareWithFull, comparisonLines, type Comparison } from '../comparison.js';
+import {
+  choiceLines,
+  compareWithFull,
+  comparisonLines,
+  type Comparison,
+} from '../step/comparison.js';
 import { sayDataSet } from '../data/report.js';
 import { largestReading } from '../data/image-file.js';
 import { readDataSet } from '../data/set.js';
@@ -21,12 +26,12 @@ import {
   positiveNumber,
   share,
   wholeNumber,
-} from '../options.js';
+} from '../options/readers.js';
 import { Output } from '../terminal/output.js';
 import { makeReady, type Job } from '../preparing.js';
 import type { MemoryRequest } from '../memory/process-memory.js';
-import { readyWithin, type Fitting } from '../ready-within.js';
-import { givenKeys, type StepOptions } from '../setup.js';
+import { readyWithin, type Fitting } from '../budget/ready-within.js';
+import { givenKeys, type StepOptions } from '../step/setup.js';
 import {
   addAllowEmpty,
   addExecutor,
@@ -42,7 +47,7 @@ import {
   type ExecutorOptions,
   type HubOptions,
   type PreprocessOptions,
-} from '../shared-options.js';
+} from '../options/shared.js';
 import { sayDone, sayInterrupted, saySkipped } from '../report.js';
 import type { RunPlan } from '../run-plan.js';
 import { startedMethod } from '../run/factors.js';

@@ -7,7 +7,7 @@ import type { DataSet } from '../data/set.js';
 import { fittedModel, type NamedModel } from '../weights/named-model.js';
 import type { Origin } from '../run/origin.js';
 import type { Output } from '../terminal/output.js';
-import { DEFAULT_MODEL, type HubOptions, type PreprocessOptions } from '../shared-options.js';
+import { DEFAULT_MODEL, type HubOptions, type PreprocessOptions } from '../options/shared.js';
 import { preprocessFor, type Start } from './start.js';
 import { chooseModel, type Wanted } from './choose.js';
 import { chooseHead, withoutHead, type Head, type HeadChoice } from './head.js';

@@ -27,8 +27,8 @@ import {
 } from './budget.js';
 import { Garbage, returnFreedMemory } from '@thimble/native';
 import { methodLadder } from './method-ladder.js';
-import type { Output } from './terminal/output.js';
-import { makeReady, readyFrom, type Job, type Ready } from './preparing.js';
+import type { Output } from '../terminal/output.js';
+import { makeReady, readyFrom, type Job, type Ready } from '../preparing.js';
 import {
   bytesBesidePlan,
   executorBytes,
@@ -39,9 +39,9 @@ import {
   type MemoryRecord,
   type MemoryRequest,
   type ProcessLoad,
-} from './memory/process-memory.js';
-import { givenKeys, setUp } from './setup.js';
-import { startedRanks } from './run/factors.js';
+} from '../memory/process-memory.js';
+import { givenKeys, setUp } from '../step/setup.js';
+import { startedRanks } from '../run/factors.js';
 
 export interface Fitting {
   readonly ready: Ready;

@@ -20,9 +20,9 @@ import {
   type Program,
   type Refresh,
 } from '@thimble/core';
-import { metric } from './terminal/format.js';
+import { metric } from '../terminal/format.js';
 import type { Setup } from './setup.js';
-import { tableText } from './terminal/table.js';
+import { tableText } from '../terminal/table.js';
 
 /** The paper's counts and the plans, of plain training and of the run. */
 export interface PaperFields {

@@ -1,9 +1,9 @@
 /** Options that several commands take, each defined once. */
 import { METHODS, MODELS, OPTIMIZERS, SAVED_FORMS } from '@thimble/core';
 import { Option, type Command } from 'commander';
-import { defaultThreads, EXECUTOR_NAMES } from './host/executors.js';
-import { PREPROCESS_HELP } from './weights/preprocessing.js';
-import { fraction, MOST, nonNegativeNumber, positiveNumber, wholeNumber } from './options.js';
+import { defaultThreads, EXECUTOR_NAMES } from '../host/executors.js';
+import { PREPROCESS_HELP } from '../weights/preprocessing.js';
+import { fraction, MOST, nonNegativeNumber, positiveNumber, wholeNumber } from './readers.js';
 
 /** What every command takes. */
 export interface CommonOptions {

@@ -11,10 +11,10 @@ import {
   type PrepareTables,
   type SavedForm,
 } from '@thimble/core';
-import { counted, metric, percent } from './terminal/format.js';
+import { counted, metric, percent } from '../terminal/format.js';
 import { ratio } from './paper.js';
 import type { Setup } from './setup.js';
-import { tableText } from './terminal/table.js';
+import { tableText } from '../terminal/table.js';
 
 /** Bytes of a plan and operations of an update. */
 export interface PlanNumbers {

@@ -20,7 +20,7 @@ import {
   type Program,
   type SavedForm,
 } from '@thimble/core';
-import type { NamedModel } from './weights/named-model.js';
+import type { NamedModel } from '../weights/named-model.js';
 
 /** The options that decide the program of a training step. */
 export interface StepOptions {

@@ -1,6 +1,6 @@
 /**
  * --memory: the bytes that the whole process may take. What the user leaves open (the form of saved
- * tensors, the passes of a batch, explained variances) is chosen for it; see memory-search.ts.
+ * tensors, the passes of a batch, explained variances) is chosen for it; see search.ts.
  */
 import {
   BudgetError,
@@ -10,14 +10,14 @@ import {
   type BoundMethod,
   type SavedForm,
 } from '@thimble/core';
-import type { Reading } from './data/image-file.js';
-import { counted } from './terminal/format.js';
+import type { Reading } from '../data/image-file.js';
+import { counted } from '../terminal/format.js';
 import { Garbage } from '@thimble/native';
-import { passesOf, searchPlans, type Candidate, type SearchSpace } from './memory-search.js';
+import { passesOf, searchPlans, type Candidate, type SearchSpace } from './search.js';
 import { methodLadder } from './method-ladder.js';
-import type { Output } from './terminal/output.js';
-import { executorBytes } from './memory/process-memory.js';
-import { givenKeys, setUp, type StepOptions } from './setup.js';
+import type { Output } from '../terminal/output.js';
+import { executorBytes } from '../memory/process-memory.js';
+import { givenKeys, setUp, type StepOptions } from '../step/setup.js';
 
 /** What a budget is shared out to. */
 export interface BudgetJob {
