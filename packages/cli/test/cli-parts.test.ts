@@ -42,12 +42,12 @@ import {
 } from '../src/options/readers.js';
 import { Output } from '../src/terminal/output.js';
 import { predictionsPicture } from '../src/pictures/predictions.js';
-import { sayDone, sayInterrupted } from '../src/report.js';
-import { checkFree } from '../src/training-folder.js';
+import { sayDone, sayInterrupted } from '../src/training/closing.js';
+import { checkFree } from '../src/training/folder.js';
 import { parameterCounts, setUp } from '../src/step/setup.js';
 import { element, escapeText, ticks } from '../src/pictures/svg.js';
-import { Tally } from '../src/tally.js';
-import type { RunSummary } from '../src/training.js';
+import { Tally } from '../src/inference/tally.js';
+import type { RunSummary } from '../src/training/training.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'thimble-parts-'));
 afterAll(() => {

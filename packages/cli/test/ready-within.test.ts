@@ -9,7 +9,7 @@ import {
 } from '@thimble/core';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { Output } from '../src/terminal/output.js';
-import type { Job } from '../src/preparing.js';
+import type { Job } from '../src/training/preparing.js';
 import { residentBytes } from '../src/memory/process-memory.js';
 import { readyWithin } from '../src/budget/ready-within.js';
 import { TINY } from './tiny-models.js';

@@ -28,7 +28,7 @@ import {
 import { Garbage, returnFreedMemory } from '@thimble/native';
 import { methodLadder } from './method-ladder.js';
 import type { Output } from '../terminal/output.js';
-import { makeReady, readyFrom, type Job, type Ready } from '../preparing.js';
+import { makeReady, readyFrom, type Job, type Ready } from '../training/preparing.js';
 import {
   bytesBesidePlan,
   executorBytes,

@@ -33,7 +33,7 @@ import { Output } from '../terminal/output.js';
 import { predictionsPicture, type Prediction } from '../pictures/predictions.js';
 import { readRunRecord } from '../run/folder.js';
 import { setUp, type Setup } from '../step/setup.js';
-import { sayInterrupted } from '../report.js';
+import { sayInterrupted } from '../training/closing.js';
 import { openStart, type Start } from '../source/start.js';
 import { originOf } from '../source/origin-of.js';
 import {
@@ -43,9 +43,9 @@ import {
   type ExecutorOptions,
 } from '../options/shared.js';
 import { tableText } from '../terminal/table.js';
-import type { RunPlan } from '../run-plan.js';
-import { runTraining, type RunSummary } from '../training.js';
-import { checkFree, TrainingFolder } from '../training-folder.js';
+import type { RunPlan } from '../training/run-plan.js';
+import { runTraining, type RunSummary } from '../training/training.js';
+import { checkFree, TrainingFolder } from '../training/folder.js';
 
 interface DemoOptions extends CommonOptions, ExecutorOptions {
   readonly epochs: number;

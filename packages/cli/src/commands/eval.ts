@@ -7,10 +7,10 @@ import type { ImageFile } from '../data/folder.js';
 import type { Loader } from '../data/loader.js';
 import { chooseExecutor, workersWithinCores } from '../host/executors.js';
 import { percent } from '../terminal/format.js';
-import { Classifier } from '../inference.js';
+import { Classifier } from '../inference/inference.js';
 import { MOST, wholeNumber } from '../options/readers.js';
 import { Output } from '../terminal/output.js';
-import { saySkipped } from '../report.js';
+import { saySkipped } from '../training/closing.js';
 import {
   addAllowEmpty,
   addExecutor,
@@ -24,7 +24,7 @@ import {
   type PreprocessOptions,
 } from '../options/shared.js';
 import { tableText } from '../terminal/table.js';
-import { Tally } from '../tally.js';
+import { Tally } from '../inference/tally.js';
 import { evaluatedClasses, matchedClasses } from '../source/meaning.js';
 
 interface EvalOptions

@@ -7,10 +7,10 @@ import { LeftOut } from '../data/left-out.js';
 import { chooseExecutor } from '../host/executors.js';
 import { EXIT, ExitSignal } from '../host/failure.js';
 import { percent } from '../terminal/format.js';
-import { Classifier } from '../inference.js';
+import { Classifier } from '../inference/inference.js';
 import { wholeNumber } from '../options/readers.js';
 import { Output } from '../terminal/output.js';
-import { saySkipped, skippedLines, type UnreadImage } from '../report.js';
+import { saySkipped, skippedLines, type UnreadImage } from '../training/closing.js';
 import {
   addExecutor,
   addHub,

@@ -17,7 +17,7 @@ import { sayDataSet } from '../data/report.js';
 import { largestReading } from '../data/image-file.js';
 import { readDataSet } from '../data/set.js';
 import { chooseExecutor, workersWithinCores } from '../host/executors.js';
-import { defaultLearningRate } from '../learning-rate.js';
+import { defaultLearningRate } from '../training/learning-rate.js';
 import {
   byteCount,
   MOST,
@@ -28,7 +28,7 @@ import {
   wholeNumber,
 } from '../options/readers.js';
 import { Output } from '../terminal/output.js';
-import { makeReady, type Job } from '../preparing.js';
+import { makeReady, type Job } from '../training/preparing.js';
 import type { MemoryRequest } from '../memory/process-memory.js';
 import { readyWithin, type Fitting } from '../budget/ready-within.js';
 import { givenKeys, type StepOptions } from '../step/setup.js';
@@ -48,12 +48,12 @@ import {
   type HubOptions,
   type PreprocessOptions,
 } from '../options/shared.js';
-import { sayDone, sayInterrupted, saySkipped } from '../report.js';
-import type { RunPlan } from '../run-plan.js';
+import { sayDone, sayInterrupted, saySkipped } from '../training/closing.js';
+import type { RunPlan } from '../training/run-plan.js';
 import { startedMethod } from '../run/factors.js';
 import type { Start } from '../source/start.js';
-import { runTraining } from '../training.js';
-import { checkFree, nextNumbered, TrainingFolder } from '../training-folder.js';
+import { runTraining } from '../training/training.js';
+import { checkFree, nextNumbered, TrainingFolder } from '../training/folder.js';
 import { sayStart, startFrom, type Beginning } from '../source/beginning.js';
 import { HEADS, type Head } from '../source/head.js';
 

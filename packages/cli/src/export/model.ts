@@ -18,7 +18,7 @@ import {
   type WeightSource,
 } from '@thimble/core';
 import { readBytes } from '../host/files.js';
-import { methodOf, withoutClassifier } from '../inference.js';
+import { methodOf, withoutClassifier } from '../inference/inference.js';
 import { classesOf, openStart, preprocessFor, type Access, type Start } from '../source/start.js';
 import { preprocessNamed } from '../weights/preprocessing.js';
 

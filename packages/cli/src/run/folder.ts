@@ -8,7 +8,7 @@
  *   ranks.json          of a factored run: its ranks and what they were chosen from
  *   labels.txt          names of the classes, one per line, in the order of the model's outputs
  *
- * Every file is replaced as a whole. `training-folder.ts` says how they come to lie there.
+ * Every file is replaced as a whole. `training/folder.ts` says how they come to lie there.
  */
 import { FormatError, InternalError } from '@thimble/core';
 import { existsSync } from 'node:fs';

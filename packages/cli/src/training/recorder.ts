@@ -1,14 +1,14 @@
 /** Keeps the run folder up to date while training: weights, best weights, record. */
 import { DataError, type EpochEvent, type Executor, type TrainResult } from '@thimble/core';
-import { checkpointBytes, checkpointMetadata, saveCheckpoint } from './weights/checkpoint.js';
-import type { Loader } from './data/loader.js';
-import { replaceWithCopy, replaceWithText } from './host/files.js';
-import { needOf, takeRoom, type Need } from './host/room.js';
-import { RUN_FILES, writeRunRecord } from './run/folder.js';
+import { checkpointBytes, checkpointMetadata, saveCheckpoint } from '../weights/checkpoint.js';
+import type { Loader } from '../data/loader.js';
+import { replaceWithCopy, replaceWithText } from '../host/files.js';
+import { needOf, takeRoom, type Need } from '../host/room.js';
+import { RUN_FILES, writeRunRecord } from '../run/folder.js';
 import type { RunPlan } from './run-plan.js';
-import type { EpochRecord, RunRecord } from './run/record.js';
-import { factorMetadata } from './run/factors.js';
-import type { TrainingFolder } from './training-folder.js';
+import type { EpochRecord, RunRecord } from '../run/record.js';
+import { factorMetadata } from '../run/factors.js';
+import type { TrainingFolder } from './folder.js';
 
 export class Recorder {
   record: RunRecord;

@@ -4,7 +4,7 @@
  *
  *   .thimble-lock   machine and number of the process that trains
  *   .thimble-next   where a run lies there already: the files of the new one until `settle`
- *   .thimble-room   bytes for the record of a run that ends on a full disk (`room.ts`)
+ *   .thimble-room   bytes for the record of a run that ends on a full disk (`host/room.ts`)
  *
  * A process that was killed leaves them; the next one that trains into the folder removes them. Known
  * limit: a lock of another machine (a shared disk, a container that is gone) counts until it is removed.
@@ -26,10 +26,10 @@ import {
 } from 'node:fs';
 import { hostname } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
-import { fileError, makeFolder, systemCode } from './host/files.js';
-import { ROOM_FILE } from './host/room.js';
-import { RUN_FILES } from './run/folder.js';
-import { shellWord } from './terminal/terminal.js';
+import { fileError, makeFolder, systemCode } from '../host/files.js';
+import { ROOM_FILE } from '../host/room.js';
+import { RUN_FILES } from '../run/folder.js';
+import { shellWord } from '../terminal/terminal.js';
 
 /** Of names that are none of a run. */
 const OWN = '.thimble-';

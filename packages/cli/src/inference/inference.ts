@@ -12,12 +12,12 @@ import {
   type ExecutorKind,
   type Preprocess,
 } from '@thimble/core';
-import { Loader } from './data/loader.js';
-import type { SourceDescription } from './data/source.js';
-import type { Output } from './terminal/output.js';
-import type { HubOptions, PreprocessOptions } from './options/shared.js';
-import { classesOf, openStart, preprocessFor, type Start } from './source/start.js';
-import { preprocessNamed } from './weights/preprocessing.js';
+import { Loader } from '../data/loader.js';
+import type { SourceDescription } from '../data/source.js';
+import type { Output } from '../terminal/output.js';
+import type { HubOptions, PreprocessOptions } from '../options/shared.js';
+import { classesOf, openStart, preprocessFor, type Start } from '../source/start.js';
+import { preprocessNamed } from '../weights/preprocessing.js';
 
 export interface InferenceOptions extends HubOptions, PreprocessOptions {
   /** A run, or whatever else `openStart` takes. */

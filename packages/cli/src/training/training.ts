@@ -17,19 +17,19 @@ import {
   type LoadReport,
   type TrainResult,
 } from '@thimble/core';
-import { Buffers, Loader, type SkippedImage } from './data/loader.js';
+import { Buffers, Loader, type SkippedImage } from '../data/loader.js';
 import { Garbage } from '@thimble/native';
-import { counted } from './terminal/format.js';
-import type { ExitSignal } from './host/failure.js';
-import { onInterrupt, type Interrupt } from './host/interrupt.js';
-import type { Output } from './terminal/output.js';
+import { counted } from '../terminal/format.js';
+import type { ExitSignal } from '../host/failure.js';
+import { onInterrupt, type Interrupt } from '../host/interrupt.js';
+import type { Output } from '../terminal/output.js';
 import { Recorder } from './recorder.js';
-import { writeRanks, type RanksFile } from './run/ranks-file.js';
-import { RUN_FILES } from './run/folder.js';
+import { writeRanks, type RanksFile } from '../run/ranks-file.js';
+import { RUN_FILES } from '../run/folder.js';
 import type { RunPlan } from './run-plan.js';
-import { parameterCounts } from './step/setup.js';
-import type { TrainingFolder } from './training-folder.js';
-import { TrainingReport } from './training-report.js';
+import { parameterCounts } from '../step/setup.js';
+import type { TrainingFolder } from './folder.js';
+import { TrainingReport } from './report.js';
 
 export interface RunOutcome {
   /** What a signal asks the command to end with; null without one. */

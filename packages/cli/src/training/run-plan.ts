@@ -8,13 +8,13 @@ import type {
   PrepareTables,
   Ranks,
 } from '@thimble/core';
-import type { LoaderOptions } from './data/loader.js';
-import type { SourceDescription } from './data/source.js';
-import type { Origin } from './run/origin.js';
-import type { MemoryRecord } from './memory/process-memory.js';
-import type { RunRecord } from './run/record.js';
-import type { Setup } from './step/setup.js';
-import type { TrainingFolder } from './training-folder.js';
+import type { LoaderOptions } from '../data/loader.js';
+import type { SourceDescription } from '../data/source.js';
+import type { Origin } from '../run/origin.js';
+import type { MemoryRecord } from '../memory/process-memory.js';
+import type { RunRecord } from '../run/record.js';
+import type { Setup } from '../step/setup.js';
+import type { TrainingFolder } from './folder.js';
 
 /** All that a run needs to know. */
 export interface RunPlan {

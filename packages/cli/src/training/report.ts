@@ -1,8 +1,8 @@
 /** What is said while training: JSON events, or a bar for each epoch with a line at its end. */
 import { megabytes, type TrainEvent } from '@thimble/core';
-import { counted, duration, metric, milliseconds, percent } from './terminal/format.js';
-import type { Output } from './terminal/output.js';
-import type { Bar } from './terminal/progress.js';
+import { counted, duration, metric, milliseconds, percent } from '../terminal/format.js';
+import type { Output } from '../terminal/output.js';
+import type { Bar } from '../terminal/progress.js';
 
 export interface StartFields {
   readonly model: string;

@@ -1,9 +1,9 @@
 /** The closing words of a command: what was skipped, and the result. */
 import { megabytes } from '@thimble/core';
-import type { SkippedImage } from './data/loader.js';
-import { counted, duration, milliseconds, percent } from './terminal/format.js';
-import type { Output } from './terminal/output.js';
-import { inOneLine, shellWord } from './terminal/terminal.js';
+import type { SkippedImage } from '../data/loader.js';
+import { counted, duration, milliseconds, percent } from '../terminal/format.js';
+import type { Output } from '../terminal/output.js';
+import { inOneLine, shellWord } from '../terminal/terminal.js';
 import type { RunSummary } from './training.js';
 
 /** An image that could not be read. */

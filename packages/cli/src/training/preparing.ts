@@ -23,13 +23,13 @@ import {
   type Ranks,
 } from '@thimble/core';
 import { Garbage, returnFreedMemory } from '@thimble/native';
-import { Loader } from './data/loader.js';
-import type { SourceDescription } from './data/source.js';
-import type { Output } from './terminal/output.js';
-import type { Bar } from './terminal/progress.js';
-import { setUp, type Setup, type StepOptions } from './step/setup.js';
-import { startedRanks } from './run/factors.js';
-import type { Start } from './source/start.js';
+import { Loader } from '../data/loader.js';
+import type { SourceDescription } from '../data/source.js';
+import type { Output } from '../terminal/output.js';
+import type { Bar } from '../terminal/progress.js';
+import { setUp, type Setup, type StepOptions } from '../step/setup.js';
+import { startedRanks } from '../run/factors.js';
+import type { Start } from '../source/start.js';
 
 export interface Job {
   readonly step: StepOptions;
