@@ -26,7 +26,7 @@ import type { Executor, HostData } from '../executors/executor.js';
 import type { Graph, Value } from '../ir/graph.js';
 import { accumulate } from '../ops/accumulate.js';
 import { GraphBuilder } from '../ops/builder.js';
-import { matmul } from '../ops/matmul.js';
+import { matmul, TRANSPOSED_A } from '../ops/matmul.js';
 import { sumRows } from '../ops/sum-rows.js';
 import { sumSquares } from '../ops/sum-squares.js';
 import type { Site, SitedPart } from './sites.js';
@@ -53,8 +53,6 @@ export interface HeldMoments {
 export function momentSize({ outputs, inputs }: Site): number {
   return Math.min(outputs, inputs);
 }
-
-const PRODUCT = { transA: false, transB: false, gelu: false, batched: false } as const;
 
 /** States of the sums over tokens; named by position, so that blocks of one shape are one program. */
 function stateNames(index: number) {
@@ -94,8 +92,7 @@ function addMoments(
     builder.emit(accumulate, { acc: builder.state(name, x.type), x }, {}, `${name}.add`);
   };
   const addOuter = (name: string, v: Value): void => {
-    const params = { ...PRODUCT, transA: true };
-    add(name, builder.emit(matmul, { a: v, b: v }, params, `${name}.outer`).y);
+    add(name, builder.emit(matmul, { a: v, b: v }, TRANSPOSED_A, `${name}.outer`).y);
   };
   if (site.outputs <= site.inputs) {
     addOuter(names.metric, g);
