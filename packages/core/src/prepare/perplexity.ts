@@ -14,7 +14,6 @@
  * (arXiv:2505.05086), for the table; there it is computed layer by layer and rank by rank.
  */
 import { InternalError } from '../errors.js';
-import { backpropagate } from '../autodiff.js';
 import type { Graph, Value, ValueId } from '../ir/graph.js';
 import { elements, f32, type Shape } from '../ir/types.js';
 import { LARGEST_EIGEN, started } from '../methods/tucker.js';
@@ -29,6 +28,7 @@ import { reshaped } from '../ops/reshape.js';
 import { sumRows } from '../ops/sum-rows.js';
 import { sumSquares } from '../ops/sum-squares.js';
 import { symmetricEigen } from '../ops/symmetric-eigen.js';
+import { backwardPart } from './backward.js';
 import type { Site, SitedPart } from './sites.js';
 
 /** Directions of a mode that are looked at, unless there are fewer. */
@@ -49,17 +49,12 @@ export function knowsAll(shape: Shape, mode: number, most: number): boolean {
  * gradient of its output, and `dx`.
  */
 export function passGraph({ part, sites }: SitedPart): Graph {
-  const forward = new GraphBuilder(part.graph);
-  const dy = forward.input('dy', part.y.type);
-  const { graph, gradients } = backpropagate(
-    forward.build({}),
-    [{ of: part.y, seed: dy }],
-    [part.x, ...sites.map(({ y }) => y)],
-  );
-  const outputs: Record<string, ValueId> = { dx: gradients.get(part.x.id) ?? -1 };
+  const wanted = sites.map(({ y }) => y);
+  const { graph, gradient } = backwardPart(part, wanted);
+  const outputs: Record<string, ValueId> = { dx: gradient(part.x).id };
   sites.forEach(({ x, y }, index) => {
     outputs[`x.${String(index)}`] = x.id;
-    outputs[`g.${String(index)}`] = gradients.get(y.id) ?? -1;
+    outputs[`g.${String(index)}`] = gradient(y).id;
   });
   return { ...graph, outputs };
 }
