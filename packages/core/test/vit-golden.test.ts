@@ -29,6 +29,7 @@ import {
   writeWeights,
   type Tolerance,
 } from './golden.js';
+import { denseGradients } from './gradients.js';
 
 const STEPS = 3;
 const RATES: Readonly<Record<string, number>> = { sgd: 0.05, adamw: 1e-3 };
@@ -122,7 +123,7 @@ function model(file: SafetensorsFile) {
 function gradientProgram(file: SafetensorsFile): Program {
   const { graph, gradients } = differentiate(model(file).graph, 'loss');
   const outputs = { ...graph.outputs };
-  for (const [name, id] of gradients) outputs[`grad.${name}`] = id;
+  for (const [name, id] of denseGradients({ gradients })) outputs[`grad.${name}`] = id;
   return plan([{ name: 'step', graph: prune(fuse(fold({ ...graph, outputs }))) }]);
 }
 

@@ -4,7 +4,7 @@
 import { CheckpointError } from '../errors.js';
 import type { Executor, HostData } from '../executors/executor.js';
 import { firstNotFinite } from '../finite.js';
-import { parameters, type Factor, type ModelGraph, type Parameter } from '../ir/graph.js';
+import { parameters, type ModelGraph, type Parameter } from '../ir/graph.js';
 import { sameShape, type Shape } from '../ir/types.js';
 import { initialValues } from '../nn/initialise.js';
 import { checkForms } from './factors.js';
@@ -78,9 +78,8 @@ export function matchWeights(model: ModelGraph, given: WeightSource, seed: numbe
       .filter((parameter) => isReplacedHead(parameter, model, source))
       .map(({ name, type }) => [name, type.shape]),
   );
-  const fresh = new Map(
-    all.filter(({ source: { factor } }) => isNewAdapter(factor, source)).map((p) => [p.name, p]),
-  );
+  const added = new Set(addedParts(model, source));
+  const fresh = new Map(all.filter(({ name }) => added.has(name)).map((p) => [p.name, p]));
   const loaded = all.filter(({ name }) => !replaced.has(name) && !fresh.has(name));
   checkForms(loaded, source.name, source.shapes);
   checkShapes(loaded, source);
@@ -161,10 +160,9 @@ function writeInitial(executor: Executor, parameter: Parameter, seed: number): v
   executor.write(name, initialValues(source.initial, type.shape, seed, name));
 }
 
-/** True for a side of an adapter of which `source` has neither. */
-function isNewAdapter(factor: Factor | undefined, { shapes }: WeightSource): boolean {
-  if (factor?.form !== 'adapter') return false;
-  return !shapes.has(`${factor.weight}.left`) && !shapes.has(`${factor.weight}.right`);
+/** What forms add to a dense weight, where `source` has nothing of it. */
+function addedParts({ forms = [] }: ModelGraph, { shapes }: WeightSource): readonly string[] {
+  return forms.flatMap(({ added }) => (added.some((name) => shapes.has(name)) ? [] : added));
 }
 
 /** True for a classifier tensor whose first extent, the number of classes, differs. */
