@@ -146,6 +146,8 @@ it('is tried on this program', () => {
 const TRAINING: Training = {
   ...{ method: 'full', saved: 'exact', batch: 2, microBatches: 1, clipNorm: null },
   optimizer: { name: 'sgd', settings: {} },
+  cues: {},
+  rates: {},
 };
 
 /** A program for three images that says something else of its training. */
