@@ -293,7 +293,7 @@ function withState(): TrainGraph {
   const first = builder.emit(geluGrad, { x: last, dy: result }, {}, 'first').dx;
   const second = builder.emit(geluGrad, { x: next, dy: first }, {}, 'second').dx;
   builder.emit(geluGrad, { x: old, dy: second }, {}, 'third');
-  return { graph: builder.build({ result }), gradients: new Map(), products: new Map() };
+  return { graph: builder.build({ result }), gradients: new Map() };
 }
 
 /** Two stages of two blocks with shifted windows. */
@@ -354,7 +354,7 @@ function compiled(
 /** Full training with only `pass` between the gradients and the updates. */
 function programOf(pass: (train: TrainGraph) => TrainGraph): Program {
   const train = pass(differentiate(modelOf(WIDE)(BATCH).graph, 'loss'));
-  const updated: Graph = applyUpdates(train, adamw(), null);
+  const updated: Graph = applyUpdates(train, { optimizer: adamw(), clipNorm: null });
   verify(updated, OPS);
   const graph = prune(fuse(prune(fold(updated))));
   verify(graph, OPS);
