@@ -96,8 +96,8 @@ export {
   type ModelName,
 } from './models/index.js';
 export type { BuildOptions } from './models/options.js';
-export { swin, type SwinConfig } from './models/swin.js';
-export { vit, prefixTokens, tokenCount, type VitConfig } from './models/vit.js';
+export { swin, type SwinConfig } from './models/swin/model.js';
+export { vit, prefixTokens, tokenCount, type VitConfig } from './models/vit/model.js';
 export { initialValues } from './nn/initialise.js';
 export { checkedThreads, hostArray, hostWords } from './executors/executor.js';
 export { loadChecked, type Backend } from './executors/checked.js';

@@ -10,7 +10,7 @@ import { parameters } from '../src/ir/graph.js';
 import { elements, f32, typeText } from '../src/ir/types.js';
 import { parseMethod } from '../src/methods/index.js';
 import { buildModel, imageSizeRule, modelConfig, SWIN_PRESETS } from '../src/models/index.js';
-import { swin, type SwinConfig } from '../src/models/swin.js';
+import { swin, type SwinConfig } from '../src/models/swin/model.js';
 import { windows } from '../src/ops/windows.js';
 import { matchWeights, type WeightSource } from '../src/train/weights.js';
 import { runReference } from './ops-evaluate.js';

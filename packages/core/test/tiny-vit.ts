@@ -7,7 +7,7 @@
 import type { Executor, ExecutorKind, HostData } from '../src/executors/executor.js';
 import { parameters, type ModelGraph } from '../src/ir/graph.js';
 import { elements } from '../src/ir/types.js';
-import { vit, type VitConfig } from '../src/models/vit.js';
+import { vit, type VitConfig } from '../src/models/vit/model.js';
 import { initialValues } from '../src/nn/initialise.js';
 import type { Optimizer } from '../src/optim/optimizer.js';
 import type { Program } from '../src/program.js';

@@ -10,8 +10,8 @@
 import { CheckpointError } from '../errors.js';
 import type { Shape } from '../ir/types.js';
 import type { ModelConfig } from '../models/index.js';
-import type { SwinConfig } from '../models/swin.js';
-import type { VitConfig } from '../models/vit.js';
+import type { SwinConfig } from '../models/swin/model.js';
+import type { VitConfig } from '../models/vit/model.js';
 import { strangeParts, VIT_SIZES } from './describe.js';
 import type { Facts } from './facts.js';
 import { placedShape, type PlacedLayout } from './places.js';

@@ -14,18 +14,18 @@
  * Reference: Dosovitskiy et al., An image is worth 16x16 words, ICLR 2021; Touvron et al., Training
  * data-efficient image transformers & distillation through attention, ICML 2021.
  */
-import { ConfigError } from '../errors.js';
-import type { ModelGraph, Value } from '../ir/graph.js';
-import { f32, i32 } from '../ir/types.js';
-import { layerNorm, linear, patchEmbed, transformerBlock } from '../nn/layers.js';
-import { add } from '../ops/add.js';
-import { GraphBuilder } from '../ops/builder.js';
-import { concatTokens } from '../ops/concat-tokens.js';
-import { meanTokens } from '../ops/mean-tokens.js';
-import { reshaped } from '../ops/reshape.js';
-import { scale } from '../ops/scale.js';
-import { sliceTokens } from '../ops/slice-tokens.js';
-import { softmaxCrossEntropy } from '../ops/softmax-cross-entropy.js';
+import { ConfigError } from '../../errors.js';
+import type { ModelGraph, Value } from '../../ir/graph.js';
+import { f32, i32 } from '../../ir/types.js';
+import { layerNorm, linear, patchEmbed, transformerBlock } from '../../nn/layers.js';
+import { add } from '../../ops/add.js';
+import { GraphBuilder } from '../../ops/builder.js';
+import { concatTokens } from '../../ops/concat-tokens.js';
+import { meanTokens } from '../../ops/mean-tokens.js';
+import { reshaped } from '../../ops/reshape.js';
+import { scale } from '../../ops/scale.js';
+import { sliceTokens } from '../../ops/slice-tokens.js';
+import { softmaxCrossEntropy } from '../../ops/softmax-cross-entropy.js';
 import {
   objectOf,
   oneOf,
@@ -35,8 +35,8 @@ import {
   truth,
   type Place,
   type Reader,
-} from '../schema/index.js';
-import type { BuildOptions } from './options.js';
+} from '../../schema/index.js';
+import type { BuildOptions } from '../options.js';
 import {
   BLOCKS,
   CHANNELS,
@@ -48,7 +48,7 @@ import {
   MLP_RATIO,
   PATCH,
   WIDTH,
-} from './sizes.js';
+} from '../sizes.js';
 
 export interface VitConfig {
   /** Which builder reads this configuration; absent in records of runs before there were others. */
