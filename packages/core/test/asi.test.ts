@@ -10,7 +10,7 @@ import { referenceExecutor } from '../src/executors/reference/index.js';
 import { parseMethod } from '../src/methods/index.js';
 import type { BoundMethod } from '../src/methods/method.js';
 import type { Ranks } from '../src/methods/ranks.js';
-import { VIT_PRESETS } from '../src/models/index.js';
+import { VIT_PRESETS } from '../src/models/vit/presets.js';
 import { swin, type SwinConfig } from '../src/models/swin/model.js';
 import type { VitConfig } from '../src/models/vit/model.js';
 import { sgd } from '../src/optim/sgd.js';

@@ -35,6 +35,7 @@ function toleranceOf(types: Readonly<Record<string, TensorType>>): Tolerance {
 }
 
 const CONFIG: VitConfig = {
+  family: 'vit',
   imageSize: 24,
   patch: 4,
   channels: 3,

@@ -80,6 +80,7 @@ export function configOf(file: SafetensorsFile): VitConfig {
   const number = (...keys: readonly string[]) => Number(metadata(file, ...keys));
   const mean = file.metadata.get('pool') === 'avg';
   return {
+    family: 'vit',
     imageSize: number('image'),
     patch: number('patch'),
     channels: 3,

@@ -41,6 +41,7 @@ import { fixedBatch, modelOf, started, step, weightsOf } from './tiny-vit.js';
 
 /** N = 17, D = 64, H = 2, L = 2, R = 4, P = 48, M = 16: wide enough for 8 bits. */
 const WIDE: VitConfig = {
+  family: 'vit',
   imageSize: 16,
   patch: 4,
   channels: 3,

@@ -1,30 +1,54 @@
 /**
- * The models by name, and the builder of each family. A new family is a builder here, a member of
- * ModelConfig and its presets in MODELS; whoever builds a model goes through `buildModel`.
+ * The families of models in one table, and what is asked of a model whatever its family. A new family is
+ * a folder with its record (`family.ts`) and a line in FAMILIES.
  */
 import type { ModelGraph } from '../ir/graph.js';
 import { lookUp } from '../names.js';
-import { field, type Reader } from '../schema/index.js';
+import { field, isObject, oneOf, type Read, type Reader } from '../schema/index.js';
+import type { Family } from './family.js';
 import type { BuildOptions } from './options.js';
-import { swin, swinImageSizeRule, swinReader, type SwinConfig } from './swin/model.js';
-import { SWIN_PRESETS } from './swin/presets.js';
-import { vit, vitImageSizeRule, vitReader, type VitConfig } from './vit/model.js';
-import { VIT_PRESETS } from './vit/presets.js';
+import { swinFamily } from './swin/index.js';
+import { vitFamily } from './vit/index.js';
+
+/** Every family, by the `family` of its configurations. */
+export const FAMILIES = {
+  vit: vitFamily,
+  swin: swinFamily,
+} as const;
+
+export type FamilyName = keyof typeof FAMILIES;
+type AnyFamily = (typeof FAMILIES)[FamilyName];
 
 /** The configuration of any model; `family` tells which. */
-export type ModelConfig = VitConfig | SwinConfig;
+export type ModelConfig = Read<AnyFamily['reader']>;
+
+/** The record of the family of `config`. */
+export function familyOf(config: ModelConfig): Family<ModelConfig> {
+  return FAMILIES[config.family];
+}
+
+const FAMILY_NAMES = Object.keys(FAMILIES) as FamilyName[];
+const familyName: Reader<FamilyName> = oneOf(...FAMILY_NAMES);
+/** The family of configurations that say none: version 0.1.0 had no other and did not write it. */
+const FIRST_FAMILY: FamilyName = 'vit';
 
 /** A configuration that `buildModel` can build. */
-export const modelReader: Reader<ModelConfig> = (value, place) =>
-  field(value, 'family') === 'swin' ? swinReader(value, place) : vitReader(value, place);
+export const modelReader: Reader<ModelConfig> = (value, place) => {
+  const said = field(value, 'family');
+  const family = said === undefined ? FIRST_FAMILY : familyName(said, place.at('family'));
+  return FAMILIES[family].reader(isObject(value) ? { ...value, family } : value, place);
+};
 
-export { SWIN_PRESETS, VIT_PRESETS };
+/** The members of a union together. */
+type Together<U> = (U extends unknown ? (each: U) => void : never) extends (all: infer A) => void
+  ? A
+  : never;
+type Presets = Together<AnyFamily['presets']>;
 
 /** Every preset. */
-export const MODELS = { ...VIT_PRESETS, ...SWIN_PRESETS } as const satisfies Record<
-  string,
-  ModelConfig
->;
+export const MODELS = Object.fromEntries(
+  Object.values(FAMILIES).flatMap(({ presets }) => Object.entries<ModelConfig>(presets)),
+) as Presets;
 
 export type ModelName = keyof typeof MODELS;
 
@@ -38,10 +62,10 @@ export function modelConfig(name: string): ModelConfig {
  * `loss`. Throws ConfigError for a configuration that cannot be built.
  */
 export function buildModel(config: ModelConfig, options: BuildOptions): ModelGraph {
-  return config.family === 'swin' ? swin(config, options) : vit(config, options);
+  return familyOf(config).build(config, options);
 }
 
 /** What the side of `config`'s images has to be where it is not; null when it fits. */
 export function imageSizeRule(config: ModelConfig): string | null {
-  return config.family === 'swin' ? swinImageSizeRule(config) : vitImageSizeRule(config);
+  return familyOf(config).imageSizeRule(config);
 }

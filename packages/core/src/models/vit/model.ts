@@ -51,8 +51,7 @@ import {
 } from '../sizes.js';
 
 export interface VitConfig {
-  /** Which builder reads this configuration; absent in records of runs before there were others. */
-  readonly family?: 'vit';
+  readonly family: 'vit';
   /** Side of the square input in pixels; a multiple of `patch`. */
   readonly imageSize: number;
   readonly patch: number;
@@ -76,7 +75,7 @@ export interface VitConfig {
 /** A configuration that can be built. */
 export const vitReader: Reader<VitConfig> = refined(
   objectOf<VitConfig>({
-    family: optional(oneOf('vit')),
+    family: oneOf('vit'),
     imageSize: IMAGE_SIZE,
     patch: PATCH,
     channels: CHANNELS,

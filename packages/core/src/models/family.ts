@@ -1,0 +1,35 @@
+/**
+ * What a family of models is: one record, in a folder of its own beside this file, and one line in
+ * `index.ts`. Whatever differs between families is a field of the record, so that nothing else has to
+ * know which families there are.
+ *
+ * The fields that take a configuration are methods: TypeScript compares these loosely enough that the
+ * record of one family stands for `Family<ModelConfig>` where `family` has chosen it (`familyOf`).
+ */
+import type { ModelGraph } from '../ir/graph.js';
+import type { Reader } from '../schema/index.js';
+import type { BuildOptions } from './options.js';
+
+/** What the configurations of all families have. */
+export interface FamilyConfig {
+  /** The key of the family in FAMILIES. */
+  readonly family: string;
+  /** Side of the square input in pixels. */
+  readonly imageSize: number;
+  readonly channels: number;
+  readonly classes: number;
+}
+
+export interface Family<C extends FamilyConfig> {
+  /** Configurations of known size, by the names that people type; unique among all families. */
+  readonly presets: Readonly<Record<string, C>>;
+  /** A configuration that `build` can build. */
+  readonly reader: Reader<C>;
+  /**
+   * The forward graph: inputs `images` [B, C, S, S] and `labels` [B], outputs `logits` and `loss`.
+   * Throws ConfigError for a configuration that the reader refuses.
+   */
+  build(config: C, options: BuildOptions): ModelGraph;
+  /** What the side of the images has to be where it is not; null when it fits. */
+  imageSizeRule(config: C): string | null;
+}

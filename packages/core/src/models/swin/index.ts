@@ -1,0 +1,11 @@
+/** The family of Swin transformers. */
+import type { Family } from '../family.js';
+import { swin, swinImageSizeRule, swinReader, type SwinConfig } from './model.js';
+import { SWIN_PRESETS } from './presets.js';
+
+export const swinFamily = {
+  presets: SWIN_PRESETS,
+  reader: swinReader,
+  build: swin,
+  imageSizeRule: swinImageSizeRule,
+} as const satisfies Family<SwinConfig>;

@@ -1,0 +1,11 @@
+/** The family of vision transformers: ViT, and DeiT with its distillation token. */
+import type { Family } from '../family.js';
+import { vit, vitImageSizeRule, vitReader, type VitConfig } from './model.js';
+import { VIT_PRESETS } from './presets.js';
+
+export const vitFamily = {
+  presets: VIT_PRESETS,
+  reader: vitReader,
+  build: vit,
+  imageSizeRule: vitImageSizeRule,
+} as const satisfies Family<VitConfig>;
