@@ -9,13 +9,13 @@
  */
 import { CheckpointError } from '../errors.js';
 import type { Shape } from '../ir/types.js';
-import type { ModelConfig } from '../models/index.js';
+import type { FamilyName, ModelConfig } from '../models/index.js';
+import type { NamingName, PlacedLayout } from '../models/naming.js';
 import type { SwinConfig } from '../models/swin/model.js';
 import type { VitConfig } from '../models/vit/model.js';
 import { strangeParts, VIT_SIZES } from './describe.js';
 import type { Facts } from './facts.js';
-import { placedShape, type PlacedLayout } from './places.js';
-import type { NamingName } from './types.js';
+import { placedShape } from './places.js';
 
 export interface Configured {
   readonly config: ModelConfig;
@@ -33,6 +33,7 @@ const NO_CLASSES = 1000;
 
 /** Throws CheckpointError where shapes and facts disagree or a size makes no sense. */
 export function configured(
+  family: FamilyName,
   layout: PlacedLayout,
   file: string,
   shapes: ReadonlyMap<string, Shape>,
@@ -40,10 +41,10 @@ export function configured(
 ): Configured {
   const shape = (name: string) => placedShape(layout, shapes, name);
   const view: View = { file, layout, facts, names: [...shapes.keys()], shape };
-  if (facts.family !== undefined && facts.family !== layout.family) {
-    throw disagree(view, 'architecture', facts.family, layout.family);
+  if (facts.family !== undefined && facts.family !== family) {
+    throw disagree(view, 'architecture', facts.family, family);
   }
-  return layout.family === 'swin' ? swinOf(view) : vitOf(view);
+  return family === 'swin' ? swinOf(view) : vitOf(view);
 }
 
 interface View {

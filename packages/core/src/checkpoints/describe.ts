@@ -1,9 +1,10 @@
 /** Words for people about a checkpoint: what it is, and what it has that Thimble's models do not. */
 import { CheckpointError } from '../errors.js';
 import type { ModelConfig } from '../models/index.js';
+import type { NamingName } from '../models/naming.js';
 import { field } from '../schema/index.js';
 import type { WeightSource } from '../train/weights.js';
-import type { NamingName, Sidecars } from './types.js';
+import type { Sidecars } from './types.js';
 
 const NAMES: { readonly [N in NamingName]: string } = {
   timm: 'timm names',

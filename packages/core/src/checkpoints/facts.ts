@@ -38,7 +38,7 @@ import {
   type ObjectOf,
   type Read,
 } from '../schema/index.js';
-import { CONFIG, metadataEntry, side, unset } from './documents.js';
+import { CONFIG, metadataEntry, side, unset } from '../models/documents.js';
 import type { Sidecars } from './types.js';
 
 export interface Facts {

@@ -1,16 +1,15 @@
 /**
  * The way back: a dense model's tensors and configuration as another library reads them.
  *
- * The tables are those of the import (`layouts.ts`), so what is written is read back as it was. A model
+ * The tables are those of the import, so what is written is read back as it was. A model
  * that the other library has not (mean pooling in transformers) is an error.
  */
 import { ConfigError } from '../errors.js';
 import { parameters } from '../ir/graph.js';
 import type { Shape } from '../ir/types.js';
-import { buildModel, type ModelConfig } from '../models/index.js';
+import { buildModel, familyOf, type ModelConfig } from '../models/index.js';
+import { noPlace, placesOf, type WrittenNaming } from '../models/naming.js';
 import type { WeightSource } from '../train/weights.js';
-import { writtenLayout } from './layouts.js';
-import { placesOf } from './places.js';
 
 interface Piece {
   readonly parameter: string;
@@ -24,11 +23,11 @@ interface Piece {
  * where the naming has no such model or a weight is in factors.
  */
 export function foreignWeights(
-  naming: 'hugging-face' | 'timm',
+  naming: WrittenNaming,
   config: ModelConfig,
   source: WeightSource,
 ): WeightSource {
-  const layout = writtenLayout(naming, config);
+  const layout = familyOf(config).writtenLayout(naming, config);
   const shapes = new Map<string, Shape>();
   const pieces = new Map<string, Piece>();
   for (const { name, type } of parameters(buildModel(config, { batch: 1 }).graph)) {
@@ -110,15 +109,6 @@ export function huggingFaceConfig(config: ModelConfig, labels: readonly string[]
     num_attention_heads: heads,
     intermediate_size: Math.round(width * mlpRatio),
   };
-}
-
-function noPlace(naming: string, parameter: string): ConfigError {
-  return new ConfigError({
-    where: `names of ${naming}`,
-    expected: 'a model that the library has',
-    got: `one with ${parameter}`,
-    todo: 'Export to ONNX, or keep the file as Thimble saves it (timm names)',
-  });
 }
 
 function noWeight(source: WeightSource, name: string): ConfigError {

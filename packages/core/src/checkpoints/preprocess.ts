@@ -22,7 +22,9 @@ import {
 } from '../data/preprocess.js';
 import { RESAMPLE_FILTERS } from '../data/resample.js';
 import type { ThimbleError } from '../errors.js';
+import { CONFIG, metadataEntry, PREPROCESSOR, side, unset } from '../models/documents.js';
 import type { ModelConfig } from '../models/index.js';
+import type { NamingName } from '../models/naming.js';
 import { IMAGE_SIZE } from '../models/sizes.js';
 import {
   anything,
@@ -43,8 +45,7 @@ import {
   type Read,
   type Reader,
 } from '../schema/index.js';
-import { CONFIG, metadataEntry, PREPROCESSOR, side, unset } from './documents.js';
-import type { NamingName, Sidecars } from './types.js';
+import type { Sidecars } from './types.js';
 
 /**
  * What the files beside a checkpoint say; null where they say nothing.

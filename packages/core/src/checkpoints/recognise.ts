@@ -9,7 +9,14 @@
 import { CheckpointError, ConfigError } from '../errors.js';
 import { parameters, type Parameter } from '../ir/graph.js';
 import type { Shape } from '../ir/types.js';
-import { buildModel, MODELS, type ModelConfig } from '../models/index.js';
+import {
+  buildModel,
+  FAMILIES,
+  MODELS,
+  type FamilyName,
+  type ModelConfig,
+} from '../models/index.js';
+import { placesOf, type NamingName, type PlacedLayout } from '../models/naming.js';
 import { storedRanks } from '../train/factors.js';
 import type { WeightSource } from '../train/weights.js';
 import { configured, type Configured } from './config.js';
@@ -21,17 +28,9 @@ import {
 } from './describe.js';
 import { factsOf, isThimble, type Facts } from './facts.js';
 import { labelsOf } from './labels.js';
-import { LAYOUTS } from './layouts.js';
-import {
-  placedElement,
-  placedShape,
-  placesOf,
-  readPlaced,
-  withoutWrapper,
-  type PlacedLayout,
-} from './places.js';
+import { placedElement, placedShape, readPlaced, withoutWrapper } from './places.js';
 import { parsePreprocess, storedPreprocess, writtenPreprocess } from './preprocess.js';
-import type { NamingName, Recognised, Sidecars } from './types.js';
+import type { Recognised, Sidecars } from './types.js';
 
 /**
  * What the checkpoint `source` is.
@@ -47,10 +46,11 @@ export function recognise(
 ): Recognised {
   const bare = withoutWrapper(source);
   const shapes = withProducts(bare.shapes);
-  const layout = layoutOf(shapes);
-  if (!layout) throw unknownArchitecture(bare, sidecars);
+  const placed = layoutOf(shapes);
+  if (!placed) throw unknownArchitecture(bare, sidecars);
+  const { family, layout } = placed;
   const facts = factsOf(metadata, sidecars);
-  const found = configured(layout, source.name, shapes, facts);
+  const found = configured(family, layout, source.name, shapes, facts);
   const { config, hasClassifier, guesses } = found;
   const isOwn = isThimble(metadata);
   const own = isOwn ? metadata : new Map<string, string>();
@@ -89,13 +89,23 @@ function withProducts(shapes: ReadonlyMap<string, Shape>): ReadonlyMap<string, S
   return result;
 }
 
-/** The first layout whose sign the tensors have. */
-function layoutOf(shapes: ReadonlyMap<string, Shape>): PlacedLayout | undefined {
+/** The first layout whose sign the tensors have, and its family. */
+function layoutOf(shapes: ReadonlyMap<string, Shape>): FoundLayout | undefined {
   const has = (layout: PlacedLayout) => (parameter: string) =>
     placesOf(layout, parameter)?.every((place) => shapes.has(place)) === true;
-  return LAYOUTS.flatMap((layout) => layout.prefixes.map((prefix) => ({ ...layout, prefix }))).find(
-    (layout) => layout.sign.every(has(layout)),
-  );
+  for (const family of Object.keys(FAMILIES) as FamilyName[]) {
+    for (const layout of FAMILIES[family].layouts) {
+      const placed = layout.prefixes.map((prefix) => ({ ...layout, prefix }));
+      const found = placed.find((each) => each.sign.every(has(each)));
+      if (found) return { family, layout: found };
+    }
+  }
+  return undefined;
+}
+
+interface FoundLayout {
+  readonly family: FamilyName;
+  readonly layout: PlacedLayout;
 }
 
 /** Every parameter that the file has to hold. */

@@ -8,6 +8,7 @@
  */
 import type { ModelGraph } from '../ir/graph.js';
 import type { Reader } from '../schema/index.js';
+import type { Layout, PlacedLayout, WrittenNaming } from './naming.js';
 import type { BuildOptions } from './options.js';
 
 /** What the configurations of all families have. */
@@ -32,4 +33,8 @@ export interface Family<C extends FamilyConfig> {
   build(config: C, options: BuildOptions): ModelGraph;
   /** What the side of the images has to be where it is not; null when it fits. */
   imageSizeRule(config: C): string | null;
+  /** Where each library keeps the parameters; the first layout whose sign a file has is the file's. */
+  readonly layouts: readonly Layout[];
+  /** The layout in which the weights of `config` are written under names of `naming`. */
+  writtenLayout(naming: WrittenNaming, config: C): PlacedLayout;
 }

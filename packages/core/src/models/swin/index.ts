@@ -1,6 +1,7 @@
 /** The family of Swin transformers. */
 import type { Family } from '../family.js';
 import { swin, swinImageSizeRule, swinReader, type SwinConfig } from './model.js';
+import { SWIN_LAYOUTS, swinWrittenLayout } from './names.js';
 import { SWIN_PRESETS } from './presets.js';
 
 export const swinFamily = {
@@ -8,4 +9,6 @@ export const swinFamily = {
   reader: swinReader,
   build: swin,
   imageSizeRule: swinImageSizeRule,
+  layouts: SWIN_LAYOUTS,
+  writtenLayout: swinWrittenLayout,
 } as const satisfies Family<SwinConfig>;

@@ -1,6 +1,7 @@
 /** The family of vision transformers: ViT, and DeiT with its distillation token. */
 import type { Family } from '../family.js';
 import { vit, vitImageSizeRule, vitReader, type VitConfig } from './model.js';
+import { VIT_LAYOUTS, vitWrittenLayout } from './names.js';
 import { VIT_PRESETS } from './presets.js';
 
 export const vitFamily = {
@@ -8,4 +9,6 @@ export const vitFamily = {
   reader: vitReader,
   build: vit,
   imageSizeRule: vitImageSizeRule,
+  layouts: VIT_LAYOUTS,
+  writtenLayout: vitWrittenLayout,
 } as const satisfies Family<VitConfig>;
