@@ -6,9 +6,10 @@
  * The fields that take a configuration are methods: TypeScript compares these loosely enough that the
  * record of one family stands for `Family<ModelConfig>` where `family` has chosen it (`familyOf`).
  */
+import type { Preprocess } from '../data/preprocess.js';
 import type { ModelGraph } from '../ir/graph.js';
 import type { Reader } from '../schema/index.js';
-import type { Layout, PlacedLayout, WrittenNaming } from './naming.js';
+import type { Layout, NamingName, PlacedLayout, WrittenNaming } from './naming.js';
 import type { BuildOptions } from './options.js';
 
 /** What the configurations of all families have. */
@@ -37,4 +38,11 @@ export interface Family<C extends FamilyConfig> {
   readonly layouts: readonly Layout[];
   /** The layout in which the weights of `config` are written under names of `naming`. */
   writtenLayout(naming: WrittenNaming, config: C): PlacedLayout;
+  /** `model_type` of transformers' classifiers that are these models, and their image processor. */
+  readonly transformersTypes: Readonly<Record<string, ProcessorName>>;
+  /** How pictures were prepared for weights of `naming` of which nothing says it. */
+  preprocess(naming: NamingName, config: C): Preprocess;
 }
+
+/** Image processors of transformers, without ImageProcessor, FeatureExtractor, Fast. */
+export type ProcessorName = 'ViT' | 'DeiT' | 'Bit' | 'CLIP' | 'ConvNext';

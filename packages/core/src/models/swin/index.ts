@@ -2,6 +2,7 @@
 import type { Family } from '../family.js';
 import { swin, swinImageSizeRule, swinReader, type SwinConfig } from './model.js';
 import { SWIN_LAYOUTS, swinWrittenLayout } from './names.js';
+import { swinPreprocess } from './preprocess.js';
 import { SWIN_PRESETS } from './presets.js';
 
 export const swinFamily = {
@@ -11,4 +12,6 @@ export const swinFamily = {
   imageSizeRule: swinImageSizeRule,
   layouts: SWIN_LAYOUTS,
   writtenLayout: swinWrittenLayout,
+  transformersTypes: { swin: 'ViT' },
+  preprocess: swinPreprocess,
 } as const satisfies Family<SwinConfig>;

@@ -2,6 +2,7 @@
 import type { Family } from '../family.js';
 import { vit, vitImageSizeRule, vitReader, type VitConfig } from './model.js';
 import { VIT_LAYOUTS, vitWrittenLayout } from './names.js';
+import { vitPreprocess } from './preprocess.js';
 import { VIT_PRESETS } from './presets.js';
 
 export const vitFamily = {
@@ -11,4 +12,6 @@ export const vitFamily = {
   imageSizeRule: vitImageSizeRule,
   layouts: VIT_LAYOUTS,
   writtenLayout: vitWrittenLayout,
+  transformersTypes: { vit: 'ViT', vit_msn: 'ViT', deit: 'DeiT' },
+  preprocess: vitPreprocess,
 } as const satisfies Family<VitConfig>;
