@@ -42,7 +42,19 @@ export interface Family<C extends FamilyConfig> {
   readonly transformersTypes: Readonly<Record<string, ProcessorName>>;
   /** How pictures were prepared for weights of `naming` of which nothing says it. */
   preprocess(naming: NamingName, config: C): Preprocess;
+  /**
+   * config.json of transformers, which transformers.js reads too.
+   *
+   * @param shared what is the same for every classifier
+   * @param use whether it stands beside weights, which transformers has to have a model for, or beside a
+   *   graph, which runs by itself
+   * Throws ConfigError for weights of a model that transformers does not have.
+   */
+  transformersConfig(config: C, shared: object, use: ExportUse): object;
 }
+
+/** What an exported configuration stands beside. */
+export type ExportUse = 'weights' | 'graph';
 
 /** Image processors of transformers, without ImageProcessor, FeatureExtractor, Fast. */
 export type ProcessorName = 'ViT' | 'DeiT' | 'Bit' | 'CLIP' | 'ConvNext';

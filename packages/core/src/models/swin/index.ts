@@ -4,6 +4,7 @@ import { swin, swinImageSizeRule, swinReader, type SwinConfig } from './model.js
 import { SWIN_LAYOUTS, swinWrittenLayout } from './names.js';
 import { swinPreprocess } from './preprocess.js';
 import { SWIN_PRESETS } from './presets.js';
+import { swinTransformersConfig } from './transformers.js';
 
 export const swinFamily = {
   presets: SWIN_PRESETS,
@@ -14,4 +15,5 @@ export const swinFamily = {
   writtenLayout: swinWrittenLayout,
   transformersTypes: { swin: 'ViT' },
   preprocess: swinPreprocess,
+  transformersConfig: swinTransformersConfig,
 } as const satisfies Family<SwinConfig>;

@@ -4,6 +4,7 @@ import { vit, vitImageSizeRule, vitReader, type VitConfig } from './model.js';
 import { VIT_LAYOUTS, vitWrittenLayout } from './names.js';
 import { vitPreprocess } from './preprocess.js';
 import { VIT_PRESETS } from './presets.js';
+import { vitTransformersConfig } from './transformers.js';
 
 export const vitFamily = {
   presets: VIT_PRESETS,
@@ -14,4 +15,5 @@ export const vitFamily = {
   writtenLayout: vitWrittenLayout,
   transformersTypes: { vit: 'ViT', vit_msn: 'ViT', deit: 'DeiT' },
   preprocess: vitPreprocess,
+  transformersConfig: vitTransformersConfig,
 } as const satisfies Family<VitConfig>;
