@@ -9,9 +9,12 @@
 import { CheckpointError, ConfigError } from '../errors.js';
 import { parameters, type Parameter } from '../ir/graph.js';
 import type { Shape } from '../ir/types.js';
+import { agree, type Configured } from '../models/evidence.js';
+import type { Family } from '../models/family.js';
 import {
   buildModel,
   FAMILIES,
+  KINDS,
   MODELS,
   type FamilyName,
   type ModelConfig,
@@ -19,17 +22,11 @@ import {
 import { placesOf, type NamingName, type PlacedLayout } from '../models/naming.js';
 import { storedRanks } from '../train/factors.js';
 import type { WeightSource } from '../train/weights.js';
-import { configured, type Configured } from './config.js';
-import {
-  describeConfig,
-  missingWithReasons,
-  unknownArchitecture,
-  withReasons,
-} from './describe.js';
-import { factsOf, isThimble, type Facts } from './facts.js';
+import { describeConfig, unknownArchitecture, withParts } from './describe.js';
 import { labelsOf } from './labels.js';
 import { placedElement, placedShape, readPlaced, withoutWrapper } from './places.js';
 import { parsePreprocess, storedPreprocess, writtenPreprocess } from './preprocess.js';
+import { isThimble, saidOf, type SaidModel } from './said.js';
 import type { Recognised, Sidecars } from './types.js';
 
 /**
@@ -48,16 +45,15 @@ export function recognise(
   const shapes = withProducts(bare.shapes);
   const placed = layoutOf(shapes);
   if (!placed) throw unknownArchitecture(bare, sidecars);
-  const { family, layout } = placed;
-  const facts = factsOf(metadata, sidecars);
-  const found = configured(family, layout, source.name, shapes, facts);
+  const { layout } = placed;
+  const found = configured(source.name, placed, shapes, saidOf(metadata, sidecars));
   const { config, hasClassifier, guesses } = found;
   const isOwn = isThimble(metadata);
   const own = isOwn ? metadata : new Map<string, string>();
   const naming: NamingName = isOwn ? 'thimble' : layout.naming;
   const description = describeConfig(naming, found);
   const wanted = wantedParameters(source.name, found);
-  const ignored = matched({ file: source.name, description, layout, bare, shapes, wanted, facts });
+  const ignored = matched({ file: source.name, description, ...placed, bare, shapes, wanted });
   return {
     naming,
     description: [description, ...guesses].join('; '),
@@ -108,10 +104,29 @@ interface FoundLayout {
   readonly layout: PlacedLayout;
 }
 
+/** The configuration of the tensors. Throws CheckpointError where what is said contradicts them. */
+function configured(
+  file: string,
+  { family, layout }: FoundLayout,
+  shapes: ReadonlyMap<string, Shape>,
+  { said, family: saidFamily }: SaidModel,
+): Configured<ModelConfig> {
+  agree({ file, said }, 'architecture', saidFamily, family);
+  const record: Family<ModelConfig> = FAMILIES[family];
+  return record.configure({
+    file,
+    naming: layout.naming,
+    names: [...shapes.keys()],
+    shape: (name) => placedShape(layout, shapes, name),
+    said,
+    kinds: KINDS,
+  });
+}
+
 /** Every parameter that the file has to hold. */
 function wantedParameters(
   file: string,
-  { config, hasClassifier }: Configured,
+  { config, hasClassifier }: Configured<ModelConfig>,
 ): readonly Parameter[] {
   try {
     const model = buildModel(config, { batch: 1 });
@@ -125,15 +140,13 @@ function wantedParameters(
   }
 }
 
-interface Match {
+interface Match extends FoundLayout {
   readonly file: string;
   readonly description: string;
-  readonly layout: PlacedLayout;
   readonly bare: WeightSource;
   /** Of `bare`, and of the products of its factors. */
   readonly shapes: ReadonlyMap<string, Shape>;
   readonly wanted: readonly Parameter[];
-  readonly facts: Facts;
 }
 
 /** Throws CheckpointError unless every tensor has its place and shape; returns what is ignored. */
@@ -160,23 +173,22 @@ function matched(match: Match): readonly string[] {
 }
 
 function doesNotFit(
-  { file, description, wanted }: Match,
+  { file, description, wanted, family }: Match,
   missing: readonly string[],
   extra: readonly string[],
 ): CheckpointError {
+  const { absent, strange, misplaced } = FAMILIES[family].reasons;
+  const lacks = withParts(missing, absent);
+  const has = withParts(extra, [...strange, ...misplaced]);
   const parts = [
-    ...(missing.length > 0
-      ? [`${String(missing.length)} missing: ${missingWithReasons(missing)}`]
-      : []),
-    ...(extra.length > 0
-      ? [`${String(extra.length)} with no place in it: ${withReasons(extra)}`]
-      : []),
+    ...(missing.length > 0 ? [`${String(missing.length)} missing: ${lacks}`] : []),
+    ...(extra.length > 0 ? [`${String(extra.length)} with no place in it: ${has}`] : []),
   ];
   return new CheckpointError({
     where: file,
     expected: `the ${String(wanted.length)} parameters of what it looks like: ${description}`,
     got: parts.join('; '),
-    todo: 'Thimble reads plain ViT, DeiT and Swin transformers; this is another model or a damaged file',
+    todo: `Thimble reads plain ${KINDS.many}; this is another model or a damaged file`,
   });
 }
 

@@ -6,6 +6,7 @@ import type { ModelGraph } from '../ir/graph.js';
 import { lookUp } from '../names.js';
 import { field, isObject, oneOf, type Read, type Reader } from '../schema/index.js';
 import type { Family } from './family.js';
+import type { Kinds } from './evidence.js';
 import type { BuildOptions } from './options.js';
 import { swinFamily } from './swin/index.js';
 import { vitFamily } from './vit/index.js';
@@ -25,6 +26,22 @@ export type ModelConfig = Read<AnyFamily['reader']>;
 /** The record of the family of `config`. */
 export function familyOf(config: ModelConfig): Family<ModelConfig> {
   return FAMILIES[config.family];
+}
+
+/** The models that there are, in words. */
+export const KINDS: Kinds = {
+  one: inWords(
+    Object.values(FAMILIES).flatMap(({ kinds }) => kinds.one),
+    'or',
+  ),
+  many: inWords(
+    Object.values(FAMILIES).flatMap(({ kinds }) => kinds.many),
+    'and',
+  ),
+};
+
+function inWords(names: readonly string[], last: string): string {
+  return [names.slice(0, -1).join(', '), names.at(-1)].join(` ${last} `);
 }
 
 const FAMILY_NAMES = Object.keys(FAMILIES) as FamilyName[];
