@@ -144,6 +144,7 @@ export function vit(config: VitConfig, options: BuildOptions): ModelGraph {
   return {
     graph: builder.build({ logits, loss }),
     blocks,
+    positions: [{ name: 'pos_embed', prefix: prefixTokens(config) }],
     tail: ['norm.', 'fc_norm.'],
     head: hasTwoHeads(config) ? 'head' : 'head.', // head.weight and head_dist.weight
   };
