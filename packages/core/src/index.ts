@@ -86,13 +86,17 @@ export type { LowRankPair, PairGradient, Product, Sides, Tangent } from './optim
 export type { Optimizer } from './optim/optimizer.js';
 export {
   buildModel,
+  FAMILIES,
+  familyOf,
   imageSizeRule,
   modelConfig,
   modelReader,
   MODELS,
+  type FamilyName,
   type ModelConfig,
   type ModelName,
 } from './models/index.js';
+export type { Family } from './models/family.js';
 export type { BuildOptions } from './models/options.js';
 export { swin, type SwinConfig } from './models/swin/model.js';
 export { SWIN_PRESETS } from './models/swin/presets.js';
