@@ -39,7 +39,7 @@ const CORE: Rooms = {
   report: ['errors', 'ir', 'ops', 'program', 'plan', 'methods'],
   optim: ['errors', 'ir', 'ops', 'program'],
   nn: ['errors', 'ir', 'ops', 'random'],
-  models: ['errors', 'names', 'schema', 'ir', 'ops', 'nn'],
+  models: ['errors', 'names', 'schema', 'ir', 'ops', 'nn', 'data'],
   compile: ['errors', 'ir', 'ops', 'autodiff', 'passes', 'plan', 'methods', 'optim', 'program'],
   'executors/executor': ['errors', 'ir', 'program'],
   'executors/peaks': ['executors/executor'],

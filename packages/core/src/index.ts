@@ -116,18 +116,22 @@ export type { Optimizer } from './optim/optimizer.js';
 export type { GivenGradient, RateGroup, UpdateRule } from './optim/rule.js';
 export {
   buildModel,
+  FAMILIES,
+  familyOf,
   imageSizeRule,
   modelConfig,
   modelReader,
   MODELS,
-  SWIN_PRESETS,
-  VIT_PRESETS,
+  type FamilyName,
   type ModelConfig,
   type ModelName,
 } from './models/index.js';
+export type { Family } from './models/family.js';
 export type { BuildOptions } from './models/options.js';
-export { swin, type SwinConfig } from './models/swin.js';
-export { vit, prefixTokens, tokenCount, type VitConfig } from './models/vit.js';
+export { swin, type SwinConfig } from './models/swin/model.js';
+export { SWIN_PRESETS } from './models/swin/presets.js';
+export { vit, prefixTokens, tokenCount, type VitConfig } from './models/vit/model.js';
+export { VIT_PRESETS } from './models/vit/presets.js';
 export { initialValues } from './nn/initialise.js';
 export { checkedThreads, hostArray, hostWords } from './executors/executor.js';
 export { loadChecked, type Backend } from './executors/checked.js';

@@ -14,7 +14,7 @@ import { f32 } from '../src/ir/types.js';
 import { verify } from '../src/ir/verify.js';
 import { parseMethod } from '../src/methods/index.js';
 import { trainOnly } from '../src/methods/trainable.js';
-import type { VitConfig } from '../src/models/vit.js';
+import type { VitConfig } from '../src/models/vit/model.js';
 import { accumulate } from '../src/ops/accumulate.js';
 import { add } from '../src/ops/add.js';
 import { GraphBuilder } from '../src/ops/builder.js';

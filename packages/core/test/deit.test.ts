@@ -8,7 +8,7 @@ import { compile } from '../src/compile.js';
 import { wasmExecutor } from '../src/executors/wasm/index.js';
 import { parameters } from '../src/ir/graph.js';
 import { parseMethod } from '../src/methods/index.js';
-import { prefixTokens, tokenCount, vit, type VitConfig } from '../src/models/vit.js';
+import { prefixTokens, tokenCount, vit, type VitConfig } from '../src/models/vit/model.js';
 import { sgd } from '../src/optim/sgd.js';
 import { fold } from '../src/passes/fold.js';
 import { fuse } from '../src/passes/fuse.js';

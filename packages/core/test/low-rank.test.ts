@@ -14,7 +14,7 @@ import { parseMethod } from '../src/methods/index.js';
 import { isTrained, linears } from '../src/methods/linears.js';
 import { factorWeights, typicalWeightRanks } from '../src/methods/low-rank.js';
 import { NO_RANKS } from '../src/methods/ranks.js';
-import { vit } from '../src/models/vit.js';
+import { vit } from '../src/models/vit/model.js';
 import { initialValues } from '../src/nn/initialise.js';
 import { OPS } from '../src/ops/index.js';
 import { adamw } from '../src/optim/adamw.js';

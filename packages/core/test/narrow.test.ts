@@ -12,7 +12,7 @@ import { verify } from '../src/ir/verify.js';
 import { parseMethod } from '../src/methods/index.js';
 import type { BoundMethod } from '../src/methods/method.js';
 import { buildModel, modelConfig } from '../src/models/index.js';
-import { swin } from '../src/models/swin.js';
+import { swin } from '../src/models/swin/model.js';
 import { denseGradients } from './gradients.js';
 import { applyUpdates } from '../src/optim/apply.js';
 import { sgd } from '../src/optim/sgd.js';

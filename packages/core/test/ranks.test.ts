@@ -5,7 +5,7 @@ import { checkFound, methodReader } from '../src/methods/index.js';
 import { NO_RANKS, ranksReader, type Ranks } from '../src/methods/ranks.js';
 import { tablesReader, type PrepareTables } from '../src/prepare/types.js';
 import { read, readValue } from '../src/schema/index.js';
-import { vit } from '../src/models/vit.js';
+import { vit } from '../src/models/vit/model.js';
 import { TINY } from './tiny-vit.js';
 
 const FILE = { file: 'run.json', error: FormatError, todo: 'Use it as it was written' };

@@ -15,8 +15,8 @@ import { f32 } from '../src/ir/types.js';
 import { verify } from '../src/ir/verify.js';
 import { parseMethod } from '../src/methods/index.js';
 import type { BoundMethod } from '../src/methods/method.js';
-import { swin, type SwinConfig } from '../src/models/swin.js';
-import { tokenCount, type VitConfig } from '../src/models/vit.js';
+import { swin, type SwinConfig } from '../src/models/swin/model.js';
+import { tokenCount, type VitConfig } from '../src/models/vit/model.js';
 import { adamw } from '../src/optim/adamw.js';
 import { applyUpdates } from '../src/optim/apply.js';
 import { sgd } from '../src/optim/sgd.js';
@@ -41,6 +41,7 @@ import { fixedBatch, modelOf, started, step, weightsOf } from './tiny-vit.js';
 
 /** N = 17, D = 64, H = 2, L = 2, R = 4, P = 48, M = 16: wide enough for 8 bits. */
 const WIDE: VitConfig = {
+  family: 'vit',
   imageSize: 16,
   patch: 4,
   channels: 3,

@@ -8,7 +8,7 @@ import { compile } from '../src/compile.js';
 import type { Executor, ExecutorKind } from '../src/executors/executor.js';
 import type { SafetensorsFile } from '../src/formats/safetensors.js';
 import { parameters, type ModelGraph } from '../src/ir/graph.js';
-import { swin } from '../src/models/swin.js';
+import { swin } from '../src/models/swin/model.js';
 import { sgd } from '../src/optim/sgd.js';
 import { fold } from '../src/passes/fold.js';
 import { fuse } from '../src/passes/fuse.js';

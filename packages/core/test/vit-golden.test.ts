@@ -9,7 +9,7 @@ import { compile } from '../src/compile.js';
 import type { Executor, ExecutorKind } from '../src/executors/executor.js';
 import type { SafetensorsFile } from '../src/formats/safetensors.js';
 import { parameters } from '../src/ir/graph.js';
-import { vit } from '../src/models/vit.js';
+import { vit } from '../src/models/vit/model.js';
 import { adamw } from '../src/optim/adamw.js';
 import type { Optimizer } from '../src/optim/optimizer.js';
 import { sgd } from '../src/optim/sgd.js';

@@ -157,12 +157,24 @@ export interface ModelGraph {
    * (passes/narrow.ts). Absent: none.
    */
   readonly narrowed?: ReadonlySet<string>;
+  /**
+   * Position embeddings [1, N, D] whose rows are a square picture of the image: resized where a
+   * checkpoint is of another image size. Absent: none.
+   */
+  readonly positions?: readonly PositionEmbedding[];
   /** Name prefixes of what follows the last block and is not the classifier: the final norm. */
   readonly tail: readonly string[];
   /** Name prefix of the classifier: `head.`. */
   readonly head: string;
   /** Weights that do not live as they are. Absent: none. */
   readonly forms?: readonly WeightForm[];
+}
+
+export interface PositionEmbedding {
+  /** Its parameter. */
+  readonly name: string;
+  /** Rows in front that are no part of the picture: class and distillation tokens. */
+  readonly prefix: number;
 }
 
 /** A forward graph with gradient nodes behind it. */
