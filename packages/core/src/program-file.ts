@@ -21,8 +21,8 @@ import {
 } from './schema/index.js';
 
 const MAGIC = 'thimble-program';
-/** 2: with what the program was compiled for. */
-const FORMAT_VERSION = 2;
+/** 2: with what the program was compiled for. 3: with buffers, tables, and what each state is of. */
+const FORMAT_VERSION = 3;
 
 const DOCUMENT: JsonDocument = {
   file: 'program file',
