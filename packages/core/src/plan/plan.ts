@@ -5,7 +5,7 @@
  * one transient region that is as large as the largest entry needs. An entry's inputs are live from its
  * first step, its outputs until its last.
  */
-import { GraphError } from '../errors.js';
+import { GraphError, InternalError } from '../errors.js';
 import type { Graph, Node, Operands, ValueId } from '../ir/graph.js';
 import { bytesOf, sameType, typeText, type TensorType } from '../ir/types.js';
 import { opNamed } from '../ops/index.js';
@@ -185,7 +185,7 @@ function addWorkspace(
 function finishEntry(draft: Draft, final: (index: number) => number): Entry {
   const place = (operands: Operands): Operands =>
     Object.fromEntries(
-      Object.entries(operands).map(([key, id]) => [key, final(draft.slotOf.get(id) ?? -1)]),
+      Object.entries(operands).map(([key, id]) => [key, final(slotOf(draft, id))]),
     );
   const steps = draft.nodes.map((node): Step => {
     const workspace = draft.workspaces.get(node);
@@ -200,6 +200,12 @@ function finishEntry(draft: Draft, final: (index: number) => number): Entry {
   });
   const { name, inputs, outputs } = draft;
   return { name, steps, inputs: place(inputs), outputs: place(outputs) };
+}
+
+function slotOf({ name, slotOf: slots }: Draft, id: ValueId): number {
+  const slot = slots.get(id);
+  if (slot !== undefined) return slot;
+  throw InternalError.of(`plan of ${name}`, 'a slot for every operand', `none for #${String(id)}`);
 }
 
 function typesOf(graph: Graph, node: Node): Readonly<Record<string, TensorType>> {
