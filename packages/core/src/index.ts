@@ -10,6 +10,7 @@ export type {
   Parameter,
   Params,
   ProductGradient,
+  StateOf,
   Source,
   TrainGraph,
   Value,

@@ -62,6 +62,7 @@ const slot = object({
   last: stepNumber,
   root: index,
   fill: optional(number()),
+  of: optional(oneOf('optimizer', 'gradient', 'activation')),
 });
 
 const step = object({

@@ -15,7 +15,7 @@
  * `<entry>.<name>` (`step.images`, `eval.logits`).
  */
 import { ExecutorError } from './errors.js';
-import type { Operands, Params } from './ir/graph.js';
+import type { Operands, Params, StateOf } from './ir/graph.js';
 import { printParams } from './ir/print.js';
 import { typeText, type TensorType } from './ir/types.js';
 import { opcodeOf, opNamed, type AnyOp } from './ops/index.js';
@@ -53,6 +53,8 @@ export interface Slot {
   readonly root: number;
   /** What a constant holds. */
   readonly fill?: number;
+  /** What a state is of. */
+  readonly of?: StateOf;
 }
 
 /** One op application; operands are indices into `slots`. */

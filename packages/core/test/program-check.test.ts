@@ -201,6 +201,11 @@ const TABLES: readonly Damage[] = [
     slots({ 'constant f32[] 0': { role: 'state' } }),
     'slot constant f32[] 0 with the fill 0',
   ],
+  [
+    'a state of nothing',
+    slots({ s: { of: undefined } }),
+    'slot s with the role state of undefined',
+  ],
   ['a state with a value', slots({ s: { fill: 1 } }), 'slot s with the fill 1'],
   [
     'weights over each other',
@@ -335,7 +340,7 @@ const MEMORY: readonly Damage[] = [
   ],
   [
     'an update of a constant',
-    slots({ s: { role: 'constant', fill: 0 } }),
+    slots({ s: { role: 'constant', fill: 0, of: undefined } }),
     'step clear that writes over s',
   ],
   [

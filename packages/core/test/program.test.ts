@@ -93,7 +93,7 @@ describe('damaged programs', () => {
     [
       'another version',
       encode({ ...file, version: 1 }),
-      'program file, version: expected 2, got 1.',
+      'program file, version: expected 3, got 1.',
     ],
     [
       'a negative arena',

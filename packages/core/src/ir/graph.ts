@@ -39,6 +39,15 @@ export interface Factor {
   readonly form: 'low-rank' | 'adapter';
 }
 
+/**
+ * What a state is of:
+ *
+ *   optimizer    moments, velocity
+ *   gradient     sums over micro-batches
+ *   activation   factors of a compressed activation
+ */
+export type StateOf = 'optimizer' | 'gradient' | 'activation';
+
 /** Where a value comes from. */
 export type Source =
   /** Written by the host before each run. */
@@ -52,8 +61,8 @@ export type Source =
       /** Set where the tensor is one side of a product that stands for, or adds to, a weight. */
       readonly factor?: Factor;
     }
-  /** Anything else that lives across steps (momentum, accumulators, Tucker factors); starts at zero. */
-  | { readonly kind: 'state' }
+  /** Anything else that lives across steps; starts at zero. */
+  | { readonly kind: 'state'; readonly of: StateOf }
   /** Known at compile time; every element is `fill`. */
   | { readonly kind: 'constant'; readonly fill: number }
   /** Output of a node. */

@@ -14,6 +14,7 @@ import type {
   Parameter,
   Params,
   Source,
+  StateOf,
   Value,
   ValueId,
 } from '../ir/graph.js';
@@ -74,8 +75,8 @@ export class GraphBuilder implements Emitter {
   }
 
   /** A tensor that lives across steps and starts at zero. */
-  state(name: string, type: TensorType): Value {
-    return this.leaf(name, type, { kind: 'state' });
+  state(name: string, type: TensorType, of: StateOf = 'optimizer'): Value {
+    return this.leaf(name, type, { kind: 'state', of });
   }
 
   constant(type: TensorType, fill: number): Value {

@@ -68,7 +68,7 @@ export function applyAccumulated(
   const accumulators = new Map<string, Value>();
   const declared = ({ name, type, source }: Parameter) => {
     const parameter = builder.parameter(name, type, source);
-    const gradient = builder.state(accumulatorName(name), type);
+    const gradient = builder.state(accumulatorName(name), type, 'gradient');
     accumulators.set(name, gradient);
     return { parameter, gradient };
   };
@@ -93,7 +93,7 @@ function accumulatorName(parameter: string): string {
 }
 
 function accumulate(builder: GraphBuilder, { name }: Value, x: Value): void {
-  const acc = builder.state(accumulatorName(name), x.type);
+  const acc = builder.state(accumulatorName(name), x.type, 'gradient');
   builder.emit(accumulateOp, { acc, x }, {}, `accumulate.${name}`);
 }
 

@@ -6,7 +6,7 @@
  * first step, its outputs until its last.
  */
 import { GraphError, InternalError } from '../errors.js';
-import type { Graph, Node, Operands, ValueId } from '../ir/graph.js';
+import type { Graph, Node, Operands, Source, ValueId } from '../ir/graph.js';
 import { bytesOf, sameType, typeText, type TensorType } from '../ir/types.js';
 import { opNamed } from '../ops/index.js';
 import { ALIGNMENT } from '../program.js';
@@ -75,7 +75,6 @@ class PersistentSlots {
   /** Index of the slot for `buffer`, which is made on its first mention. */
   index(buffer: Buffer): number {
     const { value, role, bytes } = buffer;
-    const fill = value.source.kind === 'constant' ? { fill: value.source.fill } : {};
     const name =
       value.source.kind === 'constant'
         ? `constant ${typeText(value.type)} ${String(value.source.fill)}`
@@ -88,10 +87,16 @@ class PersistentSlots {
     const root = this.slots.length;
     const place = { offset: this.bytes, bytes, entry: null, first: 0, last: 0, root };
     this.byName.set(name, root);
-    this.slots.push({ name, type: value.type, role, ...place, ...fill });
+    this.slots.push({ name, type: value.type, role, ...place, ...factsOf(value.source) });
     this.bytes += align(bytes);
     return root;
   }
+}
+
+/** What a persistent slot says of its source. */
+function factsOf(source: Source): Pick<Slot, 'fill' | 'of'> {
+  if (source.kind === 'constant') return { fill: source.fill };
+  return source.kind === 'state' ? { of: source.of } : {};
 }
 
 function checkSameType(name: string, known: TensorType, other: TensorType): void {

@@ -57,9 +57,9 @@ export function memoryReport(program: Program, threads: number): MemoryReport {
   const ofRole = (role: Slot['role']) =>
     program.slots.filter((slot) => slot.role === role && slot.entry === null);
   const weightBytes = sum(ofRole('parameter'));
-  const factors = ofRole('state').filter(({ name }) => isFactor(name));
-  const factorBytes = sum(factors);
-  const optimizerBytes = sum(ofRole('state')) - factorBytes;
+  const states = ofRole('state');
+  const factorBytes = sum(states.filter(({ of }) => of === 'activation'));
+  const optimizerBytes = sum(states) - factorBytes;
   const training = trainingEntries(program);
   const savedBytes = Math.max(0, ...training.map((entry) => sum(savedSlots(program, entry))));
   const peakBytes = plannedBytes(program, threads);
@@ -87,11 +87,6 @@ export function stepFlops(program: Program): number {
     const times = entry.name === 'micro' ? microBatches : 1;
     return sum + times * entryFlops(program, entry);
   }, 0);
-}
-
-/** True for the state `<weight>.tucker.<mode>`. */
-function isFactor(name: string): boolean {
-  return /\.tucker\.\d+$/.test(name);
 }
 
 /** Saved tensors of an entry, each memory once. */

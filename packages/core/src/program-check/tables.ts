@@ -52,9 +52,12 @@ export function rootFault(program: Program, slot: Slot, index: number): string |
   return `slot ${slot.name} with the root ${root.name}`;
 }
 
-/** A slot without an entry is a parameter, state or constant; only constants, and all, have a fill. */
+/**
+ * A slot without an entry is a parameter, state or constant; only constants, and all, have a fill; only
+ * states, and all, say what they are of.
+ */
 export function roleFault(program: Program, slot: Slot): string | null {
-  const { name, role, entry, fill } = slot;
+  const { name, role, entry, fill, of } = slot;
   if (entry !== null && !program.entries.some((each) => each.name === entry)) {
     return `slot ${name} of the entry ${entry}, which is none`;
   }
@@ -62,7 +65,10 @@ export function roleFault(program: Program, slot: Slot): string | null {
     return `slot ${name} with the role ${role} ${entry === null ? 'without' : 'in'} an entry`;
   }
   const filled = role === 'constant' ? Number.isFinite(fill) : fill === undefined;
-  return filled ? null : `slot ${name} with the fill ${String(fill)}`;
+  if (!filled) return `slot ${name} with the fill ${String(fill)}`;
+  return (role === 'state') === (of !== undefined)
+    ? null
+    : `slot ${name} with the role ${role} of ${String(of)}`;
 }
 
 /** Entries have different names, and so have the slots of an entry, and all tensors of the host. */
