@@ -40,7 +40,7 @@ const CORE: Rooms = {
     'executors/executor',
     'executors/contents',
   ],
-  'executors/null': ['program', 'executors/executor', 'executors/checked'],
+  'executors/null': ['ir', 'program', 'executors/executor', 'executors/checked'],
   'executors/reference': [
     'errors',
     'ir',

@@ -17,6 +17,7 @@ export type {
   ValueId,
 } from './ir/graph.js';
 export { isParameter, leaves, parameters } from './ir/graph.js';
+export { hostArray, type HostArray } from './ir/host.js';
 export { bytesOf, elements, f32, i32, i8, typeText } from './ir/types.js';
 export type { DType, Shape, TensorType } from './ir/types.js';
 export { printGraph } from './ir/print.js';
@@ -100,12 +101,11 @@ export type { BuildOptions } from './models/options.js';
 export { swin, type SwinConfig } from './models/swin.js';
 export { vit, prefixTokens, tokenCount, type VitConfig } from './models/vit.js';
 export { initialValues } from './nn/initialise.js';
-export { checkedThreads, hostArray, hostWords } from './executors/executor.js';
+export { checkedThreads, hostWords } from './executors/executor.js';
 export { loadChecked, type Backend } from './executors/checked.js';
 export type {
   Executor,
   ExecutorKind,
-  HostArray,
   HostData,
   LoadOptions,
   PeakMeter,

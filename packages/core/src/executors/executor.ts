@@ -10,7 +10,7 @@
  * memory; what is not there is refused, by the places that the program gives (contents.ts).
  */
 import { ExecutorError } from '../errors.js';
-import { bytesOf, elements, typeText, type DType, type TensorType } from '../ir/types.js';
+import { elements, typeText, type DType } from '../ir/types.js';
 import { hostSlots, type Program } from '../program.js';
 
 /** Host-side contents of a tensor; reals come back as float64 from the reference executor only. */
@@ -100,21 +100,6 @@ export class HostTable {
       todo: 'Pass the whole tensor, row-major',
     });
   }
-}
-
-/** A tensor's contents on the host as an arena holds them. */
-export type HostArray =
-  Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer> | Int8Array<ArrayBuffer>;
-
-const HOST_ARRAYS: { readonly [K in DType]: (bytes: ArrayBuffer) => HostArray } = {
-  f32: (bytes) => new Float32Array(bytes),
-  i32: (bytes) => new Int32Array(bytes),
-  i8: (bytes) => new Int8Array(bytes),
-};
-
-/** Host storage of a tensor: over `bytes`, or zeros. */
-export function hostArray(type: TensorType, bytes?: ArrayBuffer): HostArray {
-  return HOST_ARRAYS[type.dtype](bytes ?? new ArrayBuffer(bytesOf(type)));
 }
 
 /** `data` as an arena holds it: reals rounded to float32. */

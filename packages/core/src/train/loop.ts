@@ -7,7 +7,8 @@
  * The loop keeps no state of its own beyond counters; weights and optimiser state live in the executor.
  */
 import { ConfigError, DataError, NumericError } from '../errors.js';
-import { hostArray, type Executor } from '../executors/executor.js';
+import type { Executor } from '../executors/executor.js';
+import { hostArray } from '../ir/host.js';
 import type { Optimizer } from '../optim/optimizer.js';
 import { accumulators, optimizerText, type Program, type Training } from '../program.js';
 import { checkLabels, logitsShape, type Batch, type Batches } from './batch.js';

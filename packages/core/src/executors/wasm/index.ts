@@ -6,11 +6,11 @@
  * was asked for. Results have the same bits for any number of threads; they differ in the last
  * bits between `simd128` and `relaxed-simd128`, which fuses multiply and add.
  */
+import { hostArray } from '../../ir/host.js';
 import { opNamed } from '../../ops/index.js';
 import { plannedBytes, type Program } from '../../program.js';
 import { loadChecked, type Backend } from '../checked.js';
 import {
-  hostArray,
   hostWords,
   type Executor,
   type ExecutorKind,
