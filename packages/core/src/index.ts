@@ -1,8 +1,10 @@
 /** The public API of @thimble/core: an explicit list. */
 export * from './errors.js';
 export type {
+  Checkpointed,
   Graph,
   Initial,
+  Mode,
   ModelGraph,
   Node,
   Factor,
@@ -16,7 +18,7 @@ export type {
   Value,
   ValueId,
 } from './ir/graph.js';
-export { isParameter, leaves, parameters } from './ir/graph.js';
+export { checkpointed, isCheckpointed, isParameter, leaves, parameters } from './ir/graph.js';
 export { hostArray, type HostArray } from './ir/host.js';
 export { bytesOf, elements, f32, i32, i8, typeText } from './ir/types.js';
 export type { DType, Shape, TensorType } from './ir/types.js';
@@ -100,7 +102,7 @@ export {
 export type { BuildOptions } from './models/options.js';
 export { swin, type SwinConfig } from './models/swin.js';
 export { vit, prefixTokens, tokenCount, type VitConfig } from './models/vit.js';
-export { initialValues } from './nn/initialise.js';
+export { initialContents, initialValues } from './nn/initialise.js';
 export { checkedThreads, hostWords } from './executors/executor.js';
 export { loadChecked, type Backend } from './executors/checked.js';
 export type {
@@ -139,7 +141,16 @@ export {
   matchWeights,
   readWeights,
 } from './train/weights.js';
-export type { ElementPlace, LoadReport, WeightMatch, WeightSource } from './train/weights.js';
+export type {
+  ElementPlace,
+  IntegerArray,
+  IntegerDType,
+  LoadReport,
+  ReadTensor,
+  TensorData,
+  WeightMatch,
+  WeightSource,
+} from './train/weights.js';
 export * from './checkpoints/index.js';
 export { storedRanks } from './train/factors.js';
 export { train } from './train/loop.js';

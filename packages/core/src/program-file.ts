@@ -52,7 +52,7 @@ const slot = object({
     shape: list(whole({ most: 2 ** 31 - 1 }), { most: MOST.rank }),
   }),
   role: oneOf(
-    ...(['parameter', 'state', 'constant', 'input', 'output'] as const),
+    ...(['parameter', 'buffer', 'state', 'constant', 'input', 'output'] as const),
     ...(['saved', 'gradient', 'temporary', 'workspace'] as const),
   ),
   offset: bytes,

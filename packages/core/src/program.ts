@@ -4,7 +4,7 @@
  *
  * Terms. A *slot* is a tensor with its place: offset and bytes in the arena, and the steps between which it
  * is live; the memory of a slot may continue that of another one (a view, a result written in place), its
- * *root*. Slots without an entry are persistent (parameters, states, constants). An *entry* is a list of
+ * *root*. Slots without an entry are persistent (parameters, buffers, states, constants). An *entry* is a list of
  * steps that runs as one call: `step` (or `micro` and `apply` when micro-batches are accumulated) and
  * `eval`; all entries share the persistent slots and reuse the same transient region.
  *
@@ -26,6 +26,7 @@ export const ALIGNMENT = 64;
 
 export type SlotRole =
   | 'parameter'
+  | 'buffer'
   | 'state'
   | 'constant'
   | 'input'
@@ -36,6 +37,13 @@ export type SlotRole =
   | 'gradient'
   | 'temporary'
   | 'workspace';
+
+/** Slots of these roles live across runs; those of any other belong to an entry. */
+export function isPersistent(role: SlotRole): boolean {
+  return PERSISTENT.includes(role);
+}
+
+const PERSISTENT: readonly SlotRole[] = ['parameter', 'buffer', 'state', 'constant'];
 
 export interface Slot {
   readonly name: string;

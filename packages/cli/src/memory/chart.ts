@@ -29,6 +29,7 @@ const GROUPS = {
 
 const GROUP_OF: { readonly [R in SlotRole]: keyof typeof GROUPS } = {
   parameter: 'weights',
+  buffer: 'weights',
   constant: 'weights',
   state: 'state',
   saved: 'saved',

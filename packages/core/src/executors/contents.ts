@@ -5,8 +5,8 @@
  *   input    holds what was written, until a run of its entry takes it or another write or run has its bytes
  *   output   holds the result of its entry's last run, until another write or run has its bytes
  *
- * Persistent tensors last. A parameter, or a state that the entry `start` sets, has to be set before an entry
- * reads it. `micro` adds to sums that `apply` uses, after as many runs as the program has micro-batches: any
+ * Persistent tensors last. A parameter or buffer, or a state that the entry `start` sets, has to be set before an
+ * entry reads it. `micro` adds to sums that `apply` uses, after as many runs as the program has micro-batches: any
  * other number would give the update another scale.
  *
  * Nobody's contents are copied or looked at: a write or a run costs a few assignments.
@@ -100,10 +100,11 @@ export class Contents {
     const missing = needs.filter((slot) => this.unset.has(slot));
     if (missing.length === 0) return;
     const names = missing.map((slot) => this.program.slots[slot].name);
-    const isState = this.program.slots[missing[0]].role === 'state';
+    const { role } = this.program.slots[missing[0]];
+    const isState = role === 'state';
     throw new ExecutorError({
       where: what,
-      expected: isState ? 'the states that start sets' : 'every parameter to be written before',
+      expected: isState ? 'the states that start sets' : `every ${role} to be written before`,
       got: `${String(names.length)} never set: ${names.slice(0, 5).join(', ')}`,
       todo: isState
         ? 'Run start on the first batch, or write the states'
@@ -160,12 +161,12 @@ function tensorsOf(program: Program): ReadonlyMap<string, Tensor> {
   return tensors;
 }
 
-/** Parameters, and states that `start` sets. */
+/** Parameters, buffers, and states that `start` sets. */
 function unsetOf(program: Program): Set<number> {
   const start = program.entries.find(({ name }) => name === 'start');
   const unset = new Set(start ? persistentWrites(program, start) : []);
   program.slots.forEach(({ role }, index) => {
-    if (role === 'parameter') unset.add(index);
+    if (role === 'parameter' || role === 'buffer') unset.add(index);
   });
   return unset;
 }

@@ -33,7 +33,7 @@ export interface Executor {
   write(name: string, data: HostData): void;
   /**
    * Runs an entry once. Rejects with ExecutorError when another run is under way, and when an input, a
-   * parameter or a state that `start` sets is not there. A run that fails ends the executor.
+   * parameter, a buffer or a state that `start` sets is not there. A run that fails ends the executor.
    */
   run(entry: string): Promise<void>;
   /** A copy of the tensor called `name`. Rejects with ExecutorError when it is there no more. */

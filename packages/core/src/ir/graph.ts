@@ -16,7 +16,7 @@ export type ValueId = number;
 /** Op parameters: plain data, so that a graph can be printed, compared and serialised. */
 export type Params = Readonly<Record<string, number | boolean | string>>;
 
-/** How a parameter starts when no checkpoint provides it; drawn by (seed, name), see nn/initialise.ts. */
+/** How a parameter or buffer starts when no checkpoint provides it; drawn by (seed, name), see nn/initialise.ts. */
 export type Initial =
   | { readonly kind: 'zeros' }
   | { readonly kind: 'ones' }
@@ -61,6 +61,11 @@ export type Source =
       /** Set where the tensor is one side of a product that stands for, or adds to, a weight. */
       readonly factor?: Factor;
     }
+  /**
+   * What the model keeps beside its weights (running statistics, masks): lives across steps, is in
+   * checkpoints, has no gradient; nodes of the model or of a method update it.
+   */
+  | { readonly kind: 'buffer'; readonly initial: Initial }
   /** Anything else that lives across steps; starts at zero. */
   | { readonly kind: 'state'; readonly of: StateOf }
   /** Known at compile time; every element is `fill`. */
@@ -118,6 +123,20 @@ export function parameters(graph: Graph): readonly Parameter[] {
   return graph.values.filter(isParameter);
 }
 
+/** A parameter or buffer: what a checkpoint of the model holds. */
+export interface Checkpointed extends Value {
+  readonly source: Extract<Source, { kind: 'parameter' | 'buffer' }>;
+}
+
+export function isCheckpointed(value: Value): value is Checkpointed {
+  return value.source.kind === 'parameter' || value.source.kind === 'buffer';
+}
+
+/** All parameters and buffers, in the order in which the model declared them. */
+export function checkpointed(graph: Graph): readonly Checkpointed[] {
+  return graph.values.filter(isCheckpointed);
+}
+
 /** The graph's outputs as values, by name. */
 export function outputValues(graph: Graph): Readonly<Record<string, Value>> {
   return Object.fromEntries(
@@ -146,6 +165,12 @@ export function consumers(graph: Graph): ReadonlyMap<ValueId, readonly number[]>
   });
   return result;
 }
+
+/**
+ * What a model is built for. In `train` it may compute statistics of the batch and update its buffers; in `eval` it
+ * reads these and updates nothing. Both have the same parameters and buffers.
+ */
+export type Mode = 'train' | 'eval';
 
 /**
  * A model's forward graph with what methods need to know of its structure. The graph has inputs `images`

@@ -52,6 +52,7 @@ function printLeaf(value: Value): string {
     case 'constant':
       return `${text} = ${String(value.source.fill)}`;
     case 'input':
+    case 'buffer':
     case 'state':
     case 'node':
       return text;

@@ -4,12 +4,12 @@
  */
 import { CheckpointError } from '../errors.js';
 import { firstNotFinite } from '../finite.js';
-import { parameters, type ModelGraph } from '../ir/graph.js';
-import type { Shape } from '../ir/types.js';
+import { checkpointed, isParameter, type ModelGraph } from '../ir/graph.js';
+import type { DType, Shape } from '../ir/types.js';
 import { linears, type Linear } from './linears.js';
 
 /** Any array of numbers. */
-type Numbers = Float32Array | Float64Array;
+type Numbers = Float32Array | Float64Array | Int32Array | Int8Array;
 
 /**
  * base + scale · left · right, [O, I]: `left` [O, K], `right` [K, I].
@@ -45,6 +45,7 @@ export function sumWithProduct(
 export interface MergedTensor {
   readonly name: string;
   readonly shape: Shape;
+  readonly dtype: DType;
   /**
    * Computed anew at each call, so that one weight at a time is held. Throws CheckpointError where a product is
    * beyond float32, although its factors are not.
@@ -53,10 +54,11 @@ export interface MergedTensor {
 }
 
 /**
- * The parameters of the dense model that `model`, in factored form, stands for; the others as they are.
+ * The parameters and buffers of the dense model that `model`, in factored form, stands for: what is in factors
+ * multiplied out, the rest as it is.
  *
  * @param model what `method.forward` returned
- * @param read the current value of a parameter of `model`
+ * @param read the current value of a parameter or buffer of `model`
  *
  * @example
  * const tensors = mergedWeights(method.forward(build(1)), (name) => file.read(name));
@@ -70,14 +72,18 @@ export function mergedWeights(
       .filter(({ form }) => form.kind !== 'dense')
       .map((linear) => [linear.weight, linear]),
   );
-  return parameters(model.graph).flatMap(({ name, type, source }): readonly MergedTensor[] => {
-    const { factor } = source;
+  return checkpointed(model.graph).flatMap((value): readonly MergedTensor[] => {
+    const { name, type } = value;
+    const factor = isParameter(value) ? value.source.factor : undefined;
     const linear = factored.get(factor?.weight ?? name);
-    if (!linear) return [{ name, shape: type.shape, read: () => read(name) }];
+    const { shape, dtype } = type;
+    if (!linear) return [{ name, shape, dtype, read: () => read(name) }];
     const { weight, outputs, inputs, form } = linear;
     // The left side, or the weight beside an adapter, marks the place of the whole.
     if (factor && (form.kind === 'adapter' || factor.side === 'right')) return [];
-    return [{ name: weight, shape: [outputs, inputs], read: () => merged(linear, read) }];
+    return [
+      { name: weight, shape: [outputs, inputs], dtype: 'f32', read: () => merged(linear, read) },
+    ];
   });
 }
 

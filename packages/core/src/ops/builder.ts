@@ -74,6 +74,11 @@ export class GraphBuilder implements Emitter {
     return { ...this.leaf(this.scoped(name), type, source), source };
   }
 
+  /** What the model keeps beside its weights, named within the current scope as in checkpoints. */
+  buffer(name: string, type: TensorType, initial: Initial): Value {
+    return this.leaf(this.scoped(name), type, { kind: 'buffer', initial });
+  }
+
   /** A tensor that lives across steps and starts at zero. */
   state(name: string, type: TensorType, of: StateOf = 'optimizer'): Value {
     return this.leaf(name, type, { kind: 'state', of });

@@ -10,7 +10,7 @@ import { ancestors, type Graph, type Node, type Operands } from '../ir/graph.js'
 import type { Value, ValueId } from '../ir/graph.js';
 import { bytesOf } from '../ir/types.js';
 import { opNamed } from '../ops/index.js';
-import type { SlotRole } from '../program.js';
+import { isPersistent, type SlotRole } from '../program.js';
 
 export interface Buffer {
   /** The value that names it: its first one. */
@@ -54,7 +54,7 @@ export function assignBuffers(graph: Graph, nodes: readonly Node[]): Buffers {
   const open = (id: ValueId, step: number): void => {
     const value = graph.values[id];
     const role = roles(value);
-    const persistent = role === 'parameter' || role === 'state' || role === 'constant';
+    const persistent = isPersistent(role);
     all.push({ value, role, bytes: bytesOf(value.type), persistent, first: step, last: step });
     join(id, all.length - 1, step);
   };

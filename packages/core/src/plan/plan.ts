@@ -66,7 +66,7 @@ function align(bytes: number): number {
   return Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
 }
 
-/** Parameters, states and constants of all entries; one slot for each name. */
+/** Parameters, buffers, states and constants of all entries; one slot for each name. */
 class PersistentSlots {
   readonly slots: Slot[] = [];
   bytes = 0;

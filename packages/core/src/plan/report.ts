@@ -8,6 +8,8 @@ export interface MemoryReport {
   /** Everything: arena and the scratch of all threads. */
   readonly peakBytes: number;
   readonly weightBytes: number;
+  /** What the model keeps beside its weights: running statistics, masks. */
+  readonly bufferBytes: number;
   /** Optimiser state and gradient accumulators. */
   readonly optimizerBytes: number;
   /** Factors of compressed activations, which live across steps. */
@@ -57,19 +59,22 @@ export function memoryReport(program: Program, threads: number): MemoryReport {
   const ofRole = (role: Slot['role']) =>
     program.slots.filter((slot) => slot.role === role && slot.entry === null);
   const weightBytes = sum(ofRole('parameter'));
+  const bufferBytes = sum(ofRole('buffer'));
   const states = ofRole('state');
   const factorBytes = sum(states.filter(({ of }) => of === 'activation'));
   const optimizerBytes = sum(states) - factorBytes;
   const training = trainingEntries(program);
   const savedBytes = Math.max(0, ...training.map((entry) => sum(savedSlots(program, entry))));
   const peakBytes = plannedBytes(program, threads);
+  const kept = weightBytes + bufferBytes + optimizerBytes + factorBytes;
   return {
     peakBytes,
     weightBytes,
+    bufferBytes,
     optimizerBytes,
     factorBytes,
     savedBytes,
-    transientBytes: peakBytes - weightBytes - optimizerBytes - factorBytes - savedBytes,
+    transientBytes: peakBytes - kept - savedBytes,
     scratchBytes: threads * program.scratchBytes,
     flopsPerStep: stepFlops(program),
   };

@@ -4,11 +4,8 @@
  */
 import { bytesOf, DTYPE_BYTES, type TensorType } from '../ir/types.js';
 import { opNamed } from '../ops/index.js';
-import { ALIGNMENT, hostNames, stepTypes } from '../program.js';
-import type { Entry, Program, Slot, SlotRole } from '../program.js';
-
-/** Roles of slots that live across runs. */
-const PERSISTENT: readonly SlotRole[] = ['parameter', 'state', 'constant'];
+import { ALIGNMENT, hostNames, isPersistent, stepTypes } from '../program.js';
+import type { Entry, Program, Slot } from '../program.js';
 
 /** Entries of an update. */
 const UPDATES: readonly string[] = ['step', 'micro', 'apply'];
@@ -53,7 +50,7 @@ export function rootFault(program: Program, slot: Slot, index: number): string |
 }
 
 /**
- * A slot without an entry is a parameter, state or constant; only constants, and all, have a fill; only
+ * A slot without an entry is a parameter, buffer, state or constant; only constants, and all, have a fill; only
  * states, and all, say what they are of.
  */
 export function roleFault(program: Program, slot: Slot): string | null {
@@ -61,7 +58,7 @@ export function roleFault(program: Program, slot: Slot): string | null {
   if (entry !== null && !program.entries.some((each) => each.name === entry)) {
     return `slot ${name} of the entry ${entry}, which is none`;
   }
-  if (PERSISTENT.includes(role) !== (entry === null)) {
+  if (isPersistent(role) !== (entry === null)) {
     return `slot ${name} with the role ${role} ${entry === null ? 'without' : 'in'} an entry`;
   }
   const filled = role === 'constant' ? Number.isFinite(fill) : fill === undefined;
