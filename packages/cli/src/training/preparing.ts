@@ -83,7 +83,7 @@ export function usedRanks({ method, model, compileOptions }: Setup): Ranks {
   const weights = linears(model, 'all').flatMap(({ weight, form }) =>
     form.kind === 'low-rank' ? [[weight, form.left.type.shape[1]] as const] : [],
   );
-  const whole = method.forward(compileOptions.model(compileOptions.batch));
+  const whole = method.forward(compileOptions.model(compileOptions.batch, 'train'));
   return { weights: Object.fromEntries(weights), activations: method.activationRanks(whole) };
 }
 
