@@ -7,7 +7,7 @@
  * that lists it; nothing is left out in silence.
  */
 import { CheckpointError, ConfigError } from '../errors.js';
-import { parameters, type Parameter } from '../ir/graph.js';
+import { checkpointed, type Checkpointed } from '../ir/graph.js';
 import type { Shape } from '../ir/types.js';
 import { buildModel, MODELS, type ModelConfig } from '../models/index.js';
 import { storedRanks } from '../train/factors.js';
@@ -23,6 +23,7 @@ import { factsOf, isThimble, type Facts } from './facts.js';
 import { labelsOf } from './labels.js';
 import { LAYOUTS } from './layouts.js';
 import {
+  integersOf,
   placedElement,
   placedShape,
   placesOf,
@@ -98,14 +99,14 @@ function layoutOf(shapes: ReadonlyMap<string, Shape>): PlacedLayout | undefined 
   );
 }
 
-/** Every parameter that the file has to hold. */
+/** Every parameter and buffer that the file has to hold. */
 function wantedParameters(
   file: string,
   { config, hasClassifier }: Configured,
-): readonly Parameter[] {
+): readonly Checkpointed[] {
   try {
     const model = buildModel(config, { batch: 1 });
-    const all = parameters(model.graph);
+    const all = checkpointed(model.graph);
     return hasClassifier ? all : all.filter(({ name }) => !name.startsWith(model.head));
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
@@ -122,7 +123,7 @@ interface Match {
   readonly bare: WeightSource;
   /** Of `bare`, and of the products of its factors. */
   readonly shapes: ReadonlyMap<string, Shape>;
-  readonly wanted: readonly Parameter[];
+  readonly wanted: readonly Checkpointed[];
   readonly facts: Facts;
 }
 
@@ -187,7 +188,7 @@ function oddShape(
 function translated(
   layout: PlacedLayout,
   bare: WeightSource,
-  wanted: readonly Parameter[],
+  wanted: readonly Checkpointed[],
 ): WeightSource {
   const shapes = new Map<string, Shape>();
   for (const { name } of wanted) {
@@ -202,6 +203,8 @@ function translated(
     name: bare.name,
     shapes,
     read: (name) => readPlaced(layout, bare, name),
+    // Tensors of integers are in one place each.
+    ...integersOf(bare, (name) => placesOf(layout, name)?.[0] ?? name),
     locate: (name, element) => placedElement(layout, bare, name, element),
   };
 }
