@@ -22,7 +22,7 @@ const CORE: Rooms = {
   passes: ['errors', 'ir', 'ops'],
   program: ['errors', 'ir', 'ops'],
   'program-check': ['errors', 'ir', 'ops', 'program'],
-  'program-file': ['errors', 'schema', 'ir', 'ops', 'program', 'program-check'],
+  'program-file': ['base64', 'errors', 'schema', 'ir', 'ops', 'program', 'program-check'],
   plan: ['errors', 'ir', 'ops', 'program'],
   methods: ['errors', 'finite', 'names', 'schema', 'ir', 'ops', 'autodiff', 'passes', 'plan'],
   report: ['errors', 'ir', 'ops', 'program', 'plan', 'methods'],

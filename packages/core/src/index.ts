@@ -19,7 +19,7 @@ export type {
   ValueId,
 } from './ir/graph.js';
 export { checkpointed, isCheckpointed, isParameter, leaves, parameters } from './ir/graph.js';
-export { hostArray, type HostArray } from './ir/host.js';
+export { bytesIn, hostArray, sameContents, type HostArray } from './ir/host.js';
 export { bytesOf, elements, f32, i32, i8, typeText } from './ir/types.js';
 export type { DType, Shape, TensorType } from './ir/types.js';
 export { printGraph } from './ir/print.js';
@@ -103,7 +103,7 @@ export type { BuildOptions } from './models/options.js';
 export { swin, type SwinConfig } from './models/swin.js';
 export { vit, prefixTokens, tokenCount, type VitConfig } from './models/vit.js';
 export { initialContents, initialValues } from './nn/initialise.js';
-export { checkedThreads, hostWords } from './executors/executor.js';
+export { checkedThreads, hostWords, loadedContents } from './executors/executor.js';
 export { loadChecked, type Backend } from './executors/checked.js';
 export type {
   Executor,

@@ -4,7 +4,7 @@
  *
  * Terms. A *slot* is a tensor with its place: offset and bytes in the arena, and the steps between which it
  * is live; the memory of a slot may continue that of another one (a view, a result written in place), its
- * *root*. Slots without an entry are persistent (parameters, buffers, states, constants). An *entry* is a list of
+ * *root*. Slots without an entry are persistent (parameters, buffers, states, constants, tables). An *entry* is a list of
  * steps that runs as one call: `step` (or `micro` and `apply` when micro-batches are accumulated) and
  * `eval`; all entries share the persistent slots and reuse the same transient region.
  *
@@ -16,6 +16,7 @@
  */
 import { ExecutorError } from './errors.js';
 import type { Operands, Params, StateOf } from './ir/graph.js';
+import { contentsText, type HostArray } from './ir/host.js';
 import { printParams } from './ir/print.js';
 import { typeText, type TensorType } from './ir/types.js';
 import { opcodeOf, opNamed, type AnyOp } from './ops/index.js';
@@ -29,6 +30,7 @@ export type SlotRole =
   | 'buffer'
   | 'state'
   | 'constant'
+  | 'table'
   | 'input'
   | 'output'
   /** Produced by the forward pass and read by the backward pass. */
@@ -43,7 +45,7 @@ export function isPersistent(role: SlotRole): boolean {
   return PERSISTENT.includes(role);
 }
 
-const PERSISTENT: readonly SlotRole[] = ['parameter', 'buffer', 'state', 'constant'];
+const PERSISTENT: readonly SlotRole[] = ['parameter', 'buffer', 'state', 'constant', 'table'];
 
 export interface Slot {
   readonly name: string;
@@ -61,6 +63,8 @@ export interface Slot {
   readonly root: number;
   /** What a constant holds. */
   readonly fill?: number;
+  /** What a table holds. */
+  readonly data?: HostArray;
   /** What a state is of. */
   readonly of?: StateOf;
 }
@@ -242,8 +246,9 @@ export function printProgram(program: Program): string {
     const place = `@${String(slot.offset)}+${String(slot.bytes)}`;
     const life =
       slot.entry === null ? '' : ` ${slot.entry}:${String(slot.first)}-${String(slot.last)}`;
+    const contents = slot.data ? ` = ${contentsText(slot.data)}` : '';
     lines.push(
-      `  %${String(index)} ${slot.role} ${slot.name}: ${typeText(slot.type)} ${place}${life}`,
+      `  %${String(index)} ${slot.role} ${slot.name}: ${typeText(slot.type)} ${place}${life}${contents}`,
     );
   });
   for (const entry of program.entries) {

@@ -102,10 +102,11 @@ describe('a graph with buffers', () => {
     const bytes = 4 * HIDDEN + WIDTH + 4;
     const report = memoryReport(program, 1);
     expect(report.bufferBytes).toBe(bytes);
-    const { weightBytes, optimizerBytes, factorBytes, savedBytes, transientBytes } = report;
-    expect(weightBytes + bytes + optimizerBytes + factorBytes + savedBytes + transientBytes).toBe(
-      report.peakBytes,
-    );
+    const { weightBytes, optimizerBytes, factorBytes, savedBytes, tableBytes, transientBytes } =
+      report;
+    expect(
+      weightBytes + bytes + tableBytes + optimizerBytes + factorBytes + savedBytes + transientBytes,
+    ).toBe(report.peakBytes);
     expect(parseProgram(serializeProgram(program))).toEqual(program);
   });
 

@@ -1,4 +1,7 @@
-/** A small model with buffers: a running mean, which training moves and evaluation reads, and an offset in 8 bits. */
+/**
+ * A small model with buffers (a running mean, which training moves and evaluation reads, and an offset in 8 bits) and
+ * a table.
+ */
 import type { ModelBuilder } from '../src/compile.js';
 import type { Value } from '../src/ir/graph.js';
 import { f32, i32, i8 } from '../src/ir/types.js';
@@ -19,7 +22,7 @@ export const CLASSES = 2;
 /** Share of the old mean that stays. */
 export const KEPT = 0.75;
 
-/** images [B, 16] plus offset → fc 3 → minus the mean → GELU → head 2 → cross-entropy. */
+/** images [B, 16] plus offset → fc 3 → minus the mean → GELU → head 2 plus a prior → cross-entropy. */
 export const centred: ModelBuilder = (batch, mode) => {
   const builder = new GraphBuilder();
   const images = builder.input('images', f32(batch, WIDTH));
@@ -32,7 +35,9 @@ export const centred: ModelBuilder = (batch, mode) => {
   const { y: x } = builder.emit(add, { a: hidden, b: minus }, {}, 'norm');
   if (mode === 'train') follow(builder, mean, used);
   const { y } = builder.emit(gelu, { x }, {}, 'act');
-  const logits = linear(builder, 'head', y, CLASSES);
+  const scores = linear(builder, 'head', y, CLASSES);
+  const b = builder.table('prior', f32(CLASSES), Float32Array.of(0.5, -0.25));
+  const logits = builder.emit(add, { a: scores, b }, {}, 'prior').y;
   const { loss } = builder.emit(softmaxCrossEntropy, { logits, labels }, { smoothing: 0 }, 'loss');
   return { graph: builder.build({ logits, loss }), blocks: [], tail: [], head: 'head.' };
 };

@@ -13,6 +13,7 @@ import {
   type Graph,
   type Node,
   type DType,
+  type HostArray,
   type TensorData,
   type Value,
   type ValueId,
@@ -117,9 +118,11 @@ export class Site {
     if (name !== undefined) return name;
     if (isCheckpointed(value)) return this.weight(value);
     if (value.source.kind === 'constant') return this.filled(value, value.source.fill);
+    if (value.source.kind === 'table') return this.stored(value, value.source.data);
     throw new GraphError({
       where: `node ${this.node.name}, operand ${operand}`,
-      expected: 'images, a parameter, a buffer, a constant or the result of an earlier node',
+      expected:
+        'images, a parameter, a buffer, a constant, a table or the result of an earlier node',
       got: `${value.name}, a result or ${value.source.kind} that a forward pass does not use`,
       todo: 'Export a model whose forward pass reads nothing else',
     });
@@ -189,14 +192,23 @@ export class Site {
     return this.floats(`${name}.T`, [inputs, outputs], make);
   }
 
-  private filled({ name, type }: Value, fill: number): string {
-    const extents = this.open.extents(this.graph.values.findIndex((value) => value.name === name));
-    if (extents.every(({ perImage }) => !perImage)) {
-      const count = type.shape.reduce((product, extent) => product * extent, 1);
-      return this.floats(name, type.shape, () => new Float32Array(count).fill(fill));
-    }
+  private filled(value: Value, fill: number): string {
+    this.expectFixed(value);
+    const { name, type } = value;
+    const count = type.shape.reduce((product, extent) => product * extent, 1);
+    return this.floats(name, type.shape, () => new Float32Array(count).fill(fill));
+  }
+
+  private stored(value: Value, data: HostArray): string {
+    this.expectFixed(value);
+    const { name, type } = value;
+    return this.emission.constant(name, TYPES[type.dtype], type.shape, () => data);
+  }
+
+  private expectFixed({ id, name, type, source }: Value): void {
+    if (this.open.extents(id).every(({ perImage }) => !perImage)) return;
     throw new GraphError({
-      where: `constant ${name}`,
+      where: `${source.kind} ${name}`,
       expected: 'a shape without the batch',
       got: `[${type.shape.join(',')}]`,
       todo: 'Use a constant that is repeated over the batch',

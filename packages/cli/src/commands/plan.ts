@@ -192,6 +192,7 @@ function planLines(setup: Setup, fields: PlanFields): readonly string[] {
   const rows: readonly (readonly [string, number])[] = [
     ['Weights', fields.weightBytes],
     ...(fields.bufferBytes > 0 ? [['Buffers', fields.bufferBytes] as const] : []),
+    ...(fields.tableBytes > 0 ? [['Tables', fields.tableBytes] as const] : []),
     ['Optimiser state', fields.optimizerBytes],
     ...(fields.factorBytes > 0 ? [['Factors of activations', fields.factorBytes] as const] : []),
     ['Saved for the backward pass', fields.savedBytes],

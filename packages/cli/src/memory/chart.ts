@@ -31,6 +31,7 @@ const GROUP_OF: { readonly [R in SlotRole]: keyof typeof GROUPS } = {
   parameter: 'weights',
   buffer: 'weights',
   constant: 'weights',
+  table: 'weights',
   state: 'state',
   saved: 'saved',
   gradient: 'gradient',

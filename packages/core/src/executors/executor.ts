@@ -2,7 +2,7 @@
  * The Executor contract: `load(program) · write · run · read · dispose`.
  *
  * An executor owns one block of memory (arena and per-thread scratch) that it allocates in `load` and never
- * grows. Persistent slots start at zero, constants at their fill. `run` is asynchronous and never blocks the
+ * grows. Persistent slots start at zero, constants and tables with what they hold. `run` is asynchronous and never blocks the
  * event loop; one run at a time. Results are bit-identical for any number of threads.
  *
  * `load` takes a program that can be run (program-check/) and nothing else. The inputs of an entry are written
@@ -10,8 +10,9 @@
  * memory; what is not there is refused, by the places that the program gives (contents.ts).
  */
 import { ExecutorError } from '../errors.js';
+import { hostArray, type HostArray } from '../ir/host.js';
 import { elements, typeText, type DType } from '../ir/types.js';
-import { hostSlots, type Program } from '../program.js';
+import { hostSlots, type Program, type Slot } from '../program.js';
 
 /** Host-side contents of a tensor; reals come back as float64 from the reference executor only. */
 export type HostData = Float32Array | Float64Array | Int32Array | Int8Array;
@@ -100,6 +101,12 @@ export class HostTable {
       todo: 'Pass the whole tensor, row-major',
     });
   }
+}
+
+/** What a slot holds when its program is loaded; null: zeros. */
+export function loadedContents({ type, fill = 0, data }: Slot): HostArray | null {
+  if (data) return data;
+  return fill === 0 ? null : hostArray(type).fill(fill);
 }
 
 /** `data` as an arena holds it: reals rounded to float32. */

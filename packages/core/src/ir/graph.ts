@@ -2,13 +2,14 @@
  * The IR: a graph of named values in static single assignment.
  *
  * Terms. A *value* is a tensor with a type; a *leaf* value comes from outside the step (input, parameter,
- * state, constant), every other value is the output of exactly one *node*. A node applies an op to named
+ * buffer, state, constant, table), every other value is the output of exactly one *node*. A node applies an op to named
  * operands. A graph is immutable: passes and methods return a new one and share what they keep.
  *
  * Invariants (checked by `verify`): `nodes` is in topological order; ids index `values`; names are unique;
  * a node's operands are the ones its op declares; an updating op (`sgd`, …) writes over its operand's
  * memory, so nothing later may read the old value.
  */
+import type { HostArray } from './host.js';
 import type { TensorType } from './types.js';
 
 export type ValueId = number;
@@ -70,6 +71,8 @@ export type Source =
   | { readonly kind: 'state'; readonly of: StateOf }
   /** Known at compile time; every element is `fill`. */
   | { readonly kind: 'constant'; readonly fill: number }
+  /** Known at compile time, element by element: priors, signs. */
+  | { readonly kind: 'table'; readonly data: HostArray }
   /** Output of a node. */
   | { readonly kind: 'node' };
 

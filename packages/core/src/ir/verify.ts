@@ -6,6 +6,7 @@
  */
 import { GraphError } from '../errors.js';
 import type { Graph, Node, Params, Value, ValueId } from './graph.js';
+import { contentsFault } from './host.js';
 import { printNode } from './print.js';
 import { sameType, typeText, type TensorType } from './types.js';
 
@@ -102,13 +103,24 @@ function checkValues(graph: Graph): void {
     }
     names.add(value.name);
     checkInitial(value);
+    checkTable(value);
   });
 }
 
 /** What is known at compile time is the same in every run. */
 function checkUpdate(graph: Graph, node: Node, id: ValueId): void {
   const { source, name } = graph.values[id];
-  if (source.kind === 'constant') fail(graph, node, 'an update of what may change', name);
+  const { kind } = source;
+  if (kind === 'constant' || kind === 'table')
+    fail(graph, node, 'an update of what may change', name);
+}
+
+/** A table has contents of its type, and none that spreads NaN. */
+function checkTable({ name, type, source }: Value): void {
+  const got = source.kind === 'table' ? contentsFault(type, source.data) : null;
+  if (got === null) return;
+  const expected = `finite contents of ${typeText(type)}`;
+  throw new GraphError({ where: `table ${name}`, expected, got, todo: 'Correct the contents' });
 }
 
 /** Integers are drawn from no distribution of reals. */

@@ -19,6 +19,7 @@ import type {
   ValueId,
 } from '../ir/graph.js';
 import { EMPTY_GRAPH } from '../ir/graph.js';
+import type { HostArray } from '../ir/host.js';
 import type { TensorType } from '../ir/types.js';
 import { GraphError } from '../errors.js';
 import type { Bag, Emitter, Op } from './op.js';
@@ -86,6 +87,13 @@ export class GraphBuilder implements Emitter {
 
   constant(type: TensorType, fill: number): Value {
     return this.leaf(this.unique('constant', this.valueNames), type, { kind: 'constant', fill });
+  }
+
+  table(name: string, type: TensorType, data: HostArray): Value {
+    return this.leaf(this.unique(this.scoped(name), this.valueNames), type, {
+      kind: 'table',
+      data,
+    });
   }
 
   emit<P extends Params, I extends string, OI extends string, O extends string, OO extends string>(

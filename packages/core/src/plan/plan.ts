@@ -6,7 +6,8 @@
  * first step, its outputs until its last.
  */
 import { GraphError, InternalError } from '../errors.js';
-import type { Graph, Node, Operands, Source, ValueId } from '../ir/graph.js';
+import type { Graph, Node, Operands, Source, Value, ValueId } from '../ir/graph.js';
+import { sameContents } from '../ir/host.js';
 import { bytesOf, sameType, typeText, type TensorType } from '../ir/types.js';
 import { opNamed } from '../ops/index.js';
 import { ALIGNMENT } from '../program.js';
@@ -66,7 +67,7 @@ function align(bytes: number): number {
   return Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
 }
 
-/** Parameters, buffers, states and constants of all entries; one slot for each name. */
+/** Parameters, buffers, states, constants and tables of all entries; one slot for each name. */
 class PersistentSlots {
   readonly slots: Slot[] = [];
   bytes = 0;
@@ -75,10 +76,7 @@ class PersistentSlots {
   /** Index of the slot for `buffer`, which is made on its first mention. */
   index(buffer: Buffer): number {
     const { value, role, bytes } = buffer;
-    const name =
-      value.source.kind === 'constant'
-        ? `constant ${typeText(value.type)} ${String(value.source.fill)}`
-        : value.name;
+    const name = this.nameOf(value);
     const known = this.byName.get(name);
     if (known !== undefined) {
       checkSameType(name, this.slots[known].type, value.type);
@@ -91,11 +89,26 @@ class PersistentSlots {
     this.bytes += align(bytes);
     return root;
   }
+
+  /** What is known at compile time is shared by what it holds, everything else by its name. */
+  private nameOf({ name, type, source }: Value): string {
+    if (source.kind === 'constant') return `constant ${typeText(type)} ${String(source.fill)}`;
+    if (source.kind !== 'table') return name;
+    const same = this.slots.find(
+      ({ data, type: other }) =>
+        data !== undefined && sameType(type, other) && sameContents(data, source.data),
+    );
+    if (same) return same.name;
+    let free = name;
+    for (let n = 2; this.byName.has(free); n++) free = `${name}~${String(n)}`;
+    return free;
+  }
 }
 
 /** What a persistent slot says of its source. */
-function factsOf(source: Source): Pick<Slot, 'fill' | 'of'> {
+function factsOf(source: Source): Pick<Slot, 'fill' | 'data' | 'of'> {
   if (source.kind === 'constant') return { fill: source.fill };
+  if (source.kind === 'table') return { data: source.data };
   return source.kind === 'state' ? { of: source.of } : {};
 }
 

@@ -10,6 +10,8 @@ export interface MemoryReport {
   readonly weightBytes: number;
   /** What the model keeps beside its weights: running statistics, masks. */
   readonly bufferBytes: number;
+  /** What is known at compile time, element by element. */
+  readonly tableBytes: number;
   /** Optimiser state and gradient accumulators. */
   readonly optimizerBytes: number;
   /** Factors of compressed activations, which live across steps. */
@@ -59,18 +61,19 @@ export function memoryReport(program: Program, threads: number): MemoryReport {
   const ofRole = (role: Slot['role']) =>
     program.slots.filter((slot) => slot.role === role && slot.entry === null);
   const weightBytes = sum(ofRole('parameter'));
-  const bufferBytes = sum(ofRole('buffer'));
+  const [bufferBytes, tableBytes] = [sum(ofRole('buffer')), sum(ofRole('table'))];
   const states = ofRole('state');
   const factorBytes = sum(states.filter(({ of }) => of === 'activation'));
   const optimizerBytes = sum(states) - factorBytes;
   const training = trainingEntries(program);
   const savedBytes = Math.max(0, ...training.map((entry) => sum(savedSlots(program, entry))));
   const peakBytes = plannedBytes(program, threads);
-  const kept = weightBytes + bufferBytes + optimizerBytes + factorBytes;
+  const kept = weightBytes + bufferBytes + tableBytes + optimizerBytes + factorBytes;
   return {
     peakBytes,
     weightBytes,
     bufferBytes,
+    tableBytes,
     optimizerBytes,
     factorBytes,
     savedBytes,

@@ -2,6 +2,7 @@
  * Invariants of a program's tables: every slot by itself, names, and the sizes of the regions. Each function
  * is one invariant and says what breaks it, or null.
  */
+import { contentsFault } from '../ir/host.js';
 import { bytesOf, DTYPE_BYTES, type TensorType } from '../ir/types.js';
 import { opNamed } from '../ops/index.js';
 import { ALIGNMENT, hostNames, isPersistent, stepTypes } from '../program.js';
@@ -50,11 +51,11 @@ export function rootFault(program: Program, slot: Slot, index: number): string |
 }
 
 /**
- * A slot without an entry is a parameter, buffer, state or constant; only constants, and all, have a fill; only
- * states, and all, say what they are of.
+ * A slot without an entry is a parameter, buffer, state, constant or table; only constants, and all, have a fill,
+ * and only tables contents, of their type; only states, and all, say what they are of.
  */
 export function roleFault(program: Program, slot: Slot): string | null {
-  const { name, role, entry, fill, of } = slot;
+  const { name, role, entry, fill, data, of } = slot;
   if (entry !== null && !program.entries.some((each) => each.name === entry)) {
     return `slot ${name} of the entry ${entry}, which is none`;
   }
@@ -63,6 +64,11 @@ export function roleFault(program: Program, slot: Slot): string | null {
   }
   const filled = role === 'constant' ? Number.isFinite(fill) : fill === undefined;
   if (!filled) return `slot ${name} with the fill ${String(fill)}`;
+  if ((role === 'table') !== (data !== undefined)) {
+    return `slot ${name} with the role ${role} ${data ? 'and' : 'without'} contents`;
+  }
+  const bad = data ? contentsFault(slot.type, data) : null;
+  if (bad !== null) return `slot ${name} with ${bad}`;
   return (role === 'state') === (of !== undefined)
     ? null
     : `slot ${name} with the role ${role} of ${String(of)}`;

@@ -12,6 +12,7 @@ import { plannedBytes, type Program } from '../../program.js';
 import { loadChecked, type Backend } from '../checked.js';
 import {
   hostWords,
+  loadedContents,
   type Executor,
   type ExecutorKind,
   type HostData,
@@ -74,8 +75,9 @@ class WasmBackend implements Backend {
     this.crew = crew;
     this.store = store;
     for (const entry of layout.entries) store.write(entry.address, entry.words);
-    program.slots.forEach(({ type, fill = 0 }, slot) => {
-      if (fill !== 0) this.write(slot, hostArray(type).fill(fill));
+    program.slots.forEach((slot, index) => {
+      const contents = loadedContents(slot);
+      if (contents) this.write(index, contents);
     });
   }
 
