@@ -18,7 +18,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { centred } from '../../core/test/centred.js';
-import { checkpointBytes, openCheckpoint, saveCheckpoint } from '../src/checkpoint.js';
+import { checkpointBytes, openCheckpoint, saveCheckpoint } from '../src/weights/checkpoint.js';
 import { openSharded } from '../src/weights/sharded.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'thimble-checkpoint-'));
