@@ -13,7 +13,7 @@ import { opNamed } from '../ops/index.js';
 import { ALIGNMENT } from '../program.js';
 import type { Entry, Program, Slot, Step, Training } from '../program.js';
 import { placeBlocks, type Block } from './arena.js';
-import { assignBuffers, type Buffer } from './buffers.js';
+import { assignMemory, type Memory } from './sharing.js';
 import { schedule } from './schedule.js';
 
 /** A graph that becomes an entry of the program. */
@@ -73,9 +73,9 @@ class PersistentSlots {
   bytes = 0;
   private readonly byName = new Map<string, number>();
 
-  /** Index of the slot for `buffer`, which is made on its first mention. */
-  index(buffer: Buffer): number {
-    const { value, role, bytes } = buffer;
+  /** Index of the slot for `memory`, which is made on its first mention. */
+  index(memory: Memory): number {
+    const { value, role, bytes } = memory;
     const name = this.nameOf(value);
     const known = this.byName.get(name);
     if (known !== undefined) {
@@ -143,27 +143,27 @@ interface Draft {
 
 function draftEntry(name: string, graph: Graph, persistent: PersistentSlots): Draft {
   const nodes = schedule(graph);
-  const { all, values } = assignBuffers(graph, nodes);
+  const { all, values } = assignMemory(graph, nodes);
   const blocks: Block[] = [];
   const slots: DraftSlot[] = [];
   const slotOf = new Map<ValueId, number>();
-  /** Block and first slot of every buffer. */
-  const homes = all.map((buffer) =>
-    buffer.persistent
-      ? { block: null, root: persistent.index(buffer) }
-      : { block: blocks.push(buffer) - 1, root: null },
+  /** Block and first slot of every memory. */
+  const homes = all.map((memory) =>
+    memory.persistent
+      ? { block: null, root: persistent.index(memory) }
+      : { block: blocks.push(memory) - 1, root: null },
   );
   const roots = homes.map((home) => home.root);
-  for (const [id, { value, role, buffer, first, last }] of values) {
+  for (const [id, { value, role, memory, first, last }] of values) {
     const draftIndex = -slots.length - 1;
-    const known = roots[buffer];
-    if (known !== null && known >= 0 && all[buffer].value.id === id) {
+    const known = roots[memory];
+    if (known !== null && known >= 0 && all[memory].value.id === id) {
       slotOf.set(id, known);
       continue;
     }
-    const root = (roots[buffer] ??= draftIndex);
+    const root = (roots[memory] ??= draftIndex);
     const { name: slotName, type } = value;
-    const { block } = homes[buffer];
+    const { block } = homes[memory];
     slots.push({ name: slotName, type, role, bytes: bytesOf(type), first, last, root, block });
     slotOf.set(id, draftIndex);
   }
