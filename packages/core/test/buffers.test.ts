@@ -19,6 +19,7 @@ import { memoryReport } from '../src/plan/report.js';
 import { printProgram } from '../src/program.js';
 import { parseProgram, serializeProgram } from '../src/program-file.js';
 import { Random } from '../src/random.js';
+import { breakdown } from '../src/report/breakdown.js';
 import { initialise, loadWeights, matchWeights, readWeights } from '../src/train/weights.js';
 import { centred, CLASSES, HIDDEN, KEPT, WIDTH } from './centred.js';
 import { EXECUTORS, FAST_EXECUTORS } from './executors.js';
@@ -107,6 +108,8 @@ describe('a graph with buffers', () => {
     expect(
       weightBytes + bytes + tableBytes + optimizerBytes + factorBytes + savedBytes + transientBytes,
     ).toBe(report.peakBytes);
+    const parts = Object.values(breakdown(program, [], 1));
+    expect(parts.reduce((sum, part) => sum + part, 0)).toBe(report.peakBytes);
     expect(parseProgram(serializeProgram(program))).toEqual(program);
   });
 
