@@ -13,6 +13,7 @@ import {
   megabytes,
   preparationBytes,
   type BoundMethod,
+  type ModelBuilder,
   type PreparationBytes,
   type Prepared,
   type RankBudgets,
@@ -94,15 +95,15 @@ async function settle({ images }: MemoryRequest, output: Output): Promise<void> 
 
 function budgetJobOf(job: Job, request: MemoryRequest): BudgetJob {
   const { step, threads, start, method } = job;
-  const build = (batch: number) => buildModel(step.model.config, { batch });
+  const build: ModelBuilder = (batch, mode) => buildModel(step.model.config, { batch, mode });
   setUp(step, method); // refuses what does not go together, and loads what compiling needs
-  const load = loadOf(job, request, largestTensor(build(1)));
+  const load = loadOf(job, request, largestTensor(build(1, 'train')));
   const { imageSize } = step.model.config;
   const known = (pass: number): BoundMethod => {
     const ranks = startedRanks(method, { pass, imageSize }, start);
     if (ranks) return method.with({ ranks });
     // Factors are as they were stored; of inputs in passes of another size typical ranks are known.
-    const { activations } = foundRanks(method.findings(method.forward(build(pass))));
+    const { activations } = foundRanks(method.findings(method.forward(build(pass, 'train'))));
     return method.with({ ranks: { weights: start?.factors?.ranks.weights ?? {}, activations } });
   };
   const preparations = new Map<number, PreparationBytes>();

@@ -142,7 +142,7 @@ function scopeOf({ linear }: Compression): string {
 
 function factorState(builder: GraphBuilder, { linear }: Compression, mode: Mode): Value {
   const name = `${linear.weight}.tucker.${String(mode.axis)}`;
-  return builder.state(name, f32(mode.rank, mode.extent));
+  return builder.state(name, f32(mode.rank, mode.extent), 'activation');
 }
 
 function compress(builder: GraphBuilder, compression: Compression, refresh: Refresh): Tucker {

@@ -9,6 +9,10 @@ export interface MemoryReport {
   /** Everything: arena and the scratch of all threads. */
   readonly peakBytes: number;
   readonly weightBytes: number;
+  /** What the model keeps beside its weights: running statistics, masks. */
+  readonly bufferBytes: number;
+  /** What is known at compile time, element by element. */
+  readonly tableBytes: number;
   /** Optimiser state and gradient accumulators. */
   readonly optimizerBytes: number;
   /** Factors of compressed activations, which live across steps. */
@@ -58,19 +62,23 @@ export function memoryReport(program: Program, threads: number): MemoryReport {
   const ofRole = (role: Slot['role']) =>
     program.slots.filter((slot) => slot.role === role && slot.entry === null);
   const weightBytes = sum(ofRole('parameter'));
-  const factors = ofRole('state').filter(({ name }) => isFactor(name));
-  const factorBytes = sum(factors);
-  const optimizerBytes = sum(ofRole('state')) - factorBytes;
+  const [bufferBytes, tableBytes] = [sum(ofRole('buffer')), sum(ofRole('table'))];
+  const states = ofRole('state');
+  const factorBytes = sum(states.filter(({ of }) => of === 'activation'));
+  const optimizerBytes = sum(states) - factorBytes;
   const passes = updateEntries(program).map(({ entry }) => sum(savedSlots(program, entry)));
   const savedBytes = Math.max(0, ...passes);
   const peakBytes = plannedBytes(program, threads);
+  const kept = weightBytes + bufferBytes + tableBytes + optimizerBytes + factorBytes;
   return {
     peakBytes,
     weightBytes,
+    bufferBytes,
+    tableBytes,
     optimizerBytes,
     factorBytes,
     savedBytes,
-    transientBytes: peakBytes - weightBytes - optimizerBytes - factorBytes - savedBytes,
+    transientBytes: peakBytes - kept - savedBytes,
     scratchBytes: threads * program.scratchBytes,
     flopsPerStep: stepFlops(program),
   };
@@ -82,11 +90,6 @@ export function stepFlops(program: Program): number {
     (sum, { entry, times }) => sum + times * entryFlops(program, entry),
     0,
   );
-}
-
-/** True for the state `<weight>.tucker.<mode>`. */
-function isFactor(name: string): boolean {
-  return /\.tucker\.\d+$/.test(name);
 }
 
 /** Saved tensors of an entry, each memory once. */

@@ -4,7 +4,7 @@
  * Parts of a program's peak; they add up to it:
  *
  *   weights        of the counted linears, in the form in which they live             counted
- *   otherWeights   biases, norms, embeddings, linears that are not counted
+ *   otherWeights   biases, norms, embeddings, linears that are not counted, buffers, tables
  *   inputs         of the counted linears: saved as they are, or core and factors     counted
  *   norm, gelu, attention, otherSaved   saved for the gradients of these
  *   optimizer      momentum and the like, accumulators of micro-batches
@@ -61,7 +61,7 @@ export function breakdown(
   }
   return {
     weights,
-    otherWeights: report.weightBytes - weights,
+    otherWeights: report.weightBytes + report.bufferBytes + report.tableBytes - weights,
     ...saved,
     optimizer: report.optimizerBytes,
     transient: report.transientBytes,
