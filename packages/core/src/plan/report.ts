@@ -114,8 +114,9 @@ export function checkBudget(program: Program, threads: number, budget: number): 
     expected: `at most ${megabytes(budget)}`,
     got: `${megabytes(peak)}; largest: ${largest(program, 5).join(', ')}`,
     todo:
-      'Lower --batch, keep less (--saved compact or smallest), train fewer parameters ' +
-      '(--method head or last-k), or raise --memory',
+      'Lower the batch, keep less (saved compact or smallest), train fewer parameters ' +
+      '(method head or last-k), or raise the budget',
+    options: ['batch', 'saved', 'method', 'budget'],
   });
 }
 

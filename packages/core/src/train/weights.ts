@@ -184,7 +184,8 @@ function checkShapes(expected: readonly Parameter[], source: WeightSource): void
       where: source.name,
       expected: `all ${String(expected.length)} tensors of the model`,
       got: `${String(missing.length)} missing: ${shown}`,
-      todo: 'Choose the --model that the checkpoint was made for',
+      todo: 'Choose the model that the checkpoint was made for',
+      options: ['model'],
     });
   }
   for (const { name, type } of expected) {
@@ -194,7 +195,8 @@ function checkShapes(expected: readonly Parameter[], source: WeightSource): void
       where: `${source.name}, tensor ${name}`,
       expected: `shape [${type.shape.join(', ')}]`,
       got: `[${found.join(', ')}]`,
-      todo: 'Choose the --model and --image-size that the checkpoint was made for',
+      todo: 'Choose the model and the image size that the checkpoint was made for',
+      options: ['model', 'imageSize'],
     });
   }
 }
