@@ -26,6 +26,7 @@
 #include "kernels.h"
 #include "program.h"
 #include "rows.h"
+#include "steps.h"
 
 /* ---- panels -------------------------------------------------------------------------------- */
 
@@ -326,16 +327,15 @@ static i32 share_columns(const Context *ctx, const struct matmul_args *args, i64
  * the step before, and every thread would wait for them. */
 static Soon next_product(const Context *ctx) {
   enum { FAR = 4 };
-  const i32 *words = ctx->after;
-  for (i32 i = 0; ASK_AHEAD && words && words[0] != OP_END && i < FAR; i++) {
-    if (words[0] == OP_MATMUL) {
-      const struct matmul_args *args = (const struct matmul_args *)(words + 2);
+  const i32 *step = ctx->after;
+  for (i32 i = 0; ASK_AHEAD && step && !is_end(step) && i < FAR; i++, step = step_after(step)) {
+    if (step[0] == OP_MATMUL) {
+      const struct matmul_args *args = (const struct matmul_args *)step_arguments(step);
       const Range grid = thread_grid(ctx->threads, args);
       const i64 blocks = best_blocks(args->n, args->k);
       const Product of = product_of(ctx, args, blocks, 0, ctx->thread % grid.n, grid.n);
       return some_columns(&of, 0, 0, columns_at_a_time(&of));
     }
-    words += 2 + words[1];
   }
   return (Soon){0};
 }
