@@ -29,6 +29,7 @@ export { compile, compileGraphs } from './compile.js';
 export type { CompileOptions, ModelBuilder, Stage } from './compile.js';
 export { plan, type EntryGraph } from './plan/plan.js';
 export {
+  backwardStart,
   checkBudget,
   liveTimeline,
   megabytes,

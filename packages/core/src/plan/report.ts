@@ -2,6 +2,7 @@
  * report: where the bytes of a program go, by tensor and by moment.
  */
 import { BudgetError } from '../errors.js';
+import { opNamed } from '../ops/index.js';
 import { entryFlops, plannedBytes, type Entry, type Program, type Slot } from '../program.js';
 
 export interface MemoryReport {
@@ -78,6 +79,11 @@ export function memoryReport(program: Program, threads: number): MemoryReport {
 /** The entries of an update: `step`, or `micro` and `apply`; neither `start` nor `eval`. */
 export function trainingEntries(program: Program): readonly Entry[] {
   return program.entries.filter(({ name }) => name !== 'eval' && name !== 'start');
+}
+
+/** Index of the first step that computes a gradient, with which a backward pass begins; −1: none does. */
+export function backwardStart({ steps }: Entry): number {
+  return steps.findIndex(({ op }) => opNamed(op).gradientOf !== undefined);
 }
 
 /** Floating-point operations of one update: every pass, and applying the sum of their gradients. */
