@@ -79,7 +79,7 @@ export async function makeReady(job: Job, output: Output): Promise<Ready> {
 }
 
 /** The ranks with which a program was compiled, typical ones included. */
-export function usedRanks({ method, model, compileOptions }: Setup): Ranks {
+function usedRanks({ method, model, compileOptions }: Setup): Ranks {
   const weights = linears(model, 'all').flatMap(({ weight, form }) =>
     form.kind === 'low-rank' ? [[weight, form.left.type.shape[1]] as const] : [],
   );
