@@ -31,6 +31,7 @@ export type AttentionGradParams = AttentionParams & {
 export const attentionGrad: Op<AttentionGradParams, 'qkv' | 'lse' | 'dy', 'bias', 'dqkv', 'dbias'> =
   {
     name: 'attention_grad',
+    gradientOf: 'attention',
     summary:
       'ds = p ∘ (dy vᵀ − Δ), dq = scale · ds k, dk = scale · dsᵀ q, dv = pᵀ dy, dbias = Σ ds',
     inputs: ['qkv', 'lse', 'dy', 'bias?'],

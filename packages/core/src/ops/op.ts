@@ -120,6 +120,12 @@ export interface Op<
   readonly inPlace?: readonly (readonly [output: O | OO, input: I | OI])[];
   /** Outputs that are the new value of an input, in the input's memory: parameters and states. */
   readonly updates?: readonly (readonly [output: O | OO, input: I | OI])[];
+  /** Name of the op whose derivative this is: only a backward pass has it. */
+  readonly gradientOf?: string;
+  /** Of an op that `updates`: the operand that it reads as a parameter's gradient. */
+  readonly gradient?: I;
+  /** The output that the optional operand `residual` is added to. */
+  readonly residual?: O;
   /**
    * Outputs that are never stored in fewer bits while they wait for the backward pass: sums that a
    * gradient takes exponentials or differences of, and what is compressed already.
