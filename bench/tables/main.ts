@@ -1,10 +1,10 @@
-/** Writes the README's tables of speed from bench/results: npm run readme:table */
+/** Writes the tables of docs/benchmarks.md from bench/results: npm run bench:tables */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { readmePath, withBlocks } from './files.js';
+import { pagePath, withBlocks } from './files.js';
 
-/** This file runs as bench/dist/readme/main.js. */
+/** This file runs as bench/dist/tables/main.js. */
 const root = fileURLToPath(new URL('../../..', import.meta.url));
-const path = readmePath(root);
+const path = pagePath(root);
 writeFileSync(path, withBlocks(readFileSync(path, 'utf8'), root));
-console.log('README.md: tables written');
+console.log('docs/benchmarks.md: tables written');

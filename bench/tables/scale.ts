@@ -1,5 +1,5 @@
 /**
- * The README's table of training at scale, and where its saving comes from: recomputing the blocks, which plain
+ * The table of training at scale in docs/benchmarks.md, and where its saving comes from: recomputing the blocks, which plain
  * training can do too, or the subspace.
  */
 import type { MachineRecord } from '../harness/machine.js';
@@ -11,7 +11,7 @@ export interface ScaleResults {
   readonly results: readonly ScaleResult[];
 }
 
-/** Of the larger batch: rows as they are called there, and what the README calls them. */
+/** Of the larger batch: rows as they are called there, and what the page calls them. */
 const SHOWN: readonly (readonly [name: string, title: string])[] = [
   ['PyTorch', 'PyTorch'],
   ['full', '`full`'],

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { document } from '../harness/results.js';
 import { markdownTable, megabytes, number, percent } from '../harness/table.js';
 import type { CaseResult } from '../steps/measure.js';
-import { aimsTable } from '../readme/aims.js';
+import { aimsTable } from '../tables/aims.js';
 import { stepTable } from '../steps/table.js';
 import { MACHINE, QUIET } from './machine.js';
 

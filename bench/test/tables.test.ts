@@ -1,24 +1,24 @@
-/** The README's tables of speed are those that the results make. */
+/** The tables of docs/benchmarks.md are those that the results make. */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { spread } from '../harness/statistics.js';
-import { scaleBlock } from '../readme/scale.js';
+import { scaleBlock } from '../tables/scale.js';
 import type { ScaleResultRow } from '../scale/measure.js';
 import { MACHINE } from './machine.js';
-import { withBlock } from '../readme/block.js';
-import { readmePath, withBlocks } from '../readme/files.js';
+import { withBlock } from '../tables/block.js';
+import { pagePath, withBlocks } from '../tables/files.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
-describe('README', () => {
-  it('has the tables of bench/results (npm run readme:table writes them)', () => {
-    const readme = readFileSync(readmePath(root), 'utf8');
-    expect(readme).toBe(withBlocks(readme, root));
+describe('docs/benchmarks.md', () => {
+  it('has the tables of bench/results (npm run bench:tables writes them)', () => {
+    const page = readFileSync(pagePath(root), 'utf8');
+    expect(page).toBe(withBlocks(page, root));
   });
 
   it('without a place for them is an error', () => {
-    expect(() => withBlock('# Thimble\n', 'speed', '')).toThrow('README: expected the lines');
+    expect(() => withBlock('# Thimble\n', 'speed', '')).toThrow('the page: expected the lines');
   });
 });
 
