@@ -19,7 +19,7 @@
  *   NN 1576x768x192      153 86 %    78 96 %    26 83 %    31 97 %    36 87 %
  *   TN 768x192x1576      137 77 %    74 91 %    26 81 %    30 94 %    35 83 %
  */
-#include "ahead.h"
+#include "prefetch.h"
 #include "gemm.h"
 #include "kernels.h"
 #include "math.h"
@@ -173,45 +173,46 @@ static Output output_at(const Output *out, i64 i, i64 j) {
 
 /* What is packed of b and of a behind the block at hand. */
 typedef struct {
-  Ahead b, a;
-} Next;
+  Prefetch b, a;
+} NextBlock;
 
-/* What a tile asks for: the rows of a that are packed next, what the next block takes, and the lines
- * of the output's part that it belongs to, which are there when the sums are done. */
+/* What a tile prefetches: the rows of a that are packed next, what the next block takes, and the
+ * lines of the output's part that it belongs to, which are there when the sums are done. */
 typedef struct {
-  Ahead group;
-  Next next;
+  Prefetch group;
+  NextBlock next;
   const Output *to;
-} Wanted;
+} TilePrefetch;
 
-#define ASK_ROW(row, write) \
+#define PREFETCH_ROW(row, write) \
   UNROLL_LOOP for (i32 v = 0; v < vectors; v++) __builtin_prefetch((row) + v * LANES, write)
 
 /* At the turn before step p of k: rows [2 turn, 2 turn + 2) of the output. */
-ALWAYS_INLINE void ask_wanted(Wanted *wanted, i32 rows, i32 vectors, i64 p) {
-  const Output *to = wanted->to;
-  for (i64 i = p / ASK_STEPS * 2, end = i + 2; i < end && i < rows; i++) {
-    ASK_ROW(to->y + i * to->ld, 1);
+ALWAYS_INLINE void prefetch_tile(TilePrefetch *prefetch, i32 rows, i32 vectors, i64 p) {
+  const Output *to = prefetch->to;
+  for (i64 i = p / PREFETCH_STEPS * 2, end = i + 2; i < end && i < rows; i++) {
+    PREFETCH_ROW(to->y + i * to->ld, 1);
     if (to->pre) {
-      ASK_ROW(to->pre + i * to->ld, 1);
+      PREFETCH_ROW(to->pre + i * to->ld, 1);
     }
     if (to->residual) {
-      ASK_ROW(to->residual + i * to->ld, 0);
+      PREFETCH_ROW(to->residual + i * to->ld, 0);
     }
   }
-  ask(&wanted->group);
-  ask(&wanted->next.b);
-  ask(&wanted->next.a);
+  prefetch_turn(&prefetch->group);
+  prefetch_turn(&prefetch->next.b);
+  prefetch_turn(&prefetch->next.a);
 }
 
 /* sum = a * b; a(i, p) is a[i * row + p * col], b is a panel. */
 ALWAYS_INLINE void tile_sums(i32 rows, i32 vectors, i64 k, const float *a, i64 row, i64 col,
-                             const float *b, vf sum[TILE_ROWS][TILE_VECTORS], Wanted *wanted) {
+                             const float *b, vf sum[TILE_ROWS][TILE_VECTORS],
+                             TilePrefetch *prefetch) {
   FOR_TILE(i, v) sum[i][v] = vf_zero();
   i64 p = 0, turn = 0;
 #if defined(__aarch64__)
   if (row == 1 && rows >= LANES) {
-    for (; turn < k; turn += ASK_STEPS) ask_wanted(wanted, rows, vectors, turn);
+    for (; turn < k; turn += PREFETCH_STEPS) prefetch_tile(prefetch, rows, vectors, turn);
     tile_lanes(rows, vectors, k, a, col, b, TILE_COLS, sum[0], TILE_VECTORS);
     p = k;
   }
@@ -222,9 +223,9 @@ ALWAYS_INLINE void tile_sums(i32 rows, i32 vectors, i64 k, const float *a, i64 r
   }
 #endif
   for (; p < k; p++) {
-    if (ASK_AHEAD && p == turn) {
-      turn += ASK_STEPS;
-      ask_wanted(wanted, rows, vectors, p);
+    if (CAN_PREFETCH && p == turn) {
+      turn += PREFETCH_STEPS;
+      prefetch_tile(prefetch, rows, vectors, p);
     }
     vf right[TILE_VECTORS];
     UNROLL_LOOP for (i32 v = 0; v < vectors; v++) right[v] = vf_load(b + v * LANES);
@@ -264,24 +265,24 @@ ALWAYS_INLINE void tile_output(i32 rows, i32 vectors, vf sum[TILE_ROWS][TILE_VEC
 }
 
 ALWAYS_INLINE void tile(i32 rows, i32 vectors, i64 k, const float *a, i64 row, i64 col,
-                        const float *b, const Output *out, Wanted *wanted) {
+                        const float *b, const Output *out, TilePrefetch *prefetch) {
   vf sum[TILE_ROWS][TILE_VECTORS];
-  tile_sums(rows, vectors, k, a, row, col, b, sum, wanted);
+  tile_sums(rows, vectors, k, a, row, col, b, sum, prefetch);
   tile_output(rows, vectors, sum, out);
 }
 
 typedef void TileFunction(i64 k, const float *a, i64 row, i64 col, const float *b,
-                          const Output *out, Wanted *wanted);
+                          const Output *out, TilePrefetch *prefetch);
 /* In a packed row of tiles all steps are constants: no address is computed. */
 #define TILE(rows, vectors)                                                                      \
   static void tile_##rows##x##vectors(i64 k, const float *a, i64 row, i64 col, const float *b,   \
-                                      const Output *out, Wanted *wanted) {                       \
-    tile(rows, vectors, k, a, row, col, b, out, wanted);                                         \
+                                      const Output *out, TilePrefetch *prefetch) {               \
+    tile(rows, vectors, k, a, row, col, b, out, prefetch);                                       \
   }                                                                                              \
   static void packed_##rows##x##vectors(i64 k, const float *a, i64 row, i64 col, const float *b, \
-                                        const Output *out, Wanted *wanted) {                     \
+                                        const Output *out, TilePrefetch *prefetch) {             \
     (void)row, (void)col;                                                                        \
-    tile(rows, vectors, k, a, 1, TILE_STRIDE, b, out, wanted);                                   \
+    tile(rows, vectors, k, a, 1, TILE_STRIDE, b, out, prefetch);                                 \
   }
 #define TILES(rows) TILE(rows, 1) TILE(rows, 2)
 #define ENTRY(rows) {{tile_##rows##x1, tile_##rows##x2}, {packed_##rows##x1, packed_##rows##x2}}
@@ -387,19 +388,20 @@ static void pack_bands(float *packed, Matrix a, i64 k, const Bands *bands, i64 f
 }
 
 /* The bands that are packed after the group of `band`; none after the last. */
-static Soon next_group(Matrix a, i64 k, const Bands *bands, i64 band) {
+static NextRead next_group(Matrix a, i64 k, const Bands *bands, i64 band) {
   const i64 first = band + bands->group, last = first + bands->group;
-  if (first >= bands->count) return (Soon){0};
+  if (first >= bands->count) return (NextRead){0};
   const i64 i = band_begin(bands, first);
   const i64 end = band_begin(bands, last < bands->count ? last : bands->count);
-  return (Soon){matrix_at(a, i, 0), end - i, k};
+  return (NextRead){matrix_at(a, i, 0), end - i, k};
 }
 
 /* out = a[m, k] * panels; `room`, at least gemm_row_floats(k), are the floats of scratch. Up to
- * `unpacked_n` columns a's rows are read where they are. Asks for `next`, which may be null, and,
- * with the last rows, for `after`. */
+ * `unpacked_n` columns a's rows are read where they are. Prefetches `next`, which may be null, and,
+ * with the last rows, `after`. */
 static void multiply_panels(i64 m, i64 n, i64 k, Matrix a, const float *panels, const Output *out,
-                            float *scratch, i64 room, i64 unpacked_n, Soon after, Next *next) {
+                            float *scratch, i64 room, i64 unpacked_n, NextRead after,
+                            NextBlock *next) {
   float *edge = scratch, *packed = scratch + TILE_ROWS * TILE_COLS;
   const Output aside = {.y = edge, .ld = TILE_COLS, .alpha = out->alpha};
   Bands bands = {m, (m + TILE_ROWS - 1) / TILE_ROWS, 1};
@@ -408,16 +410,16 @@ static void multiply_panels(i64 m, i64 n, i64 k, Matrix a, const float *panels, 
   /* Rows at multiples of 2 KiB would share a few sets of the first-level cache. */
   i32 unpacked = n <= unpacked_n && a.row % 512 != 0 && a.col % 512 != 0;
   const i64 tiles = bands.group * ((n + TILE_COLS - 1) / TILE_COLS);
-  Wanted wanted = {0};
-  if (next) wanted.next = *next;
+  TilePrefetch prefetch = {0};
+  if (next) prefetch.next = *next;
   for (i64 band = 0; band < bands.count; band++) {
     i64 i = band_begin(&bands, band), rows = band_begin(&bands, band + 1) - i;
     const float *left = a.data + i * a.row;
     if (!unpacked) {
       if (band % bands.group == 0) {
         pack_bands(packed, a, k, &bands, band);
-        const Soon group = next_group(a, k, &bands, band);
-        wanted.group = ahead_of(group.rows ? group : after, tiles, k);
+        const NextRead group = next_group(a, k, &bands, band);
+        prefetch.group = prefetch_during(group.rows ? group : after, tiles, k);
       }
       left = packed + band % bands.group * k * TILE_STRIDE;
     }
@@ -425,26 +427,26 @@ static void multiply_panels(i64 m, i64 n, i64 k, Matrix a, const float *panels, 
       i64 cols = n - j < TILE_COLS ? n - j : TILE_COLS, vectors = (cols + LANES - 1) / LANES;
       TileFunction *function = tile_functions[rows - 1][!unpacked][vectors - 1];
       const Output part = output_at(out, i, j);
-      wanted.to = &part;
+      prefetch.to = &part;
       if (cols == vectors * LANES && !out->gelu) {
-        function(k, left, a.row, a.col, panels + j * k, &part, &wanted);
+        function(k, left, a.row, a.col, panels + j * k, &part, &prefetch);
       } else {
-        function(k, left, a.row, a.col, panels + j * k, &aside, &wanted);
+        function(k, left, a.row, a.col, panels + j * k, &aside, &prefetch);
         finish_tile(&part, edge, rows, cols);
       }
     }
   }
-  if (next) *next = wanted.next;
+  if (next) *next = prefetch.next;
 }
 
 void SUFFIX(gemm_panels)(i64 m, i64 n, i64 k, Matrix a, const float *panels, float *c, i64 ldc,
-                         float alpha, i32 accumulate, Soon soon, float *scratch) {
+                         float alpha, i32 accumulate, NextRead after, float *scratch) {
   const float *partial = accumulate ? c : 0;
   Output out = {.y = c, .partial = partial, .ld = ldc, .partial_ld = ldc, .alpha = alpha};
   const i64 tiles = (m + TILE_ROWS - 1) / TILE_ROWS * ((n + TILE_COLS - 1) / TILE_COLS);
-  Next next = {.b = ahead_of(soon, tiles, k)};
-  multiply_panels(m, n, k, a, panels, &out, scratch, gemm_row_floats(k), UNPACKED_HOT_N, (Soon){0},
-                  &next);
+  NextBlock next = {.b = prefetch_during(after, tiles, k)};
+  multiply_panels(m, n, k, a, panels, &out, scratch, gemm_row_floats(k), UNPACKED_HOT_N,
+                  (NextRead){0}, &next);
 }
 
 /* ---- blocks -------------------------------------------------------------------------------- */
@@ -479,7 +481,7 @@ typedef struct {
   Matrix a, b;
   Output out;
   float *panels, *aside;
-  Soon after; /* what the next product packs first */
+  NextRead after; /* what the next product packs first */
 } Product;
 
 static i64 block_begin(const Product *of, i64 block) { return of->k * block / of->blocks; }
@@ -489,36 +491,36 @@ static i64 block_depth(const Product *of, i64 block) {
 }
 
 /* Rows [begin, end) of a block of a, no more than are packed at a time. */
-static Soon some_rows(const Product *of, i64 block, i64 begin, i64 end) {
+static NextRead some_rows(const Product *of, i64 block, i64 begin, i64 end) {
   const i64 most = of->a.row == 1 ? MOST_BANDS * TILE_ROWS : TILE_ROWS, rows = end - begin;
   const Matrix a = matrix_at(of->a, begin, block_begin(of, block));
-  return (Soon){a, rows < most ? rows : most, block_depth(of, block)};
+  return (NextRead){a, rows < most ? rows : most, block_depth(of, block)};
 }
 
 /* Columns [j, j + step) of a block of b, as far as there are any. */
-static Soon some_columns(const Product *of, i64 block, i64 j, i64 step) {
+static NextRead some_columns(const Product *of, i64 block, i64 j, i64 step) {
   const Matrix b = matrix_at(of->b, block_begin(of, block), j);
-  return (Soon){b, block_depth(of, block), of->n - j < step ? of->n - j : step};
+  return (NextRead){b, block_depth(of, block), of->n - j < step ? of->n - j : step};
 }
 
 static void pack_block(const Product *of, i64 block, i64 j, i64 cols) {
   SUFFIX(gemm_pack)(of->panels, some_columns(of, block, j, cols).x, block_depth(of, block), cols);
 }
 
-/* What is packed after this block, asked for while `rows` rows from `begin` on are multiplied. */
-static Next next_block(const Product *of, i64 block, i64 j, i64 n_step, i64 begin, i64 rows) {
+/* What is packed after this block, prefetched while `rows` rows from `begin` on are multiplied. */
+static NextBlock next_block(const Product *of, i64 block, i64 j, i64 n_step, i64 begin, i64 rows) {
   const i64 n = of->n, cols = n - j < n_step ? n - j : n_step;
   const i64 tiles = (rows + TILE_ROWS - 1) / TILE_ROWS * ((cols + TILE_COLS - 1) / TILE_COLS);
   if (++block == of->blocks) block = 0, j += n_step;
-  if (j >= n) return (Next){.b = ahead_of(of->after, tiles, of->k / of->blocks)};
+  if (j >= n) return (NextBlock){.b = prefetch_during(of->after, tiles, of->k / of->blocks)};
   const i64 depth = block_depth(of, block);
-  return (Next){ahead_of(some_columns(of, block, j, n_step), tiles, depth),
-                ahead_of(some_rows(of, block, begin, begin + rows), tiles, depth)};
+  return (NextBlock){prefetch_during(some_columns(of, block, j, n_step), tiles, depth),
+                     prefetch_during(some_rows(of, block, begin, begin + rows), tiles, depth)};
 }
 
 /* Rows [i, end) of the block that is packed; `after` rows will probably follow. */
 static void multiply_block(const Product *of, i64 block, i64 i, i64 end, i64 after, i64 j, i64 cols,
-                           Next *next) {
+                           NextBlock *next) {
   const i64 depth = block_depth(of, block);
   const Matrix a = matrix_at(of->a, i, block_begin(of, block));
   const Output part =
@@ -539,7 +541,7 @@ static i64 block_columns(i64 n, i64 depth) {
 }
 
 /* Into how many blocks to cut k. Wide and shallow blocks pack a less often, narrow and deep ones
- * pass over the output less often, which costs half as much per float. The cuts show in the bits:
+ * sweep over the output less often, which costs half as much per float. The cuts show in the bits:
  * they must not depend on anything that differs between threads or rows. */
 static i64 best_blocks(i64 n, i64 k) {
   enum { LEAST_K = 96, MOST_TRIED = 16 };
@@ -561,25 +563,25 @@ static i64 columns_at_a_time(const Product *of) {
   return of->aside ? ASIDE_COLS : block_columns(of->n, (of->k + of->blocks - 1) / of->blocks);
 }
 
-/* The columns from j on, all blocks of k; the passes over rows are `pass` and those that follow. */
-static void multiply_columns(const Product *of, const Rows *rows, i64 j, i64 pass) {
+/* The columns from j on, all blocks of k; sweeps over rows are `sweep` and those that follow. */
+static void multiply_columns(const Product *of, const Rows *rows, i64 j, i64 sweep) {
   const i64 n_step = columns_at_a_time(of), cols = of->n - j < n_step ? of->n - j : n_step;
   const i64 most = rows->begin < rows->end ? rows->end - rows->begin : rows->m;
   i32 took = 0;
-  for (i64 block = 0; block < of->blocks; block++, pass++) {
-    if (rows->own < 0 && !is_helped(rows, pass, took)) continue;
+  for (i64 block = 0; block < of->blocks; block++, sweep++) {
+    if (rows->own < 0 && !is_worth_stealing(rows, sweep, took)) continue;
     pack_block(of, block, j, cols);
-    Next next = next_block(of, block, j, n_step, rows->begin, most);
-    for (Span span = {0}; next_span(rows, pass, &span); took = 1) {
+    NextBlock next = next_block(of, block, j, n_step, rows->begin, most);
+    for (Span span = {0}; next_span(rows, sweep, &span); took = 1) {
       multiply_block(of, block, span.begin, span.end, span.after, j, cols, &next);
     }
   }
 }
 
 /* The same, all blocks for a row of tiles before the next, so that few sums wait aside. */
-static void multiply_columns_aside(const Product *of, const Rows *rows, i64 j, i64 pass) {
+static void multiply_columns_aside(const Product *of, const Rows *rows, i64 j, i64 sweep) {
   const i64 cols = of->n - j < ASIDE_COLS ? of->n - j : ASIDE_COLS;
-  for (Span span = {0}; next_span(rows, pass, &span);) {
+  for (Span span = {0}; next_span(rows, sweep, &span);) {
     for (i64 i = span.begin; i < span.end; i += TILE_ROWS) {
       const i64 end = i + TILE_ROWS < span.end ? i + TILE_ROWS : span.end;
       for (i64 block = 0; block < of->blocks; block++) {
@@ -592,13 +594,13 @@ static void multiply_columns_aside(const Product *of, const Rows *rows, i64 j, i
 
 /* A whole product. */
 static void multiply(const Product *of, const Rows *rows) {
-  i64 pass = 0;
+  i64 sweep = 0;
   for (i64 j = 0; j < of->n; j += columns_at_a_time(of)) {
     if (of->aside) {
-      multiply_columns_aside(of, rows, j, pass++);
+      multiply_columns_aside(of, rows, j, sweep++);
     } else {
-      multiply_columns(of, rows, j, pass);
-      pass += of->blocks;
+      multiply_columns(of, rows, j, sweep);
+      sweep += of->blocks;
     }
   }
 }
@@ -625,12 +627,12 @@ void SUFFIX(gemm_serial)(i64 m, i64 n, i64 k, Matrix a, Matrix b, float *c, i64 
 
 typedef struct {
   i64 batch, m, n;
-} Range; /* of threads in each direction */
+} ThreadGrid; /* threads in each direction */
 
 /* How to lay the threads over [batch, m, n]: the slowest thread's work in multiply-adds, packing
  * counted at 2 * LANES of them per element, is least. */
-static Range thread_grid(i64 threads, const struct matmul_args *args) {
-  Range best = {1, 1, 1};
+static ThreadGrid thread_grid(i64 threads, const struct matmul_args *args) {
+  ThreadGrid best = {1, 1, 1};
   i64 best_cost = -1, panels = (args->n + TILE_COLS - 1) / TILE_COLS;
   for (i64 over_batch = 1; over_batch <= threads; over_batch++) {
     if (threads % over_batch != 0 || (over_batch > 1 && args->batch == 1)) continue;
@@ -643,7 +645,7 @@ static Range thread_grid(i64 threads, const struct matmul_args *args) {
       i64 cost = batches * args->k * (rows * cols + 2 * LANES * (rows + cols));
       if (best_cost >= 0 && cost >= best_cost) continue;
       best_cost = cost;
-      best = (Range){over_batch, over_m, over_n};
+      best = (ThreadGrid){over_batch, over_m, over_n};
     }
   }
   return best;
@@ -689,10 +691,10 @@ static i64 parts_of(const Product *of) {
   return of->n > 0 ? (of->n + step - 1) / step : 0;
 }
 
-/* Each thread computes columns of its own and then, while another has many rows of its columns
- * left, some of those. Returns whether that was done. */
+/* Work stealing over columns: each thread computes columns of its own and then, while another has
+ * many rows of its columns left, some of those. Returns whether that was done. */
 static i32 share_columns(const Context *ctx, const struct matmul_args *args, i64 blocks,
-                         Soon after) {
+                         NextRead after) {
   const i64 threads = ctx->threads;
   i64 most_parts = 1, each = args->m / TILE_ROWS;
   for (i64 t = 0; t < threads; t++) {
@@ -719,27 +721,27 @@ static i32 share_columns(const Context *ctx, const struct matmul_args *args, i64
 
 /* What this thread will pack first in the next product, if that is not far: weights have rested since
  * the step before, and every thread would wait for them. */
-static Soon next_product(const Context *ctx) {
+static NextRead next_product(const Context *ctx) {
   enum { FAR = 4 };
   const i32 *words = ctx->after;
-  for (i32 i = 0; ASK_AHEAD && words && words[0] != OP_END && i < FAR; i++) {
+  for (i32 i = 0; CAN_PREFETCH && words && words[0] != OP_END && i < FAR; i++) {
     if (words[0] == OP_MATMUL) {
       const struct matmul_args *args = (const struct matmul_args *)(words + 2);
-      const Range grid = thread_grid(ctx->threads, args);
+      const ThreadGrid grid = thread_grid(ctx->threads, args);
       const i64 blocks = best_blocks(args->n, args->k);
       const Product of = product_of(ctx, args, blocks, 0, ctx->thread % grid.n, grid.n);
       return some_columns(&of, 0, 0, columns_at_a_time(&of));
     }
     words += 2 + words[1];
   }
-  return (Soon){0};
+  return (NextRead){0};
 }
 
 KERNEL(matmul) {
   const i64 m = args->m;
-  const Range grid = thread_grid(ctx->threads, args);
+  const ThreadGrid grid = thread_grid(ctx->threads, args);
   const i64 blocks = best_blocks(args->n, args->k);
-  const Soon after = next_product(ctx);
+  const NextRead after = next_product(ctx);
   if (args->batch == 1 && grid.n > 1 && grid.n == ctx->threads &&
       share_columns(ctx, args, blocks, after)) {
     return;
