@@ -77,7 +77,7 @@ export interface Entry {
 export interface Training {
   /** The method as `parseMethod` reads it: `last-k=2`. */
   readonly method: string;
-  /** In which form tensors wait for the backward pass. */
+  /** In which form tensors are saved for the backward pass. */
   readonly saved: string;
   /** Images of one pass. */
   readonly batch: number;

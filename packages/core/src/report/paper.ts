@@ -51,7 +51,7 @@ export type Refresh = 'iteration' | 'decomposition';
 /** What the paper counts; memory in elements of four bytes. */
 export interface PaperCosts {
   readonly weightElements: number;
-  /** The input that waits for dW, as it is or as core and factors. */
+  /** The input that is saved for dW, as it is or as core and factors. */
   readonly inputElements: number;
   readonly forwardFlops: number;
   readonly backwardFlops: number;
