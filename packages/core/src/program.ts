@@ -79,9 +79,9 @@ export interface Training {
   readonly method: string;
   /** In which form tensors are saved for the backward pass. */
   readonly saved: string;
-  /** Images of one pass. */
+  /** Images of one micro-batch: the whole batch where there is only one. */
   readonly batch: number;
-  /** Passes whose gradients are averaged into one update; more than one: entries `micro` and `apply`. */
+  /** How many have their gradients averaged into one update; above one: entries `micro` and `apply`. */
   readonly microBatches: number;
   readonly optimizer: OptimizerRecord;
   /** Bound on the global gradient norm; null: none. */

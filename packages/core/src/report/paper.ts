@@ -94,7 +94,7 @@ export function paperReport(layers: readonly PaperLayer[], refresh: Refresh): Pa
 /**
  * The trained linears of `layers` as the paper sees them.
  *
- * @param model what the method's `forward` returned, for the batch of one pass
+ * @param model what the method's `forward` returned, for one micro-batch
  * @param tucker ranks of each compressed input by the name of its linear's weight
  */
 export function paperLayers(
