@@ -1,6 +1,6 @@
 /**
  * A folder as it is on the disk, read once and whole: what is decided about it afterwards (`layout.ts`,
- * `classes.ts`) needs the disk no more.
+ * `class-folders.ts`) needs the disk no more.
  *
  * Names are read as bytes, so that one that is not UTF-8 is seen. Links are followed; a link to a folder around
  * it ends there, and a folder that is reached twice is read once and is the same list both times. What the system
@@ -10,7 +10,7 @@ import { DataError } from '@thimble/core';
 import { isUtf8 } from 'node:buffer';
 import { lstatSync, readdirSync, realpathSync, statSync, type Stats } from 'node:fs';
 import { join, sep } from 'node:path';
-import { fileError, systemCode } from '../files.js';
+import { fileError, systemCode } from '../host/files.js';
 import { isSystemName } from './names.js';
 
 export type Entry = FileEntry | FolderEntry | OddEntry;
