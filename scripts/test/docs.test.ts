@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { dirname, join, posix } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { METHODS, SAVED_FORMS } from '@thimble/core';
 import { repositoryPaths, ROOT, textFiles, textOf } from './repository.js';
 
 const PAGES = textFiles().filter(({ path }) => path.endsWith('.md'));
@@ -22,18 +23,27 @@ describe('README.md', () => {
 
   it('leads to every page of docs/', () => {
     const pages = repositoryPaths().filter((path) => /^docs\/.*\.md$/.test(path));
+    const reached = reachedFrom('README.md');
     expect(pages.length).toBeGreaterThan(5);
-    expect(pages.filter((path) => !lines.join('\n').includes(`(${path})`))).toEqual([]);
+    expect(pages.filter((path) => !reached.has(path))).toEqual([]);
   });
 });
 
 describe.each(PAGES)('$path', ({ path, text }) => {
-  const links = [...text.matchAll(/\]\(([^)\s]+)\)/g)]
-    .map((match) => match[1])
-    .filter((link) => !/^[a-z]+:/.test(link));
-
   it('links to files and headings that exist', () => {
-    expect(links.filter((link) => !leadsSomewhere(path, link))).toEqual([]);
+    expect(linksOf(text).filter((link) => !leadsSomewhere(path, link))).toEqual([]);
+  });
+});
+
+describe('docs/methods.md', () => {
+  it.each(Object.keys(METHODS))('explains %s', (name) => {
+    expect(textOf('docs/methods.md')).toMatch(new RegExp(`^\\| \`${name}[=\`]`, 'm'));
+  });
+});
+
+describe('docs/memory.md', () => {
+  it.each(Object.keys(SAVED_FORMS))('explains --saved %s', (form) => {
+    expect(textOf('docs/memory.md')).toMatch(new RegExp(`^\\| \`${form}\``, 'm'));
   });
 });
 
@@ -46,6 +56,24 @@ it('ARCHITECTURE.md and CONTRIBUTING.md name files that exist', () => {
   expect(named.length).toBeGreaterThan(80);
   expect([...new Set(named)].filter((name) => !exists(name.replace(/^\.\//, '')))).toEqual([]);
 });
+
+/** Pages to which links lead from `page`, over any number of others. */
+function reachedFrom(page: string, reached = new Set<string>()): ReadonlySet<string> {
+  if (reached.has(page)) return reached;
+  reached.add(page);
+  for (const link of linksOf(textOf(page))) {
+    const target = posix.join(dirname(page), link.split('#')[0]);
+    if (target.endsWith('.md') && existsSync(join(ROOT, target))) reachedFrom(target, reached);
+  }
+  return reached;
+}
+
+/** Addresses within the repository. */
+function linksOf(text: string): readonly string[] {
+  return [...text.matchAll(/\]\(([^)\s]+)\)/g)]
+    .map((match) => match[1])
+    .filter((link) => !/^[a-z]+:/.test(link));
+}
 
 /** @param from the page that has the link */
 function leadsSomewhere(from: string, link: string): boolean {
