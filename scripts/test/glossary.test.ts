@@ -34,7 +34,7 @@ const RETIRED: readonly Retired[] = [
   {
     word: /\bimages of (one|a) (training )?pass\b|\bin (one|\d+) pass(es)?['’`:,)]|\bpasses into which\b/i,
     now: 'micro-batch',
-    except: [METHODS, PREPARE, CLI, 'bench/export/', 'bench/inference/'],
+    except: [METHODS, PREPARE, CLI],
   },
   {
     word: /'(iterate|decompose|iteration|decomposition)'/,
