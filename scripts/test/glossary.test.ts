@@ -37,8 +37,8 @@ const RETIRED: readonly Retired[] = [
     except: [METHODS, PREPARE, CLI],
   },
   {
-    word: /'(iterate|decompose|iteration|decomposition)'/,
-    now: "the words of the option: 'whole', 'sequential', 'hosvd'",
+    word: /'(iterate|iteration|decomposition)'/,
+    now: "what Refresh says: 'whole', 'sequential', 'decompose'",
     except: [METHODS, CLI, 'packages/core/src/report/', 'packages/core/test/'],
   },
   {
@@ -48,6 +48,9 @@ const RETIRED: readonly Retired[] = [
   },
   { word: /readme:table/, now: 'bench:tables' },
 ];
+
+/** Exported types that still mean two things, to be renamed. */
+const DOUBLE = ['Buffers', 'Entry', 'Inputs', 'Layout', 'Part', 'Refresh', 'Site', 'Stage'];
 
 /** History, and this list. */
 const FREE = new Set(['CHANGELOG.md', 'scripts/test/glossary.test.ts']);
@@ -92,6 +95,16 @@ describe.each(RETIRED)('$word', ({ word, now, except = [] }) => {
       .flatMap(({ path, text }) => placesOf(word, text).map((place) => `${path}: ${place}`));
     expect(found).toEqual([]);
   });
+});
+
+it('means one thing by the name of an exported type', () => {
+  const names = files
+    .filter(({ path }) => /^packages\/\w+\/src\//.test(path))
+    .flatMap(({ text }) => [...text.matchAll(/^export (?:interface|type|class) (\w+)/gm)])
+    .map((match) => match[1]);
+  const double = names.filter((name, at) => names.indexOf(name) !== at);
+  expect(names.length).toBeGreaterThan(300);
+  expect(double.filter((name) => !DOUBLE.includes(name))).toEqual([]);
 });
 
 it('finds a word that was given up, also where a line of a comment ends in it', () => {
