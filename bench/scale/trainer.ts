@@ -1,6 +1,6 @@
 /**
  * A training method at scale as the benchmark runs it: prepared from a file of dense weights, compiled,
- * loaded, and stepped. Images are noise, one micro-batch at a time, as a loader hands them over.
+ * loaded, and stepped. Images are noise, one pass at a time, as a loader hands them over.
  */
 import {
   buildModel,
@@ -33,19 +33,14 @@ export class ScaleTrainer {
   readonly executor: Executor;
   readonly ready: ScaleReady;
   private readonly config: ScaleConfig;
-  private readonly microBatch: Batch;
+  private readonly pass: Batch;
   private started = false;
 
-  private constructor(
-    executor: Executor,
-    ready: ScaleReady,
-    config: ScaleConfig,
-    microBatch: Batch,
-  ) {
+  private constructor(executor: Executor, ready: ScaleReady, config: ScaleConfig, pass: Batch) {
     this.executor = executor;
     this.ready = ready;
     this.config = config;
-    this.microBatch = microBatch;
+    this.pass = pass;
   }
 
   /** Finds ranks, compiles, loads and writes the weights. */
@@ -54,7 +49,7 @@ export class ScaleTrainer {
     const shape = { ...modelConfig(config.model), classes: config.classes };
     const model: ModelBuilder = (images) => buildModel(shape, { batch: images });
     const images = batch / microBatches;
-    const microBatch = noise(shape.imageSize, images, config.classes);
+    const pass = noise(shape.imageSize, images, config.classes);
     const garbage = new Garbage();
     const source = fileSource(config.weights);
     const given = parseMethod(config.method);
@@ -63,7 +58,7 @@ export class ScaleTrainer {
     const prepared = needs
       ? await prepare({
           ...{ model, method: given, source, kind: native, threads, batch: images, seed: SEED },
-          batches: (count) => batches(microBatch, count),
+          batches: (count) => batches(pass, count),
           onDropped: (bytes) => {
             garbage.dropped(bytes);
           },
@@ -83,20 +78,20 @@ export class ScaleTrainer {
     garbage.clear();
     const prepareSeconds = (performance.now() - started) / 1000;
     const ready = describe(config, executor, method, model, prepared?.ranks ?? null);
-    return new ScaleTrainer(executor, { ...ready, prepareSeconds }, config, microBatch);
+    return new ScaleTrainer(executor, { ...ready, prepareSeconds }, config, pass);
   }
 
-  /** Milliseconds and loss of one update: every micro-batch, writing its images included. */
+  /** Milliseconds and loss of one update: every pass, writing its images included. */
   async step(): Promise<readonly [ms: number, loss: number]> {
-    const { executor, config, microBatch } = this;
+    const { executor, config, pass } = this;
     const entry = config.microBatches > 1 ? 'micro' : 'step';
     if (!this.started) await this.start();
     const began = performance.now();
     const rate = Float32Array.of(config.learningRate);
     let loss = 0;
     for (let index = 0; index < config.microBatches; index++) {
-      executor.write(`${entry}.images`, microBatch.images);
-      executor.write(`${entry}.labels`, microBatch.labels);
+      executor.write(`${entry}.images`, pass.images);
+      executor.write(`${entry}.labels`, pass.labels);
       if (entry === 'step') executor.write('step.lr', rate);
       await executor.run(entry);
       loss += (await executor.read(`${entry}.loss`))[0] / config.microBatches;
@@ -110,14 +105,11 @@ export class ScaleTrainer {
 
   /** Milliseconds of one evaluation. */
   async infer(): Promise<number> {
-    const { executor, config, microBatch } = this;
-    const pixels = (microBatch.images.length / microBatch.real) * config.evalBatch;
+    const { executor, config, pass } = this;
+    const pixels = (pass.images.length / pass.real) * config.evalBatch;
     const images = new Float32Array(pixels);
-    for (let at = 0; at < pixels; at += microBatch.images.length) {
-      images.set(
-        microBatch.images.subarray(0, Math.min(microBatch.images.length, pixels - at)),
-        at,
-      );
+    for (let at = 0; at < pixels; at += pass.images.length) {
+      images.set(pass.images.subarray(0, Math.min(pass.images.length, pixels - at)), at);
     }
     const began = performance.now();
     executor.write('eval.images', images);
@@ -128,9 +120,9 @@ export class ScaleTrainer {
 
   private async start(): Promise<void> {
     this.started = true;
-    const { executor, microBatch } = this;
+    const { executor, pass } = this;
     if (!executor.program.entries.some((entry) => entry.name === 'start')) return;
-    executor.write('start.images', microBatch.images);
+    executor.write('start.images', pass.images);
     await executor.run('start');
   }
 }
@@ -189,7 +181,7 @@ function noise(side: number, images: number, classes: number): Batch {
   return { images: pixels, labels, real: images };
 }
 
-/** Endless: preparing takes what it needs. `count` is at most the micro-batch. */
+/** Endless: preparing takes what it needs. `count` is at most the pass. */
 function* batches({ images, labels, real }: Batch, count: number): Generator<Batch> {
   const part = images.subarray(0, (images.length / real) * count);
   for (;;) yield { images: part, labels: labels.subarray(0, count), real: count };

@@ -45,7 +45,7 @@ export class Contents {
   private readonly unset: Set<number>;
   private readonly sums: ReadonlySet<number>;
   /** Micro-batches that are in the sums. */
-  private summed = 0;
+  private passes = 0;
 
   constructor(program: Program) {
     this.program = program;
@@ -61,7 +61,7 @@ export class Contents {
     const own = this.tensors.get(name);
     if (own) own.lost = null;
     this.unset.delete(index);
-    if (this.sums.has(index)) this.summed = 0;
+    if (this.sums.has(index)) this.passes = 0;
   }
 
   /** Notes that entry `index` has run. */
@@ -71,8 +71,8 @@ export class Contents {
     for (const tensor of inputs) tensor.lost = `taken by the last run of ${name}`;
     for (const tensor of outputs) tensor.lost = null;
     if (this.unset.size > 0) for (const slot of sets) this.unset.delete(slot);
-    if (name === 'micro') this.summed++;
-    if (name === 'apply') this.summed = 0;
+    if (name === 'micro') this.passes++;
+    if (name === 'apply') this.passes = 0;
   }
 
   /** Throws ExecutorError unless entry `index` can run; `what` is the call, as in `run of step`. */
@@ -81,7 +81,7 @@ export class Contents {
     const missing = inputs.find(({ lost }) => lost !== null);
     if (missing) throw notWritten(what, missing);
     if (this.unset.size > 0) this.expectSet(what, needs);
-    this.expectMicroBatches(what, name);
+    this.expectPasses(what, name);
   }
 
   /** Throws ExecutorError unless the tensor `name` holds what its name says. */
@@ -111,16 +111,16 @@ export class Contents {
     });
   }
 
-  private expectMicroBatches(what: string, entry: string): void {
+  private expectPasses(what: string, entry: string): void {
     const { training } = this.program;
     if (training === null || (entry !== 'micro' && entry !== 'apply')) return;
     const { microBatches } = training;
-    const { summed } = this;
-    if (entry === 'micro' ? summed < microBatches : summed === microBatches) return;
+    const { passes } = this;
+    if (entry === 'micro' ? passes < microBatches : passes === microBatches) return;
     throw new ExecutorError({
       where: what,
       expected: `${String(microBatches)} runs of micro before each of apply, as compiled`,
-      got: entry === 'micro' ? 'another one' : String(summed),
+      got: entry === 'micro' ? 'another one' : String(passes),
       todo: 'Run micro once for each micro-batch, then apply; writing the sums begins them anew',
     });
   }

@@ -80,7 +80,7 @@ export function trainingEntries(program: Program): readonly Entry[] {
   return program.entries.filter(({ name }) => name !== 'eval' && name !== 'start');
 }
 
-/** Floating-point operations of one update: every micro-batch, and applying the sum of their gradients. */
+/** Floating-point operations of one update: every pass, and applying the sum of their gradients. */
 export function stepFlops(program: Program): number {
   const microBatches = program.training?.microBatches ?? 1;
   return trainingEntries(program).reduce((sum, entry) => {
