@@ -11,7 +11,8 @@ describe('README.md', () => {
   const lines = textOf('README.md').trimEnd().split('\n');
   const commands = lines.filter((line) => /^(npm|npx|node) /.test(line));
 
-  it('is a screen of text: 50 lines of 100 columns', () => {
+  it('is a screen of text and a few links: 45 lines, then 5, of 100 columns', () => {
+    expect(lines.lastIndexOf('```')).toBeLessThan(45);
     expect(lines.length).toBeLessThanOrEqual(50);
     expect(lines.filter((line) => line.length > 100)).toEqual([]);
   });
