@@ -9,6 +9,7 @@
 import {
   BudgetError,
   buildModel,
+  foundRanks,
   megabytes,
   preparationBytes,
   type BoundMethod,
@@ -99,10 +100,10 @@ function budgetJobOf(job: Job, request: MemoryRequest): BudgetJob {
   const { imageSize } = step.model.config;
   const known = (pass: number): BoundMethod => {
     const ranks = startedRanks(method, { pass, imageSize }, start);
-    if (ranks) return method.withRanks(ranks);
+    if (ranks) return method.with({ ranks });
     // Factors are as they were stored; of inputs in passes of another size typical ranks are known.
-    const activations = method.activationRanks(method.forward(build(pass)));
-    return method.withRanks({ weights: start?.factors?.ranks.weights ?? {}, activations });
+    const { activations } = foundRanks(method.findings(method.forward(build(pass))));
+    return method.with({ ranks: { weights: start?.factors?.ranks.weights ?? {}, activations } });
   };
   const preparations = new Map<number, PreparationBytes>();
   const preparation = (pass: number): PreparationBytes | null => {
@@ -166,7 +167,7 @@ function fitted(job: Job, after: BudgetJob, { candidate }: BudgetChoice, found: 
   const { step } = job;
   const { method } = found.setup;
   // Ranks of inputs belong to the pass.
-  const microBatches = method.needs.activations ? step.batch / candidate.pass : step.microBatches;
+  const microBatches = method.probe?.activations ? step.batch / candidate.pass : step.microBatches;
   const open = { ...step, ...(microBatches === undefined ? {} : { microBatches }) };
   const same: BudgetJob = { ...after, step: open, fixed: () => method };
   const { choice, least } = searchWithin(same);

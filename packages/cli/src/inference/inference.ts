@@ -89,7 +89,7 @@ export class Classifier {
 /** The method that gives the weights their form. */
 export function methodOf({ record, factors }: Start): BoundMethod {
   const { method = 'full', ranks = NO_RANKS } = record ?? factors ?? {};
-  return parseMethod(method).withRanks(ranks);
+  return parseMethod(method).with({ ranks });
 }
 
 export function withoutClassifier({ path, description }: Start): CheckpointError {
