@@ -39,7 +39,6 @@ const RETIRED: readonly Retired[] = [
   {
     word: /'(iterate|iteration|decomposition)'/,
     now: "what Refresh says: 'whole', 'sequential', 'decompose'",
-    except: [METHODS, CLI, 'packages/core/src/report/', 'packages/core/test/'],
   },
   {
     word: /\b(class|interface|type|struct) (Job|Needs|Need|Wanted|Prepared|Range|Beginning)\b/,
@@ -50,7 +49,7 @@ const RETIRED: readonly Retired[] = [
 ];
 
 /** Exported types that still mean two things, to be renamed. */
-const DOUBLE = ['Buffers', 'Entry', 'Inputs', 'Layout', 'Part', 'Reason', 'Refresh', 'Site', 'Stage'];
+const DOUBLE = ['Buffers', 'Entry', 'Inputs', 'Layout', 'Part', 'Reason', 'Site', 'Stage'];
 
 /** History, and this list. */
 const FREE = new Set(['CHANGELOG.md', 'scripts/test/glossary.test.ts']);
