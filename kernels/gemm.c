@@ -19,7 +19,7 @@
  *   NN 1576x768x192      153 86 %    78 96 %    26 83 %    31 97 %    36 87 %
  *   TN 768x192x1576      137 77 %    74 91 %    26 81 %    30 94 %    35 83 %
  */
-#include "ahead.h"
+#include "prefetch.h"
 #include "gemm.h"
 #include "gemm_pack.h"
 #include "gemm_panels.h"
@@ -44,13 +44,13 @@ void SUFFIX(gemm_pack)(float *panels, Matrix b, i64 k, i64 n) {
 }
 
 void SUFFIX(gemm_panels)(i64 m, i64 n, i64 k, Matrix a, const float *panels, float *c, i64 ldc,
-                         float alpha, i32 accumulate, Soon soon, float *scratch) {
+                         float alpha, i32 accumulate, NextRead after, float *scratch) {
   const float *partial = accumulate ? c : 0;
   Output out = {.y = c, .partial = partial, .ld = ldc, .partial_ld = ldc, .alpha = alpha};
   const i64 tiles = (m + TILE_ROWS - 1) / TILE_ROWS * ((n + TILE_COLS - 1) / TILE_COLS);
-  Next next = {.b = ahead_of(soon, tiles, k)};
-  multiply_panels(m, n, k, a, panels, &out, scratch, gemm_row_floats(k), UNPACKED_HOT_N, (Soon){0},
-                  &next);
+  NextBlock next = {.b = prefetch_during(after, tiles, k)};
+  multiply_panels(m, n, k, a, panels, &out, scratch, gemm_row_floats(k), UNPACKED_HOT_N,
+                  (NextRead){0}, &next);
 }
 
 /* ---- blocks -------------------------------------------------------------------------------- */
@@ -85,7 +85,7 @@ typedef struct {
   Matrix a, b;
   Output out;
   float *panels, *aside;
-  Soon after; /* what the next product packs first */
+  NextRead after; /* what the next product packs first */
 } Product;
 
 static i64 block_begin(const Product *of, i64 block) { return of->k * block / of->blocks; }
@@ -95,36 +95,36 @@ static i64 block_depth(const Product *of, i64 block) {
 }
 
 /* Rows [begin, end) of a block of a, no more than are packed at a time. */
-static Soon some_rows(const Product *of, i64 block, i64 begin, i64 end) {
+static NextRead some_rows(const Product *of, i64 block, i64 begin, i64 end) {
   const i64 most = of->a.row == 1 ? MOST_BANDS * TILE_ROWS : TILE_ROWS, rows = end - begin;
   const Matrix a = matrix_at(of->a, begin, block_begin(of, block));
-  return (Soon){a, rows < most ? rows : most, block_depth(of, block)};
+  return (NextRead){a, rows < most ? rows : most, block_depth(of, block)};
 }
 
 /* Columns [j, j + step) of a block of b, as far as there are any. */
-static Soon some_columns(const Product *of, i64 block, i64 j, i64 step) {
+static NextRead some_columns(const Product *of, i64 block, i64 j, i64 step) {
   const Matrix b = matrix_at(of->b, block_begin(of, block), j);
-  return (Soon){b, block_depth(of, block), of->n - j < step ? of->n - j : step};
+  return (NextRead){b, block_depth(of, block), of->n - j < step ? of->n - j : step};
 }
 
 static void pack_block(const Product *of, i64 block, i64 j, i64 cols) {
   SUFFIX(gemm_pack)(of->panels, some_columns(of, block, j, cols).x, block_depth(of, block), cols);
 }
 
-/* What is packed after this block, asked for while `rows` rows from `begin` on are multiplied. */
-static Next next_block(const Product *of, i64 block, i64 j, i64 n_step, i64 begin, i64 rows) {
+/* What is packed after this block, prefetched while `rows` rows from `begin` on are multiplied. */
+static NextBlock next_block(const Product *of, i64 block, i64 j, i64 n_step, i64 begin, i64 rows) {
   const i64 n = of->n, cols = n - j < n_step ? n - j : n_step;
   const i64 tiles = (rows + TILE_ROWS - 1) / TILE_ROWS * ((cols + TILE_COLS - 1) / TILE_COLS);
   if (++block == of->blocks) block = 0, j += n_step;
-  if (j >= n) return (Next){.b = ahead_of(of->after, tiles, of->k / of->blocks)};
+  if (j >= n) return (NextBlock){.b = prefetch_during(of->after, tiles, of->k / of->blocks)};
   const i64 depth = block_depth(of, block);
-  return (Next){ahead_of(some_columns(of, block, j, n_step), tiles, depth),
-                ahead_of(some_rows(of, block, begin, begin + rows), tiles, depth)};
+  return (NextBlock){prefetch_during(some_columns(of, block, j, n_step), tiles, depth),
+                     prefetch_during(some_rows(of, block, begin, begin + rows), tiles, depth)};
 }
 
 /* Rows [i, end) of the block that is packed; `after` rows will probably follow. */
 static void multiply_block(const Product *of, i64 block, i64 i, i64 end, i64 after, i64 j, i64 cols,
-                           Next *next) {
+                           NextBlock *next) {
   const i64 depth = block_depth(of, block);
   const Matrix a = matrix_at(of->a, i, block_begin(of, block));
   const Output part =
@@ -145,7 +145,7 @@ static i64 block_columns(i64 n, i64 depth) {
 }
 
 /* Into how many blocks to cut k. Wide and shallow blocks pack a less often, narrow and deep ones
- * pass over the output less often, which costs half as much per float. The cuts show in the bits:
+ * sweep over the output less often, which costs half as much per float. The cuts show in the bits:
  * they must not depend on anything that differs between threads or rows. */
 static i64 best_blocks(i64 n, i64 k) {
   enum { LEAST_K = 96, MOST_TRIED = 16 };
@@ -167,25 +167,25 @@ static i64 columns_at_a_time(const Product *of) {
   return of->aside ? ASIDE_COLS : block_columns(of->n, (of->k + of->blocks - 1) / of->blocks);
 }
 
-/* The columns from j on, all blocks of k; the passes over rows are `pass` and those that follow. */
-static void multiply_columns(const Product *of, const Rows *rows, i64 j, i64 pass) {
+/* The columns from j on, all blocks of k; sweeps over rows are `sweep` and those that follow. */
+static void multiply_columns(const Product *of, const Rows *rows, i64 j, i64 sweep) {
   const i64 n_step = columns_at_a_time(of), cols = of->n - j < n_step ? of->n - j : n_step;
   const i64 most = rows->begin < rows->end ? rows->end - rows->begin : rows->m;
   i32 took = 0;
-  for (i64 block = 0; block < of->blocks; block++, pass++) {
-    if (rows->own < 0 && !is_helped(rows, pass, took)) continue;
+  for (i64 block = 0; block < of->blocks; block++, sweep++) {
+    if (rows->own < 0 && !is_worth_stealing(rows, sweep, took)) continue;
     pack_block(of, block, j, cols);
-    Next next = next_block(of, block, j, n_step, rows->begin, most);
-    for (Span span = {0}; next_span(rows, pass, &span); took = 1) {
+    NextBlock next = next_block(of, block, j, n_step, rows->begin, most);
+    for (Span span = {0}; next_span(rows, sweep, &span); took = 1) {
       multiply_block(of, block, span.begin, span.end, span.after, j, cols, &next);
     }
   }
 }
 
 /* The same, all blocks for a row of tiles before the next, so that few sums wait aside. */
-static void multiply_columns_aside(const Product *of, const Rows *rows, i64 j, i64 pass) {
+static void multiply_columns_aside(const Product *of, const Rows *rows, i64 j, i64 sweep) {
   const i64 cols = of->n - j < ASIDE_COLS ? of->n - j : ASIDE_COLS;
-  for (Span span = {0}; next_span(rows, pass, &span);) {
+  for (Span span = {0}; next_span(rows, sweep, &span);) {
     for (i64 i = span.begin; i < span.end; i += TILE_ROWS) {
       const i64 end = i + TILE_ROWS < span.end ? i + TILE_ROWS : span.end;
       for (i64 block = 0; block < of->blocks; block++) {
@@ -198,13 +198,13 @@ static void multiply_columns_aside(const Product *of, const Rows *rows, i64 j, i
 
 /* A whole product. */
 static void multiply(const Product *of, const Rows *rows) {
-  i64 pass = 0;
+  i64 sweep = 0;
   for (i64 j = 0; j < of->n; j += columns_at_a_time(of)) {
     if (of->aside) {
-      multiply_columns_aside(of, rows, j, pass++);
+      multiply_columns_aside(of, rows, j, sweep++);
     } else {
-      multiply_columns(of, rows, j, pass);
-      pass += of->blocks;
+      multiply_columns(of, rows, j, sweep);
+      sweep += of->blocks;
     }
   }
 }
@@ -231,12 +231,12 @@ void SUFFIX(gemm_serial)(i64 m, i64 n, i64 k, Matrix a, Matrix b, float *c, i64 
 
 typedef struct {
   i64 batch, m, n;
-} Range; /* of threads in each direction */
+} ThreadGrid; /* threads in each direction */
 
 /* How to lay the threads over [batch, m, n]: the slowest thread's work in multiply-adds, packing
  * counted at 2 * LANES of them per element, is least. */
-static Range thread_grid(i64 threads, const struct matmul_args *args) {
-  Range best = {1, 1, 1};
+static ThreadGrid thread_grid(i64 threads, const struct matmul_args *args) {
+  ThreadGrid best = {1, 1, 1};
   i64 best_cost = -1, panels = (args->n + TILE_COLS - 1) / TILE_COLS;
   for (i64 over_batch = 1; over_batch <= threads; over_batch++) {
     if (threads % over_batch != 0 || (over_batch > 1 && args->batch == 1)) continue;
@@ -249,7 +249,7 @@ static Range thread_grid(i64 threads, const struct matmul_args *args) {
       i64 cost = batches * args->k * (rows * cols + 2 * LANES * (rows + cols));
       if (best_cost >= 0 && cost >= best_cost) continue;
       best_cost = cost;
-      best = (Range){over_batch, over_m, over_n};
+      best = (ThreadGrid){over_batch, over_m, over_n};
     }
   }
   return best;
@@ -295,10 +295,10 @@ static i64 parts_of(const Product *of) {
   return of->n > 0 ? (of->n + step - 1) / step : 0;
 }
 
-/* Each thread computes columns of its own and then, while another has many rows of its columns
- * left, some of those. Returns whether that was done. */
+/* Work stealing over columns: each thread computes columns of its own and then, while another has
+ * many rows of its columns left, some of those. Returns whether that was done. */
 static i32 share_columns(const Context *ctx, const struct matmul_args *args, i64 blocks,
-                         Soon after) {
+                         NextRead after) {
   const i64 threads = ctx->threads;
   i64 most_parts = 1, each = args->m / TILE_ROWS;
   for (i64 t = 0; t < threads; t++) {
@@ -325,26 +325,26 @@ static i32 share_columns(const Context *ctx, const struct matmul_args *args, i64
 
 /* What this thread will pack first in the next product, if that is not far: weights have rested since
  * the step before, and every thread would wait for them. */
-static Soon next_product(const Context *ctx) {
+static NextRead next_product(const Context *ctx) {
   enum { FAR = 4 };
   const i32 *step = ctx->after;
-  for (i32 i = 0; ASK_AHEAD && step && !is_end(step) && i < FAR; i++, step = step_after(step)) {
+  for (i32 i = 0; CAN_PREFETCH && step && !is_end(step) && i < FAR; i++, step = step_after(step)) {
     if (step[0] == OP_MATMUL) {
       const struct matmul_args *args = (const struct matmul_args *)step_arguments(step);
-      const Range grid = thread_grid(ctx->threads, args);
+      const ThreadGrid grid = thread_grid(ctx->threads, args);
       const i64 blocks = best_blocks(args->n, args->k);
       const Product of = product_of(ctx, args, blocks, 0, ctx->thread % grid.n, grid.n);
       return some_columns(&of, 0, 0, columns_at_a_time(&of));
     }
   }
-  return (Soon){0};
+  return (NextRead){0};
 }
 
 KERNEL(matmul) {
   const i64 m = args->m;
-  const Range grid = thread_grid(ctx->threads, args);
+  const ThreadGrid grid = thread_grid(ctx->threads, args);
   const i64 blocks = best_blocks(args->n, args->k);
-  const Soon after = next_product(ctx);
+  const NextRead after = next_product(ctx);
   if (args->batch == 1 && grid.n > 1 && grid.n == ctx->threads &&
       share_columns(ctx, args, blocks, after)) {
     return;

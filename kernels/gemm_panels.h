@@ -4,7 +4,7 @@
 #ifndef THIMBLE_GEMM_PANELS_H
 #define THIMBLE_GEMM_PANELS_H
 
-#include "ahead.h"
+#include "prefetch.h"
 #include "gemm.h"
 #include "gemm_pack.h"
 #include "gemm_tile.h"
@@ -80,19 +80,20 @@ static void pack_bands(float *packed, Matrix a, i64 k, const Bands *bands, i64 f
 }
 
 /* The bands that are packed after the group of `band`; none after the last. */
-static Soon next_group(Matrix a, i64 k, const Bands *bands, i64 band) {
+static NextRead next_group(Matrix a, i64 k, const Bands *bands, i64 band) {
   const i64 first = band + bands->group, last = first + bands->group;
-  if (first >= bands->count) return (Soon){0};
+  if (first >= bands->count) return (NextRead){0};
   const i64 i = band_begin(bands, first);
   const i64 end = band_begin(bands, last < bands->count ? last : bands->count);
-  return (Soon){matrix_at(a, i, 0), end - i, k};
+  return (NextRead){matrix_at(a, i, 0), end - i, k};
 }
 
 /* out = a[m, k] * panels; `room`, at least gemm_row_floats(k), are the floats of scratch. Up to
- * `unpacked_n` columns a's rows are read where they are. Asks for `next`, which may be null, and,
- * with the last rows, for `after`. */
+ * `unpacked_n` columns a's rows are read where they are. Prefetches `next`, which may be null, and,
+ * with the last rows, `after`. */
 static void multiply_panels(i64 m, i64 n, i64 k, Matrix a, const float *panels, const Output *out,
-                            float *scratch, i64 room, i64 unpacked_n, Soon after, Next *next) {
+                            float *scratch, i64 room, i64 unpacked_n, NextRead after,
+                            NextBlock *next) {
   float *edge = scratch, *packed = scratch + TILE_ROWS * TILE_COLS;
   const Output aside = {.y = edge, .ld = TILE_COLS, .alpha = out->alpha};
   Bands bands = {m, (m + TILE_ROWS - 1) / TILE_ROWS, 1};
@@ -101,16 +102,16 @@ static void multiply_panels(i64 m, i64 n, i64 k, Matrix a, const float *panels, 
   /* Rows at multiples of 2 KiB would share a few sets of the first-level cache. */
   i32 unpacked = n <= unpacked_n && a.row % 512 != 0 && a.col % 512 != 0;
   const i64 tiles = bands.group * ((n + TILE_COLS - 1) / TILE_COLS);
-  Wanted wanted = {0};
-  if (next) wanted.next = *next;
+  TilePrefetch prefetch = {0};
+  if (next) prefetch.next = *next;
   for (i64 band = 0; band < bands.count; band++) {
     i64 i = band_begin(&bands, band), rows = band_begin(&bands, band + 1) - i;
     const float *left = a.data + i * a.row;
     if (!unpacked) {
       if (band % bands.group == 0) {
         pack_bands(packed, a, k, &bands, band);
-        const Soon group = next_group(a, k, &bands, band);
-        wanted.group = ahead_of(group.rows ? group : after, tiles, k);
+        const NextRead group = next_group(a, k, &bands, band);
+        prefetch.group = prefetch_during(group.rows ? group : after, tiles, k);
       }
       left = packed + band % bands.group * k * TILE_STRIDE;
     }
@@ -118,16 +119,16 @@ static void multiply_panels(i64 m, i64 n, i64 k, Matrix a, const float *panels, 
       i64 cols = n - j < TILE_COLS ? n - j : TILE_COLS, vectors = (cols + LANES - 1) / LANES;
       TileFunction *function = tile_functions[rows - 1][!unpacked][vectors - 1];
       const Output part = output_at(out, i, j);
-      wanted.to = &part;
+      prefetch.to = &part;
       if (cols == vectors * LANES && !out->gelu) {
-        function(k, left, a.row, a.col, panels + j * k, &part, &wanted);
+        function(k, left, a.row, a.col, panels + j * k, &part, &prefetch);
       } else {
-        function(k, left, a.row, a.col, panels + j * k, &aside, &wanted);
+        function(k, left, a.row, a.col, panels + j * k, &aside, &prefetch);
         finish_tile(&part, edge, rows, cols);
       }
     }
   }
-  if (next) *next = wanted.next;
+  if (next) *next = prefetch.next;
 }
 
 #endif

@@ -4,7 +4,7 @@
 #ifndef THIMBLE_GEMM_TILE_H
 #define THIMBLE_GEMM_TILE_H
 
-#include "ahead.h"
+#include "prefetch.h"
 #include "gemm.h"
 #if defined(__aarch64__)
 #include "gemm_tile_neon.h"
@@ -39,45 +39,46 @@ static Output output_at(const Output *out, i64 i, i64 j) {
 
 /* What is packed of b and of a behind the block at hand. */
 typedef struct {
-  Ahead b, a;
-} Next;
+  Prefetch b, a;
+} NextBlock;
 
-/* What a tile asks for: the rows of a that are packed next, what the next block takes, and the lines
- * of the output's part that it belongs to, which are there when the sums are done. */
+/* What a tile prefetches: the rows of a that are packed next, what the next block takes, and the
+ * lines of the output's part that it belongs to, which are there when the sums are done. */
 typedef struct {
-  Ahead group;
-  Next next;
+  Prefetch group;
+  NextBlock next;
   const Output *to;
-} Wanted;
+} TilePrefetch;
 
-#define ASK_ROW(row, write) \
+#define PREFETCH_ROW(row, write) \
   UNROLL_LOOP for (i32 v = 0; v < vectors; v++) __builtin_prefetch((row) + v * LANES, write)
 
 /* At the turn before step p of k: rows [2 turn, 2 turn + 2) of the output. */
-ALWAYS_INLINE void ask_wanted(Wanted *wanted, i32 rows, i32 vectors, i64 p) {
-  const Output *to = wanted->to;
-  for (i64 i = p / ASK_STEPS * 2, end = i + 2; i < end && i < rows; i++) {
-    ASK_ROW(to->y + i * to->ld, 1);
+ALWAYS_INLINE void prefetch_tile(TilePrefetch *prefetch, i32 rows, i32 vectors, i64 p) {
+  const Output *to = prefetch->to;
+  for (i64 i = p / PREFETCH_STEPS * 2, end = i + 2; i < end && i < rows; i++) {
+    PREFETCH_ROW(to->y + i * to->ld, 1);
     if (to->pre) {
-      ASK_ROW(to->pre + i * to->ld, 1);
+      PREFETCH_ROW(to->pre + i * to->ld, 1);
     }
     if (to->residual) {
-      ASK_ROW(to->residual + i * to->ld, 0);
+      PREFETCH_ROW(to->residual + i * to->ld, 0);
     }
   }
-  ask(&wanted->group);
-  ask(&wanted->next.b);
-  ask(&wanted->next.a);
+  prefetch_turn(&prefetch->group);
+  prefetch_turn(&prefetch->next.b);
+  prefetch_turn(&prefetch->next.a);
 }
 
 /* sum = a * b; a(i, p) is a[i * row + p * col], b is a panel. */
 ALWAYS_INLINE void tile_sums(i32 rows, i32 vectors, i64 k, const float *a, i64 row, i64 col,
-                             const float *b, vf sum[TILE_ROWS][TILE_VECTORS], Wanted *wanted) {
+                             const float *b, vf sum[TILE_ROWS][TILE_VECTORS],
+                             TilePrefetch *prefetch) {
   FOR_TILE(i, v) sum[i][v] = vf_zero();
   i64 p = 0, turn = 0;
 #if defined(__aarch64__)
   if (row == 1 && rows >= LANES) {
-    for (; turn < k; turn += ASK_STEPS) ask_wanted(wanted, rows, vectors, turn);
+    for (; turn < k; turn += PREFETCH_STEPS) prefetch_tile(prefetch, rows, vectors, turn);
     tile_lanes(rows, vectors, k, a, col, b, TILE_COLS, sum[0], TILE_VECTORS);
     p = k;
   }
@@ -88,9 +89,9 @@ ALWAYS_INLINE void tile_sums(i32 rows, i32 vectors, i64 k, const float *a, i64 r
   }
 #endif
   for (; p < k; p++) {
-    if (ASK_AHEAD && p == turn) {
-      turn += ASK_STEPS;
-      ask_wanted(wanted, rows, vectors, p);
+    if (CAN_PREFETCH && p == turn) {
+      turn += PREFETCH_STEPS;
+      prefetch_tile(prefetch, rows, vectors, p);
     }
     vf right[TILE_VECTORS];
     UNROLL_LOOP for (i32 v = 0; v < vectors; v++) right[v] = vf_load(b + v * LANES);
@@ -130,24 +131,24 @@ ALWAYS_INLINE void tile_output(i32 rows, i32 vectors, vf sum[TILE_ROWS][TILE_VEC
 }
 
 ALWAYS_INLINE void tile(i32 rows, i32 vectors, i64 k, const float *a, i64 row, i64 col,
-                        const float *b, const Output *out, Wanted *wanted) {
+                        const float *b, const Output *out, TilePrefetch *prefetch) {
   vf sum[TILE_ROWS][TILE_VECTORS];
-  tile_sums(rows, vectors, k, a, row, col, b, sum, wanted);
+  tile_sums(rows, vectors, k, a, row, col, b, sum, prefetch);
   tile_output(rows, vectors, sum, out);
 }
 
 typedef void TileFunction(i64 k, const float *a, i64 row, i64 col, const float *b,
-                          const Output *out, Wanted *wanted);
+                          const Output *out, TilePrefetch *prefetch);
 /* In a packed row of tiles all steps are constants: no address is computed. */
 #define TILE(rows, vectors)                                                                      \
   static void tile_##rows##x##vectors(i64 k, const float *a, i64 row, i64 col, const float *b,   \
-                                      const Output *out, Wanted *wanted) {                       \
-    tile(rows, vectors, k, a, row, col, b, out, wanted);                                         \
+                                      const Output *out, TilePrefetch *prefetch) {               \
+    tile(rows, vectors, k, a, row, col, b, out, prefetch);                                       \
   }                                                                                              \
   static void packed_##rows##x##vectors(i64 k, const float *a, i64 row, i64 col, const float *b, \
-                                        const Output *out, Wanted *wanted) {                     \
+                                        const Output *out, TilePrefetch *prefetch) {             \
     (void)row, (void)col;                                                                        \
-    tile(rows, vectors, k, a, 1, TILE_STRIDE, b, out, wanted);                                   \
+    tile(rows, vectors, k, a, 1, TILE_STRIDE, b, out, prefetch);                                 \
   }
 #define TILES(rows) TILE(rows, 1) TILE(rows, 2)
 #define ENTRY(rows) {{tile_##rows##x1, tile_##rows##x2}, {packed_##rows##x1, packed_##rows##x2}}

@@ -8,7 +8,7 @@
  *   add(r, windows(x))                      → windows with residual r
  *
  * A node is folded only if its operand has no other reader (a gradient that reads the value before GELU
- * reads `pre` instead). The pair of the first line arises where the backward pass computes GELU again; it
+ * reads `pre` instead). The pair of the first line arises where the backward pass recomputes GELU; it
  * is formed where dy is known by the time of the value. Invariant: outputs are equal up to the rounding of one addition order.
  */
 import {

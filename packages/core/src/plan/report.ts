@@ -18,7 +18,7 @@ export interface MemoryReport {
   readonly optimizerBytes: number;
   /** Factors of compressed activations, which live across steps. */
   readonly factorBytes: number;
-  /** Tensors that wait for the backward pass, all live together at the end of the forward pass. */
+  /** Tensors that are saved for the backward pass, all live together at the end of the forward pass. */
   readonly savedBytes: number;
   /** What is left: the widest moment's other tensors, scratch, and bytes lost to alignment or gaps. */
   readonly transientBytes: number;
