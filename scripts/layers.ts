@@ -92,6 +92,20 @@ const CORE_LAYERS: Readonly<Record<string, readonly string[]>> = {
     'random',
     'train',
   ],
+  unlearn: [
+    'errors',
+    'finite',
+    'ir',
+    'ops',
+    'autodiff',
+    'passes',
+    'plan',
+    'program',
+    'methods',
+    'compile',
+    'executors/executor',
+    'train',
+  ],
 };
 
 /** Package → packages whose public API it may import. */
