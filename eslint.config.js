@@ -55,14 +55,14 @@ export default tseslint.config(
   {
     // Standard streams have one writer, which knows what a lost one means.
     files: ['packages/cli/src/**'],
-    ignores: ['packages/cli/src/streams.ts'],
+    ignores: ['packages/cli/src/terminal/streams.ts'],
     rules: {
       'no-restricted-properties': [
         'error',
         ...['stdout', 'stderr'].map((property) => ({
           object: 'process',
           property,
-          message: 'Write through streams.ts.',
+          message: 'Write through terminal/streams.ts.',
         })),
       ],
     },

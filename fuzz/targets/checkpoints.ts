@@ -7,7 +7,7 @@ import {
   type Random,
   type Sidecars,
 } from '@thimble/core';
-import { storedFactors } from '../../packages/cli/src/factors.js';
+import { storedFactors } from '../../packages/cli/src/run/factors.js';
 import { parseJsonObject } from '../../packages/cli/src/weights/json-file.js';
 import { parseShardIndex } from '../../packages/cli/src/weights/shard-index.js';
 import { runCase } from '../../packages/cli/test/run-cases.js';

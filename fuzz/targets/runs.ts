@@ -1,9 +1,9 @@
 /** run.json and ranks.json, as far as a command goes with them before it computes anything. */
 import { SWIN_PRESETS, type Random } from '@thimble/core';
 import { ranksLines } from '../../packages/cli/src/commands/ranks.js';
-import { parseRanks } from '../../packages/cli/src/ranks-file.js';
-import { checkedRun } from '../../packages/cli/src/run.js';
-import { differenceOf, parseRunRecord } from '../../packages/cli/src/run-record.js';
+import { parseRanks } from '../../packages/cli/src/run/ranks-file.js';
+import { checkedRun } from '../../packages/cli/src/run/open.js';
+import { differenceOf, parseRunRecord } from '../../packages/cli/src/run/record.js';
 import { CLASSES, recordText, runCase, type RunCase } from '../../packages/cli/test/run-cases.js';
 import type { Target } from '../campaign.js';
 import { damagedJson, pick } from '../mutate.js';

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { RunRecord } from '../src/run-record.js';
+import type { RunRecord } from '../src/run/record.js';
 import { jsonLines, lastLine, thimble, writeClasses, type JsonLine } from './cli-command.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'thimble-export-pictures-'));

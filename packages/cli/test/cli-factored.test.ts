@@ -8,7 +8,7 @@ import { writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { RanksFile } from '../src/ranks-file.js';
+import type { RanksFile } from '../src/run/ranks-file.js';
 import { jsonLines, lastLine, thimble, writeClasses, type JsonLine } from './cli-command.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'thimble-factored-'));

@@ -7,7 +7,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import type { RunRecord } from '../src/run-record.js';
+import type { RunRecord } from '../src/run/record.js';
 import { jsonLines, lastLine, thimble, writeClasses, type Ended } from './cli-command.js';
 import { HubServer, sha256 } from './hub-server.js';
 import { hubFiles, PICTURES, shardedFiles, without, writeFiles } from './tiny-models.js';

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { caseOf, type Case } from '../../core/test/checkpoint-cases.js';
-import { convertLine, isPickleFile } from '../src/pickle.js';
+import { convertLine, isPickleFile } from '../src/weights/pickle.js';
 import { lastLine, thimble, writeClasses } from './cli-command.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'thimble-info-'));

@@ -7,7 +7,7 @@ import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { RunRecord } from '../src/run-record.js';
+import type { RunRecord } from '../src/run/record.js';
 import { jsonLines, lastLine, thimble, writeClasses, type JsonLine } from './cli-command.js';
 import { hubFiles, writeFiles } from './tiny-models.js';
 

@@ -24,14 +24,14 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, describe, expect, it } from 'vitest';
-import { openCheckpoint, saveCheckpoint } from '../src/checkpoint.js';
+import { openCheckpoint, saveCheckpoint } from '../src/weights/checkpoint.js';
 import { distinctTitles, topClasses } from '../src/commands/predict.js';
-import { withinMemory, workersWithinCores } from '../src/executors.js';
-import { EXIT, exitCodeOf, failureRecord } from '../src/failure.js';
-import { duration, inNumericOrder, metric, milliseconds, percent } from '../src/format.js';
-import { memoryChart } from '../src/memory-chart.js';
-import { trainingTenants } from '../src/memory-map.js';
-import { presetModel } from '../src/named-model.js';
+import { withinMemory, workersWithinCores } from '../src/host/executors.js';
+import { EXIT, exitCodeOf, failureRecord } from '../src/host/failure.js';
+import { duration, inNumericOrder, metric, milliseconds, percent } from '../src/terminal/format.js';
+import { memoryChart } from '../src/memory/chart.js';
+import { trainingTenants } from '../src/memory/map.js';
+import { presetModel } from '../src/weights/named-model.js';
 import {
   byteCount,
   fraction,
@@ -39,15 +39,15 @@ import {
   positiveNumber,
   share,
   wholeNumber,
-} from '../src/options.js';
-import { Output } from '../src/output.js';
-import { predictionsPicture } from '../src/picture.js';
-import { sayDone, sayInterrupted } from '../src/report.js';
-import { checkFree } from '../src/training-folder.js';
-import { parameterCounts, setUp } from '../src/setup.js';
-import { element, escapeText, ticks } from '../src/svg.js';
-import { Tally } from '../src/tally.js';
-import type { RunSummary } from '../src/training.js';
+} from '../src/options/readers.js';
+import { Output } from '../src/terminal/output.js';
+import { predictionsPicture } from '../src/pictures/predictions.js';
+import { sayDone, sayInterrupted } from '../src/training/closing.js';
+import { checkFree } from '../src/training/folder.js';
+import { parameterCounts, setUp } from '../src/step/setup.js';
+import { element, escapeText, ticks } from '../src/pictures/svg.js';
+import { Tally } from '../src/inference/tally.js';
+import type { RunSummary } from '../src/training/training.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'thimble-parts-'));
 afterAll(() => {

@@ -17,7 +17,7 @@ import { readSafetensors, writeSafetensors } from '@thimble/core';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { PaperFields } from '../src/paper.js';
+import type { PaperFields } from '../src/step/paper.js';
 import { jsonLines, lastLine, thimble, writeClasses, type JsonLine } from './cli-command.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'thimble-cli-'));

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, describe, expect, it } from 'vitest';
-import { openCheckpoint } from '../src/checkpoint.js';
+import { openCheckpoint } from '../src/weights/checkpoint.js';
 import { openWeightFiles } from '../src/weights/files.js';
 import { readJsonObject } from '../src/weights/json-file.js';
 

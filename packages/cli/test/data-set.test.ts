@@ -3,9 +3,9 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { dataSetLines, heldOutLines } from '../src/data-report.js';
+import { dataSetLines, heldOutLines } from '../src/data/report.js';
 import { placesIn } from '../src/data/names.js';
-import { readDataSet, readHeldOut, type DataSetOptions } from '../src/data-set.js';
+import { readDataSet, readHeldOut, type DataSetOptions } from '../src/data/set.js';
 
 let root = '';
 beforeEach(() => {

@@ -17,8 +17,8 @@ import { execFileSync } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { openCheckpoint } from '../src/checkpoint.js';
-import { typedError } from '../src/typed-error.js';
+import { openCheckpoint } from '../src/weights/checkpoint.js';
+import { typedError } from '../src/host/typed-error.js';
 import {
   makeFolder,
   openToRead,
@@ -26,9 +26,9 @@ import {
   replaceFile,
   replaceWithCopy,
   replaceWithText,
-} from '../src/files.js';
-import { isPickleFile } from '../src/pickle.js';
-import { inOneLine, shellWord, visible } from '../src/terminal.js';
+} from '../src/host/files.js';
+import { isPickleFile } from '../src/weights/pickle.js';
+import { inOneLine, shellWord, visible } from '../src/terminal/terminal.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'thimble-files-'));
 afterAll(() => {

@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { Output } from '../src/output.js';
+import { Output } from '../src/terminal/output.js';
 
 /** Output that nobody reads. */
 export class QuietOutput extends Output {

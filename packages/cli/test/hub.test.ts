@@ -26,7 +26,7 @@ import { hubModel, type HubModel } from '../src/hub/model.js';
 import { hubReference, looksLikeHubName } from '../src/hub/reference.js';
 import { hubSettings, type HubSettings } from '../src/hub/settings.js';
 import { fetchBlob } from '../src/hub/transfer.js';
-import { Output } from '../src/output.js';
+import { Output } from '../src/terminal/output.js';
 import { gitChecksum, HubServer, sha256 } from './hub-server.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'thimble-hub-'));

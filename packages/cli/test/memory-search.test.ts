@@ -1,10 +1,10 @@
 /** The search for a plan within a budget, on made-up needs and on real plans. */
 import { parseMethod, plannedBytes } from '@thimble/core';
 import { describe, expect, it } from 'vitest';
-import { passesOf, searchPlans, type Candidate, type SearchSpace } from '../src/memory-search.js';
-import { methodLadder } from '../src/method-ladder.js';
-import { presetModel } from '../src/named-model.js';
-import { setUp } from '../src/setup.js';
+import { passesOf, searchPlans, type Candidate, type SearchSpace } from '../src/budget/search.js';
+import { methodLadder } from '../src/budget/method-ladder.js';
+import { presetModel } from '../src/weights/named-model.js';
+import { setUp } from '../src/step/setup.js';
 
 const SPACE: SearchSpace = {
   methods: [

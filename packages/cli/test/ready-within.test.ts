@@ -8,10 +8,10 @@ import {
   referenceExecutor,
 } from '@thimble/core';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { Output } from '../src/output.js';
-import type { Job } from '../src/preparing.js';
-import { residentBytes } from '../src/process-memory.js';
-import { readyWithin } from '../src/ready-within.js';
+import { Output } from '../src/terminal/output.js';
+import type { Job } from '../src/training/preparing.js';
+import { residentBytes } from '../src/memory/process-memory.js';
+import { readyWithin } from '../src/budget/ready-within.js';
 import { TINY } from './tiny-models.js';
 
 const model = { name: 'tiny', config: TINY };

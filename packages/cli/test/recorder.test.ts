@@ -18,11 +18,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { Loader } from '../src/data/loader.js';
-import { Recorder } from '../src/recorder.js';
-import type { RunPlan } from '../src/run-plan.js';
-import type { RunRecord } from '../src/run-record.js';
-import { setUp } from '../src/setup.js';
-import { TrainingFolder } from '../src/training-folder.js';
+import { Recorder } from '../src/training/recorder.js';
+import type { RunPlan } from '../src/training/run-plan.js';
+import type { RunRecord } from '../src/run/record.js';
+import { setUp } from '../src/step/setup.js';
+import { TrainingFolder } from '../src/training/folder.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'thimble-recorder-'));
 const path = join(folder, 'run');

@@ -5,7 +5,7 @@ import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { needOf, takeRoom } from '../src/room.js';
+import { needOf, takeRoom } from '../src/host/room.js';
 import { MAIN, writeClasses } from './cli-command.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'thimble-room-'));

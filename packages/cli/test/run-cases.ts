@@ -1,8 +1,8 @@
 /** A run in memory: its record and its weights, in agreement, to be changed by tests. */
 import { buildModel, parameters, parseMethod, type ModelConfig, type Ranks } from '@thimble/core';
-import { checkpointMetadata, type OpenCheckpoint } from '../src/checkpoint.js';
-import { factorMetadata } from '../src/factors.js';
-import type { RunRecord } from '../src/run-record.js';
+import { checkpointMetadata, type OpenCheckpoint } from '../src/weights/checkpoint.js';
+import { factorMetadata } from '../src/run/factors.js';
+import type { RunRecord } from '../src/run/record.js';
 import { PICTURES, TINY } from './tiny-models.js';
 
 export const CLASSES = ['cat', 'dog', 'owl'];

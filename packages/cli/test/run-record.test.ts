@@ -4,10 +4,10 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { startedRanks } from '../src/factors.js';
-import { parseRanks, readRanks, writeRanks } from '../src/ranks-file.js';
-import { checkedRun } from '../src/run.js';
-import { parseRunRecord, type RunRecord } from '../src/run-record.js';
+import { startedRanks } from '../src/run/factors.js';
+import { parseRanks, readRanks, writeRanks } from '../src/run/ranks-file.js';
+import { checkedRun } from '../src/run/open.js';
+import { parseRunRecord, type RunRecord } from '../src/run/record.js';
 import { recordText, runCase } from './run-cases.js';
 
 const FC1 = 'blocks.0.mlp.fc1.weight'; // [64, 32]

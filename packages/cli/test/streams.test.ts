@@ -5,8 +5,8 @@ import { setImmediate } from 'node:timers/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { caughtUp, watchTerminals } from '../src/streams.js';
-import { jsonLine } from '../src/terminal.js';
+import { caughtUp, watchTerminals } from '../src/terminal/streams.js';
+import { jsonLine } from '../src/terminal/terminal.js';
 import { thimble, unread, writeClasses } from './cli-command.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'thimble-streams-'));

@@ -13,7 +13,7 @@ import {
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
-import { checkFree, nextNumbered, TrainingFolder } from '../src/training-folder.js';
+import { checkFree, nextNumbered, TrainingFolder } from '../src/training/folder.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'thimble-training-'));
 const outer = process.cwd();

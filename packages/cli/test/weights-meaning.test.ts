@@ -1,6 +1,6 @@
 /** Which outputs the names of folders mean, and what an evaluation tells apart. */
 import { describe, expect, it } from 'vitest';
-import { evaluatedClasses, matchedClasses, outputsMeant } from '../src/weights/meaning.js';
+import { evaluatedClasses, matchedClasses, outputsMeant } from '../src/source/meaning.js';
 
 describe('outputsMeant', () => {
   const meant = (names: readonly string[], labels: readonly string[]) =>

@@ -1,7 +1,7 @@
 /** What `thimble bench` found, as tables. */
 import { megabytes, type ProfileRow } from '@thimble/core';
-import { metric, milliseconds, percent, significant } from '../format.js';
-import { tableText } from '../table.js';
+import { metric, milliseconds, percent, significant } from '../terminal/format.js';
+import { tableText } from '../terminal/table.js';
 import type { Profile, StepTimes } from './measure.js';
 
 /** What was run. */

@@ -12,11 +12,11 @@ import type { Command } from 'commander';
 import { profileSteps, timeSteps, type Profile, type StepTimes } from '../bench/measure.js';
 import { benchText, profileText } from '../bench/report.js';
 import { Workload, type Work } from '../bench/workload.js';
-import { chooseExecutor } from '../executors.js';
-import { fittedModel, type NamedModel } from '../named-model.js';
-import { MOST, wholeNumber } from '../options.js';
-import { Output } from '../output.js';
-import { givenKeys, setUp, type StepOptions } from '../setup.js';
+import { chooseExecutor } from '../host/executors.js';
+import { fittedModel, type NamedModel } from '../weights/named-model.js';
+import { MOST, wholeNumber } from '../options/readers.js';
+import { Output } from '../terminal/output.js';
+import { givenKeys, setUp, type StepOptions } from '../step/setup.js';
 import {
   addExecutor,
   addHub,
@@ -28,8 +28,8 @@ import {
   type CommonOptions,
   type ExecutorOptions,
   type HubOptions,
-} from '../shared-options.js';
-import { chooseModel } from '../weights/choose.js';
+} from '../options/shared.js';
+import { chooseModel } from '../source/choose.js';
 
 interface BenchOptions
   extends CommonOptions, ExecutorOptions, HubOptions, Omit<StepOptions, 'model'> {

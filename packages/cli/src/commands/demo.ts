@@ -23,29 +23,29 @@ import {
 import type { Command } from 'commander';
 import { join } from 'node:path';
 import { Loader } from '../data/loader.js';
-import { chooseExecutor } from '../executors.js';
-import { replaceFile, replaceWithText, writeAll } from '../files.js';
-import { counted, duration, milliseconds, percent } from '../format.js';
-import { memoryChart } from '../memory-chart.js';
-import { MOST, outputPath, wholeNumber } from '../options.js';
-import { fittedModel } from '../named-model.js';
-import { Output } from '../output.js';
-import { predictionsPicture, type Prediction } from '../picture.js';
-import { readRunRecord } from '../run-folder.js';
-import { setUp, type Setup } from '../setup.js';
-import { sayInterrupted } from '../report.js';
-import { openStart, type Start } from '../start.js';
-import { originOf } from '../weights/origin-of.js';
+import { chooseExecutor } from '../host/executors.js';
+import { replaceFile, replaceWithText, writeAll } from '../host/files.js';
+import { counted, duration, milliseconds, percent } from '../terminal/format.js';
+import { memoryChart } from '../memory/chart.js';
+import { MOST, outputPath, wholeNumber } from '../options/readers.js';
+import { fittedModel } from '../weights/named-model.js';
+import { Output } from '../terminal/output.js';
+import { predictionsPicture, type Prediction } from '../pictures/predictions.js';
+import { readRunRecord } from '../run/folder.js';
+import { setUp, type Setup } from '../step/setup.js';
+import { sayInterrupted } from '../training/closing.js';
+import { openStart, type Start } from '../source/start.js';
+import { originOf } from '../source/origin-of.js';
 import {
   addExecutor,
   addJson,
   type CommonOptions,
   type ExecutorOptions,
-} from '../shared-options.js';
-import { tableText } from '../table.js';
-import type { RunPlan } from '../run-plan.js';
-import { runTraining, type RunSummary } from '../training.js';
-import { checkFree, TrainingFolder } from '../training-folder.js';
+} from '../options/shared.js';
+import { tableText } from '../terminal/table.js';
+import type { RunPlan } from '../training/run-plan.js';
+import { runTraining, type RunSummary } from '../training/training.js';
+import { checkFree, TrainingFolder } from '../training/folder.js';
 
 interface DemoOptions extends CommonOptions, ExecutorOptions {
   readonly epochs: number;

@@ -1,16 +1,16 @@
 /** thimble eval: accuracy and loss of a run on a folder of class folders. */
 import { checkedLogits, DataError, predictLogits } from '@thimble/core';
 import type { Command } from 'commander';
-import { sayHeldOut } from '../data-report.js';
-import { readHeldOut, type FolderChoice } from '../data-set.js';
+import { sayHeldOut } from '../data/report.js';
+import { readHeldOut, type FolderChoice } from '../data/set.js';
 import type { ImageFile } from '../data/folder.js';
 import type { Loader } from '../data/loader.js';
-import { chooseExecutor, workersWithinCores } from '../executors.js';
-import { percent } from '../format.js';
-import { Classifier } from '../inference.js';
-import { MOST, wholeNumber } from '../options.js';
-import { Output } from '../output.js';
-import { saySkipped } from '../report.js';
+import { chooseExecutor, workersWithinCores } from '../host/executors.js';
+import { percent } from '../terminal/format.js';
+import { Classifier } from '../inference/inference.js';
+import { MOST, wholeNumber } from '../options/readers.js';
+import { Output } from '../terminal/output.js';
+import { saySkipped } from '../training/closing.js';
 import {
   addAllowEmpty,
   addExecutor,
@@ -22,10 +22,10 @@ import {
   type ExecutorOptions,
   type HubOptions,
   type PreprocessOptions,
-} from '../shared-options.js';
-import { tableText } from '../table.js';
-import { Tally } from '../tally.js';
-import { evaluatedClasses, matchedClasses } from '../weights/meaning.js';
+} from '../options/shared.js';
+import { tableText } from '../terminal/table.js';
+import { Tally } from '../inference/tally.js';
+import { evaluatedClasses, matchedClasses } from '../source/meaning.js';
 
 interface EvalOptions
   extends CommonOptions, ExecutorOptions, HubOptions, PreprocessOptions, FolderChoice {

@@ -3,7 +3,7 @@ import { ConfigError, elements, megabytes } from '@thimble/core';
 import type { Command } from 'commander';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { chooseExecutor } from '../executors.js';
+import { chooseExecutor } from '../host/executors.js';
 import { Checker, type Agreement } from '../export/check.js';
 import {
   dtypeOf,
@@ -19,12 +19,12 @@ import { openExported, type ExportedModel } from '../export/model.js';
 import { preparationOf, type Preparation } from '../export/preparation.js';
 import { findRuntime } from '../export/runtime.js';
 import { Staging } from '../export/staging.js';
-import { readText } from '../files.js';
-import { counted, milliseconds, percent } from '../format.js';
-import { onInterrupt } from '../interrupt.js';
-import { outputPath } from '../options.js';
-import { Output } from '../output.js';
-import { RUN_FILES } from '../run-folder.js';
+import { readText } from '../host/files.js';
+import { counted, milliseconds, percent } from '../terminal/format.js';
+import { onInterrupt } from '../host/interrupt.js';
+import { outputPath } from '../options/readers.js';
+import { Output } from '../terminal/output.js';
+import { RUN_FILES } from '../run/folder.js';
 import {
   addExecutor,
   addHub,
@@ -34,8 +34,8 @@ import {
   type ExecutorOptions,
   type HubOptions,
   type PreprocessOptions,
-} from '../shared-options.js';
-import { tableText } from '../table.js';
+} from '../options/shared.js';
+import { tableText } from '../terminal/table.js';
 
 interface ExportOptions extends CommonOptions, ExecutorOptions, HubOptions, PreprocessOptions {
   readonly format: string;

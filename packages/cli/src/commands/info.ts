@@ -1,7 +1,7 @@
 /** thimble info: what is in a file of weights or in a run. */
 import { resizedEdge, type Preprocess } from '@thimble/core';
 import type { Command } from 'commander';
-import { counted, metric, percent } from '../format.js';
+import { counted, metric, percent } from '../terminal/format.js';
 import {
   inspect,
   type InspectedFactor,
@@ -10,10 +10,10 @@ import {
   type InspectedTensor,
   type Inspection,
   type NotFinite,
-} from '../inspect.js';
-import { Output } from '../output.js';
-import { addHub, addJson, type CommonOptions, type HubOptions } from '../shared-options.js';
-import { tableLines } from '../table.js';
+} from '../source/inspect.js';
+import { Output } from '../terminal/output.js';
+import { addHub, addJson, type CommonOptions, type HubOptions } from '../options/shared.js';
+import { tableLines } from '../terminal/table.js';
 
 interface InfoOptions extends CommonOptions, HubOptions {
   readonly all: boolean;

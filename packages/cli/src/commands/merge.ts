@@ -24,21 +24,21 @@ import {
 import type { Command } from 'commander';
 import { existsSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { checkpointMetadata, openCheckpoint } from '../checkpoint.js';
-import { chooseExecutor } from '../executors.js';
+import { checkpointMetadata, openCheckpoint } from '../weights/checkpoint.js';
+import { chooseExecutor } from '../host/executors.js';
 import { Staging } from '../export/staging.js';
-import { counted } from '../format.js';
-import { onInterrupt } from '../interrupt.js';
-import { outputPath } from '../options.js';
-import { Output } from '../output.js';
-import { openRun } from '../run.js';
-import type { RunRecord } from '../run-record.js';
+import { counted } from '../terminal/format.js';
+import { onInterrupt } from '../host/interrupt.js';
+import { outputPath } from '../options/readers.js';
+import { Output } from '../terminal/output.js';
+import { openRun } from '../run/open.js';
+import type { RunRecord } from '../run/record.js';
 import {
   addExecutor,
   addJson,
   type CommonOptions,
   type ExecutorOptions,
-} from '../shared-options.js';
+} from '../options/shared.js';
 
 interface MergeOptions extends CommonOptions, ExecutorOptions {
   readonly out?: string;

@@ -12,15 +12,15 @@ import {
 } from '@thimble/core';
 import { ConfigError } from '@thimble/core';
 import { Option, type Command } from 'commander';
-import { replaceWithText } from '../files.js';
-import { metric } from '../format.js';
-import { memoryChart } from '../memory-chart.js';
-import { trainingTenants } from '../memory-map.js';
-import { MOST, outputPath, wholeNumber } from '../options.js';
-import { fittedModel } from '../named-model.js';
-import { Output } from '../output.js';
-import { paperFields, paperLines } from '../paper.js';
-import { parameterCounts, setUp, type Setup, type StepOptions } from '../setup.js';
+import { replaceWithText } from '../host/files.js';
+import { metric } from '../terminal/format.js';
+import { memoryChart } from '../memory/chart.js';
+import { trainingTenants } from '../memory/map.js';
+import { MOST, outputPath, wholeNumber } from '../options/readers.js';
+import { fittedModel } from '../weights/named-model.js';
+import { Output } from '../terminal/output.js';
+import { paperFields, paperLines } from '../step/paper.js';
+import { parameterCounts, setUp, type Setup, type StepOptions } from '../step/setup.js';
 import {
   addHub,
   addJson,
@@ -29,10 +29,10 @@ import {
   modelHelp,
   type CommonOptions,
   type HubOptions,
-} from '../shared-options.js';
-import { defaultThreads } from '../executors.js';
-import { tableText } from '../table.js';
-import { chooseModel } from '../weights/choose.js';
+} from '../options/shared.js';
+import { defaultThreads } from '../host/executors.js';
+import { tableText } from '../terminal/table.js';
+import { chooseModel } from '../source/choose.js';
 
 interface PlanOptions extends CommonOptions, HubOptions, Omit<StepOptions, 'model'> {
   readonly model?: string;

@@ -4,13 +4,13 @@ import type { Command } from 'commander';
 import { resolve } from 'node:path';
 import { inputsOf } from '../data/inputs.js';
 import { LeftOut } from '../data/left-out.js';
-import { chooseExecutor } from '../executors.js';
-import { EXIT, ExitSignal } from '../failure.js';
-import { percent } from '../format.js';
-import { Classifier } from '../inference.js';
-import { wholeNumber } from '../options.js';
-import { Output } from '../output.js';
-import { saySkipped, skippedLines, type UnreadImage } from '../report.js';
+import { chooseExecutor } from '../host/executors.js';
+import { EXIT, ExitSignal } from '../host/failure.js';
+import { percent } from '../terminal/format.js';
+import { Classifier } from '../inference/inference.js';
+import { wholeNumber } from '../options/readers.js';
+import { Output } from '../terminal/output.js';
+import { saySkipped, skippedLines, type UnreadImage } from '../training/closing.js';
 import {
   addExecutor,
   addHub,
@@ -20,8 +20,8 @@ import {
   type ExecutorOptions,
   type HubOptions,
   type PreprocessOptions,
-} from '../shared-options.js';
-import { inOneLine } from '../terminal.js';
+} from '../options/shared.js';
+import { inOneLine } from '../terminal/terminal.js';
 
 interface PredictOptions extends CommonOptions, ExecutorOptions, HubOptions, PreprocessOptions {
   readonly best: boolean;

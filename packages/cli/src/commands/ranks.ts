@@ -1,11 +1,11 @@
 /** thimble ranks: the ranks of a factored run and what they were chosen from. */
 import { elements, megabytes, type ActivationTable, type WeightTable } from '@thimble/core';
 import type { Command } from 'commander';
-import { percent } from '../format.js';
-import { Output } from '../output.js';
-import { readRanks, type RanksFile } from '../ranks-file.js';
-import { addJson, type CommonOptions } from '../shared-options.js';
-import { tableText } from '../table.js';
+import { percent } from '../terminal/format.js';
+import { Output } from '../terminal/output.js';
+import { readRanks, type RanksFile } from '../run/ranks-file.js';
+import { addJson, type CommonOptions } from '../options/shared.js';
+import { tableText } from '../terminal/table.js';
 
 const HELP = `
 Weights: W [outputs, inputs] is L R with an inner extent of K; "By ε" is the K at which W itself keeps

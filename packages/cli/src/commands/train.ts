@@ -7,12 +7,17 @@ import {
   type PrepareTables,
 } from '@thimble/core';
 import { Option, type Command } from 'commander';
-import { choiceLines, compareWithFull, comparisonLines, type Comparison } from '../comparison.js';
-import { sayDataSet } from '../data-report.js';
+import {
+  choiceLines,
+  compareWithFull,
+  comparisonLines,
+  type Comparison,
+} from '../step/comparison.js';
+import { sayDataSet } from '../data/report.js';
 import { largestReading } from '../data/image-file.js';
-import { readDataSet } from '../data-set.js';
-import { chooseExecutor, workersWithinCores } from '../executors.js';
-import { defaultLearningRate } from '../learning-rate.js';
+import { readDataSet } from '../data/set.js';
+import { chooseExecutor, workersWithinCores } from '../host/executors.js';
+import { defaultLearningRate } from '../training/learning-rate.js';
 import {
   byteCount,
   MOST,
@@ -21,12 +26,12 @@ import {
   positiveNumber,
   share,
   wholeNumber,
-} from '../options.js';
-import { Output } from '../output.js';
-import { makeReady, type Job } from '../preparing.js';
-import type { MemoryRequest } from '../process-memory.js';
-import { readyWithin, type Fitting } from '../ready-within.js';
-import { givenKeys, type StepOptions } from '../setup.js';
+} from '../options/readers.js';
+import { Output } from '../terminal/output.js';
+import { makeReady, type Job } from '../training/preparing.js';
+import type { MemoryRequest } from '../memory/process-memory.js';
+import { readyWithin, type Fitting } from '../budget/ready-within.js';
+import { givenKeys, type StepOptions } from '../step/setup.js';
 import {
   addAllowEmpty,
   addExecutor,
@@ -42,15 +47,15 @@ import {
   type ExecutorOptions,
   type HubOptions,
   type PreprocessOptions,
-} from '../shared-options.js';
-import { sayDone, sayInterrupted, saySkipped } from '../report.js';
-import type { RunPlan } from '../run-plan.js';
-import { startedMethod } from '../factors.js';
-import type { Start } from '../start.js';
-import { runTraining } from '../training.js';
-import { checkFree, nextNumbered, TrainingFolder } from '../training-folder.js';
-import { sayStart, startFrom, type Beginning } from '../weights/beginning.js';
-import { HEADS, type Head } from '../weights/head.js';
+} from '../options/shared.js';
+import { sayDone, sayInterrupted, saySkipped } from '../training/closing.js';
+import type { RunPlan } from '../training/run-plan.js';
+import { startedMethod } from '../run/factors.js';
+import type { Start } from '../source/start.js';
+import { runTraining } from '../training/training.js';
+import { checkFree, nextNumbered, TrainingFolder } from '../training/folder.js';
+import { sayStart, startFrom, type Beginning } from '../source/beginning.js';
+import { HEADS, type Head } from '../source/head.js';
 
 interface TrainOptions
   extends

@@ -6,7 +6,7 @@
  */
 import { classNameFault, DataError } from '@thimble/core';
 import { join } from 'node:path';
-import { inOneLine, shellWord } from '../terminal.js';
+import { inOneLine, shellWord } from '../terminal/terminal.js';
 import { leaveBeside } from './layout.js';
 import type { LeftOut } from './left-out.js';
 import type { Entry, FolderEntry } from './listing.js';

@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { closeSync, readSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
-import { openToRead } from '../files.js';
+import { openToRead } from '../host/files.js';
 
 export interface SizedFile {
   readonly path: string;

@@ -7,8 +7,8 @@
  */
 import { FileError, ThimbleError, type RawImage } from '@thimble/core';
 import sharp, { type Sharp } from 'sharp';
-import { counted } from '../format.js';
-import { inOneLine } from '../terminal.js';
+import { counted } from '../terminal/format.js';
+import { inOneLine } from '../terminal/terminal.js';
 import { MAX_PIXELS, type Decoding } from './decoding.js';
 import { imageError } from './formats/index.js';
 import { lookAt } from './image-file.js';

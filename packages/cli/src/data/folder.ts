@@ -8,7 +8,7 @@
  * out. Everything that is left out is told to a LeftOut.
  */
 import { DataError } from '@thimble/core';
-import { shellWord } from '../terminal.js';
+import { shellWord } from '../terminal/terminal.js';
 import {
   classFolders,
   convertLine,
@@ -16,7 +16,7 @@ import {
   type ClassFolder,
   type LostFolder,
 } from './class-folders.js';
-import { counted } from '../format.js';
+import { counted } from '../terminal/format.js';
 import { hasClassFolders } from './layout.js';
 import type { LeftOut } from './left-out.js';
 import type { FolderEntry } from './listing.js';

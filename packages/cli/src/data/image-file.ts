@@ -1,7 +1,7 @@
 /** Image files on disk: opened only where they are files, looked at before they are decoded. */
 import { DataError, FileError } from '@thimble/core';
 import { closeSync, openSync, readSync, statSync, type Stats } from 'node:fs';
-import { fileError, systemCode } from '../files.js';
+import { fileError, systemCode } from '../host/files.js';
 import { decodingOf, resizingBytes, type Decoding } from './decoding.js';
 import {
   bytesSource,

@@ -4,7 +4,7 @@
  */
 import { DataError, FileError, ThimbleError } from '@thimble/core';
 import { statSync, type Stats } from 'node:fs';
-import { fileError, systemCode } from '../files.js';
+import { fileError, systemCode } from '../host/files.js';
 import type { LeftOut } from './left-out.js';
 import { listFolder } from './listing.js';
 import { expanded, isPattern } from './pattern.js';

@@ -9,8 +9,8 @@
  */
 import { DataError } from '@thimble/core';
 import { join } from 'node:path';
-import { counted } from '../format.js';
-import { shellWord } from '../terminal.js';
+import { counted } from '../terminal/format.js';
+import { shellWord } from '../terminal/terminal.js';
 import type { LeftOut } from './left-out.js';
 import type { Entry, FolderEntry } from './listing.js';
 import { fileType, partOf, type Part } from './names.js';

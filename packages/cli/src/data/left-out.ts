@@ -1,5 +1,5 @@
 /** What of a folder was not used, and why: counted by reason, with a few examples for people. */
-import { inOneLine } from '../terminal.js';
+import { inOneLine } from '../terminal/terminal.js';
 
 /** Every reason, as the words behind a count: for one and for several. */
 const REASONS = {

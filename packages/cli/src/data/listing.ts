@@ -10,7 +10,7 @@ import { DataError } from '@thimble/core';
 import { isUtf8 } from 'node:buffer';
 import { lstatSync, readdirSync, realpathSync, statSync, type Stats } from 'node:fs';
 import { join, sep } from 'node:path';
-import { fileError, systemCode } from '../files.js';
+import { fileError, systemCode } from '../host/files.js';
 import { isSystemName } from './names.js';
 
 export type Entry = FileEntry | FolderEntry | OddEntry;

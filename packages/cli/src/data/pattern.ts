@@ -7,7 +7,7 @@
  */
 import { readdirSync, statSync, type Dirent } from 'node:fs';
 import { join, parse } from 'node:path';
-import { fileError } from '../files.js';
+import { fileError } from '../host/files.js';
 import { composed, folded } from './names.js';
 
 export function isPattern(text: string): boolean {

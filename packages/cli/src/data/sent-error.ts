@@ -1,6 +1,6 @@
 /** Errors on their way from one thread to another, which takes fields and not classes. */
 import { ERROR_CLASSES, InternalError, type ErrorParts, type ThimbleError } from '@thimble/core';
-import { typedError } from '../typed-error.js';
+import { typedError } from '../host/typed-error.js';
 
 /** An error as a message has it. */
 export interface SentError {

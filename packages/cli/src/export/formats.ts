@@ -21,8 +21,8 @@ import {
   type WeightSource,
 } from '@thimble/core';
 import { encodeOnnx, ONNX_FORMATS, onnxModel, type OnnxFormatName } from '@thimble/onnx';
-import { VERSION } from '../version.js';
-import { FACTORS } from '../factors.js';
+import { VERSION } from '../host/version.js';
+import { FACTORS } from '../run/factors.js';
 import { graphOf, type ExportedModel } from './model.js';
 
 export const PREPROCESSOR = 'preprocessor_config.json';

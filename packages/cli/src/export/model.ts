@@ -17,9 +17,9 @@ import {
   type Shape,
   type WeightSource,
 } from '@thimble/core';
-import { readBytes } from '../files.js';
-import { methodOf, withoutClassifier } from '../inference.js';
-import { classesOf, openStart, preprocessFor, type Access, type Start } from '../start.js';
+import { readBytes } from '../host/files.js';
+import { methodOf, withoutClassifier } from '../inference/inference.js';
+import { classesOf, openStart, preprocessFor, type Access, type Start } from '../source/start.js';
 import { preprocessNamed } from '../weights/preprocessing.js';
 
 export interface ExportedModel {

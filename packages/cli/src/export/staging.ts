@@ -6,7 +6,7 @@ import { Garbage } from '@thimble/native';
 import { renameSync, rmdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { fileError, makeFolder, removeQuietly, replaceFile, writeAll } from '../files.js';
+import { fileError, makeFolder, removeQuietly, replaceFile, writeAll } from '../host/files.js';
 
 export class Staging {
   private readonly folder: string;

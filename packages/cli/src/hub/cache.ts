@@ -25,7 +25,7 @@ import {
 import { hostname } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { makeFolder, readText, replaceWithText } from '../files.js';
+import { makeFolder, readText, replaceWithText } from '../host/files.js';
 import { isCommit, type HubReference } from './reference.js';
 
 /** How locks are kept and given up, in milliseconds. */

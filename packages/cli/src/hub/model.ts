@@ -8,9 +8,9 @@
  */
 import { DownloadError, megabytes, schema } from '@thimble/core';
 import { join } from 'node:path';
-import { readText } from '../files.js';
-import type { Output } from '../output.js';
-import { convertLine, isPickle } from '../pickle.js';
+import { readText } from '../host/files.js';
+import type { Output } from '../terminal/output.js';
+import { convertLine, isPickle } from '../weights/pickle.js';
 import { parseShardIndex, SHARD_INDEX } from '../weights/shard-index.js';
 import { MAX_INDEX_BYTES, readShardIndex } from '../weights/sharded.js';
 import { HubCache } from './cache.js';

@@ -1,7 +1,7 @@
 /** Progress of a download: one bar over all its files, or JSON events about once a second. */
 import { megabytes } from '@thimble/core';
-import type { Output } from '../output.js';
-import type { Bar } from '../progress.js';
+import type { Output } from '../terminal/output.js';
+import type { Bar } from '../terminal/progress.js';
 import type { HubFile } from './transfer.js';
 
 const EVENT_MS = 1000;

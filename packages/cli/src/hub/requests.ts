@@ -7,7 +7,7 @@ import { DownloadError, megabytes, schema } from '@thimble/core';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { referenceText, type HubReference } from './reference.js';
 import type { HubSettings } from './settings.js';
-import { VERSION } from '../version.js';
+import { VERSION } from '../host/version.js';
 
 /** Attempts after the first one. */
 const RETRIES = 3;

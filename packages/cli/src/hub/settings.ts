@@ -10,7 +10,7 @@
 import { ConfigError } from '@thimble/core';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { readText } from '../files.js';
+import { readText } from '../host/files.js';
 
 export interface HubSettings {
   /** Without a final slash. */

@@ -22,7 +22,7 @@ import {
 } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { makeFolder, writeAll } from '../files.js';
+import { makeFolder, writeAll } from '../host/files.js';
 import type { HubCache } from './cache.js';
 import { noRoom } from './disk.js';
 import type { HubReference } from './reference.js';

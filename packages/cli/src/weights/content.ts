@@ -4,7 +4,7 @@
  */
 import { FormatError } from '@thimble/core';
 import { closeSync, openSync, readSync } from 'node:fs';
-import { isPickle, isPickleFile, pickleError } from '../pickle.js';
+import { isPickle, isPickleFile, pickleError } from './pickle.js';
 
 /** A kind of file that people take for weights. */
 interface Kind {

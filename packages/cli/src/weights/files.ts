@@ -11,9 +11,9 @@
 import { FormatError, type Sidecars } from '@thimble/core';
 import { existsSync, readdirSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { openCheckpoint, type OpenCheckpoint } from '../checkpoint.js';
-import { isFolder } from '../files.js';
-import { isPickle, pickleError } from '../pickle.js';
+import { openCheckpoint, type OpenCheckpoint } from './checkpoint.js';
+import { isFolder } from '../host/files.js';
+import { isPickle, pickleError } from './pickle.js';
 import { checkCached, hashedFiles, isCached, type HashedFile } from './hashes.js';
 import { readJsonObject } from './json-file.js';
 import { SHARD_INDEX } from './shard-index.js';

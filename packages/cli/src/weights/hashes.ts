@@ -7,7 +7,7 @@ import { FormatError } from '@thimble/core';
 import { createHash } from 'node:crypto';
 import { closeSync, existsSync, fstatSync, readSync, realpathSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { fileError, openToRead } from '../files.js';
+import { fileError, openToRead } from '../host/files.js';
 import { readShardIndex } from './sharded.js';
 
 /** A file of the weights and what it holds. */

@@ -1,7 +1,7 @@
 /** JSON files that somebody else may have written, or damaged: bounded, and called what they are instead. */
 import { FormatError, schema } from '@thimble/core';
 import { existsSync } from 'node:fs';
-import { readText } from '../files.js';
+import { readText } from '../host/files.js';
 import { notJson } from './content.js';
 
 /** Larger is no configuration. */

@@ -5,7 +5,7 @@
 import { FormatError } from '@thimble/core';
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { openCheckpoint, type OpenCheckpoint } from '../checkpoint.js';
+import { openCheckpoint, type OpenCheckpoint } from './checkpoint.js';
 import { parseFile } from './json-file.js';
 import { parseShardIndex, type ShardIndex } from './shard-index.js';
 

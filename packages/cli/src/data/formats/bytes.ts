@@ -3,7 +3,7 @@
  * size.
  */
 import { DataError } from '@thimble/core';
-import { counted } from '../../format.js';
+import { counted } from '../../terminal/format.js';
 
 /** Bytes that are read at once: of a whole file, and where only a header is looked for. */
 export const WINDOW = { file: 1 << 16, header: 1 << 12 } as const;

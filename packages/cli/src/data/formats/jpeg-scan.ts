@@ -10,7 +10,7 @@
  *   MCU    minimum coded unit: h × v blocks of each component, or one block where a scan has one component
  *   band   coefficients `from … to` of a block in zigzag order; number 0 is its mean (DC)
  */
-import { percent } from '../../format.js';
+import { percent } from '../../terminal/format.js';
 import type { ImageBytes } from './bytes.js';
 import { NO_CODE, ScanBits, type HuffmanTable } from './jpeg-bits.js';
 import type { JpegComponent } from './jpeg-frame.js';

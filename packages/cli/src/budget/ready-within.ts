@@ -1,0 +1,254 @@
+/**
+ * A program that is ready to train within the bytes of --memory.
+ *
+ *   choose    the options that are open, with typical ranks where the true ones are to be found
+ *   prepare   finds the true ranks under the chosen ε
+ *   fit       where these need more: another form of saved tensors, then fewer bytes for the inputs,
+ *             then for the weights, with ranks chosen again from the same measurements
+ */
+import {
+  BudgetError,
+  buildModel,
+  megabytes,
+  preparationBytes,
+  type BoundMethod,
+  type PreparationBytes,
+  type Prepared,
+  type RankBudgets,
+} from '@thimble/core';
+import {
+  changes,
+  chooseWithin,
+  sayBudget,
+  searchWithin,
+  stepWith,
+  type BudgetChoice,
+  type BudgetJob,
+} from './budget.js';
+import { Garbage, returnFreedMemory } from '@thimble/native';
+import { methodLadder } from './method-ladder.js';
+import type { Output } from '../terminal/output.js';
+import { makeReady, readyFrom, type Job, type Ready } from '../training/preparing.js';
+import {
+  bytesBesidePlan,
+  executorBytes,
+  largestTensor,
+  residentBytes,
+  REST,
+  type Build,
+  type MemoryRecord,
+  type MemoryRequest,
+  type ProcessLoad,
+} from '../memory/process-memory.js';
+import { givenKeys, setUp } from '../step/setup.js';
+import { startedRanks } from '../run/factors.js';
+
+export interface Fitting {
+  readonly ready: Ready;
+  readonly memory: MemoryRecord;
+}
+
+/** Throws BudgetError when nothing fits, before anything is written, and what `makeReady` throws. */
+export async function readyWithin(
+  job: Job,
+  request: MemoryRequest,
+  output: Output,
+): Promise<Fitting> {
+  const before = budgetJobOf(job, request);
+  await settle(request, output);
+  const choice = chooseWithin(before);
+  sayBudget(before, choice, output);
+  const found = await makeReady({ ...job, step: choice.step, method: choice.method }, output);
+  const { pass } = choice.candidate;
+  const givenUp = changes(choice.best, choice.candidate, choice.step.batch);
+  const chosen = { budget: request.bytes, besidePlan: before.besidePlan(pass), givenUp };
+  if (!found.prepared) return { ready: found, memory: chosen };
+  await new Garbage().settled();
+  const after: BudgetJob = { ...before, fixed: null, preparing: () => 0 };
+  const room = request.bytes - after.besidePlan(pass);
+  const planned = executorBytes(found.setup.program, job.threads, after.emitting(pass));
+  if (planned <= room) return { ready: found, memory: chosen };
+  const { ready, said } = fitted(job, after, choice, found);
+  output.event('fitted', { planned, room, givenUp: said });
+  output.line(
+    `Fitted     the ranks found need ${megabytes(planned)} of ${megabytes(room)}: ${said.join(', ')}`,
+  );
+  const besidePlan = after.besidePlan(pass);
+  return { ready, memory: { ...chosen, besidePlan, givenUp: [...givenUp, ...said] } };
+}
+
+/**
+ * Frees what compiling left, and says so where the process has more than is counted for it: the choice does not
+ * depend on it, so that it is the same at every start.
+ */
+async function settle({ images }: MemoryRequest, output: Output): Promise<void> {
+  const resident = await new Garbage().settled();
+  const more = resident - residentBytes(thisBuild(), images);
+  if (more <= 0) return;
+  output.note(
+    `thimble: the process has ${megabytes(resident)} at its start, ${megabytes(more)} more than --memory ` +
+      'counts for it here; it may take that much more than it was given',
+  );
+}
+
+function budgetJobOf(job: Job, request: MemoryRequest): BudgetJob {
+  const { step, threads, start, method } = job;
+  const build = (batch: number) => buildModel(step.model.config, { batch });
+  setUp(step, method); // refuses what does not go together, and loads what compiling needs
+  const load = loadOf(job, request, largestTensor(build(1)));
+  const { imageSize } = step.model.config;
+  const known = (pass: number): BoundMethod => {
+    const ranks = startedRanks(method, { pass, imageSize }, start);
+    if (ranks) return method.withRanks(ranks);
+    // Factors are as they were stored; of inputs in passes of another size typical ranks are known.
+    const activations = method.activationRanks(method.forward(build(pass)));
+    return method.withRanks({ weights: start?.factors?.ranks.weights ?? {}, activations });
+  };
+  const preparations = new Map<number, PreparationBytes>();
+  const preparation = (pass: number): PreparationBytes | null => {
+    if (!start || startedRanks(method, { pass, imageSize }, start)) return null;
+    const asked = { model: build, method, batch: pass, threads };
+    const bytes = preparations.get(pass) ?? preparationBytes(asked, start.checkpoint.shapes);
+    preparations.set(pass, bytes);
+    return bytes;
+  };
+  return {
+    step,
+    threads,
+    budget: request.bytes,
+    largest: request.largest,
+    fixed: start?.factors ? known : null,
+    besidePlan: (pass) => {
+      const found = preparation(pass);
+      if (!found) return bytesBesidePlan(load, pass, REST.training);
+      return bytesBesidePlan(load, pass, REST.grown + REST.prepared) + found.left;
+    },
+    preparing: (pass) => {
+      const found = preparation(pass);
+      return found ? bytesBesidePlan(load, pass, REST.finding) + found.finding : 0;
+    },
+    emitting: (pass) => preparation(pass)?.emitting ?? 0,
+  };
+}
+
+function loadOf(
+  { kind, preprocess }: Job,
+  { images, workers, largest }: MemoryRequest,
+  tensorBytes: number,
+): ProcessLoad {
+  return {
+    build: thisBuild(),
+    images,
+    imageSize: preprocess.size,
+    workers,
+    imageBytes: largest.bytes,
+    tensorBytes,
+    wasm: kind.name === 'wasm',
+  };
+}
+
+function thisBuild(): Build {
+  return {
+    machine: `${process.platform}-${process.arch}`,
+    version: process.versions.node,
+    returnsMemory: returnFreedMemory(),
+  };
+}
+
+/** What fits of a program that does not, and what went for it. */
+interface Fitted {
+  readonly ready: Ready;
+  readonly said: readonly string[];
+}
+
+/** Throws BudgetError when the ranks that were found do not fit in any form. */
+function fitted(job: Job, after: BudgetJob, { candidate }: BudgetChoice, found: Ready): Fitted {
+  const { step } = job;
+  const { method } = found.setup;
+  // Ranks of inputs belong to the pass.
+  const microBatches = method.needs.activations ? step.batch / candidate.pass : step.microBatches;
+  const open = { ...step, ...(microBatches === undefined ? {} : { microBatches }) };
+  const same: BudgetJob = { ...after, step: open, fixed: () => method };
+  const { choice, least } = searchWithin(same);
+  if (choice) {
+    const ready = { ...found, setup: setUp(choice.step, method) };
+    return { ready, said: changes(candidate, choice.candidate, step.batch) };
+  }
+  const room = after.budget - after.besidePlan(least.pass);
+  const lowered = { ...job, step: stepWith(step, least) };
+  const budgets = found.prepared ? openBudgets(job, found.prepared) : [];
+  const planned = ({ setup }: Ready) =>
+    executorBytes(setup.program, job.threads, after.emitting(least.pass));
+  const { ready, said } = withLowerRanks(lowered, found, { open: budgets, room, planned });
+  return { ready, said: [...changes(candidate, least, step.batch), ...said] };
+}
+
+/** The least share of its bytes that a weight is left: with less it is not worth training. */
+const LEAST_SHARE = 0.25;
+
+/** Halvings of the interval in which the largest budget of ranks is looked for. */
+const HALVINGS = 6;
+
+interface RankSearch {
+  readonly open: readonly OpenBudget[];
+  /** Bytes for the executor. */
+  readonly room: number;
+  readonly planned: (ready: Ready) => number;
+}
+
+/** Fewer bytes for compressed inputs, then for factored weights, where their ε was not said. */
+function withLowerRanks(job: Job, found: Ready, { open, room, planned }: RankSearch): Fitted {
+  const garbage = new Garbage();
+  const within = (budgets: RankBudgets) => {
+    garbage.clear(); // of the program before
+    return found.prepared ? readyFrom(found.prepared.within(budgets), job) : found;
+  };
+  let least = within({});
+  let fixed: RankBudgets = {};
+  const said: string[] = [];
+  for (const { key, what, from, to } of open) {
+    const at = (bytes: number) => within({ ...fixed, [key]: Math.floor(bytes) });
+    least = at(to);
+    let [low, high] = [to, from];
+    for (let halving = 0; planned(least) <= room && halving < HALVINGS; halving++) {
+      const middle = (low + high) / 2;
+      const ready = at(middle);
+      if (planned(ready) <= room) [low, least] = [middle, ready];
+      else high = middle;
+    }
+    said.push(`${what} ${megabytes(from)} → ${megabytes(low)}`);
+    if (planned(least) <= room) return { ready: least, said };
+    fixed = { ...fixed, [key]: to };
+  }
+  throw new BudgetError({
+    where: 'the ranks found',
+    expected: `a plan of at most ${megabytes(room)}`,
+    got: `${megabytes(planned(least))} with the smallest ranks of ${least.setup.method.text}`,
+    todo: 'Raise --memory, or choose a lower ε, a smaller --model or --image-size',
+  });
+}
+
+/** A budget that may be lowered. */
+interface OpenBudget {
+  readonly key: keyof RankBudgets;
+  readonly what: string;
+  /** Bytes that ranks take, and the least that they may be left. */
+  readonly from: number;
+  readonly to: number;
+}
+
+function openBudgets({ step, start }: Job, { tables }: Prepared): readonly OpenBudget[] {
+  const ladder = start?.factors ? [['']] : methodLadder(step.method ?? 'full', givenKeys(step));
+  const { weights, activations } = tables;
+  const result: OpenBudget[] = [];
+  if (activations && ladder[0].length > 1) {
+    const { bytes: from, minimumBytes: to } = activations;
+    result.push({ key: 'activationBytes', what: 'inputs', from, to });
+  }
+  if (weights && ladder.length > 1) {
+    const { bytes: from, minimumBytes } = weights;
+    const to = Math.max(minimumBytes, LEAST_SHARE * from);
+    result.push({ key: 'weightBytes', what: 'weights', from, to });
+  }
+  return result;
+}

@@ -1,0 +1,133 @@
+/** Options that several commands take, each defined once. */
+import { METHODS, MODELS, OPTIMIZERS, SAVED_FORMS } from '@thimble/core';
+import { Option, type Command } from 'commander';
+import { defaultThreads, EXECUTOR_NAMES } from '../host/executors.js';
+import { PREPROCESS_HELP } from '../weights/preprocessing.js';
+import { fraction, MOST, nonNegativeNumber, positiveNumber, wholeNumber } from './readers.js';
+
+/** What every command takes. */
+export interface CommonOptions {
+  readonly json: boolean;
+}
+
+/** Where the work happens. */
+export interface ExecutorOptions {
+  readonly executor: string;
+  readonly threads: number;
+}
+
+/** Small, and its weights come with Thimble. */
+export const DEFAULT_MODEL = 'vit-micro';
+const DEFAULT_BATCH = 16;
+
+export function addJson(command: Command): Command {
+  return command.addOption(
+    new Option('--json', 'one JSON object per line on stdout; the last is the result').default(
+      false,
+      'off',
+    ),
+  );
+}
+
+export function addExecutor(command: Command): Command {
+  return command
+    .option('--executor <name>', EXECUTOR_NAMES.join(', '), 'auto')
+    .option('--threads <n>', 'worker threads', wholeNumber(1, MOST.threads), defaultThreads());
+}
+
+/** How weights are had from the hub. */
+export interface HubOptions {
+  readonly revision?: string;
+  readonly offline: boolean;
+}
+
+export function addHub(command: Command): Command {
+  return command
+    .option('--revision <name>', 'branch, tag or commit of a model on the hub (default: main)')
+    .option('--offline', 'ask nothing of the network: what was downloaded before', false);
+}
+
+export function addWorkers(command: Command): Command {
+  return command.option(
+    '--workers <n>',
+    'threads that prepare images, 40 MB each, one for each core at most (0: the main one)',
+    wholeNumber(0),
+    0,
+  );
+}
+
+export function addAllowEmpty(command: Command): Command {
+  return command.option(
+    '--allow-empty',
+    'leave out class folders of which nothing can be read, instead of refusing',
+    false,
+  );
+}
+
+/** How pictures become numbers. */
+export interface PreprocessOptions {
+  readonly preprocess?: string;
+}
+
+export function addPreprocess(command: Command): Command {
+  return command.option('--preprocess <how>', PREPROCESS_HELP);
+}
+
+/** The options of StepOptions except `model`, and the image size. */
+export function addStep(command: Command): Command {
+  return command
+    .option(
+      '--image-size <n>',
+      "side of the input in pixels (default: the model's)",
+      wholeNumber(1, MOST.imageSize),
+    )
+    .option(
+      '--method <text>',
+      'what trains and in what form, as listed below; several joined by + (default: full)',
+    )
+    .option('--layers <which>', 'linears that the method acts on: mlp or all (default: its own)')
+    .option(
+      '--truncation <how>',
+      'of weights: data (in the metric of the loss on your images) or plain',
+    )
+    .option(
+      '--saved <form>',
+      `what waits for the backward pass: ${Object.keys(SAVED_FORMS).join(', ')} (default: smallest for wasi, else exact)`,
+    )
+    .option('--batch <n>', 'images of one update', wholeNumber(1, MOST.batch), DEFAULT_BATCH)
+    .option(
+      '--micro-batches <n>',
+      'passes into which a batch is cut: less memory (default: 1)',
+      wholeNumber(1, MOST.batch),
+    )
+    .option('--optimizer <name>', Object.keys(OPTIMIZERS).join(', '), 'sgd')
+    .option('--momentum <x>', 'of sgd (default: 0.9)', fraction)
+    .option('--weight-decay <x>', "default: the optimiser's", nonNegativeNumber)
+    .option('--clip <norm>', 'bound on the global gradient norm (default: none)', positiveNumber)
+    .option('--smoothing <x>', 'label smoothing', fraction, 0);
+}
+
+export function modelHelp(): string {
+  return Object.keys(MODELS).join(', ');
+}
+
+/** What each method and form of saved tensors does, for the end of a help text. */
+export function methodHelp(): string {
+  const lines = Object.values(METHODS).flatMap(({ usage, summary }) =>
+    usage.length < USAGE_WIDTH
+      ? [`  ${usage.padEnd(USAGE_WIDTH)} ${summary}`]
+      : [`  ${usage}`, `  ${''.padEnd(USAGE_WIDTH)} ${summary}`],
+  );
+  const forms = Object.values(SAVED_FORMS).map(
+    ({ form, summary }) => `  ${form.padEnd(USAGE_WIDTH)} ${summary}`,
+  );
+  return [
+    'Methods (--layers and --truncation fill in what the text leaves out):',
+    ...lines,
+    '',
+    'Saved tensors (--saved):',
+    ...forms,
+  ].join('\n');
+}
+
+const USAGE_WIDTH = 12;

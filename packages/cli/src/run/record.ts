@@ -1,0 +1,186 @@
+/**
+ * run.json: what is known of a run, and how it is read back. What passes is of one piece: a model that can be built
+ * and has as many classes as there are names, a method with its ranks, preprocessing that makes finite numbers.
+ */
+import {
+  FormatError,
+  methodReader,
+  modelReader,
+  NO_RANKS,
+  parseMethod,
+  preprocessReader,
+  ranksReader,
+  SAVED_FORMS,
+  schema,
+  type ModelConfig,
+  type Preprocess,
+  type Ranks,
+  type SavedForm,
+} from '@thimble/core';
+import { originReader, type Origin } from './origin.js';
+import { memoryReader, type MemoryRecord } from '../memory/process-memory.js';
+
+export const RUN_FORMAT = 'thimble-run';
+export const RUN_VERSION = 1;
+
+export interface EpochRecord {
+  readonly epoch: number;
+  readonly step: number;
+  /** Mean training loss; null where the epoch completed no step. */
+  readonly trainLoss: number | null;
+  readonly accuracy: number;
+  readonly loss: number;
+  readonly seconds: number;
+}
+
+export interface RunRecord {
+  readonly model: { readonly name: string; readonly config: ModelConfig };
+  /** Reproduces the method through `parseMethod`. */
+  readonly method: string;
+  /** With which the method was compiled; empty without a factored form. */
+  readonly ranks: Ranks;
+  /** Form of saved tensors; absent in runs from before there was a choice. */
+  readonly saved?: SavedForm;
+  /** What was chosen for --memory; absent without. */
+  readonly memory?: MemoryRecord;
+  readonly classes: readonly string[];
+  readonly preprocess: Preprocess;
+  readonly augment: string;
+  readonly optimizer: { readonly name: string; readonly settings: object };
+  readonly learningRate: number;
+  readonly warmupSteps: number;
+  readonly smoothing: number;
+  readonly clip: number | null;
+  readonly batch: number;
+  readonly microBatches: number;
+  readonly epochs: number;
+  readonly seed: number;
+  readonly init: string | null;
+  /** Where the starting weights came from; absent without any, and in runs of version 0.1.0. */
+  readonly origin?: Origin;
+  readonly data: {
+    readonly from: string;
+    readonly validationFrom: string;
+    readonly trainImages: number;
+    readonly validationImages: number;
+  };
+  readonly executor: { readonly name: string; readonly detail: string; readonly threads: number };
+  readonly status: 'running' | 'done' | 'interrupted' | 'failed';
+  readonly history: readonly EpochRecord[];
+}
+
+const { anything, list, nullable, number, object, objectOf, oneOf, optional, text, whole } = schema;
+
+const COUNT = whole({ least: 0, most: Number.MAX_SAFE_INTEGER });
+const ABOVE_ZERO = whole({ most: Number.MAX_SAFE_INTEGER });
+const NAME = text({ most: 1000 });
+const RATE = number({ least: 0 });
+
+const epochReader: schema.Reader<EpochRecord> = objectOf<EpochRecord>({
+  epoch: ABOVE_ZERO,
+  step: COUNT,
+  trainLoss: nullable(number()),
+  accuracy: number({ least: 0, most: 1 }),
+  loss: number(),
+  seconds: RATE,
+});
+
+const settings: schema.Reader<object> = (value, place) =>
+  schema.isObject(value) ? value : place.fail('an object', value);
+
+/** A version of the format that this program reads. */
+const header = object({ format: oneOf(RUN_FORMAT), version: oneOf(RUN_VERSION), ranks: anything });
+
+const recordReader: schema.Reader<RunRecord> = schema.refined(
+  objectOf<RunRecord>({
+    model: objectOf<RunRecord['model']>({ name: NAME, config: modelReader }),
+    method: methodReader,
+    ranks: (value, place) => (value === undefined ? NO_RANKS : ranksReader(value, place)),
+    saved: optional(oneOf(...Object.values(SAVED_FORMS).map(({ form }) => form))),
+    memory: optional(memoryReader),
+    classes: list(NAME, { least: 1, most: 1_000_000 }),
+    preprocess: preprocessReader,
+    augment: NAME,
+    optimizer: objectOf<RunRecord['optimizer']>({ name: NAME, settings }),
+    learningRate: RATE,
+    warmupSteps: COUNT,
+    smoothing: number({ least: 0, most: 1 }),
+    clip: nullable(RATE),
+    batch: ABOVE_ZERO,
+    microBatches: ABOVE_ZERO,
+    epochs: COUNT,
+    seed: COUNT,
+    init: nullable(text()),
+    origin: optional(originReader),
+    data: objectOf<RunRecord['data']>({
+      from: text(),
+      validationFrom: text(),
+      trainImages: COUNT,
+      validationImages: COUNT,
+    }),
+    executor: objectOf<RunRecord['executor']>({ name: NAME, detail: NAME, threads: ABOVE_ZERO }),
+    status: oneOf('running', 'done', 'interrupted', 'failed'),
+    history: list(epochReader, { most: 1_000_000 }),
+  }),
+  checkTogether,
+);
+
+/** What holds of several fields. */
+function checkTogether(record: RunRecord, place: schema.Place): void {
+  const { model, classes, batch, microBatches } = record;
+  const { channels } = model.config;
+  if (channels !== 3) {
+    throw place
+      .at('model')
+      .at('config')
+      .at('channels')
+      .error('3, as pictures have', String(channels));
+  }
+  if (classes.length !== model.config.classes) {
+    const names = `${String(model.config.classes)} names, one for each output of the model`;
+    throw place.at('classes').error(names, String(classes.length));
+  }
+  if (batch % microBatches !== 0) {
+    throw place
+      .at('microBatches')
+      .error(`a divisor of the batch ${String(batch)}`, String(microBatches));
+  }
+}
+
+/** The record in a text. Throws FormatError. @param file what errors call it */
+export function parseRunRecord(file: string, json: string): RunRecord {
+  const document = {
+    file,
+    error: FormatError,
+    todo: 'Pass the folder of a run as thimble train wrote it',
+  };
+  const { ranks } = schema.read(json, header, document);
+  const record = schema.read(json, recordReader, document);
+  const { weights, activations } = parseMethod(record.method).needs;
+  if (ranks === undefined && (weights ?? activations) !== null) {
+    const expected = `those with which ${record.method} was compiled`;
+    throw new schema.Place(document).at('ranks').error(expected, 'nothing');
+  }
+  return record;
+}
+
+/** Where two values are not written the same. */
+export interface Difference {
+  /** Keys down to it, as in `config.heads`. */
+  readonly at: string;
+  /** What stands there, for an error. */
+  readonly texts: readonly [left: string, right: string];
+}
+
+/** The first difference of two values that JSON has, in whatever order keys are; null for none. */
+export function differenceOf(at: string, left: unknown, right: unknown): Difference | null {
+  if (schema.isObject(left) && schema.isObject(right)) {
+    for (const key of new Set([...Object.keys(left), ...Object.keys(right)])) {
+      const found = differenceOf(`${at}.${key}`, schema.field(left, key), schema.field(right, key));
+      if (found) return found;
+    }
+    return null;
+  }
+  if (JSON.stringify(left) === JSON.stringify(right)) return null;
+  return { at, texts: [schema.brief(left), schema.brief(right)] };
+}

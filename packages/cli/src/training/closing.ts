@@ -1,0 +1,109 @@
+/** The closing words of a command: what was skipped, and the result. */
+import { megabytes } from '@thimble/core';
+import type { SkippedImage } from '../data/loader.js';
+import { counted, duration, milliseconds, percent } from '../terminal/format.js';
+import type { Output } from '../terminal/output.js';
+import { inOneLine, shellWord } from '../terminal/terminal.js';
+import type { RunSummary } from './training.js';
+
+/** An image that could not be read. */
+export type UnreadImage = Pick<SkippedImage, 'name' | 'reason'>;
+
+/** Says which images could not be read: each of them for programs, the first ones for people. */
+export function saySkipped(skipped: readonly UnreadImage[], output: Output): void {
+  for (const { name, reason } of skipped) output.event('skipped', { name, reason });
+  for (const line of skippedLines(skipped)) output.line(line);
+}
+
+/** Images that are named one by one; of more, reasons and how many images have them. */
+const SHOWN = 20;
+const SHOWN_REASONS = 10;
+
+/** What could not be read and why, for people; nothing for none. */
+export function skippedLines(skipped: readonly UnreadImage[]): readonly string[] {
+  if (skipped.length === 0) return [];
+  const named = skipped
+    .slice(0, SHOWN)
+    .map(({ name, reason }) => inOneLine(`  ${name}: ${reason}`));
+  const what = `${counted(skipped.length, 'image')} could not be read`;
+  if (skipped.length <= SHOWN) return [`${what}:`, ...named];
+  return [
+    `${what}, the first ${String(SHOWN)} of them:`,
+    ...named,
+    'By reason:',
+    ...tally(skipped),
+  ];
+}
+
+/** Bytes in hexadecimal, and numbers. */
+const NUMBERS = /\b[\da-f]{2}( [\da-f]{2})+\b|\d[\d.]*/g;
+
+/** How many images have each reason, numbers in it aside, the most frequent first. */
+function tally(skipped: readonly UnreadImage[]): readonly string[] {
+  const counts = new Map<string, number>();
+  for (const { reason } of skipped) {
+    const kind = reason.replace(NUMBERS, '…');
+    counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  }
+  const sorted = [...counts].sort(([, a], [, b]) => b - a);
+  const lines = sorted
+    .slice(0, SHOWN_REASONS)
+    .map(([kind, count]) => `  ${String(count).padStart(6)}  ${kind}`);
+  const others = sorted.slice(SHOWN_REASONS).reduce((sum, [, count]) => sum + count, 0);
+  return others === 0 ? lines : [...lines, `  ${String(others).padStart(6)}  other reasons`];
+}
+
+/** The result of training. */
+export function sayDone(summary: RunSummary, output: Output): void {
+  output.event('done', { ...summary });
+  const { accuracy, loss, epochs, bestAccuracy, bestEpoch, run } = summary;
+  const best =
+    bestAccuracy === null || bestEpoch === epochs
+      ? ''
+      : ` (best: ${percent(bestAccuracy)} after epoch ${String(bestEpoch)})`;
+  output.line();
+  output.line(
+    `Validation accuracy ${percent(accuracy ?? NaN)}, loss ${(loss ?? NaN).toFixed(4)}${best}`,
+  );
+  for (const line of costs(summary)) output.line(line);
+  output.line(`Saved in ${inOneLine(run)}; try: thimble predict ${shellWord(run)} IMAGE`);
+}
+
+/**
+ * What an interrupted run leaves.
+ *
+ * @param data folder with which it can go on; null where it cannot
+ */
+export function sayInterrupted(summary: RunSummary, data: string | null, output: Output): void {
+  const { steps, run } = summary;
+  const isSaved = steps > 0;
+  output.event('interrupted', { ...summary, run: isSaved ? run : null });
+  output.line();
+  if (!isSaved) {
+    output.line('Interrupted before the first step; nothing was saved.');
+    return;
+  }
+  output.line(
+    `Interrupted after ${counted(steps, 'step')}; the weights are saved in ${inOneLine(run)}.`,
+  );
+  for (const line of costs(summary)) output.line(line);
+  if (data === null) return;
+  output.line(`To go on from them: thimble train ${shellWord(data)} --init ${shellWord(run)}`);
+}
+
+function costs(summary: RunSummary): readonly string[] {
+  const { msPerStep, seconds, plannedBytes, rssPeakBytes } = summary;
+  return [
+    `${milliseconds(msPerStep ?? NaN)} per step, ${duration(seconds)} in all; memory: ` +
+      `${megabytes(plannedBytes)} planned, ${megabytes(rssPeakBytes)} process at most`,
+    ...overBudget(summary),
+  ];
+}
+
+function overBudget({ rssPeakBytes, budgetBytes }: RunSummary): readonly string[] {
+  if (budgetBytes === null || rssPeakBytes <= budgetBytes) return [];
+  return [
+    `The process took ${megabytes(rssPeakBytes - budgetBytes)} more than --memory ` +
+      `${megabytes(budgetBytes)}: what it needs beside the plan was estimated too low`,
+  ];
+}

@@ -1,0 +1,270 @@
+/**
+ * One training run from compiled program to saved model: what `train` and `demo` share.
+ *
+ * Order: everything that can be refused is refused before the run folder is taken; the folder
+ * proves that it can be written to before the first step; every good epoch is saved whole.
+ */
+import {
+  cosine,
+  DataError,
+  ExecutorError,
+  FileError,
+  plannedBytes,
+  train,
+  trainingBatchCount,
+  TrainingError,
+  type Executor,
+  type LoadReport,
+  type TrainResult,
+} from '@thimble/core';
+import { Buffers, Loader, type SkippedImage } from '../data/loader.js';
+import { Garbage } from '@thimble/native';
+import { counted } from '../terminal/format.js';
+import type { ExitSignal } from '../host/failure.js';
+import { onInterrupt, type Interrupt } from '../host/interrupt.js';
+import type { Output } from '../terminal/output.js';
+import { Recorder } from './recorder.js';
+import { writeRanks, type RanksFile } from '../run/ranks-file.js';
+import { RUN_FILES } from '../run/folder.js';
+import type { RunPlan } from './run-plan.js';
+import { parameterCounts } from '../step/setup.js';
+import type { TrainingFolder } from './folder.js';
+import { TrainingReport } from './report.js';
+
+export interface RunOutcome {
+  /** What a signal asks the command to end with; null without one. */
+  readonly interrupted: ExitSignal | null;
+  /** The fields of the last JSON line. */
+  readonly summary: RunSummary;
+  readonly skipped: readonly SkippedImage[];
+}
+
+export interface RunSummary {
+  /** Of the last epoch's validation, 0–1. */
+  readonly accuracy: number | null;
+  /** Mean cross-entropy of the last epoch's validation. */
+  readonly loss: number | null;
+  readonly trainLoss: number | null;
+  readonly steps: number;
+  readonly msPerStep: number | null;
+  readonly plannedBytes: number;
+  readonly arenaBytes: number;
+  readonly rssPeakBytes: number;
+  /** --memory; null without. */
+  readonly budgetBytes: number | null;
+  readonly executor: string;
+  readonly executorDetail: string;
+  readonly threads: number;
+  readonly epochs: number;
+  readonly bestAccuracy: number | null;
+  readonly bestEpoch: number | null;
+  readonly seconds: number;
+  readonly skipped: number;
+  readonly run: string;
+}
+
+/** Runs the plan. Throws what core throws; the run folder then keeps the last good checkpoint. */
+export async function runTraining(plan: RunPlan, output: Output): Promise<RunOutcome> {
+  const { setup } = plan;
+  // The error of a set smaller than a batch speaks of the whole batch, not of one pass.
+  trainingBatchCount(plan.data.trainImages, setup.pass * setup.microBatches);
+  const executor = await plan.kind.load(setup.program, { threads: plan.threads });
+  const loaders: Loader[] = [];
+  try {
+    sayLoaded(await plan.fill(executor), plan, output);
+    const buffers = new Buffers();
+    const training = openLoader(plan, 'train', buffers);
+    loaders.push(training);
+    const validation = openLoader(plan, 'evaluate', buffers);
+    loaders.push(validation);
+    return await recorded(plan, { executor, training, validation }, output);
+  } finally {
+    await Promise.all(loaders.map((loader) => loader.close()));
+    await executor.dispose();
+  }
+}
+
+/** Trains into the run's folder; from here on there is something to save. */
+async function recorded(plan: RunPlan, loaded: Loaded, output: Output): Promise<RunOutcome> {
+  const interrupt = onInterrupt('stopping after this step', (text) => {
+    output.note(text);
+  });
+  try {
+    const folder = plan.takeFolder();
+    try {
+      const recorder = new Recorder(plan, loaded.executor, folder, loaded.training.batchCount);
+      await recorder.start(interrupt.signal);
+      if (isFactored(plan)) await writeRanks(folder.file(RUN_FILES.ranks), ranksFile(plan));
+      return await loop(plan, { ...loaded, recorder, folder, interrupt }, output);
+    } finally {
+      folder.close();
+    }
+  } finally {
+    interrupt.dispose();
+  }
+}
+
+interface Loaded {
+  readonly executor: Executor;
+  readonly training: Loader;
+  readonly validation: Loader;
+}
+
+interface Parts extends Loaded {
+  readonly recorder: Recorder;
+  readonly folder: TrainingFolder;
+  readonly interrupt: Interrupt;
+}
+
+async function loop(plan: RunPlan, parts: Parts, output: Output): Promise<RunOutcome> {
+  const { executor, training, validation, recorder, interrupt } = parts;
+  const { setup, epochs } = plan;
+  new Garbage().clear(); // what compiling left
+  const started = performance.now();
+  const report = new TrainingReport(output, epochs, recorder.stepsPerEpoch);
+  report.start(startFields(plan, parts));
+  try {
+    const result = await train({
+      executor,
+      optimizer: setup.optimizer,
+      schedule: cosine({
+        peak: plan.learningRate,
+        steps: Math.max(1, recorder.totalSteps),
+        warmupSteps: recorder.record.warmupSteps,
+      }),
+      epochs,
+      batches: (epoch) => training.epoch(epoch),
+      validation: () => validation.epoch(0),
+      signal: interrupt.signal,
+      onEvent: async (event) => {
+        if (event.event === 'epoch') await recorder.epoch(event, validation);
+        report.event(event); // an epoch that is reported is saved
+        await output.caughtUp(interrupt.signal);
+      },
+    });
+    await recorder.finish(result);
+    interrupt.dispose();
+    if (!interrupt.exit) await plan.afterwards?.(executor);
+    const skipped = [...training.skipped, ...validation.skipped];
+    const seconds = (performance.now() - started) / 1000;
+    const summary = summarise(plan, parts, result, seconds, skipped.length);
+    return { interrupted: interrupt.exit, summary, skipped };
+  } catch (error) {
+    await recorder.fail();
+    throw withRemains(error, plan, recorder.remains);
+  } finally {
+    report.stop();
+  }
+}
+
+/** The error with what there is now: after hours, that is the first question. */
+function withRemains(error: unknown, { learningRate, clip }: RunPlan, remains: string): unknown {
+  if (error instanceof TrainingError) {
+    const orClip = clip === null ? ', or clip gradients with --clip 1' : '';
+    const todo = `Lower --lr, which was ${String(learningRate)}${orClip}`;
+    return new TrainingError({ ...error.parts, todo: `${todo}; ${remains}` });
+  }
+  const Kind = [DataError, FileError, ExecutorError].find((kind) => error instanceof kind);
+  if (!Kind || !(error instanceof Kind)) return error;
+  return new Kind({ ...error.parts, todo: `${error.parts.todo}; ${remains}` });
+}
+
+function openLoader(plan: RunPlan, purpose: 'train' | 'evaluate', buffers: Buffers): Loader {
+  const { preprocess, augment, seed, strict, loading } = plan;
+  const source = purpose === 'train' ? plan.train : plan.validation;
+  const batch = plan.setup.pass;
+  const settings = { source, purpose, batch, seed, preprocess, augment, strict };
+  // The calling thread only waits while a step runs; validation always does without another.
+  return new Loader(settings, { ...(purpose === 'train' ? loading : { workers: 0 }), buffers });
+}
+
+function isFactored({ ranks, setup }: RunPlan): boolean {
+  const { weights, activations } = setup.method.needs;
+  const found = Object.keys(ranks.weights).length + Object.keys(ranks.activations).length > 0;
+  return found || weights !== null || activations !== null;
+}
+
+function ranksFile({ setup, ranks, tables }: RunPlan): RanksFile {
+  return { method: setup.method.text, pass: setup.pass, ranks, tables };
+}
+
+function sayLoaded(report: LoadReport | null, plan: RunPlan, output: Output): void {
+  if (!report) return;
+  output.event('loaded', { from: plan.init, ...report, ignored: plan.ignored });
+  const classes = String(plan.classes.length);
+  const replaced =
+    report.replaced.length === 0
+      ? ''
+      : `; ${report.replaced.join(' and ')} start at zero for ${classes} classes`;
+  const resized =
+    report.resized.length === 0
+      ? ''
+      : `; ${report.resized.join(' and ')} resized to ${String(plan.setup.config.imageSize)} px`;
+  const unused = [...report.unused, ...plan.ignored];
+  const left = unused.length === 0 ? '' : `; unused: ${abridged(unused)}`;
+  output.line(
+    `Loaded ${String(report.loaded)} tensors of ${plan.init ?? ''}${replaced}${resized}${left}`,
+  );
+}
+
+/** The first few names. */
+function abridged(names: readonly string[]): string {
+  const more = names.length - SHOWN_NAMES;
+  const shown = names.slice(0, SHOWN_NAMES).join(', ');
+  return more > 0 ? `${shown} and ${counted(more, 'more tensor')}` : shown;
+}
+
+const SHOWN_NAMES = 5;
+
+function startFields(plan: RunPlan, { executor, recorder, folder }: Parts) {
+  const { setup, classes, preprocess, data } = plan;
+  return {
+    model: setup.modelName,
+    method: setup.method.text,
+    ...parameterCounts(setup.model),
+    classes,
+    preprocess,
+    trainImages: data.trainImages,
+    validationImages: data.validationImages,
+    steps: recorder.totalSteps,
+    batch: setup.pass * setup.microBatches,
+    learningRate: plan.learningRate,
+    optimizer: setup.optimizer.name,
+    plannedBytes: plannedBytes(setup.program, executor.threads),
+    executor: executor.name,
+    executorDetail: executor.detail,
+    threads: executor.threads,
+    run: folder.path,
+  };
+}
+
+function summarise(
+  plan: RunPlan,
+  { executor, recorder, folder }: Parts,
+  result: TrainResult,
+  seconds: number,
+  skipped: number,
+): RunSummary {
+  const { best, record } = recorder;
+  const last = record.history.at(-1);
+  return {
+    accuracy: last?.accuracy ?? null,
+    loss: last?.loss ?? null,
+    trainLoss: last?.trainLoss ?? null,
+    steps: result.steps,
+    msPerStep: Number.isFinite(result.msPerStep) ? result.msPerStep : null,
+    plannedBytes: plannedBytes(plan.setup.program, executor.threads),
+    arenaBytes: executor.arenaBytes,
+    rssPeakBytes: process.resourceUsage().maxRSS * 1024,
+    budgetBytes: plan.memory?.budget ?? null,
+    executor: executor.name,
+    executorDetail: executor.detail,
+    threads: executor.threads,
+    epochs: record.history.length,
+    bestAccuracy: best?.accuracy ?? null,
+    bestEpoch: best?.epoch ?? null,
+    seconds,
+    skipped,
+    run: folder.path,
+  };
+}

@@ -1,0 +1,171 @@
+/**
+ * Checkpoints on disk: safetensors files read and written one tensor at a time, so that a model
+ * is never held a second time in memory.
+ */
+import {
+  elements,
+  firstNotFinite,
+  FormatError,
+  parameters,
+  readSafetensorsHeader,
+  safetensorsData,
+  safetensorsHeaderEnd,
+  safetensorsPrefix,
+  ThimbleError,
+  TensorView,
+  TrainingError,
+  type Executor,
+  type HostData,
+  type ModelConfig,
+  type ModelGraph,
+  type Preprocess,
+  type SafetensorsDtype,
+  type SafetensorsHeader,
+  type Shape,
+  type WeightSource,
+} from '@thimble/core';
+import { closeSync, fstatSync, readSync } from 'node:fs';
+import { openToRead, replaceFile, writeAll } from '../host/files.js';
+import { Garbage } from '@thimble/native';
+import { notSafetensors } from './content.js';
+
+export interface OpenCheckpoint extends WeightSource {
+  /** As the file stores each tensor. */
+  readonly dtypes: ReadonlyMap<string, SafetensorsDtype>;
+  readonly metadata: ReadonlyMap<string, string>;
+  close(): void;
+}
+
+/** Opens a safetensors file. Throws FileError where there is none, FormatError for one that is not valid. */
+export function openCheckpoint(path: string): OpenCheckpoint {
+  const descriptor = openToRead(path, 'a safetensors file');
+  const garbage = new Garbage();
+  try {
+    const header = readHeader(path, descriptor);
+    const shapes = new Map<string, Shape>();
+    const dtypes = new Map<string, SafetensorsDtype>();
+    for (const { name, shape, dtype } of header.tensors.values()) {
+      shapes.set(name, shape);
+      dtypes.set(name, dtype);
+    }
+    return {
+      ...{ name: path, metadata: header.metadata, shapes, dtypes },
+      read: (tensor) => {
+        const data = readTensor(path, descriptor, header, tensor);
+        garbage.dropped(data.byteLength); // sooner or later
+        return data;
+      },
+      close: () => {
+        closeSync(descriptor);
+      },
+    };
+  } catch (error) {
+    closeSync(descriptor);
+    throw notSafetensors(path) ?? naming(path, error);
+  }
+}
+
+/** What every checkpoint says of itself, so that it can be read without its run folder. */
+export function checkpointMetadata(
+  model: { readonly name: string; readonly config: ModelConfig },
+  classes: readonly string[],
+  preprocess: Preprocess,
+): ReadonlyMap<string, string> {
+  return new Map([
+    ['format', 'pt'],
+    ['model', model.name],
+    ['classes', JSON.stringify(classes)],
+    ['thimble.config', JSON.stringify(model.config)],
+    ['preprocess', JSON.stringify(preprocess)],
+  ]);
+}
+
+/** Bytes of the file that `saveCheckpoint` writes. */
+export function checkpointBytes(model: ModelGraph, metadata: ReadonlyMap<string, string>): number {
+  const shapes = storedTensors(model);
+  const { prefix } = safetensorsPrefix(shapes, metadata);
+  return shapes.reduce((sum, { shape }) => sum + 4 * elements(shape), prefix.byteLength);
+}
+
+/**
+ * Writes every parameter of the model. Throws TrainingError, and leaves the file at `path` as it
+ * was, when a value is not finite.
+ */
+export async function saveCheckpoint(
+  path: string,
+  executor: Executor,
+  model: ModelGraph,
+  metadata: ReadonlyMap<string, string>,
+): Promise<void> {
+  const { prefix, ordered } = safetensorsPrefix(storedTensors(model), metadata);
+  const garbage = new Garbage();
+  await replaceFile(path, async (descriptor) => {
+    writeAll(descriptor, prefix);
+    for (const tensor of ordered) {
+      const data = await executor.read(tensor.name);
+      checkFinite(tensor.name, data);
+      writeAll(descriptor, safetensorsData({ ...tensor, data }));
+      garbage.dropped(data.byteLength);
+    }
+  });
+}
+
+function storedTensors({ graph }: ModelGraph) {
+  return parameters(graph).map(({ name, type }) => {
+    return { name, dtype: 'F32' as const, shape: type.shape };
+  });
+}
+
+function cannotOpen(path: string, got: string): FormatError {
+  const todo = 'Check the path';
+  return new FormatError({ where: path, expected: 'a safetensors file', got, todo });
+}
+
+function readHeader(path: string, descriptor: number): SafetensorsHeader {
+  const { size } = fstatSync(descriptor);
+  const start = readBytes(path, descriptor, 0, Math.min(8, size));
+  const end = safetensorsHeaderEnd(start, size);
+  return readSafetensorsHeader(readBytes(path, descriptor, 0, end), size);
+}
+
+function readTensor(
+  path: string,
+  descriptor: number,
+  header: SafetensorsHeader,
+  name: string,
+): Float32Array {
+  const info = header.tensors.get(name);
+  if (!info) throw cannotOpen(path, `no tensor ${name}`);
+  try {
+    return new TensorView(info, readBytes(path, descriptor, info.begin, info.end)).asFloat32();
+  } catch (error) {
+    throw naming(path, error);
+  }
+}
+
+function readBytes(path: string, descriptor: number, begin: number, end: number): Uint8Array {
+  const bytes = new Uint8Array(end - begin);
+  for (let done = 0; done < bytes.length;) {
+    const count = readSync(descriptor, bytes, done, bytes.length - done, begin + done);
+    if (count === 0) throw cannotOpen(path, `a file that ends at byte ${String(begin + done)}`);
+    done += count;
+  }
+  return bytes;
+}
+
+/** The error with the file's name in front of the place. */
+function naming(path: string, error: unknown): unknown {
+  if (!(error instanceof ThimbleError) || error.parts.where.includes(path)) return error;
+  return new FormatError({ ...error.parts, where: `${path}, ${error.parts.where}` });
+}
+
+function checkFinite(name: string, data: HostData): void {
+  const at = firstNotFinite(data);
+  if (at < 0) return;
+  throw new TrainingError({
+    where: `tensor ${name}`,
+    expected: 'finite values',
+    got: `${String(data[at])} at element ${String(at)}`,
+    todo: 'Lower --lr, or clip gradients with --clip 1',
+  });
+}
