@@ -6,6 +6,8 @@
  *   best.safetensors    weights of the epoch with the highest validation accuracy; of equal ones, with
  *                       the lowest loss
  *   ranks.json          of a factored run: its ranks and what they were chosen from
+ *   forgotten.safetensors   after thimble forget: weights that were dampened, as training had left them
+ *   set-aside.safetensors   after thimble forget: the weights that it did not start from, where those differ
  *   labels.txt          names of the classes, one per line, in the order of the model's outputs
  *
  * Every file is replaced as a whole. `training/folder.ts` says how they come to lie there.
@@ -24,6 +26,8 @@ export const RUN_FILES = {
   best: 'best.safetensors',
   labels: 'labels.txt',
   ranks: 'ranks.json',
+  forgotten: 'forgotten.safetensors',
+  setAside: 'set-aside.safetensors',
 } as const;
 
 /** Replaces the record in the file `path`. */
