@@ -1,18 +1,16 @@
 /**
- * The dependency direction of the house: every folder may import only what its line names, and no import
- * cycle exists. Type-only imports count: a type is a dependency too.
+ * The dependency direction of the house, checked by `npm run layers`: every room of core, native, onnx, cli and
+ * bench may import only what its line below names, every package only the packages of its line, and neither rooms nor
+ * files import each other in a cycle. Type-only imports count: a type is a dependency too.
  *
- * Run by `npm run layers`; prints every violation and exits 1 if there is one.
+ * Prints every violation and exits 1 if there is one. `layers/rooms.ts` says what a room is.
  */
-import { readdirSync, readFileSync } from 'node:fs';
-import { dirname, join, relative, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { packageImports, relativeImports } from './layers/imports.js';
+import { cycles, directionProblems, EVERYTHING, type Rooms } from './layers/rooms.js';
 
-const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
-const CORE = 'packages/core/src';
-
-/** Part of core (folder or file without extension) → the parts it may import besides itself. */
-const CORE_LAYERS: Readonly<Record<string, readonly string[]>> = {
+/** The public API may import everything. */
+const CORE: Rooms = {
+  index: EVERYTHING,
   errors: [],
   finite: [],
   names: ['errors'],
@@ -108,27 +106,91 @@ const CORE_LAYERS: Readonly<Record<string, readonly string[]>> = {
   ],
 };
 
-/** Package → packages whose public API it may import. */
+/** The machine's own code, behind Node-API. */
+const NATIVE: Rooms = {
+  addon: [],
+  garbage: ['addon'],
+  index: EVERYTHING,
+};
+
+const ONNX: Rooms = {
+  batch: [],
+  graph: [],
+  fields: ['graph'],
+  encode: ['graph', 'fields'],
+  half: ['graph', 'fields'],
+  print: ['graph'],
+  site: ['batch', 'graph'],
+  lowerings: ['graph', 'site'],
+  lower: ['batch', 'graph', 'site', 'lowerings'],
+  quantise: ['graph', 'fields'],
+  formats: ['graph', 'half', 'site', 'lower', 'quantise'],
+  index: EVERYTHING,
+};
+
+/** From what knows nothing of models up to the commands. */
+const CLI: Rooms = {
+  terminal: [],
+  host: ['terminal'],
+  pictures: ['terminal'],
+  data: ['terminal', 'host'],
+  memory: ['pictures', 'data'],
+  weights: ['terminal', 'host'],
+  options: ['host', 'weights'],
+  hub: ['terminal', 'host', 'weights'],
+  run: ['host', 'memory', 'weights'],
+  source: ['terminal', 'host', 'data', 'weights', 'options', 'hub', 'run'],
+  step: ['terminal', 'weights'],
+  training: ['terminal', 'host', 'data', 'memory', 'weights', 'run', 'source', 'step'],
+  budget: ['terminal', 'data', 'memory', 'run', 'step', 'training'],
+  inference: ['terminal', 'data', 'weights', 'options', 'source'],
+  export: ['host', 'data', 'weights', 'run', 'source', 'inference'],
+  bench: ['terminal'],
+  commands: EVERYTHING,
+  main: ['terminal', 'host', 'commands'],
+};
+
+const BENCH: Rooms = {
+  harness: [],
+  arm64: ['harness'],
+  export: ['harness'],
+  growth: ['harness'],
+  kernels: ['harness'],
+  methods: ['harness'],
+  startup: ['harness'],
+  peers: ['harness'],
+  steps: ['harness', 'peers'],
+  scale: ['harness', 'peers', 'steps'],
+  inference: ['harness', 'export', 'peers', 'scale', 'steps'],
+  readme: ['harness', 'inference', 'peers', 'scale', 'startup', 'steps'],
+};
+
+/** Folder of sources → its rooms. */
+const ROOMS: Readonly<Record<string, Rooms>> = {
+  'packages/core/src': CORE,
+  'packages/native/src': NATIVE,
+  'packages/onnx/src': ONNX,
+  'packages/cli/src': CLI,
+  bench: BENCH,
+};
+
+/** Folder of sources → packages whose public API it may import. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
-  'packages/core': [],
-  'packages/native': ['@thimble/core'],
-  'packages/onnx': ['@thimble/core'],
-  'packages/cli': ['@thimble/core', '@thimble/native', '@thimble/onnx'],
+  'packages/core/src': [],
+  'packages/native/src': ['@thimble/core'],
+  'packages/onnx/src': ['@thimble/core'],
+  'packages/cli/src': ['@thimble/core', '@thimble/native', '@thimble/onnx'],
   bench: ['@thimble/core', '@thimble/native', '@thimble/onnx'],
   pretrain: ['@thimble/core', '@thimble/native'],
   scripts: ['@thimble/core'],
   fuzz: ['@thimble/core', '@thimble/native', '@thimble/onnx'],
 };
 
-/** Run-time packages that core may use: none. */
-const NODE_FREE = CORE;
+/** It imports no package and nothing of Node, with one exception: worker threads where there is no Worker. */
+const NODE_FREE = 'packages/core/src';
+const NODE_IN_CORE = { below: `${NODE_FREE}/executors/wasm/`, specifier: 'node:worker_threads' };
 
-interface Import {
-  readonly from: string;
-  readonly to: string;
-}
-
-const problems = [...layerProblems(), ...packageProblems(), ...cycles()];
+const problems = [...roomProblems(), ...packageProblems(), ...fileCycles()];
 for (const problem of problems) console.error(problem);
 console.log(
   problems.length === 0
@@ -137,93 +199,29 @@ console.log(
 );
 process.exitCode = problems.length === 0 ? 0 : 1;
 
-/** Imports inside core against CORE_LAYERS. `index` is the public API and may import everything. */
-function layerProblems(): readonly string[] {
-  return relativeImports(CORE).flatMap(({ from, to }) => {
-    const [source, target] = [layerOf(from), layerOf(to)];
-    if (source === 'index' || source === target) return [];
-    const allowed = CORE_LAYERS[source];
-    if (!allowed) return [`${from}: no layer for "${source}"; add it to scripts/layers.ts`];
-    return allowed.includes(target)
-      ? []
-      : [`${from} imports ${to}: ${source} may not use ${target}`];
-  });
+function roomProblems(): readonly string[] {
+  return Object.entries(ROOMS).flatMap(([folder, rooms]) =>
+    directionProblems(folder, rooms, relativeImports(folder)),
+  );
 }
 
-/** `packages/core/src/ops/gelu.ts` → `ops`. */
-function layerOf(file: string): string {
-  const path = relative(CORE, file).replace(/\.(ts|js)$/, '');
-  const parts = path.split('/');
-  return parts[0] === 'executors' ? parts.slice(0, 2).join('/') : parts[0];
-}
-
-/** Imports of packages against PACKAGES; core may import neither Node nor any package. */
 function packageProblems(): readonly string[] {
   return Object.entries(PACKAGES).flatMap(([folder, allowed]) =>
-    sources(folder.startsWith('packages/') ? `${folder}/src` : folder).flatMap((file) =>
-      specifiers(file)
-        .filter((specifier) => !specifier.startsWith('.'))
-        .filter((specifier) => {
-          if (specifier.startsWith('@thimble/')) return !allowed.includes(specifier);
-          return file.startsWith(NODE_FREE) && !isGuardedThreads(file, specifier);
-        })
-        .map((specifier) => `${file} imports ${specifier}: not allowed in ${folder}`),
-    ),
+    packageImports(folder)
+      .filter(({ from, to }) => {
+        if (to.startsWith('@thimble/')) return !allowed.includes(to);
+        const { below, specifier } = NODE_IN_CORE;
+        return folder === NODE_FREE && !(from.startsWith(below) && to === specifier);
+      })
+      .map(({ from, to }) => `${from} imports ${to}: not allowed in ${folder}`),
   );
 }
 
-/** The wasm executor loads worker threads dynamically where there is no Worker. */
-function isGuardedThreads(file: string, specifier: string): boolean {
-  return file.startsWith(`${CORE}/executors/wasm/`) && specifier === 'node:worker_threads';
-}
-
-/** Import cycles between files of all packages. */
-function cycles(): readonly string[] {
-  const graph = new Map<string, string[]>();
-  for (const folder of Object.keys(PACKAGES)) {
-    for (const { from, to } of relativeImports(folder)) {
-      graph.set(from, [...(graph.get(from) ?? []), to]);
-    }
+/** Between files of all packages. */
+function fileCycles(): readonly string[] {
+  const edges: Record<string, string[]> = {};
+  for (const { from, to } of Object.keys(PACKAGES).flatMap(relativeImports)) {
+    (edges[from] ??= []).push(to);
   }
-  const state = new Map<string, 'open' | 'done'>();
-  const found: string[] = [];
-  const visit = (file: string, path: readonly string[]): void => {
-    if (state.get(file) === 'done') return;
-    if (state.get(file) === 'open') {
-      found.push(`cycle: ${[...path.slice(path.indexOf(file)), file].join(' → ')}`);
-      return;
-    }
-    state.set(file, 'open');
-    for (const next of graph.get(file) ?? []) visit(next, [...path, file]);
-    state.set(file, 'done');
-  };
-  for (const file of graph.keys()) visit(file, []);
-  return found;
-}
-
-function relativeImports(folder: string): readonly Import[] {
-  return sources(folder).flatMap((file) =>
-    specifiers(file)
-      .filter((specifier) => specifier.startsWith('.'))
-      .map((specifier) => {
-        const target = relative(ROOT, resolve(ROOT, dirname(file), specifier));
-        return { from: file, to: target.replace(/\.js$/, '.ts') };
-      }),
-  );
-}
-
-/** All TypeScript sources below `folder`, relative to the root. */
-function sources(folder: string): readonly string[] {
-  return readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
-    .filter((path) => path.endsWith('.ts') && !path.endsWith('.d.ts'))
-    .filter((path) => !/(^|\/)(dist|node_modules|test)\//.test(path))
-    .map((path) => join(folder, path).replaceAll('\\', '/'))
-    .sort();
-}
-
-/** What a file imports or re-exports, dynamic imports included. */
-function specifiers(file: string): readonly string[] {
-  const text = readFileSync(join(ROOT, file), 'utf8').replace(/\/\*[\s\S]*?\*\//g, '');
-  const pattern = /(?:from\s+|import\s*\(\s*|import\s+)['"]([^'"]+)['"]/g;
-  return [...text.matchAll(pattern)].map((match) => match[1]);
+  return cycles(edges).map((path) => `cycle: ${path}`);
 }

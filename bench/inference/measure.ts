@@ -5,7 +5,7 @@ import { interleave } from '../harness/rounds.js';
 import { pairedRatio, spread, type Rounds } from '../harness/statistics.js';
 import { nodeCommand } from '../peers/peer.js';
 import { pytorch } from '../peers/pytorch.js';
-import type { StepConfig } from '../steps/protocol.js';
+import type { StepConfig } from '../harness/step-protocol.js';
 import { BATCHES, type InferenceConfig } from './protocol.js';
 import { OWN, OWN_FACTORED, type InferenceResult, type InferenceRow } from './result.js';
 import { METHOD, MODEL, type InferenceFiles } from './workload.js';

@@ -1,5 +1,5 @@
 /**
- * What the inference benchmark says to its contestants, JSON lines as in steps/protocol.ts:
+ * What the inference benchmark says to its contestants, JSON lines as in harness/step-protocol.ts:
  *
  *   InferenceConfig                →  {"ready": true, "version"}
  *   {"infer": {"batch", "repeat"}} →  {"ms": [repeat], "logits": [batch · classes],

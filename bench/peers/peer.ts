@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import type { Command } from '../harness/json-process.js';
 import { packageMain } from './shared/packages.js';
 
-/** One peer: a program that speaks steps/protocol.ts. One file per peer, one line in index.ts. */
+/** One peer: a program that speaks harness/step-protocol.ts. One file per peer, one line in index.ts. */
 export interface Peer {
   readonly name: string;
   /** What it runs as, and with that which of our executors it is compared with. */

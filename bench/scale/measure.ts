@@ -7,7 +7,7 @@ import { JsonProcess, numberIn, numbersIn } from '../harness/json-process.js';
 import { interleave } from '../harness/rounds.js';
 import { pairedRatio, spread, type Rounds, type Spread } from '../harness/statistics.js';
 import { pytorch } from '../peers/pytorch.js';
-import type { StepConfig } from '../steps/protocol.js';
+import type { StepConfig } from '../harness/step-protocol.js';
 import type { ScaleCase } from './cases.js';
 import type { ScaleConfig } from './protocol.js';
 

@@ -1,5 +1,5 @@
 /**
- * What the scale benchmark says to Thimble's contestants, JSON lines as in steps/protocol.ts:
+ * What the scale benchmark says to Thimble's contestants, JSON lines as in harness/step-protocol.ts:
  *
  *   ScaleConfig   →  {"ready": true, "version", "threads", "parameters", "plannedBytes", …}
  *   {"run": n}    →  {"ms": [n], "loss": [n], "rssPeakBytes"}   training steps

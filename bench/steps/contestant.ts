@@ -4,7 +4,7 @@
  */
 import '../harness/small-process.js';
 import { Garbage } from '@thimble/native';
-import { serveSteps } from './serve.js';
+import { serveSteps } from '../harness/serve-steps.js';
 import { STEP_EXECUTORS, StepTrainer, type StepExecutorName } from './trainer.js';
 
 const name = process.argv[2] ?? '';

@@ -12,7 +12,7 @@ import { pairedRatio, spread, type Rounds, type Spread } from '../harness/statis
 import { PEERS } from '../peers/index.js';
 import type { StepCase } from './cases.js';
 import { stepContestants, type StepContestant } from './contestants.js';
-import type { Ready, StepConfig } from './protocol.js';
+import type { Ready, StepConfig } from '../harness/step-protocol.js';
 import { writeWorkload } from './workload.js';
 
 /**

@@ -1,6 +1,6 @@
 /** Where the time of one training step goes. */
 import { profileText } from '../harness/profile.js';
-import type { StepConfig } from './protocol.js';
+import type { StepConfig } from '../harness/step-protocol.js';
 import { STEP_EXECUTORS, StepTrainer, type StepExecutorName } from './trainer.js';
 
 /** Medians of `repeats` profiled steps, as text. */

@@ -20,8 +20,8 @@ import {
 } from '@thimble/core';
 import { native } from '@thimble/native';
 import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
-import type { Ready, StepConfig, StepModel } from './protocol.js';
-import type { StepRunner } from './serve.js';
+import type { Ready, StepConfig, StepModel } from '../harness/step-protocol.js';
+import type { StepRunner } from '../harness/serve-steps.js';
 
 export const STEP_EXECUTORS = { native, wasm: wasmExecutor } as const satisfies Record<
   string,

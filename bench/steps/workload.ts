@@ -15,7 +15,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { StepCase } from './cases.js';
-import type { StepConfig } from './protocol.js';
+import type { StepConfig } from '../harness/step-protocol.js';
 
 const SEED = 1;
 

@@ -9,7 +9,7 @@ import {
 } from '@thimble/core';
 import { readFileSync } from 'node:fs';
 import { expect } from 'vitest';
-import type { StepRunner } from '../steps/serve.js';
+import type { StepRunner } from '../harness/serve-steps.js';
 import { writeWorkload, type Workload } from '../steps/workload.js';
 
 const STEPS = 3;

@@ -6,8 +6,8 @@
  * use.
  */
 import type * as Jax from '@jax-js/jax';
-import type { StepConfig, StepModel } from '../../steps/protocol.js';
-import type { StepRunner } from '../../steps/serve.js';
+import type { StepConfig, StepModel } from '../../harness/step-protocol.js';
+import type { StepRunner } from '../../harness/serve-steps.js';
 import { elements, readStepData } from '../shared/data.js';
 import { packageVersion } from '../shared/packages.js';
 import { offerThreads } from './threads.js';

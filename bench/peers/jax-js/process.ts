@@ -1,6 +1,6 @@
-/** The process of jax.ts. Speaks steps/protocol.ts. */
+/** The process of jax.ts. Speaks harness/step-protocol.ts. */
 import '../../harness/small-process.js';
-import { serveSteps } from '../../steps/serve.js';
+import { serveSteps } from '../../harness/serve-steps.js';
 import { loadJax } from './jax.js';
 
 await serveSteps(loadJax);

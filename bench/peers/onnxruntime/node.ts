@@ -1,7 +1,7 @@
 /** onnxruntime-node as a peer of the step benchmark. */
 import { env, InferenceSession, Tensor } from 'onnxruntime-node';
-import type { StepConfig } from '../../steps/protocol.js';
-import type { StepRunner } from '../../steps/serve.js';
+import type { StepConfig } from '../../harness/step-protocol.js';
+import type { StepRunner } from '../../harness/serve-steps.js';
 import { OnnxTrainer } from './trainer.js';
 
 export function loadNode(config: StepConfig): Promise<StepRunner> {

@@ -4,9 +4,9 @@
  */
 import { encodeOnnx } from '@thimble/onnx';
 import type { InferenceSession, Tensor, TensorConstructor } from 'onnxruntime-node';
-import type { StepConfig } from '../../steps/protocol.js';
+import type { StepConfig } from '../../harness/step-protocol.js';
 import { elements, readStepData, type HostTensor, type StepData } from '../shared/data.js';
-import type { StepRunner } from '../../steps/serve.js';
+import type { StepRunner } from '../../harness/serve-steps.js';
 import { trainingGraph, type TrainingGraph } from './training-graph.js';
 
 /** onnxruntime-node or onnxruntime-web. */

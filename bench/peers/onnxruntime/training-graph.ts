@@ -8,7 +8,7 @@
  * onnxruntime. Legend: B images, n patches, N tokens, D width, C classes.
  */
 import { int, type OnnxGraph, type OnnxModel, type ValueInfo } from '@thimble/onnx';
-import type { StepConfig } from '../../steps/protocol.js';
+import type { StepConfig } from '../../harness/step-protocol.js';
 import { Emitter } from './emitter.js';
 import { attention, layerNorm, linear, mlp, type Build, type Layer } from './layers.js';
 

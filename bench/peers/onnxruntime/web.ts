@@ -1,7 +1,7 @@
 /** onnxruntime-web's WebAssembly (CPU) build as a peer of the step benchmark, in Node. */
 import { env, InferenceSession, Tensor } from 'onnxruntime-web';
-import type { StepConfig } from '../../steps/protocol.js';
-import type { StepRunner } from '../../steps/serve.js';
+import type { StepConfig } from '../../harness/step-protocol.js';
+import type { StepRunner } from '../../harness/serve-steps.js';
 import { OnnxTrainer } from './trainer.js';
 
 export function loadWeb(config: StepConfig): Promise<StepRunner> {

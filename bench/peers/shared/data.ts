@@ -1,7 +1,7 @@
 /** Weights and batch of the step benchmark, for peers that run in Node. */
 import { readSafetensors } from '@thimble/core';
 import { readFileSync } from 'node:fs';
-import type { StepConfig } from '../../steps/protocol.js';
+import type { StepConfig } from '../../harness/step-protocol.js';
 
 export interface HostTensor {
   readonly shape: readonly number[];

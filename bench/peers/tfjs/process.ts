@@ -1,6 +1,6 @@
-/** The process of tfjs.ts. Speaks steps/protocol.ts. */
+/** The process of tfjs.ts. Speaks harness/step-protocol.ts. */
 import '../../harness/small-process.js';
-import { serveSteps } from '../../steps/serve.js';
+import { serveSteps } from '../../harness/serve-steps.js';
 import { loadTfjs } from './tfjs.js';
 
 await serveSteps(loadTfjs);

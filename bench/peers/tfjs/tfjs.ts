@@ -8,8 +8,8 @@
  */
 import { setThreadsCount } from '@tensorflow/tfjs-backend-wasm';
 import * as tf from '@tensorflow/tfjs-core';
-import type { StepConfig, StepModel } from '../../steps/protocol.js';
-import type { StepRunner } from '../../steps/serve.js';
+import type { StepConfig, StepModel } from '../../harness/step-protocol.js';
+import type { StepRunner } from '../../harness/serve-steps.js';
 import { elements, readStepData } from '../shared/data.js';
 import { registerGradients } from './gradients.js';
 import { offerThreads } from './threads.js';

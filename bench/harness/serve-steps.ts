@@ -1,6 +1,6 @@
 /** The process of a contestant in Node: speaks protocol.ts. */
-import { answerLines, runSteps } from '../harness/json-answers.js';
-import type { Ready, StepConfig } from './protocol.js';
+import { answerLines, runSteps } from './json-answers.js';
+import type { Ready, StepConfig } from './step-protocol.js';
 
 /** A model, its weights and the one batch. */
 export interface StepRunner {
