@@ -82,7 +82,9 @@ export function restore(values: Numbers, { indices, before }: Change): void {
 
 /** I_f / I_base; NaN where neither set says anything, Infinity where only the images to forget do. */
 export function ratios({ forget, base }: Importance): Float64Array {
-  return Float64Array.from(forget, (value, index) => value / base[index]);
+  const result = new Float64Array(forget.length);
+  for (let i = 0; i < result.length; i++) result[i] = forget[i] / base[i];
+  return result;
 }
 
 /**

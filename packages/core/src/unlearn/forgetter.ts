@@ -148,7 +148,10 @@ export class Forgetter {
     const sums = await this.executor.read(importanceName(set, name));
     const at = firstNotFinite(sums);
     if (at >= 0) throw notFinite(name, sums[at], at);
-    return Float64Array.from(sums, (sum) => sum / this.passes[set]);
+    const passes = this.passes[set];
+    const means = new Float64Array(sums.length);
+    for (let i = 0; i < means.length; i++) means[i] = sums[i] / passes;
+    return means;
   }
 }
 
