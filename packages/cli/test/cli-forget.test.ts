@@ -15,7 +15,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ForgottenRecord } from '../src/run/forgotten.js';
-import { jsonLines, lastLine, thimble, writeClasses, type Ended } from './cli-command.js';
+import {
+  jsonLines,
+  lastLine,
+  thimble,
+  writeClasses,
+  type Ended,
+  type JsonLine,
+} from './cli-command.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'thimble-forget-'));
 const CLASSES = ['blue', 'green', 'red'];
@@ -48,7 +55,7 @@ interface Scores {
 }
 
 /** What `thimble forget` says at its end. */
-interface Done extends ForgottenRecord {
+interface Done extends JsonLine, ForgottenRecord {
   readonly before: Scores;
   readonly after: Scores;
   readonly groups: readonly { readonly group: string; readonly selected: number }[];
@@ -60,7 +67,7 @@ interface Done extends ForgottenRecord {
 
 function done(ended: Ended): Done {
   expect(ended.code, ended.stdout + ended.stderr).toBe(0);
-  return lastLine(ended) as unknown as Done;
+  return lastLine(ended) as Done;
 }
 
 function recordOf(name: string): { readonly forgotten?: readonly ForgottenRecord[] } {

@@ -57,7 +57,9 @@ describe('images to forget', () => {
 
   it('are those of a class, on both sides', () => {
     const images = forgettingImages(data, { kind: 'class', name: 'Red' });
-    const names = Object.values(images).map((files) => files.map(({ name }) => name));
+    const { retained, forgotten, retainedTest, forgottenTest } = images;
+    const all = [retained, forgotten, retainedTest, forgottenTest];
+    const names = all.map((files) => files.map(({ name }) => name));
     expect(names).toEqual([
       ['blue/0.png', 'blue/1.png'],
       ['red/0.png'],
