@@ -9,7 +9,7 @@ import { ConfigError, type Change, type Changes } from '@thimble/core';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { replaceWithCopy } from '../host/files.js';
-import { RUN_FILES, writeRunRecord } from '../run/folder.js';
+import { RUN_FILES, writeForgotten } from '../run/folder.js';
 import type { ForgottenRecord } from '../run/forgotten.js';
 import type { RunRecord } from '../run/record.js';
 import type { TrainingFolder } from '../training/folder.js';
@@ -47,16 +47,13 @@ export async function keepForgotten(
   else await setAside(folder, start);
   await copyOver(folder, RUN_FILES.labels);
   await copyOver(folder, RUN_FILES.ranks);
-  const all = [...(record.forgotten ?? []), forgotten];
-  await writeRunRecord(folder.file(RUN_FILES.record), { ...record, forgotten: all });
-  folder.settle();
+  await settle(folder, [...(record.forgotten ?? []), forgotten]);
   return bytes;
 }
 
 /** Brings back the weights that training left. Throws ConfigError where nothing was forgotten. */
 export async function undoForgotten(folder: TrainingFolder, record: RunRecord): Promise<void> {
-  const { forgotten, ...before } = record;
-  if (!forgotten) throw nothingForgotten(folder.path);
+  if (!record.forgotten) throw nothingForgotten(folder.path);
   const { changes, weights } = readUndo(join(folder.path, RUN_FILES.forgotten));
   const [start, other] =
     weights === 'best' ? [RUN_FILES.best, RUN_FILES.model] : [RUN_FILES.model, RUN_FILES.best];
@@ -68,7 +65,16 @@ export async function undoForgotten(folder: TrainingFolder, record: RunRecord): 
   }
   await copyOver(folder, RUN_FILES.labels);
   await copyOver(folder, RUN_FILES.ranks);
-  await writeRunRecord(folder.file(RUN_FILES.record), before);
+  await settle(folder, null);
+}
+
+/** Writes the record, which comes last, and puts all files in their place. */
+async function settle(
+  folder: TrainingFolder,
+  forgotten: readonly ForgottenRecord[] | null,
+): Promise<void> {
+  const record = join(folder.path, RUN_FILES.record);
+  await writeForgotten(record, folder.file(RUN_FILES.record), forgotten);
   folder.settle();
 }
 

@@ -16,9 +16,10 @@ import { FormatError, InternalError } from '@thimble/core';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { replaceWithText } from '../host/files.js';
+import type { ForgottenRecord } from './forgotten.js';
 import { parseRunRecord, RUN_FORMAT, RUN_VERSION, type RunRecord } from './record.js';
 import { VERSION } from '../host/version.js';
-import { parseFile } from '../weights/json-file.js';
+import { parseFile, parseJsonObject } from '../weights/json-file.js';
 
 export const RUN_FILES = {
   record: 'run.json',
@@ -35,6 +36,22 @@ export async function writeRunRecord(path: string, record: RunRecord): Promise<v
   const written = { thimble: VERSION, node: process.version };
   const file = { format: RUN_FORMAT, version: RUN_VERSION, ...written, ...record };
   await replaceWithText(path, `${JSON.stringify(file, finite, 2)}\n`);
+}
+
+/**
+ * Writes the record in the file `from` to `to` with what the run has forgotten; all else stays as it is there, the
+ * versions that trained it too. Throws FileError and FormatError. @param forgotten null: nothing
+ */
+export async function writeForgotten(
+  from: string,
+  to: string,
+  forgotten: readonly ForgottenRecord[] | null,
+): Promise<void> {
+  const what = 'the record of a run';
+  const written = parseFile(from, what, (text) => parseJsonObject(from, text));
+  const others = Object.entries(written).filter(([key]) => key !== 'forgotten');
+  const file = { ...Object.fromEntries(others), ...(forgotten && { forgotten }) };
+  await replaceWithText(to, `${JSON.stringify(file, finite, 2)}\n`);
 }
 
 /** JSON has no other numbers: they would become null without a word. */
