@@ -77,12 +77,9 @@ function text(program: Program): string {
 
 /** Everything that decides what a program computes. */
 function meaningOf({ slots, entries, scratchBytes }: Program): string {
-  const memory = slots.map(({ type, offset, entry, root, fill }) => [
-    type,
-    offset,
-    entry,
-    root,
-    fill,
+  const memory = slots.map(({ type, offset, entry, root, fill, data }) => [
+    ...[type, offset, entry, root, fill],
+    data ? Array.from(data) : null,
   ]);
   const all = entries.map(({ steps, inputs, outputs }) => [
     steps.map(({ op, params, inputs: from, outputs: to, workspace }) => [
@@ -117,7 +114,8 @@ function jobOf(program: Program, chosen: Job['persistent']): Pick<Job, 'persiste
   };
   const persistent = [...slots].flatMap(([name, slot]) => {
     const { entry, role } = program.slots[slot];
-    return entry === null && role !== 'constant' ? [contents(name)] : [];
+    const isFixed = role === 'constant' || role === 'table';
+    return entry === null && !isFixed ? [contents(name)] : [];
   });
   const passes = Math.min(program.training?.microBatches ?? 1, 3);
   const runs = program.entries.flatMap(({ name: entry, inputs, outputs }) => {

@@ -18,7 +18,7 @@ export function runCase(
   ranks: Ranks = { weights: {}, activations: {} },
   config: ModelConfig = TINY,
 ): RunCase {
-  const method = parseMethod(text).withRanks(ranks);
+  const method = parseMethod(text).with({ ranks });
   const form = method.forward(buildModel(config, { batch: 1 }));
   const model = { name: 'tiny', config };
   const shapes = new Map(parameters(form.graph).map(({ name, type }) => [name, type.shape]));

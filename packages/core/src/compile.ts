@@ -1,18 +1,19 @@
 /**
  * compile: model + method + optimiser → Program. The whole pipeline in the order data passes through it.
  *
- *   model(batch) → method.forward → narrow → differentiate → method.backward → form of saved tensors
- *     → optimiser → fold, fuse, prune → plan
+ *   model(batch, mode) → method.forward → narrow → differentiate → method.backward → form of saved tensors
+ *     → optimiser, with the method's rules → method.after → fold, fuse, prune → plan
  *
- * Entries of the result: `step` (one optimiser step), or `micro` and `apply` when `microBatches` > 1;
- * `start` (forward only; run once on the first batch) where the method has states to set; and `eval`
- * (logits only, its own batch size) unless `evalBatch` is 0.
+ * Entries of the result: those of the method, each with its cue; `step` (one optimiser step), or `micro` and
+ * `apply` when `microBatches` > 1; and `eval` (logits only, its own batch size) unless `evalBatch` is 0.
  */
 import { differentiate } from './autodiff.js';
 import { ConfigError, GraphError } from './errors.js';
-import { parameters, type Graph, type ModelGraph, type TrainGraph } from './ir/graph.js';
+import { parameters, type Graph, type Mode, type ModelGraph } from './ir/graph.js';
+import type { TrainGraph } from './ir/graph.js';
 import { verify } from './ir/verify.js';
-import type { BoundMethod } from './methods/method.js';
+import { full } from './methods/full.js';
+import { bind, type BoundMethod, type Carry } from './methods/method.js';
 import { accumulateGradients, applyAccumulated, applyUpdates } from './optim/apply.js';
 import type { Optimizer } from './optim/optimizer.js';
 import { OPS } from './ops/index.js';
@@ -21,11 +22,12 @@ import { fuse } from './passes/fuse.js';
 import { narrow } from './passes/narrow.js';
 import { prune } from './passes/prune.js';
 import { saveAs, type SavedForm } from './passes/saved.js';
+import { expectNoUpdates, withoutBufferUpdates } from './passes/updates.js';
 import { plan, type EntryGraph } from './plan/plan.js';
 import type { Program, Training } from './program.js';
 
-/** A model as a function of the batch size; shapes are static, so each batch size is its own graph. */
-export type ModelBuilder = (batch: number) => ModelGraph;
+/** A model as a function of the batch size, since shapes are static, and of what it is built for. */
+export type ModelBuilder = (batch: number, mode: Mode) => ModelGraph;
 
 export interface CompileOptions {
   readonly model: ModelBuilder;
@@ -57,38 +59,79 @@ export type Stage =
  *
  * @example
  * const program = compile({
- *   model: (batch) => vit(config, { batch }),
+ *   model: (batch, mode) => vit(config, { batch, mode }),
  *   method: parseMethod('last-k=2'),
  *   optimizer: sgd({ momentum: 0.9 }),
  *   batch: 16,
  * });
  */
 export function compile(options: CompileOptions): Program {
-  return plan(compileGraphs(options), trainingOf(options));
+  const { entries, training } = compiledParts(options);
+  return plan(entries, training);
+}
+
+/**
+ * The program of every phase of the method, for `Session.start`; one for most. Throws what `compile` throws,
+ * before anything is trained.
+ */
+export function compilePhases(options: CompileOptions): readonly CompiledPhase[] {
+  const { phases = [] } = options.method ?? {};
+  return [
+    { program: compile(options), from: 1 },
+    ...phases.map(({ method, ...phase }) => ({
+      ...phase,
+      program: compile({ ...options, method }),
+    })),
+  ];
+}
+
+/** A program and the epoch from which on it trains. */
+export interface CompiledPhase {
+  readonly program: Program;
+  /** From 1. */
+  readonly from: number;
+  /** How tensors of the phase before cross over; absent: as they are, where the types agree. */
+  readonly carry?: Carry;
+}
+
+/** The method where none is given. */
+function plainMethod(): BoundMethod {
+  return bind(full, null);
 }
 
 /** The entries of `compile` as graphs, after all passes and before planning. */
 export function compileGraphs(options: CompileOptions): readonly EntryGraph[] {
+  return compiledParts(options).entries;
+}
+
+interface CompiledParts {
+  readonly entries: readonly EntryGraph[];
+  /** What the program says of its training; null without an optimiser. */
+  readonly training: Training | null;
+}
+
+function compiledParts(options: CompileOptions): CompiledParts {
   const { batch, microBatches = 1, evalBatch = batch, optimizer } = options;
   checkCount('batch', batch, 1);
   checkCount('microBatches', microBatches, 1);
   checkCount('evalBatch', evalBatch, 0);
-  const entries: EntryGraph[] = [];
-  if (optimizer) entries.push(...trainingGraphs(options, optimizer, microBatches));
-  if (evalBatch > 0) {
-    const { graph } = narrowed(options, 'eval', forward(options, evalBatch, 'eval'), []);
-    const { logits } = graph.outputs;
-    entries.push(finish(options, 'eval', { ...graph, outputs: { logits } }));
-  }
-  return entries;
+  const { entries, training } = optimizer
+    ? trainingParts(options, optimizer, microBatches)
+    : { entries: [], training: null };
+  if (evalBatch === 0) return { entries, training };
+  const { graph } = narrowed(options, 'eval', forward(options, evalBatch, 'eval', 'eval'), []);
+  const { logits } = graph.outputs;
+  const evaluation = finish(options, 'eval', { ...graph, outputs: { logits } });
+  expectNoUpdates('eval', evaluation.graph);
+  return { entries: [...entries, evaluation], training };
 }
 
-function trainingGraphs(
+function trainingParts(
   options: CompileOptions,
   optimizer: Optimizer,
   microBatches: number,
-): readonly EntryGraph[] {
-  const { batch, method, clipNorm = null } = options;
+): CompiledParts {
+  const { batch, method = plainMethod(), clipNorm = null } = options;
   const saved = savedOf(options);
   const trace = options.trace ?? (() => undefined);
   const entry = microBatches > 1 ? 'micro' : 'step';
@@ -100,48 +143,55 @@ function trainingGraphs(
       todo: 'Leave the option out for no clipping',
     });
   }
-  const whole = forward(options, batch, entry);
+  const whole = forward(options, batch, entry, 'train');
   // Inputs in Tucker form are compressed with ranks for all tokens.
-  const model = narrowed(options, entry, whole, Object.keys(method?.activationRanks(whole) ?? {}));
-  const differentiated = differentiate(model.graph, 'loss', 1 / microBatches);
-  const plain: TrainGraph = method?.backward(differentiated, model) ?? differentiated;
+  const model = narrowed(options, entry, whole, method.holds(whole));
+  const plain = method.backward(differentiate(model.graph, 'loss', 1 / microBatches), model);
   trace('gradient', entry, plain.graph);
   checkTrainable(plain);
   const train = saveAs(saved, plain, model.blocks);
   trace('saved', entry, train.graph);
-  const start = method?.start(model) ?? null;
-  const before = start ? [finish(options, 'start', start)] : [];
-  if (microBatches === 1) {
-    return [...before, finish(options, entry, applyUpdates(train, optimizer, clipNorm))];
-  }
-  return [
-    ...before,
-    finish(options, entry, accumulateGradients(train)),
-    finish(options, 'apply', applyAccumulated(train, optimizer, clipNorm)),
+  const cued = method.entries({ ...model, graph: withoutBufferUpdates(model.graph) });
+  const rules = { rule: method.rule, rate: method.rate };
+  const updates = { optimizer, clipNorm, rules };
+  const update = (name: string, graph: Graph) => finish(options, name, method.after(graph));
+  const entries = [
+    ...cued.map(({ name, graph }) => finish(options, name, graph)),
+    ...(microBatches === 1
+      ? [update(entry, applyUpdates(train, updates))]
+      : [
+          finish(options, entry, accumulateGradients(train, rules)),
+          update('apply', applyAccumulated(train, updates)),
+        ]),
   ];
-}
-
-/** What the program says of its training; null without an optimiser. */
-function trainingOf(options: CompileOptions): Training | null {
-  const { method, batch, microBatches = 1, optimizer, clipNorm = null } = options;
-  if (!optimizer) return null;
   const { name, settings } = optimizer;
-  return {
-    method: method?.text ?? 'full',
-    saved: savedOf(options),
-    batch,
-    microBatches,
+  const training = {
+    ...{ method: method.text, saved, batch, microBatches },
     optimizer: { name, settings },
     clipNorm,
+    cues: Object.fromEntries(cued.map(({ name: of, cue }) => [of, cue])),
+    rates: ratesOf(train.graph, method),
   };
+  return { entries, training };
+}
+
+/** The factor of every rate group that a trained parameter is in. */
+function ratesOf(graph: Graph, method: BoundMethod): Training['rates'] {
+  const trained = parameters(graph).filter(({ source }) => source.trainable);
+  return Object.fromEntries(
+    trained.flatMap((parameter) => {
+      const group = method.rate(parameter);
+      return group ? [[group.name, group.factor] as const] : [];
+    }),
+  );
 }
 
 function savedOf({ saved, method }: CompileOptions): SavedForm {
   return saved ?? method?.saved ?? 'exact';
 }
 
-function forward(options: CompileOptions, batch: number, entry: string): ModelGraph {
-  const model = options.model(batch);
+function forward(options: CompileOptions, batch: number, entry: string, mode: Mode): ModelGraph {
+  const model = options.model(batch, mode);
   options.trace?.('model', entry, model.graph);
   const transformed = options.method?.forward(model) ?? model;
   options.trace?.('method', entry, transformed.graph);
@@ -189,7 +239,7 @@ function checkTrainable(train: TrainGraph): void {
   const marked = parameters(train.graph).filter((parameter) => parameter.source.trainable);
   const missing = marked.find(
     ({ name, source }) =>
-      !train.gradients.has(name) && !train.products.has(source.factor?.weight ?? ''),
+      !train.gradients.has(name) && !train.gradients.has(source.factor?.weight ?? ''),
   );
   if (marked.length > 0 && !missing) return;
   throw new GraphError({

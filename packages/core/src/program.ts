@@ -4,9 +4,10 @@
  *
  * Terms. A *slot* is a tensor with its place: offset and bytes in the arena, and the steps between which it
  * is live; the memory of a slot may continue that of another one (a view, a result written in place), its
- * *root*. Slots without an entry are persistent (parameters, states, constants). An *entry* is a list of
- * steps that runs as one call: `step` (or `micro` and `apply` when micro-batches are accumulated) and
- * `eval`; all entries share the persistent slots and reuse the same transient region.
+ * *root*. Slots without an entry are persistent (parameters, buffers, states, constants, tables). An *entry*
+ * is a list of steps that runs as one call: `step` (or `micro` and `apply` when micro-batches are
+ * accumulated), those that run on a cue, and `eval`; all share the persistent slots and reuse the same
+ * transient region.
  *
  * Arena: [0, persistentBytes) persistent, [persistentBytes, arenaBytes) transient; every offset is a
  * multiple of ALIGNMENT. Each thread has `scratchBytes` more of its own behind the arena.
@@ -15,7 +16,8 @@
  * `<entry>.<name>` (`step.images`, `eval.logits`).
  */
 import { ExecutorError } from './errors.js';
-import type { Operands, Params } from './ir/graph.js';
+import type { Operands, Params, StateOf } from './ir/graph.js';
+import { contentsText, type HostArray } from './ir/host.js';
 import { printParams } from './ir/print.js';
 import { typeText, type TensorType } from './ir/types.js';
 import { opcodeOf, opNamed, type AnyOp } from './ops/index.js';
@@ -26,8 +28,10 @@ export const ALIGNMENT = 64;
 
 export type SlotRole =
   | 'parameter'
+  | 'buffer'
   | 'state'
   | 'constant'
+  | 'table'
   | 'input'
   | 'output'
   /** Produced by the forward pass and read by the backward pass. */
@@ -36,6 +40,13 @@ export type SlotRole =
   | 'gradient'
   | 'temporary'
   | 'workspace';
+
+/** Slots of these roles live across runs; those of any other belong to an entry. */
+export function isPersistent(role: SlotRole): boolean {
+  return PERSISTENT.includes(role);
+}
+
+const PERSISTENT: readonly SlotRole[] = ['parameter', 'buffer', 'state', 'constant', 'table'];
 
 export interface Slot {
   readonly name: string;
@@ -53,6 +64,10 @@ export interface Slot {
   readonly root: number;
   /** What a constant holds. */
   readonly fill?: number;
+  /** What a table holds. */
+  readonly data?: HostArray;
+  /** What a state is of. */
+  readonly of?: StateOf;
 }
 
 /** One op application; operands are indices into `slots`. */
@@ -86,6 +101,46 @@ export interface Training {
   readonly optimizer: OptimizerRecord;
   /** Bound on the global gradient norm; null: none. */
   readonly clipNorm: number | null;
+  /** When the entries run that are neither update nor evaluation, by their names. */
+  readonly cues: Readonly<Record<string, Cue>>;
+  /** Factor on the learning rate of each rate group, whose rate is the input `lr.<group>`. */
+  readonly rates: Readonly<Record<string, number>>;
+}
+
+/**
+ * When an entry of a method runs, always before the forward pass of an update:
+ *
+ *   start   once, before the first one
+ *   steps   before update s, counted from 0, where s is a multiple of `every`
+ *   epoch   before the first update of each epoch
+ *
+ * Such an entry may read the inputs `images` and `labels` of the first batch of that update, and as i32
+ * scalars `seed`, that of the run, and `count`, how often the entry has run before.
+ */
+export type Cue =
+  | { readonly at: 'start' }
+  | { readonly at: 'steps'; readonly every: number }
+  | { readonly at: 'epoch' };
+
+/** The name of the input that holds the learning rate of a group. */
+export function rateInput(group: string): string {
+  return `lr.${group}`;
+}
+
+/** The entries of an update: `step`, or `micro` and `apply`. */
+export const UPDATE_ENTRIES: readonly string[] = ['step', 'micro', 'apply'];
+
+/** The entries of an update in the order in which they run, with how often each does. */
+export function updateEntries(
+  program: Program,
+): readonly { readonly entry: Entry; readonly times: number }[] {
+  const { entries, training } = program;
+  return entries
+    .filter(({ name }) => UPDATE_ENTRIES.includes(name))
+    .map((entry) => ({
+      entry,
+      times: entry.name === 'micro' ? (training?.microBatches ?? 1) : 1,
+    }));
 }
 
 /** An optimiser by its name and its hyper-parameters. */
@@ -232,12 +287,13 @@ export function printProgram(program: Program): string {
     const place = `@${String(slot.offset)}+${String(slot.bytes)}`;
     const life =
       slot.entry === null ? '' : ` ${slot.entry}:${String(slot.first)}-${String(slot.last)}`;
+    const contents = slot.data ? ` = ${contentsText(slot.data)}` : '';
     lines.push(
-      `  %${String(index)} ${slot.role} ${slot.name}: ${typeText(slot.type)} ${place}${life}`,
+      `  %${String(index)} ${slot.role} ${slot.name}: ${typeText(slot.type)} ${place}${life}${contents}`,
     );
   });
   for (const entry of program.entries) {
-    lines.push(`entry ${entry.name}`);
+    lines.push(`entry ${entry.name}${cueText(program.training?.cues[entry.name])}`);
     entry.steps.forEach((step, index) => {
       const list = (operands: Operands) =>
         Object.entries(operands)
@@ -253,12 +309,20 @@ export function printProgram(program: Program): string {
 }
 
 function trainingText(training: Training): string {
-  const { method, saved, batch, microBatches, optimizer, clipNorm } = training;
+  const { method, saved, batch, microBatches, optimizer, clipNorm, rates } = training;
   const clip = clipNorm === null ? 'none' : String(clipNorm);
+  const groups = Object.entries(rates).map(([name, factor]) => `, rate ${name} ${String(factor)}`);
   return (
     `method ${method}, saved ${saved}, batch ${String(batch)}, ` +
-    `micro-batches ${String(microBatches)}, clip ${clip}, ${optimizerText(optimizer)}`
+    `micro-batches ${String(microBatches)}, clip ${clip}, ${optimizerText(optimizer)}` +
+    groups.join('')
   );
+}
+
+/** When an entry runs, where its name does not say it. */
+function cueText(cue: Cue | undefined): string {
+  if (cue === undefined || cue.at === 'start') return '';
+  return cue.at === 'epoch' ? ', every epoch' : `, every ${String(cue.every)} steps`;
 }
 
 /** `sgd {momentum: 0.9, weightDecay: 0}`. */

@@ -6,8 +6,8 @@ import { describe, expect, it } from 'vitest';
 import { compile } from '../src/compile.js';
 import { f32 } from '../src/ir/types.js';
 import { METHODS, parseMethod } from '../src/methods/index.js';
-import { swin } from '../src/models/swin.js';
-import { vit } from '../src/models/vit.js';
+import { swin } from '../src/models/swin/model.js';
+import { vit } from '../src/models/vit/model.js';
 import { add } from '../src/ops/add.js';
 import { fill } from '../src/ops/fill.js';
 import { gelu } from '../src/ops/gelu.js';
@@ -75,6 +75,14 @@ function at(name: string): number {
 /** SMALL with changes of the slots that are called so. */
 function slots(changes: Readonly<Record<string, Partial<Slot>>>): Program {
   const changed = SMALL.slots.map((slot) => ({ ...slot, ...changes[slot.name] }));
+  return { ...SMALL, slots: changed };
+}
+
+/** SMALL whose state does not say what it is of, with a change. */
+function ofNothing(change: Partial<Slot>): Program {
+  const changed = SMALL.slots.map(({ of, ...slot }) =>
+    of === undefined ? slot : { ...slot, ...change },
+  );
   return { ...SMALL, slots: changed };
 }
 
@@ -146,6 +154,8 @@ it('is tried on this program', () => {
 const TRAINING: Training = {
   ...{ method: 'full', saved: 'exact', batch: 2, microBatches: 1, clipNorm: null },
   optimizer: { name: 'sgd', settings: {} },
+  cues: {},
+  rates: {},
 };
 
 /** A program for three images that says something else of its training. */
@@ -201,6 +211,7 @@ const TABLES: readonly Damage[] = [
     slots({ 'constant f32[] 0': { role: 'state' } }),
     'slot constant f32[] 0 with the fill 0',
   ],
+  ['a state of nothing', ofNothing({}), 'slot s with the role state of undefined'],
   ['a state with a value', slots({ s: { fill: 1 } }), 'slot s with the fill 1'],
   [
     'weights over each other',
@@ -335,7 +346,7 @@ const MEMORY: readonly Damage[] = [
   ],
   [
     'an update of a constant',
-    slots({ s: { role: 'constant', fill: 0 } }),
+    ofNothing({ role: 'constant', fill: 0 }),
     'step clear that writes over s',
   ],
   [

@@ -9,9 +9,11 @@
 import {
   BudgetError,
   buildModel,
+  foundRanks,
   megabytes,
   preparationBytes,
   type BoundMethod,
+  type ModelBuilder,
   type PreparationBytes,
   type Prepared,
   type RankBudgets,
@@ -93,16 +95,16 @@ async function settle({ images }: MemoryRequest, output: Output): Promise<void> 
 
 function budgetJobOf(job: Job, request: MemoryRequest): BudgetJob {
   const { step, threads, start, method } = job;
-  const build = (batch: number) => buildModel(step.model.config, { batch });
+  const build: ModelBuilder = (batch, mode) => buildModel(step.model.config, { batch, mode });
   setUp(step, method); // refuses what does not go together, and loads what compiling needs
-  const load = loadOf(job, request, largestTensor(build(1)));
+  const load = loadOf(job, request, largestTensor(build(1, 'train')));
   const { imageSize } = step.model.config;
   const known = (pass: number): BoundMethod => {
     const ranks = startedRanks(method, { pass, imageSize }, start);
-    if (ranks) return method.withRanks(ranks);
+    if (ranks) return method.with({ ranks });
     // Factors are as they were stored; of inputs in passes of another size typical ranks are known.
-    const activations = method.activationRanks(method.forward(build(pass)));
-    return method.withRanks({ weights: start?.factors?.ranks.weights ?? {}, activations });
+    const { activations } = foundRanks(method.findings(method.forward(build(pass, 'train'))));
+    return method.with({ ranks: { weights: start?.factors?.ranks.weights ?? {}, activations } });
   };
   const preparations = new Map<number, PreparationBytes>();
   const preparation = (pass: number): PreparationBytes | null => {
@@ -166,7 +168,7 @@ function fitted(job: Job, after: BudgetJob, { candidate }: BudgetChoice, found: 
   const { step } = job;
   const { method } = found.setup;
   // Ranks of inputs belong to the pass.
-  const microBatches = method.needs.activations ? step.batch / candidate.pass : step.microBatches;
+  const microBatches = method.probe?.activations ? step.batch / candidate.pass : step.microBatches;
   const open = { ...step, ...(microBatches === undefined ? {} : { microBatches }) };
   const same: BudgetJob = { ...after, step: open, fixed: () => method };
   const { choice, least } = searchWithin(same);

@@ -7,6 +7,7 @@ import {
   parseMethod,
   plannedBytes,
   stepFlops,
+  type ModelBuilder,
 } from '@thimble/core';
 import type { Command } from 'commander';
 import { profileSteps, timeSteps, type Profile, type StepTimes } from '../bench/measure.js';
@@ -123,12 +124,12 @@ function trainingStep(model: NamedModel, options: BenchOptions): Subject {
 function forwardPass(model: NamedModel, options: BenchOptions): Subject {
   const { batch } = options;
   const method = parseMethod(options.method ?? 'full', givenKeys(options));
-  const build = (images: number) => buildModel(model.config, { batch: images });
+  const build: ModelBuilder = (images, mode) => buildModel(model.config, { batch: images, mode });
   const program = compile({ model: build, method, batch, evalBatch: batch });
   return {
     ...{ program, optimizer: null, classes: model.config.classes },
     ...describe(model, options, { method: method.text }),
-    model: method.forward(build(1)),
+    model: method.forward(build(1, 'eval')),
     flops: entryFlops(program, entryNamed(program, 'eval')),
   };
 }

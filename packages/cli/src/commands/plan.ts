@@ -116,8 +116,8 @@ async function planCommand(positional: string | undefined, options: PlanOptions)
   if (options.svg !== undefined) output.line(`\nDrawn in ${options.svg}`);
 }
 
-function hasRanks({ needs }: BoundMethod): boolean {
-  return needs.weights !== null || needs.activations !== null;
+function hasRanks({ probe }: BoundMethod): boolean {
+  return probe !== null;
 }
 
 function modelName(positional: string | undefined, option: string | undefined): string {
@@ -191,6 +191,8 @@ function planLines(setup: Setup, fields: PlanFields): readonly string[] {
   const cut = microBatches > 1 ? ` in ${String(microBatches)} passes` : '';
   const rows: readonly (readonly [string, number])[] = [
     ['Weights', fields.weightBytes],
+    ...(fields.bufferBytes > 0 ? [['Buffers', fields.bufferBytes] as const] : []),
+    ...(fields.tableBytes > 0 ? [['Tables', fields.tableBytes] as const] : []),
     ['Optimiser state', fields.optimizerBytes],
     ...(fields.factorBytes > 0 ? [['Factors of activations', fields.factorBytes] as const] : []),
     ['Saved for the backward pass', fields.savedBytes],

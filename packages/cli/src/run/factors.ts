@@ -6,7 +6,7 @@
  */
 import {
   buildModel,
-  checkRanks,
+  checkFound,
   ConfigError,
   FormatError,
   linears,
@@ -60,13 +60,13 @@ export function factorMetadata(
   ranks: Ranks,
   pass: number,
 ): ReadonlyMap<string, string> {
-  const { weights, activations } = method.needs;
+  const { weights, activations } = method.probe ?? {};
   const forms = linears(model, 'all').flatMap(({ weight, form }) => {
     if (form.kind === 'dense') return [];
     const { kind, left } = form;
     return [[weight, { form: kind, rank: left.type.shape[1] }] as const];
   });
-  if (!weights && !activations && forms.length === 0) return new Map();
+  if (!method.probe && forms.length === 0) return new Map();
   const stored: StoredFactors = { method: method.text, ranks, pass };
   const epsilon = { weights: weights?.epsilon ?? null, activations: activations?.epsilon ?? null };
   return new Map([
@@ -108,8 +108,8 @@ export interface Form {
 export function formOf(file: string, config: ModelConfig, stored: StoredFactors): Form {
   const { method: text, ranks, pass } = stored;
   try {
-    checkRanks(buildModel(config, { batch: pass }), ranks);
-    const method = parseMethod(text).withRanks(ranks);
+    checkFound(buildModel(config, { batch: pass }), { ranks });
+    const method = parseMethod(text).with({ ranks });
     return { method, model: method.forward(buildModel(config, { batch: 1 })) };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
@@ -137,9 +137,9 @@ export function startedMethod(
   const before = parseMethod(stored.method);
   const bare = text === undefined || (text === before.name && Object.keys(given).length === 0);
   const method = bare ? before : parseMethod(text ?? before.name, given);
-  const { weights } = method.needs;
-  const changed = JSON.stringify(weights) !== JSON.stringify(before.needs.weights);
-  if (weights && before.needs.weights && changed) throw changedRanks(method, before, start.path);
+  const [weights, earlier] = [method.probe?.weights, before.probe?.weights];
+  const changed = JSON.stringify(weights) !== JSON.stringify(earlier);
+  if (weights && earlier && changed) throw changedRanks(method, before, start.path);
   return method;
 }
 
@@ -152,14 +152,13 @@ export function startedRanks(
   { pass, imageSize }: Inputs,
   start: FactoredStart | null,
 ): Ranks | null {
-  const { weights, activations } = method.needs;
-  if (!weights && !activations) return NO_RANKS;
+  if (!method.probe) return NO_RANKS;
   const stored = start?.factors;
   if (!stored) return null;
-  const before = parseMethod(stored.method).needs;
-  const isSame = JSON.stringify(before) === JSON.stringify(method.needs);
+  const before = parseMethod(stored.method).probe;
+  const isSame = JSON.stringify(before) === JSON.stringify(method.probe);
   const isForInputs = stored.pass === pass && start.model.config.imageSize === imageSize;
-  return isSame && (activations === null || isForInputs) ? stored.ranks : null;
+  return isSame && (method.probe.activations === null || isForInputs) ? stored.ranks : null;
 }
 
 function changedRanks(method: BoundMethod, before: BoundMethod, path: string): ConfigError {

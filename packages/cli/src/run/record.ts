@@ -160,8 +160,7 @@ export function parseRunRecord(file: string, json: string): RunRecord {
   };
   const { ranks } = schema.read(json, header, document);
   const record = schema.read(json, recordReader, document);
-  const { weights, activations } = parseMethod(record.method).needs;
-  if (ranks === undefined && (weights ?? activations) !== null) {
+  if (ranks === undefined && parseMethod(record.method).probe !== null) {
     const expected = `those with which ${record.method} was compiled`;
     throw new schema.Place(document).at('ranks').error(expected, 'nothing');
   }

@@ -7,8 +7,8 @@
  *   dense weights         `prepare` finds the ranks on the user's images and factors the weights
  */
 import {
+  foundRanks,
   initialise,
-  linears,
   loadWeights,
   prepare,
   type Augment,
@@ -64,7 +64,7 @@ export async function makeReady(job: Job, output: Output): Promise<Ready> {
   const { imageSize } = step.model.config;
   const known = startedRanks(method, { pass, imageSize }, start);
   if (start && !known) return readyFrom(await prepared(job, start, pass, output), job);
-  const setup = setUp(step, known ? method.withRanks(known) : method);
+  const setup = setUp(step, known ? method.with({ ranks: known }) : method);
   return {
     setup,
     ranks: known ?? usedRanks(setup),
@@ -79,12 +79,9 @@ export async function makeReady(job: Job, output: Output): Promise<Ready> {
 }
 
 /** The ranks with which a program was compiled, typical ones included. */
-export function usedRanks({ method, model, compileOptions }: Setup): Ranks {
-  const weights = linears(model, 'all').flatMap(({ weight, form }) =>
-    form.kind === 'low-rank' ? [[weight, form.left.type.shape[1]] as const] : [],
-  );
-  const whole = method.forward(compileOptions.model(compileOptions.batch));
-  return { weights: Object.fromEntries(weights), activations: method.activationRanks(whole) };
+export function usedRanks({ method, compileOptions }: Setup): Ranks {
+  const whole = method.forward(compileOptions.model(compileOptions.batch, 'train'));
+  return foundRanks(method.findings(whole));
 }
 
 /** Compiles with the ranks that were found. */

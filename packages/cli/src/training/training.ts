@@ -179,9 +179,8 @@ function openLoader(plan: RunPlan, purpose: 'train' | 'evaluate', buffers: Buffe
 }
 
 function isFactored({ ranks, setup }: RunPlan): boolean {
-  const { weights, activations } = setup.method.needs;
   const found = Object.keys(ranks.weights).length + Object.keys(ranks.activations).length > 0;
-  return found || weights !== null || activations !== null;
+  return found || setup.method.probe !== null;
 }
 
 function ranksFile({ setup, ranks, tables }: RunPlan): RanksFile {

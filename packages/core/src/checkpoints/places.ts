@@ -4,37 +4,8 @@
  * A parameter's places are the foreign tensors that hold its consecutive blocks of rows, first to last.
  */
 import { elements, type Shape } from '../ir/types.js';
+import { placesOf, type PlacedLayout } from '../models/naming.js';
 import type { ElementPlace, WeightSource } from '../train/weights.js';
-import type { Layout } from './layouts.js';
-
-export interface PlacedLayout extends Layout {
-  /** The value of `{p}` in this file. */
-  readonly prefix: string;
-}
-
-/** The foreign tensors of our parameter `name`; null where the naming has no such parameter. */
-export function placesOf(layout: PlacedLayout, name: string): readonly string[] | null {
-  const [, stage, , block] = /^layers\.(\d+)\.(blocks\.(\d+)\.)?/.exec(name) ?? [];
-  const only = /^blocks\.(\d+)\./.exec(name)?.[1];
-  const [, last] = /\.(weight|bias)$/.exec(name) ?? [];
-  const key = name
-    .replace(/^layers\.\d+\./, 'layers.{s}.')
-    .replace(/(^|\.)blocks\.\d+\./, '$1blocks.{b}.')
-    .replace(/\.(weight|bias)$/, '.*');
-  if (!Object.hasOwn(layout.names, key)) return null;
-  const s = Number(stage ?? 0);
-  const found = layout.names[key];
-  return (typeof found === 'string' ? [found] : found).map((pattern) =>
-    pattern
-      .replace('{p}', layout.prefix)
-      .replace('{b}', block ?? only ?? '')
-      .replace('{s}', String(s))
-      .replace('{s-1}', String(s - 1))
-      .replace('{2s}', String(2 * s))
-      .replace('{2s+1}', String(2 * s + 1))
-      .replace('*', last ?? ''),
-  );
-}
 
 /** The shape of our parameter `name` in a file; null where one of its places is empty or does not fit. */
 export function placedShape(
@@ -60,6 +31,15 @@ export function readPlaced(layout: PlacedLayout, source: WeightSource, name: str
     at += part.length;
   }
   return whole;
+}
+
+/** How tensors of integers are read of `source`, which calls them otherwise; nothing where it has none. */
+export function integersOf(
+  source: WeightSource,
+  place: (name: string) => string,
+): Pick<WeightSource, 'readIntegers'> {
+  const { readIntegers } = source;
+  return readIntegers ? { readIntegers: (name, dtype) => readIntegers(place(name), dtype) } : {};
 }
 
 /** Where an element of our parameter `name` is in the file. */
@@ -91,6 +71,7 @@ export function withoutWrapper(source: WeightSource): WeightSource {
     name: source.name,
     shapes: new Map([...source.shapes].map(([name, shape]) => [name.slice(wrapper.length), shape])),
     read: (name) => source.read(wrapper + name),
+    ...integersOf(source, (name) => wrapper + name),
     locate: (name, element) => locate(source, wrapper + name, element),
   };
 }

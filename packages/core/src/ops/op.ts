@@ -7,6 +7,7 @@
  */
 import { ShapeError } from '../errors.js';
 import type { Params, Value } from '../ir/graph.js';
+import type { HostArray } from '../ir/host.js';
 import { elements, typeText, type DType, type TensorType } from '../ir/types.js';
 import type { ParamKinds } from './params.js';
 
@@ -42,6 +43,8 @@ export interface Emitter {
   ): Bag<O, OO, Value>;
   /** A tensor whose every element is `fill`. */
   constant(type: TensorType, fill: number): Value;
+  /** A tensor of these contents, which nobody may change afterwards. */
+  table(name: string, type: TensorType, data: HostArray): Value;
 }
 
 /** What `grad` sees of one node. */

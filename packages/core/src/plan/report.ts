@@ -2,12 +2,17 @@
  * report: where the bytes of a program go, by tensor and by moment.
  */
 import { BudgetError } from '../errors.js';
-import { entryFlops, plannedBytes, type Entry, type Program, type Slot } from '../program.js';
+import { entryFlops, plannedBytes, updateEntries } from '../program.js';
+import type { Entry, Program, Slot } from '../program.js';
 
 export interface MemoryReport {
   /** Everything: arena and the scratch of all threads. */
   readonly peakBytes: number;
   readonly weightBytes: number;
+  /** What the model keeps beside its weights: running statistics, masks. */
+  readonly bufferBytes: number;
+  /** What is known at compile time, element by element. */
+  readonly tableBytes: number;
   /** Optimiser state and gradient accumulators. */
   readonly optimizerBytes: number;
   /** Factors of compressed activations, which live across steps. */
@@ -57,41 +62,34 @@ export function memoryReport(program: Program, threads: number): MemoryReport {
   const ofRole = (role: Slot['role']) =>
     program.slots.filter((slot) => slot.role === role && slot.entry === null);
   const weightBytes = sum(ofRole('parameter'));
-  const factors = ofRole('state').filter(({ name }) => isFactor(name));
-  const factorBytes = sum(factors);
-  const optimizerBytes = sum(ofRole('state')) - factorBytes;
-  const training = trainingEntries(program);
-  const savedBytes = Math.max(0, ...training.map((entry) => sum(savedSlots(program, entry))));
+  const [bufferBytes, tableBytes] = [sum(ofRole('buffer')), sum(ofRole('table'))];
+  const states = ofRole('state');
+  const factorBytes = sum(states.filter(({ of }) => of === 'activation'));
+  const optimizerBytes = sum(states) - factorBytes;
+  const passes = updateEntries(program).map(({ entry }) => sum(savedSlots(program, entry)));
+  const savedBytes = Math.max(0, ...passes);
   const peakBytes = plannedBytes(program, threads);
+  const kept = weightBytes + bufferBytes + tableBytes + optimizerBytes + factorBytes;
   return {
     peakBytes,
     weightBytes,
+    bufferBytes,
+    tableBytes,
     optimizerBytes,
     factorBytes,
     savedBytes,
-    transientBytes: peakBytes - weightBytes - optimizerBytes - factorBytes - savedBytes,
+    transientBytes: peakBytes - kept - savedBytes,
     scratchBytes: threads * program.scratchBytes,
     flopsPerStep: stepFlops(program),
   };
 }
 
-/** The entries of an update: `step`, or `micro` and `apply`; neither `start` nor `eval`. */
-export function trainingEntries(program: Program): readonly Entry[] {
-  return program.entries.filter(({ name }) => name !== 'eval' && name !== 'start');
-}
-
 /** Floating-point operations of one update: every pass, and applying the sum of their gradients. */
 export function stepFlops(program: Program): number {
-  const microBatches = program.training?.microBatches ?? 1;
-  return trainingEntries(program).reduce((sum, entry) => {
-    const times = entry.name === 'micro' ? microBatches : 1;
-    return sum + times * entryFlops(program, entry);
-  }, 0);
-}
-
-/** True for the state `<weight>.tucker.<mode>`. */
-function isFactor(name: string): boolean {
-  return /\.tucker\.\d+$/.test(name);
+  return updateEntries(program).reduce(
+    (sum, { entry, times }) => sum + times * entryFlops(program, entry),
+    0,
+  );
 }
 
 /** Saved tensors of an entry, each memory once. */

@@ -2,16 +2,15 @@
  * Invariants of a program's tables: every slot by itself, names, and the sizes of the regions. Each function
  * is one invariant and says what breaks it, or null.
  */
+import { contentsFault } from '../ir/host.js';
 import { bytesOf, DTYPE_BYTES, type TensorType } from '../ir/types.js';
 import { opNamed } from '../ops/index.js';
-import { ALIGNMENT, hostNames, stepTypes } from '../program.js';
-import type { Entry, Program, Slot, SlotRole } from '../program.js';
+import { ALIGNMENT, hostNames, isPersistent, rateInput, stepTypes } from '../program.js';
+import { UPDATE_ENTRIES } from '../program.js';
+import type { Entry, Program, Slot, Training } from '../program.js';
 
-/** Roles of slots that live across runs. */
-const PERSISTENT: readonly SlotRole[] = ['parameter', 'state', 'constant'];
-
-/** Entries of an update. */
-const UPDATES: readonly string[] = ['step', 'micro', 'apply'];
+/** What entries on a cue may be given. */
+const CUED_INPUTS: readonly string[] = ['images', 'labels', 'seed', 'count'];
 
 /** The first fault of `items`. */
 export function firstFault<T>(
@@ -52,17 +51,28 @@ export function rootFault(program: Program, slot: Slot, index: number): string |
   return `slot ${slot.name} with the root ${root.name}`;
 }
 
-/** A slot without an entry is a parameter, state or constant; only constants, and all, have a fill. */
+/**
+ * A slot without an entry is a parameter, buffer, state, constant or table; only constants, and all, have a fill,
+ * and only tables contents, of their type; only states, and all, say what they are of.
+ */
 export function roleFault(program: Program, slot: Slot): string | null {
-  const { name, role, entry, fill } = slot;
+  const { name, role, entry, fill, data, of } = slot;
   if (entry !== null && !program.entries.some((each) => each.name === entry)) {
     return `slot ${name} of the entry ${entry}, which is none`;
   }
-  if (PERSISTENT.includes(role) !== (entry === null)) {
+  if (isPersistent(role) !== (entry === null)) {
     return `slot ${name} with the role ${role} ${entry === null ? 'without' : 'in'} an entry`;
   }
   const filled = role === 'constant' ? Number.isFinite(fill) : fill === undefined;
-  return filled ? null : `slot ${name} with the fill ${String(fill)}`;
+  if (!filled) return `slot ${name} with the fill ${String(fill)}`;
+  if ((role === 'table') !== (data !== undefined)) {
+    return `slot ${name} with the role ${role} ${data ? 'and' : 'without'} contents`;
+  }
+  const bad = data ? contentsFault(slot.type, data) : null;
+  if (bad !== null) return `slot ${name} with ${bad}`;
+  return (role === 'state') === (of !== undefined)
+    ? null
+    : `slot ${name} with the role ${role} of ${String(of)}`;
 }
 
 /** Entries have different names, and so have the slots of an entry, and all tensors of the host. */
@@ -82,14 +92,39 @@ export function trainingFault(program: Program): string | null {
   if (training === null) return null;
   const { batch, microBatches } = training;
   const wanted = microBatches === 1 ? ['step'] : ['micro', 'apply'];
-  const found = entries.map(({ name }) => name).filter((name) => UPDATES.includes(name));
+  const found = entries.map(({ name }) => name).filter((name) => UPDATE_ENTRIES.includes(name));
   if (found.join() !== wanted.join()) {
     return `${String(microBatches)} micro-batches with the entries ${found.join(' and ')}`;
   }
   const pass = entries.find(({ name }) => name === wanted[0]);
   const images = pass && Object.hasOwn(pass.inputs, 'images') ? slots[pass.inputs.images] : null;
   const [extent] = images ? images.type.shape : [batch];
-  return extent === batch ? null : `a batch of ${String(batch)} for ${String(extent)} images`;
+  if (extent !== batch) return `a batch of ${String(batch)} for ${String(extent)} images`;
+  return cueFault(training, entries) ?? rateFault(training, entries);
+}
+
+/** An entry has a cue if and only if it is none of an update nor `eval`, and reads what a session has. */
+function cueFault({ cues }: Training, entries: readonly Entry[]): string | null {
+  const known = new Set(entries.map(({ name }) => name));
+  const stranger = Object.keys(cues).find((name) => !known.has(name));
+  if (stranger !== undefined) return `a cue for the entry ${stranger}, which is none`;
+  return firstFault(entries, ({ name, inputs }) => {
+    const cued = !UPDATE_ENTRIES.includes(name) && name !== 'eval';
+    if (Object.hasOwn(cues, name) !== cued) {
+      return `the entry ${name} ${cued ? 'without' : 'with'} a cue`;
+    }
+    const other = cued ? Object.keys(inputs).find((key) => !CUED_INPUTS.includes(key)) : undefined;
+    return other === undefined ? null : `the input ${other} of the entry ${name}`;
+  });
+}
+
+/** The rate of a group is an input of the update. */
+function rateFault({ rates }: Training, entries: readonly Entry[]): string | null {
+  const update = entries.find(({ name }) => name === 'step' || name === 'apply');
+  const missing = Object.keys(rates).find(
+    (group) => !update || !Object.hasOwn(update.inputs, rateInput(group)),
+  );
+  return missing === undefined ? null : `a rate of the group ${missing}, which nothing reads`;
 }
 
 /** Persistent slots do not overlap, and end where the persistent region does. */
