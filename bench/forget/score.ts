@@ -81,7 +81,7 @@ function readRun(folder: string): StoredRun {
 }
 
 async function loaded(folder: string, { config }: StoredRun): Promise<Executor> {
-  const build = (batch: number) => buildModel(config, { batch });
+  const build = (batch: number) => buildModel(config, { batch, mode: 'eval' });
   const program = compile({ model: build, batch: BATCH });
   const executor = await native.load(program, { threads: availableParallelism() });
   const file = readSafetensors(readFileSync(join(folder, 'model.safetensors')));

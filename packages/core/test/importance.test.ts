@@ -3,18 +3,18 @@
  * label-free form, means over passes, the largest ratio of single images, bytes, executors and methods.
  */
 import { describe, expect, it } from 'vitest';
-import { compile } from '../src/compile.js';
+import { compile, type ModelBuilder } from '../src/compile.js';
 import { ConfigError, DataError } from '../src/errors.js';
 import type { Executor, ExecutorKind } from '../src/executors/executor.js';
 import { referenceExecutor } from '../src/executors/reference/index.js';
-import { parameters, type Parameter } from '../src/ir/graph.js';
+import { parameters, type Mode, type Parameter } from '../src/ir/graph.js';
 import { printGraph } from '../src/ir/print.js';
 import { bytesOf } from '../src/ir/types.js';
 import { METHODS, parseMethod } from '../src/methods/index.js';
 import { bind, type Method } from '../src/methods/method.js';
 import { sgd } from '../src/optim/sgd.js';
 import { simplify } from '../src/passes/simplify.js';
-import { ALIGNMENT } from '../src/program.js';
+import { ALIGNMENT, persistentWrites } from '../src/program.js';
 import type { Batch } from '../src/train/batch.js';
 import { predictLogits } from '../src/train/evaluate.js';
 import { isSelected, ratios } from '../src/unlearn/dampen.js';
@@ -221,6 +221,24 @@ describe('the program', () => {
     expect(program.entries.map(({ name }) => name)).toEqual([
       ...['eval', 'forget.4', 'forget.3', 'base.4'],
     ]);
+  });
+
+  it('is of the model for evaluation, and changes nothing but its sums', () => {
+    const modes = new Set<Mode>();
+    const model: ModelBuilder = (batch, mode) => {
+      modes.add(mode);
+      return MODEL(batch);
+    };
+    const images = { forget: 3, base: 5 };
+    const options = { model, method: FULL, pass: 2, evalBatch: 2, labelFree: false, images };
+    const program = importanceProgram(options);
+    expect([...modes]).toEqual(['eval']);
+    for (const entry of program.entries) {
+      const set = entry.name.split('.')[0];
+      for (const index of persistentWrites(program, entry)) {
+        expect(program.slots[index].name).toMatch(new RegExp(`^importance\\.${set}\\.`));
+      }
+    }
   });
 
   it('adds each gradient where it is made', () => {

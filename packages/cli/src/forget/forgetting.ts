@@ -20,6 +20,7 @@ import {
   type Executor,
   type ForgettingScores,
   type ImportanceSet,
+  type ModelBuilder,
   type Share,
 } from '@thimble/core';
 import type { ImageFile } from '../data/folder.js';
@@ -86,7 +87,8 @@ export async function forgetImages(
   request: Request,
   means: Means,
 ): Promise<Forgetting> {
-  const build = (batch: number) => buildModel(run.record.model.config, { batch });
+  const { config } = run.record.model;
+  const build: ModelBuilder = (batch, mode) => buildModel(config, { batch, mode });
   const { method } = run;
   const pass = passOf(request, means.batch);
   // Which images can be read is known when all have been; the passes are compiled for so many.
@@ -103,7 +105,7 @@ export async function forgetImages(
   });
   const scores = forgettingScores(before.outcomes);
   return withExecutor(await loadedRun(run, program, means), async (executor) => {
-    const forgetter = new Forgetter(executor, method.forward(build(1)), pass);
+    const forgetter = new Forgetter(executor, method.forward(build(1, 'eval')), pass);
     const work = { executor, forgetter, images, request, means, before: scores };
     const started = performance.now();
     await learn(work, 'forget', images.forgotten, run.record.seed);

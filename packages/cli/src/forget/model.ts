@@ -37,7 +37,7 @@ export async function loadedRun(
 ): Promise<Executor> {
   const executor = await kind.load(program, { threads });
   try {
-    const model = method.forward(buildModel(record.model.config, { batch: 1 }));
+    const model = method.forward(buildModel(record.model.config, { batch: 1, mode: 'eval' }));
     loadWeights(executor, model, checkpoint, record.seed);
     return executor;
   } catch (error) {

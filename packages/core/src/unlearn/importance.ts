@@ -15,6 +15,8 @@
  * batch ends with a smaller pass), and `eval`, with which accuracy is measured before and after. A pass adds
  * to the states `importance.<set>.<parameter>`, each gradient as soon as it exists.
  *
+ * The model is built for evaluation: running statistics are read and stay as they are.
+ *
  * Planned bytes: 4·3P of parameters and states, P the elements of all parameters, and one pass.
  *
  * References: Foster, Schoepf & Brintrup, Fast machine unlearning without retraining through selective
@@ -96,16 +98,12 @@ export function importanceGraph(
   set: ImportanceSet,
   size: number,
 ): Graph {
-  const whole = method.forward(model(size));
+  const whole = method.forward(model(size, 'eval'));
   const narrowed = narrow(everythingTrainable(whole), new Set());
   const seeded = labelFree ? seedOfNorm(narrowed.graph, size) : seedOfLoss(narrowed.graph);
   const wanted = parameters(seeded.graph);
   const { graph, gradients } = backpropagate(seeded.graph, [seeded.seed], wanted);
-  const train = saveAs(
-    'exact',
-    { graph, gradients: new Map(), products: new Map() },
-    narrowed.blocks,
-  );
+  const train = saveAs('exact', { graph, gradients: new Map() }, narrowed.blocks);
   const builder = new GraphBuilder(train.graph);
   for (const { id, name, type } of wanted) {
     const gradient = gradients.get(id);
