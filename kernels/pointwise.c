@@ -1,6 +1,6 @@
-/* pointwise.c - add, accumulate, assign, fill, scale, multiply, GELU and its gradient. Every output
- * element depends on one element of each input, read before it is written: outputs may be the same
- * memory as inputs.
+/* pointwise.c - add, accumulate, accumulate_power, assign, fill, scale, multiply, GELU and its
+ * gradient. Every output element depends on one element of each input, read before it is written:
+ * outputs may be the same memory as inputs.
  */
 #include "kernels.h"
 #include "loop.h"
@@ -37,6 +37,25 @@ KERNEL(accumulate) {
   i64 begin, end;
   share(ctx, args->count, GRAIN, &begin, &end);
   FOR_VECTORS(begin, end, add_vector, &on);
+}
+
+ALWAYS_INLINE void add_square(const Arrays *on, i64 i, i64 count) {
+  const vf x = vf_take_next(on->b + i, count);
+  vf_put_next(on->y + i, vf_fma(x, x, vf_take_next(on->a + i, count)), count);
+}
+
+ALWAYS_INLINE void add_magnitude(const Arrays *on, i64 i, i64 count) {
+  const vf x = vf_abs(vf_take_next(on->b + i, count));
+  vf_put_next(on->y + i, vf_take_next(on->a + i, count) + x, count);
+}
+
+/* y = acc + |x|^power, power 1 or 2; y is the memory of acc */
+KERNEL(accumulate_power) {
+  const Arrays on = {F32(ctx, args->acc), F32(ctx, args->x), F32(ctx, args->y)};
+  i64 begin, end;
+  share(ctx, args->count, GRAIN, &begin, &end);
+  if (args->power == 2) FOR_VECTORS(begin, end, add_square, &on);
+  else FOR_VECTORS(begin, end, add_magnitude, &on);
 }
 
 /* y = value; y is the memory of target */

@@ -8,48 +8,54 @@
 enum {
   OP_END = 0,
   OP_ACCUMULATE = 1,
-  OP_ADAMW = 2,
-  OP_ADD = 3,
-  OP_ASSIGN = 4,
-  OP_ATTENTION = 5,
-  OP_ATTENTION_GRAD = 6,
-  OP_BROADCAST_TOKENS = 7,
-  OP_CHOLESKY = 8,
-  OP_CLIP_SCALE = 9,
-  OP_CONCAT_TOKENS = 10,
-  OP_DEQUANTISE = 11,
-  OP_FILL = 12,
-  OP_GELU = 13,
-  OP_GELU_GRAD = 14,
-  OP_LAYERNORM = 15,
-  OP_LAYERNORM_GRAD_INPUT = 16,
-  OP_LAYERNORM_GRAD_PARAMS = 17,
-  OP_MATMUL = 18,
-  OP_MEAN_TOKENS = 19,
-  OP_MODE_CONTRACT = 20,
-  OP_MODE_PRODUCT = 21,
-  OP_MULTIPLY = 22,
-  OP_ORTHONORMALISE = 23,
-  OP_PAD_TOKENS = 24,
-  OP_PATCHIFY = 25,
-  OP_QUANTISE = 26,
-  OP_RELATIVE_POSITION_BIAS = 27,
-  OP_RELATIVE_POSITION_BIAS_GRAD = 28,
-  OP_SCALE = 29,
-  OP_SGD = 30,
-  OP_SLICE_TOKENS = 31,
-  OP_SOFTMAX_CROSS_ENTROPY = 32,
-  OP_SOFTMAX_CROSS_ENTROPY_GRAD = 33,
-  OP_SUM_ROWS = 34,
-  OP_SUM_SQUARES = 35,
-  OP_SYMMETRIC_EIGEN = 36,
-  OP_VELOCITY = 37,
-  OP_WINDOWS = 38
+  OP_ACCUMULATE_POWER = 2,
+  OP_ADAMW = 3,
+  OP_ADD = 4,
+  OP_ASSIGN = 5,
+  OP_ATTENTION = 6,
+  OP_ATTENTION_GRAD = 7,
+  OP_BROADCAST_TOKENS = 8,
+  OP_CHOLESKY = 9,
+  OP_CLIP_SCALE = 10,
+  OP_CONCAT_TOKENS = 11,
+  OP_DEQUANTISE = 12,
+  OP_FILL = 13,
+  OP_GELU = 14,
+  OP_GELU_GRAD = 15,
+  OP_LAYERNORM = 16,
+  OP_LAYERNORM_GRAD_INPUT = 17,
+  OP_LAYERNORM_GRAD_PARAMS = 18,
+  OP_MATMUL = 19,
+  OP_MEAN_TOKENS = 20,
+  OP_MODE_CONTRACT = 21,
+  OP_MODE_PRODUCT = 22,
+  OP_MULTIPLY = 23,
+  OP_ORTHONORMALISE = 24,
+  OP_PAD_TOKENS = 25,
+  OP_PATCHIFY = 26,
+  OP_QUANTISE = 27,
+  OP_RELATIVE_POSITION_BIAS = 28,
+  OP_RELATIVE_POSITION_BIAS_GRAD = 29,
+  OP_SCALE = 30,
+  OP_SGD = 31,
+  OP_SLICE_TOKENS = 32,
+  OP_SOFTMAX_CROSS_ENTROPY = 33,
+  OP_SOFTMAX_CROSS_ENTROPY_GRAD = 34,
+  OP_SUM_ROWS = 35,
+  OP_SUM_SQUARES = 36,
+  OP_SYMMETRIC_EIGEN = 37,
+  OP_VELOCITY = 38,
+  OP_WINDOWS = 39
 };
 
 /* acc ← acc + x */
 struct accumulate_args {
   int acc, x, y, count;
+};
+
+/* acc ← acc + |x|ᵖ, p = 1 or 2 */
+struct accumulate_power_args {
+  int acc, x, y, count, power;
 };
 
 /* p ← (1 − lr · weightDecay) · p − lr · correction[0] · m / (√v · correction[1] + eps) */
@@ -257,6 +263,7 @@ struct windows_args {
 /* DO(opcode, name) for every op. */
 #define THIMBLE_OPS(DO) \
   DO(OP_ACCUMULATE, accumulate) \
+  DO(OP_ACCUMULATE_POWER, accumulate_power) \
   DO(OP_ADAMW, adamw) \
   DO(OP_ADD, add) \
   DO(OP_ASSIGN, assign) \
@@ -299,6 +306,7 @@ struct windows_args {
  * a bit for each that may be -1, the first one lowest. */
 #define THIMBLE_OPERANDS(DO) \
   DO(OP_ACCUMULATE, 3, 0x0) \
+  DO(OP_ACCUMULATE_POWER, 3, 0x0) \
   DO(OP_ADAMW, 10, 0x40) \
   DO(OP_ADD, 3, 0x0) \
   DO(OP_ASSIGN, 3, 0x0) \

@@ -103,6 +103,20 @@ const CORE: Rooms = {
     'random',
     'train',
   ],
+  unlearn: [
+    'errors',
+    'finite',
+    'ir',
+    'ops',
+    'autodiff',
+    'passes',
+    'plan',
+    'program',
+    'methods',
+    'compile',
+    'executors/executor',
+    'train',
+  ],
 };
 
 /** The machine's own code, behind Node-API. */
@@ -144,6 +158,7 @@ const CLI: Rooms = {
   budget: ['terminal', 'data', 'memory', 'run', 'step', 'training'],
   inference: ['terminal', 'data', 'weights', 'options', 'source'],
   export: ['host', 'data', 'weights', 'run', 'source', 'inference'],
+  forget: ['terminal', 'host', 'data', 'weights', 'run', 'training'],
   bench: ['terminal'],
   commands: EVERYTHING,
   main: ['terminal', 'host', 'commands'],
@@ -153,6 +168,7 @@ const BENCH: Rooms = {
   harness: [],
   arm64: ['harness'],
   export: ['harness'],
+  forget: ['harness', 'export'],
   growth: ['harness'],
   kernels: ['harness'],
   methods: ['harness'],

@@ -94,6 +94,12 @@ static void check_pointwise(int count) {
   }
   RUN(accumulate, y, a, y, count);
   for (int i = 0; i < count; i++) expect("accumulate", i, at(y)[i], (double)was(y)[i] + was(a)[i]);
+  for (int power = 1; power <= 2; power++) {
+    RUN(accumulate_power, y, a, y, count, power);
+    for (int i = 0; i < count; i++) {
+      expect("accumulate_power", i, at(y)[i], (double)was(y)[i] + pow(fabs(was(a)[i]), power));
+    }
+  }
   RUN(fill, a, y, count, 1.5f);
   for (int i = 0; i < count; i++) expect("fill", i, at(y)[i], 1.5);
   RUN(gelu, a, y, count);

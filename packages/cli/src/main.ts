@@ -22,7 +22,7 @@ Examples:
 
 Exit codes: 0 done, 1 failed, 2 wrong command line; 130, 143, 129 ended by Ctrl-C, SIGTERM, SIGHUP
 (train and demo save their weights first; a second signal ends them at once); 141 nobody reads the
-output any more (train, export, merge and demo go on without a reader: they make files).`;
+output any more (train, forget, export, merge and demo go on without a reader: they make files).`;
 
 interface SubCommand {
   readonly load: () => Promise<(program: Command) => void>;
@@ -41,6 +41,7 @@ const COMMANDS: Readonly<Record<string, SubCommand>> = {
   plan: text(async () => (await import('./commands/plan.js')).addPlan),
   ranks: text(async () => (await import('./commands/ranks.js')).addRanks),
   info: text(async () => (await import('./commands/info.js')).addInfo),
+  forget: files(async () => (await import('./commands/forget.js')).addForget),
   merge: files(async () => (await import('./commands/merge.js')).addMerge),
   export: files(async () => (await import('./commands/export.js')).addExport),
   bench: text(async () => (await import('./commands/bench.js')).addBench),

@@ -194,3 +194,4 @@ export { train } from './train/loop.js';
 export { median } from './train/statistics.js';
 export type { EpochEvent, StepEvent, TrainEvent, TrainOptions, TrainResult } from './train/loop.js';
 export * from './prepare/index.js';
+export * from './unlearn/index.js';

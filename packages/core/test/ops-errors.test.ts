@@ -19,6 +19,7 @@ const check = (
 
 it.each([
   check('accumulate', { acc: f32(2), x: f32(3) }, {}, 'x of type f32[2]', 'f32[3]'),
+  check('accumulate_power', { acc: f32(2), x: f32(2) }, { power: 3 }, 'power 1 or 2', 'power 3'),
   check(
     'adamw',
     { param: f32(2), grad: f32(2), m: f32(2), v: f32(2), lr: f32(), correction: f32(3) },

@@ -10,6 +10,7 @@ import { ALL_OPS, blank, CASES, dataOf, mapRecord, runReference, typesOf } from 
 /** Gradients, updates and their helpers: nothing that is trained flows through them. */
 const WITHOUT_GRADIENT = new Set([
   'accumulate',
+  'accumulate_power',
   'adamw',
   'assign',
   'attention_grad',

@@ -1,7 +1,8 @@
 /** thimble info: what is in a file of weights or in a run. */
 import { resizedEdge, type Preprocess } from '@thimble/core';
 import type { Command } from 'commander';
-import { counted, metric, percent } from '../terminal/format.js';
+import type { ForgottenRecord } from '../run/forgotten.js';
+import { counted, metric, percent, significant } from '../terminal/format.js';
 import {
   inspect,
   type InspectedFactor,
@@ -137,8 +138,15 @@ function runRows({ record: run, contents }: InspectedRun): readonly Row[] {
     ...(run.origin
       ? [['Started from', `${run.origin.from} (${run.origin.description})`] as const]
       : []),
+    ...(run.forgotten ? [['Forgotten', run.forgotten.map(forgottenText).join('; ')] as const] : []),
     ['Files', contents.map(({ file, bytes }) => `${file} ${bytesText(bytes)}`).join(', ')],
   ];
+}
+
+/** What the accuracy of the training still counts. */
+function forgottenText({ class: name, images, alpha, share }: ForgottenRecord): string {
+  const what = name === null ? counted(images, 'image') : `class ${name}`;
+  return `${what} after training (α ${significant(alpha)}, ${percent(share)} of the weights)`;
 }
 
 function modelRows(model: InspectedModel): readonly Row[] {

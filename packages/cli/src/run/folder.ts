@@ -6,6 +6,8 @@
  *   best.safetensors    weights of the epoch with the highest validation accuracy; of equal ones, with
  *                       the lowest loss
  *   ranks.json          of a factored run: its ranks and what they were chosen from
+ *   forgotten.safetensors   after thimble forget: weights that were dampened, as training had left them
+ *   set-aside.safetensors   after thimble forget: the weights that it did not start from, where those differ
  *   labels.txt          names of the classes, one per line, in the order of the model's outputs
  *
  * Every file is replaced as a whole. `training/folder.ts` says how they come to lie there.
@@ -14,9 +16,10 @@ import { FormatError, InternalError } from '@thimble/core';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { replaceWithText } from '../host/files.js';
+import type { ForgottenRecord } from './forgotten.js';
 import { parseRunRecord, RUN_FORMAT, RUN_VERSION, type RunRecord } from './record.js';
 import { VERSION } from '../host/version.js';
-import { parseFile } from '../weights/json-file.js';
+import { parseFile, parseJsonObject } from '../weights/json-file.js';
 
 export const RUN_FILES = {
   record: 'run.json',
@@ -24,6 +27,8 @@ export const RUN_FILES = {
   best: 'best.safetensors',
   labels: 'labels.txt',
   ranks: 'ranks.json',
+  forgotten: 'forgotten.safetensors',
+  setAside: 'set-aside.safetensors',
 } as const;
 
 /** Replaces the record in the file `path`. */
@@ -31,6 +36,22 @@ export async function writeRunRecord(path: string, record: RunRecord): Promise<v
   const written = { thimble: VERSION, node: process.version };
   const file = { format: RUN_FORMAT, version: RUN_VERSION, ...written, ...record };
   await replaceWithText(path, `${JSON.stringify(file, finite, 2)}\n`);
+}
+
+/**
+ * Writes the record in the file `from` to `to` with what the run has forgotten; all else stays as it is there, the
+ * versions that trained it too. Throws FileError and FormatError. @param forgotten null: nothing
+ */
+export async function writeForgotten(
+  from: string,
+  to: string,
+  forgotten: readonly ForgottenRecord[] | null,
+): Promise<void> {
+  const what = 'the record of a run';
+  const written = parseFile(from, what, (text) => parseJsonObject(from, text));
+  const others = Object.entries(written).filter(([key]) => key !== 'forgotten');
+  const file = { ...Object.fromEntries(others), ...(forgotten && { forgotten }) };
+  await replaceWithText(to, `${JSON.stringify(file, finite, 2)}\n`);
 }
 
 /** JSON has no other numbers: they would become null without a word. */

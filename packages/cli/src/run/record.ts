@@ -18,6 +18,7 @@ import {
   type SavedForm,
 } from '@thimble/core';
 import { originReader, type Origin } from './origin.js';
+import { forgottenReader, type ForgottenRecord } from './forgotten.js';
 import { memoryReader, type MemoryRecord } from '../memory/process-memory.js';
 
 export const RUN_FORMAT = 'thimble-run';
@@ -67,6 +68,8 @@ export interface RunRecord {
   readonly executor: { readonly name: string; readonly detail: string; readonly threads: number };
   readonly status: 'running' | 'done' | 'interrupted' | 'failed';
   readonly history: readonly EpochRecord[];
+  /** What was forgotten since; absent: nothing. */
+  readonly forgotten?: readonly ForgottenRecord[];
 }
 
 const { anything, list, nullable, number, object, objectOf, oneOf, optional, text, whole } = schema;
@@ -121,6 +124,7 @@ const recordReader: schema.Reader<RunRecord> = schema.refined(
     executor: objectOf<RunRecord['executor']>({ name: NAME, detail: NAME, threads: ABOVE_ZERO }),
     status: oneOf('running', 'done', 'interrupted', 'failed'),
     history: list(epochReader, { most: 1_000_000 }),
+    forgotten: optional(list(forgottenReader, { least: 1, most: 1_000_000 })),
   }),
   checkTogether,
 );

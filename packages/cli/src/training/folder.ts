@@ -72,16 +72,26 @@ export class TrainingFolder {
     }
   }
 
-  private static lock(path: string, isNew: boolean, force: boolean): TrainingFolder {
-    takeLock(path);
+  /** Takes the folder of a run whose files are to be replaced together. Throws ConfigError. */
+  static retake(path: string): TrainingFolder {
+    return refusing(path, () => TrainingFolder.lock(path, false, true, path), path);
+  }
+
+  private static lock(
+    path: string,
+    isNew: boolean,
+    force: boolean,
+    where = option(path),
+  ): TrainingFolder {
+    takeLock(path, where);
     try {
       if (!isNew) checkFree(path, force); // again: another process may have been there meanwhile
       rmSync(join(path, NEXT), { recursive: true, force: true });
       for (const name of readdirSync(path)) if (isHalf(name)) rmSync(join(path, name));
       const isRun = Object.values(RUN_FILES).some((file) => existsSync(join(path, file)));
-      const where = isRun ? join(path, NEXT) : path;
-      if (isRun) mkdirSync(where);
-      return new TrainingFolder(path, isNew, where);
+      const files = isRun ? join(path, NEXT) : path;
+      if (isRun) mkdirSync(files);
+      return new TrainingFolder(path, isNew, files);
     } catch (error) {
       rmSync(join(path, LOCK), { force: true });
       throw error;
@@ -222,12 +232,12 @@ function madeAnew(path: string): boolean {
 }
 
 /** Throws ConfigError where another process has the folder. */
-function takeLock(folder: string): void {
+function takeLock(folder: string, where: string): void {
   const path = join(folder, LOCK);
   while (!wroteAnew(path, `${hostname()} ${String(process.pid)}`)) {
     const holder = readQuietly(path);
     if (holder === null) continue; // gone meanwhile
-    if (!hasEnded(holder)) throw inUse(folder, holder);
+    if (!hasEnded(holder)) throw inUse(folder, holder, where);
     breakLock(path, holder);
   }
 }
@@ -274,10 +284,10 @@ function hasEnded(holder: string): boolean {
   }
 }
 
-function inUse(folder: string, holder: string): ConfigError {
+function inUse(folder: string, holder: string, where: string): ConfigError {
   const [machine = '', pid = '?'] = holder.split(' ');
   return new ConfigError({
-    where: `--out ${folder}`,
+    where,
     expected: 'a folder into which no other process trains',
     got: `process ${pid} of ${machine}`,
     todo:
@@ -291,13 +301,18 @@ function refused(path: string, got: string): ConfigError {
   return new ConfigError({ where: `--out ${path}`, expected, got, todo: 'Choose another path' });
 }
 
-/** What the system says of `path`, as an error of --out. */
-function refusing<T>(path: string, work: () => T): T {
+/** What errors call a folder that was asked for. */
+function option(path: string): string {
+  return `--out ${path}`;
+}
+
+/** What the system says of `path`, as an error of `where`. */
+function refusing<T>(path: string, work: () => T, where = option(path)): T {
   try {
     return work();
   } catch (error) {
     const known = fileError(path, 'a folder that can be written to', error);
     if (!(known instanceof FileError)) throw known;
-    throw new ConfigError({ ...known.parts, where: `--out ${path}` });
+    throw new ConfigError({ ...known.parts, where });
   }
 }

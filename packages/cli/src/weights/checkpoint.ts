@@ -136,7 +136,8 @@ function cannotOpen(path: string, got: string): FormatError {
   return new FormatError({ where: path, expected: 'a safetensors file', got, todo });
 }
 
-function readHeader(path: string, descriptor: number): SafetensorsHeader {
+/** The header of an open file. */
+export function readHeader(path: string, descriptor: number): SafetensorsHeader {
   const { size } = fstatSync(descriptor);
   const start = readBytes(path, descriptor, 0, Math.min(8, size));
   const end = safetensorsHeaderEnd(start, size);

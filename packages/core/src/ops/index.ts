@@ -4,6 +4,7 @@
  */
 import { GraphError, UnknownNameError } from '../errors.js';
 import { accumulate } from './accumulate.js';
+import { accumulatePower } from './accumulate-power.js';
 import { adamw } from './adamw.js';
 import { add } from './add.js';
 import { assign } from './assign.js';
@@ -47,6 +48,7 @@ import { windows } from './windows.js';
 /** All ops, sorted by name; the position (from 1) among those that are not views is the opcode. */
 export const OPS = {
   accumulate,
+  accumulate_power: accumulatePower,
   adamw,
   add,
   assign,

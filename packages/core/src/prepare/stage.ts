@@ -5,10 +5,8 @@
 import type { Executor, ExecutorKind, HostData } from '../executors/executor.js';
 import type { Graph } from '../ir/graph.js';
 import { elements } from '../ir/types.js';
-import { fold } from '../passes/fold.js';
-import { fuse } from '../passes/fuse.js';
-import { prune } from '../passes/prune.js';
-import { plan, type EntryGraph } from '../plan/plan.js';
+import { simplify } from '../passes/simplify.js';
+import { plan } from '../plan/plan.js';
 import { hostSlots, plannedBytes, printProgram, type Program } from '../program.js';
 import type { Part } from './cut.js';
 import type { PrepareOptions } from './types.js';
@@ -108,10 +106,5 @@ export function writeParameters(
 
 /** The program of these entries. */
 export function programOf(graphs: Readonly<Record<string, Graph>>): Program {
-  return plan(Object.entries(graphs).map(([name, graph]) => entryOf(name, graph)));
-}
-
-/** The passes that every program of `prepare` goes through. */
-function entryOf(name: string, graph: Graph): EntryGraph {
-  return { name, graph: prune(fuse(prune(fold(graph)))) };
+  return plan(Object.entries(graphs).map(([name, graph]) => ({ name, graph: simplify(graph) })));
 }

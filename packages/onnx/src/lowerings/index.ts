@@ -24,6 +24,7 @@ export type Lowering = (site: Site) => string;
 
 export const LOWERINGS: { readonly [K in OpName]: Lowering | 'training' } = {
   accumulate: 'training',
+  accumulate_power: 'training',
   adamw: 'training',
   add,
   assign: 'training',

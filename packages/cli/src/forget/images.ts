@@ -1,0 +1,142 @@
+/**
+ * Which images are to be forgotten, and which the result is measured on: the images of a run, split as they were
+ * for its training.
+ */
+import { DataError, lookUp } from '@thimble/core';
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import type { ImageFile } from '../data/folder.js';
+import { placesIn } from '../data/names.js';
+import { readDataSet, type DataSet } from '../data/set.js';
+import { fileError } from '../host/files.js';
+import type { RunRecord } from '../run/record.js';
+import { counted } from '../terminal/format.js';
+
+/** The parts of a run's images, as core's `Outcomes` has them. */
+export interface ForgettingImages {
+  readonly retained: readonly ImageFile[];
+  readonly forgotten: readonly ImageFile[];
+  readonly retainedTest: readonly ImageFile[];
+  readonly forgottenTest: readonly ImageFile[];
+}
+
+/** What is chosen from. */
+export type RunImages = Pick<DataSet, 'classes' | 'train' | 'validation' | 'trainFrom'>;
+
+/** What is to be forgotten: a class, or the images that a file lists. */
+export type Wanted =
+  | { readonly kind: 'class'; readonly name: string }
+  | { readonly kind: 'files'; readonly list: string };
+
+/** Share of each class that is held out where a folder says nothing and neither does the run. */
+const DEFAULT_SHARE = 0.2;
+
+/**
+ * The images that the run was trained on and validated with. Throws DataError where the classes are others.
+ *
+ * @param folder another one than the run says; the split is made in it as training would
+ */
+export async function readRunImages(
+  record: RunRecord,
+  folder: string | undefined,
+  allowEmpty: boolean,
+): Promise<DataSet> {
+  const { from, validationFrom } = record.data;
+  const share = heldOutShare(record);
+  const common = { allowEmpty, share: share ?? DEFAULT_SHARE, seed: record.seed };
+  // What a run says are the folders of the classes themselves.
+  const data = await readDataSet(
+    folder === undefined
+      ? {
+          ...{ ...common, folder: from, asClasses: true },
+          ...(share === null ? { validation: validationFrom } : {}),
+        }
+      : { ...common, folder, asClasses: false },
+  );
+  const [found, known] = [data.classes, record.classes].map((names) => names.join(', '));
+  if (found === known) return data;
+  throw new DataError({
+    where: data.trainFrom,
+    expected: `the classes of the run: ${known}`,
+    got: found,
+    todo: 'Give the folder that it was trained on with --data',
+  });
+}
+
+/** Share that training held out of `data.from`; null where the validation images had a folder. */
+export function heldOutShare({ data: { from, validationFrom } }: RunRecord): number | null {
+  const rest = ` of ${from}`;
+  if (!validationFrom.endsWith(rest)) return null;
+  const share = Number(validationFrom.slice(0, -rest.length));
+  return share > 0 && share < 1 ? share : null;
+}
+
+/**
+ * The images by what becomes of them. Throws UnknownNameError for a class that is none, DataError for files that
+ * the run was not trained on.
+ */
+export function forgettingImages(data: RunImages, wanted: Wanted): ForgettingImages {
+  const isForgotten =
+    wanted.kind === 'class' ? ofClass(data, wanted.name) : listed(data, wanted.list);
+  const [forgotten, retained] = parted(data.train, isForgotten);
+  if (forgotten.length === 0) throw nothing(data, 'an image of training to forget', wanted);
+  if (retained.length === 0) throw nothing(data, 'an image of training that stays', wanted);
+  if (wanted.kind === 'files') {
+    return { retained, forgotten, retainedTest: data.validation, forgottenTest: [] };
+  }
+  const [forgottenTest, retainedTest] = parted(data.validation, isForgotten);
+  return { retained, forgotten, retainedTest, forgottenTest };
+}
+
+function parted(
+  files: readonly ImageFile[],
+  test: (file: ImageFile) => boolean,
+): readonly [ImageFile[], ImageFile[]] {
+  return [files.filter(test), files.filter((file) => !test(file))];
+}
+
+function ofClass({ classes }: RunImages, name: string): (file: ImageFile) => boolean {
+  const [place] = placesIn([name], classes);
+  const places = Object.fromEntries(classes.map((each, index) => [each, index]));
+  const wanted = place < 0 ? lookUp('class', name, places) : place;
+  return ({ label }) => label === wanted;
+}
+
+/** By the paths of a list, one on each line: as they lead there from here, or as the run calls its images. */
+function listed({ train, trainFrom }: RunImages, list: string): (file: ImageFile) => boolean {
+  const lines = readLines(list);
+  const byPath = new Map(
+    train.flatMap((file) => [[file.name, file] as const, [resolve(file.path), file] as const]),
+  );
+  const found = lines.map((line) => byPath.get(line) ?? byPath.get(resolve(line)));
+  const strange = lines.filter((_, index) => found[index] === undefined);
+  if (strange.length > 0) {
+    throw new DataError({
+      where: list,
+      expected: `paths of images that the run was trained on, from ${trainFrom}`,
+      got: `${counted(strange.length, 'other line')}: ${strange.slice(0, 3).join(', ')}`,
+      todo: 'Take them out; images of validation were never trained on',
+    });
+  }
+  const wanted = new Set(found);
+  return (file) => wanted.has(file);
+}
+
+function readLines(path: string): readonly string[] {
+  try {
+    const lines = readFileSync(path, 'utf8').split('\n');
+    return lines.map((line) => line.replace(/\r$/, '')).filter((line) => line.trim() !== '');
+  } catch (error) {
+    throw fileError(path, 'a list of images', error);
+  }
+}
+
+function nothing({ trainFrom }: RunImages, expected: string, wanted: Wanted): DataError {
+  const what = wanted.kind === 'class' ? `class ${wanted.name}` : `the lines of ${wanted.list}`;
+  return new DataError({
+    where: trainFrom,
+    expected,
+    got: `none, with ${what} to be forgotten`,
+    todo: 'Choose other images',
+  });
+}
