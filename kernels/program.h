@@ -13,38 +13,41 @@ enum {
   OP_ASSIGN = 4,
   OP_ATTENTION = 5,
   OP_ATTENTION_GRAD = 6,
-  OP_BROADCAST_TOKENS = 7,
-  OP_CHOLESKY = 8,
-  OP_CLIP_SCALE = 9,
-  OP_CONCAT_TOKENS = 10,
-  OP_DEQUANTISE = 11,
-  OP_FILL = 12,
-  OP_GELU = 13,
-  OP_GELU_GRAD = 14,
-  OP_LAYERNORM = 15,
-  OP_LAYERNORM_GRAD_INPUT = 16,
-  OP_LAYERNORM_GRAD_PARAMS = 17,
-  OP_MATMUL = 18,
-  OP_MEAN_TOKENS = 19,
-  OP_MODE_CONTRACT = 20,
-  OP_MODE_PRODUCT = 21,
-  OP_MULTIPLY = 22,
-  OP_ORTHONORMALISE = 23,
-  OP_PAD_TOKENS = 24,
-  OP_PATCHIFY = 25,
-  OP_QUANTISE = 26,
-  OP_RELATIVE_POSITION_BIAS = 27,
-  OP_RELATIVE_POSITION_BIAS_GRAD = 28,
-  OP_SCALE = 29,
-  OP_SGD = 30,
-  OP_SLICE_TOKENS = 31,
-  OP_SOFTMAX_CROSS_ENTROPY = 32,
-  OP_SOFTMAX_CROSS_ENTROPY_GRAD = 33,
-  OP_SUM_ROWS = 34,
-  OP_SUM_SQUARES = 35,
-  OP_SYMMETRIC_EIGEN = 36,
-  OP_VELOCITY = 37,
-  OP_WINDOWS = 38
+  OP_BIAS_CORRECTION = 7,
+  OP_BROADCAST_TOKENS = 8,
+  OP_CHOLESKY = 9,
+  OP_CLIP_SCALE = 10,
+  OP_CONCAT_TOKENS = 11,
+  OP_DEQUANTISE = 12,
+  OP_FILL = 13,
+  OP_GELU = 14,
+  OP_GELU_GRAD = 15,
+  OP_LAYERNORM = 16,
+  OP_LAYERNORM_GRAD_INPUT = 17,
+  OP_LAYERNORM_GRAD_PARAMS = 18,
+  OP_MATMUL = 19,
+  OP_MEAN_TOKENS = 20,
+  OP_MODE_CONTRACT = 21,
+  OP_MODE_PRODUCT = 22,
+  OP_MULTIPLY = 23,
+  OP_ORTHONORMALISE = 24,
+  OP_PAD_TOKENS = 25,
+  OP_PATCHIFY = 26,
+  OP_PRODUCT_CHANGE = 27,
+  OP_QUANTISE = 28,
+  OP_RANDOM_UNIFORM = 29,
+  OP_RELATIVE_POSITION_BIAS = 30,
+  OP_RELATIVE_POSITION_BIAS_GRAD = 31,
+  OP_SCALE = 32,
+  OP_SGD = 33,
+  OP_SLICE_TOKENS = 34,
+  OP_SOFTMAX_CROSS_ENTROPY = 35,
+  OP_SOFTMAX_CROSS_ENTROPY_GRAD = 36,
+  OP_SUM_ROWS = 37,
+  OP_SUM_SQUARES = 38,
+  OP_SYMMETRIC_EIGEN = 39,
+  OP_VELOCITY = 40,
+  OP_WINDOWS = 41
 };
 
 /* acc ← acc + x */
@@ -80,6 +83,12 @@ struct attention_grad_args {
       rows, columns, shift;
   float scale;
   int chunks;
+};
+
+/* known ← β · known + (1 − β); correction ← [1/known[0], 1/√known[1]] */
+struct bias_correction_args {
+  int known, correction, known_out, correction_out;
+  float beta1, beta2, gain1, gain2;
 };
 
 /* y[b,n,d] = scale · x[b,d] */
@@ -182,9 +191,21 @@ struct patchify_args {
   int x, y, batch, channels, height, width, patch, inverse;
 };
 
+/* p ← (1 − lr · weightDecay) · p + uNextᵀ vNext − uᵀ v */
+struct product_change_args {
+  int param, u, v, u_next, v_next, lr, param_out, outputs, inputs, rank;
+  float weight_decay;
+};
+
 /* q = round(x · 127 / max|x|) per row, ties to even; scale = max|x| / 127 */
 struct quantise_args {
   int x, q, scale, rows, cols;
+};
+
+/* y[i] = a number in (−bound, bound) drawn by (seed, count, salt, i), written over x */
+struct random_uniform_args {
+  int x, seed, count, y, elements, salt;
+  float step;
 };
 
 /* y[h, i, j] = table[displacement of tokens i and j, h] */
@@ -262,6 +283,7 @@ struct windows_args {
   DO(OP_ASSIGN, assign) \
   DO(OP_ATTENTION, attention) \
   DO(OP_ATTENTION_GRAD, attention_grad) \
+  DO(OP_BIAS_CORRECTION, bias_correction) \
   DO(OP_BROADCAST_TOKENS, broadcast_tokens) \
   DO(OP_CHOLESKY, cholesky) \
   DO(OP_CLIP_SCALE, clip_scale) \
@@ -281,7 +303,9 @@ struct windows_args {
   DO(OP_ORTHONORMALISE, orthonormalise) \
   DO(OP_PAD_TOKENS, pad_tokens) \
   DO(OP_PATCHIFY, patchify) \
+  DO(OP_PRODUCT_CHANGE, product_change) \
   DO(OP_QUANTISE, quantise) \
+  DO(OP_RANDOM_UNIFORM, random_uniform) \
   DO(OP_RELATIVE_POSITION_BIAS, relative_position_bias) \
   DO(OP_RELATIVE_POSITION_BIAS_GRAD, relative_position_bias_grad) \
   DO(OP_SCALE, scale) \
@@ -304,6 +328,7 @@ struct windows_args {
   DO(OP_ASSIGN, 3, 0x0) \
   DO(OP_ATTENTION, 4, 0x2) \
   DO(OP_ATTENTION_GRAD, 7, 0x68) \
+  DO(OP_BIAS_CORRECTION, 4, 0x0) \
   DO(OP_BROADCAST_TOKENS, 2, 0x0) \
   DO(OP_CHOLESKY, 4, 0xe) \
   DO(OP_CLIP_SCALE, 2, 0x0) \
@@ -323,7 +348,9 @@ struct windows_args {
   DO(OP_ORTHONORMALISE, 3, 0x4) \
   DO(OP_PAD_TOKENS, 2, 0x0) \
   DO(OP_PATCHIFY, 2, 0x0) \
+  DO(OP_PRODUCT_CHANGE, 7, 0x0) \
   DO(OP_QUANTISE, 3, 0x0) \
+  DO(OP_RANDOM_UNIFORM, 4, 0x0) \
   DO(OP_RELATIVE_POSITION_BIAS, 2, 0x0) \
   DO(OP_RELATIVE_POSITION_BIAS_GRAD, 2, 0x0) \
   DO(OP_SCALE, 2, 0x0) \

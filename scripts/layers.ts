@@ -18,7 +18,7 @@ const CORE: Rooms = {
   schema: ['errors'],
   random: ['errors'],
   ir: ['errors'],
-  ops: ['errors', 'ir'],
+  ops: ['errors', 'ir', 'random'],
   autodiff: ['errors', 'ir', 'ops'],
   passes: ['errors', 'ir', 'ops'],
   program: ['errors', 'ir', 'ops'],
