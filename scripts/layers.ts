@@ -156,6 +156,7 @@ const BENCH: Rooms = {
   growth: ['harness'],
   kernels: ['harness'],
   methods: ['harness'],
+  gradients: ['harness', 'methods'],
   startup: ['harness'],
   peers: ['harness'],
   steps: ['harness', 'peers'],
