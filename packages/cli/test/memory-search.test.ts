@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { passesOf, searchPlans, type Candidate, type SearchSpace } from '../src/budget/search.js';
 import { methodLadder } from '../src/budget/method-ladder.js';
 import { presetModel } from '../src/weights/named-model.js';
-import { setUp } from '../src/step/setup.js';
+import { checkStep, compileStep } from '../src/step/step.js';
 
 const SPACE: SearchSpace = {
   methods: [
@@ -89,7 +89,7 @@ describe('searchPlans', () => {
 function vitPlan({ method, saved, pass }: Candidate): number {
   const model = presetModel('vit-micro', { classes: 3 });
   const step = { model, optimizer: 'sgd', smoothing: 0, batch: 8 };
-  const { program } = setUp({ ...step, method, saved, microBatches: 8 / pass });
+  const { program } = compileStep(checkStep({ ...step, method, saved, microBatches: 8 / pass }));
   return plannedBytes(program, 1);
 }
 

@@ -21,7 +21,7 @@ import { Loader } from '../src/data/loader.js';
 import { Recorder } from '../src/training/recorder.js';
 import type { RunPlan } from '../src/training/run-plan.js';
 import type { RunRecord } from '../src/run/record.js';
-import { setUp } from '../src/step/setup.js';
+import { checkStep, compileStep } from '../src/step/step.js';
 import { TrainingFolder } from '../src/training/folder.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'thimble-recorder-'));
@@ -39,14 +39,16 @@ const TINY: VitConfig = {
   ...{ classes: 3, pooling: 'token', classToken: true, layerNormEps: 1e-6 },
 };
 
-const setup = setUp({
-  ...{ model: { name: 'tiny', config: TINY }, method: 'full', optimizer: 'sgd' },
-  ...{ batch: 2, microBatches: 1, smoothing: 0 },
-});
+const step = compileStep(
+  checkStep({
+    ...{ model: { name: 'tiny', config: TINY }, method: 'full', optimizer: 'sgd' },
+    ...{ batch: 2, microBatches: 1, smoothing: 0 },
+  }),
+);
 const source = { kind: 'shapes', seed: 1, count: 4 } as const;
 const EPOCHS = 4;
 const plan: RunPlan = {
-  ...{ setup, classes: ['a', 'b', 'c'], preprocess: defaultPreprocess },
+  ...{ step, classes: ['a', 'b', 'c'], preprocess: defaultPreprocess },
   ...{ augment: augments.none, augmentName: 'none', train: source, validation: source },
   data: { from: 'd', validationFrom: 'd', trainImages: 4, validationImages: 4 },
   ...{ epochs: EPOCHS, learningRate: 0.1, warmup: 0, smoothing: 0, clip: null, seed: 0 },
@@ -68,8 +70,8 @@ interface Recording {
 }
 
 async function recording(): Promise<Recording> {
-  const executor: Executor = await referenceExecutor.load(setup.program);
-  initialise(executor, setup.model, 0);
+  const executor: Executor = await referenceExecutor.load(step.program);
+  initialise(executor, step.model, 0);
   const taken = plan.takeFolder();
   const recorder = new Recorder(plan, executor, taken, 2);
   await recorder.start(new AbortController().signal);

@@ -16,7 +16,7 @@ import { chooseExecutor } from '../host/executors.js';
 import { fittedModel, type NamedModel } from '../weights/named-model.js';
 import { MOST, wholeNumber } from '../options/readers.js';
 import { Output } from '../terminal/output.js';
-import { givenKeys, setUp, type StepOptions } from '../step/setup.js';
+import { checkStep, compileStep, givenKeys, type StepOptions } from '../step/step.js';
 import {
   addExecutor,
   addHub,
@@ -110,11 +110,11 @@ function subjectOf(model: NamedModel, options: BenchOptions): Subject {
 }
 
 function trainingStep(model: NamedModel, options: BenchOptions): Subject {
-  const setup = setUp({ ...options, model });
-  const { program, config, method, saved, optimizer } = setup;
+  const step = compileStep(checkStep({ ...options, model }));
+  const { program, config, method, saved, optimizer } = step;
   const how = { method: method.text, saved, optimizer: optimizer.name };
   return {
-    ...{ program, optimizer, model: setup.model, classes: config.classes },
+    ...{ program, optimizer, model: step.model, classes: config.classes },
     ...describe(model, options, how),
     flops: stepFlops(program),
   };

@@ -32,7 +32,7 @@ import { fittedModel } from '../weights/named-model.js';
 import { Output } from '../terminal/output.js';
 import { predictionsPicture, type Prediction } from '../pictures/predictions.js';
 import { readRunRecord } from '../run/folder.js';
-import { setUp, type Setup } from '../step/setup.js';
+import { checkStep, compileStep, type CompiledStep } from '../step/step.js';
 import { sayInterrupted } from '../training/closing.js';
 import { openStart, type Start } from '../source/start.js';
 import { originOf } from '../source/origin-of.js';
@@ -124,13 +124,13 @@ async function demoCommand(options: DemoOptions): Promise<void> {
   const found = await openStart(RECIPE.model, { output });
   const start = { ...found, preprocess: centredDown(found.preprocess) };
   try {
-    const setup = demoSetup(start);
-    const plan = { ...demoPlan(options, setup, start.preprocess), kind };
+    const step = demoStep(start);
+    const plan = { ...demoPlan(options, step, start.preprocess), kind };
     // Both runs lie in it: no other process comes in between them.
     const folder = TrainingFolder.take(options.out, isReplaced(options));
     try {
-      const random = { ...plan, ...fromRandom(setup, options) };
-      const pretrained = { ...plan, ...fromStart(setup, options, start, folder) };
+      const random = { ...plan, ...fromRandom(step, options) };
+      const pretrained = { ...plan, ...fromStart(step, options, start, folder) };
       await demo(random, pretrained, output);
     } finally {
       folder.close();
@@ -161,23 +161,23 @@ async function demo(random: RunPlan, pretrained: RunPlan, output: Output): Promi
   sayDemo(before.summary, summary, output);
 }
 
-function demoSetup({ model: { name, config } }: Start): Setup {
+function demoStep({ model: { name, config } }: Start): CompiledStep {
   const { batch, weightDecay } = RECIPE;
   const model = fittedModel({ name, config }, { classes: shapesClasses.length });
   const fixed = { model, method: 'full', optimizer: 'adamw', microBatches: 1 };
-  return setUp({ ...fixed, batch, weightDecay, smoothing: 0 });
+  return compileStep(checkStep({ ...fixed, batch, weightDecay, smoothing: 0 }));
 }
 
 /** What both runs share; each has its own start and folder. */
 function demoPlan(
   options: DemoOptions,
-  setup: Setup,
+  step: CompiledStep,
   preprocess: Preprocess,
 ): Omit<RunPlan, 'kind' | keyof Beginning> {
   const { images, epochs, seed, threads } = options;
   const { validationImages, augment, learningRate, warmup } = RECIPE;
   return {
-    setup,
+    step,
     classes: shapesClasses,
     preprocess,
     augment: augmentNamed(augment),
@@ -210,7 +210,7 @@ type Beginning = Pick<
   'init' | 'origin' | 'ignored' | 'fill' | 'takeFolder' | 'afterwards'
 >;
 
-function fromRandom({ model }: Setup, { seed, out }: DemoOptions): Beginning {
+function fromRandom({ model }: CompiledStep, { seed, out }: DemoOptions): Beginning {
   return {
     init: null,
     origin: null,
@@ -224,7 +224,7 @@ function fromRandom({ model }: Setup, { seed, out }: DemoOptions): Beginning {
 }
 
 function fromStart(
-  setup: Setup,
+  step: CompiledStep,
   { seed, out }: DemoOptions,
   start: Start,
   folder: TrainingFolder,
@@ -234,10 +234,10 @@ function fromStart(
     init,
     origin: originOf(start),
     ignored,
-    fill: (executor) => Promise.resolve(loadWeights(executor, setup.model, checkpoint, seed)),
+    fill: (executor) => Promise.resolve(loadWeights(executor, step.model, checkpoint, seed)),
     takeFolder: () => folder,
     afterwards: async (executor) => {
-      const pictures = await predictions(executor, preprocess, seed + VALIDATION_SEED, setup.pass);
+      const pictures = await predictions(executor, preprocess, seed + VALIDATION_SEED, step.pass);
       const png = await picture(pictures);
       await replaceFile(join(out, 'predictions.png'), (descriptor) => writeAll(descriptor, png));
     },
@@ -289,7 +289,7 @@ function picture(all: readonly Prediction[]): Promise<Buffer> {
 
 async function writeMemory(plan: RunPlan, folder: string): Promise<void> {
   const title = `vit-micro, full, adamw, batch ${String(RECIPE.batch)}`;
-  const chart = memoryChart(plan.setup.program, { title, threads: plan.threads });
+  const chart = memoryChart(plan.step.program, { title, threads: plan.threads });
   await replaceWithText(join(folder, 'memory.svg'), chart);
 }
 

@@ -28,10 +28,10 @@ import {
   wholeNumber,
 } from '../options/readers.js';
 import { Output } from '../terminal/output.js';
-import { makeReady, type Job } from '../training/preparing.js';
-import type { MemoryRequest } from '../memory/process-memory.js';
-import { readyWithin, type Fitting } from '../budget/ready-within.js';
-import { givenKeys, type StepOptions } from '../step/setup.js';
+import { makeReady, type Job, type Ready } from '../training/preparing.js';
+import type { MemoryRecord, MemoryRequest } from '../memory/process-memory.js';
+import { readyWithin } from '../budget/ready-within.js';
+import { givenKeys, type StepOptions } from '../step/step.js';
 import {
   addAllowEmpty,
   addExecutor,
@@ -176,8 +176,9 @@ async function trainCommand(folder: string, asked: TrainOptions): Promise<void> 
     sayStart(beginning, output);
     const request = memoryRequest(options, beginning);
     const fitting = await readyToTrain(jobOf(options, beginning, kind), request, output);
-    const { setup, tables } = fitting.ready;
-    sayChoices(tables, compareWithFull(setup, options.threads), output);
+    const { step, tables } = fitting.ready;
+    sayTables(tables, output);
+    if (tables || output.json) sayComparison(compareWithFull(step, options.threads), output);
     const takeFolder = () =>
       out === undefined ? TrainingFolder.takeNumbered(folder) : TrainingFolder.take(out, force);
     const plan = { ...planOf(options, beginning, fitting), kind, takeFolder };
@@ -203,14 +204,18 @@ function memoryRequest(
   return { bytes: memory, images: paths.length, workers, largest };
 }
 
-type Prepared = Omit<Fitting, 'memory'> & { readonly memory: Fitting['memory'] | null };
+interface ReadyToTrain {
+  readonly ready: Ready;
+  /** What was chosen for --memory; null without. */
+  readonly memory: MemoryRecord | null;
+}
 
 /** Finds ranks and compiles; nothing is written, so that Ctrl-C may end it anywhere. */
 async function readyToTrain(
   job: Job,
   request: MemoryRequest | null,
   output: Output,
-): Promise<Prepared> {
+): Promise<ReadyToTrain> {
   if (request) return readyWithin(job, request, output);
   return { ready: await makeReady(job, output), memory: null };
 }
@@ -222,10 +227,10 @@ function jobOf(
 ): Job {
   const { seed, strict, threads, augment } = options;
   const taken = options.memory === undefined ? takenUp(options, start) : {};
-  const step = { ...options, ...taken, model };
+  const chosen = { ...options, ...taken, model };
   return {
-    step,
-    method: startedMethod(options.method, givenKeys(step), start),
+    options: chosen,
+    method: startedMethod(options.method, givenKeys(chosen), start),
     start,
     kind,
     threads,
@@ -247,28 +252,26 @@ function takenUp(
   return { saved: saved ?? chosen.saved, microBatches: microBatches ?? chosen.microBatches };
 }
 
-function sayChoices(
-  tables: PrepareTables | null,
-  comparison: Comparison | null,
-  output: Output,
-): void {
-  if (tables) {
-    output.event('prepared', { ...tables });
-    for (const line of choiceLines(tables)) output.line(line);
-  }
+function sayTables(tables: PrepareTables | null, output: Output): void {
+  if (!tables) return;
+  output.event('prepared', { ...tables });
+  for (const line of choiceLines(tables)) output.line(line);
+}
+
+function sayComparison(comparison: Comparison | null, output: Output): void {
   if (!comparison) return;
   output.event('comparison', { ...comparison });
-  if (tables) for (const line of ['', ...comparisonLines(comparison)]) output.line(line);
+  for (const line of ['', ...comparisonLines(comparison)]) output.line(line);
 }
 
 function planOf(
   options: TrainOptions,
   { data, start, preprocess, origin }: Beginning,
-  { ready: { setup, ranks, tables, fill }, memory }: Prepared,
+  { ready: { step, ranks, tables, fill }, memory }: ReadyToTrain,
 ): Omit<RunPlan, 'kind' | 'takeFolder'> {
   const { epochs, warmup, smoothing, seed, strict, threads, augment, workers } = options;
   return {
-    setup,
+    step,
     classes: data.classes,
     preprocess,
     augment: augmentNamed(augment),
@@ -283,7 +286,7 @@ function planOf(
     },
     epochs,
     learningRate:
-      options.lr ?? defaultLearningRate(setup.optimizer.name, setup.method.name, start === null),
+      options.lr ?? defaultLearningRate(step.optimizer.name, step.method.name, start === null),
     warmup,
     smoothing,
     clip: options.clip ?? null,

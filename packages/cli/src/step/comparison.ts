@@ -13,7 +13,7 @@ import {
 } from '@thimble/core';
 import { counted, metric, percent } from '../terminal/format.js';
 import { ratio } from './paper.js';
-import type { Setup } from './setup.js';
+import type { CompiledStep } from './step.js';
 import { tableText } from '../terminal/table.js';
 
 /** Bytes of a plan and operations of an update. */
@@ -35,8 +35,8 @@ export interface Comparison {
 }
 
 /** Plans `full` with its own form of saved tensors; null where the run is that. */
-export function compareWithFull(setup: Setup, threads: number): Comparison | null {
-  const { compileOptions, pass, microBatches, program, method, saved: runSaved } = setup;
+export function compareWithFull(step: CompiledStep, threads: number): Comparison | null {
+  const { compileOptions, pass, microBatches, program, method, saved: runSaved } = step;
   const fullSaved = 'exact';
   if (method.name === 'full' && microBatches === 1 && runSaved === fullSaved) return null;
   const batch = pass * microBatches;

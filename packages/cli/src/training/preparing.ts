@@ -27,12 +27,18 @@ import { Loader } from '../data/loader.js';
 import type { SourceDescription } from '../data/source.js';
 import type { Output } from '../terminal/output.js';
 import type { Bar } from '../terminal/progress.js';
-import { setUp, type Setup, type StepOptions } from '../step/setup.js';
+import {
+  checkStep,
+  compileStep,
+  type CompiledStep,
+  type Step,
+  type StepOptions,
+} from '../step/step.js';
 import { startedRanks } from '../run/factors.js';
 import type { Start } from '../source/start.js';
 
 export interface Job {
-  readonly step: StepOptions;
+  readonly options: StepOptions;
   readonly method: BoundMethod;
   readonly start: Start | null;
   readonly kind: ExecutorKind;
@@ -47,7 +53,7 @@ export interface Job {
 
 /** A compiled program, and how its weights come into an executor. */
 export interface Ready {
-  readonly setup: Setup;
+  readonly step: CompiledStep;
   readonly ranks: Ranks;
   /** What the ranks were chosen from; null where they were not chosen now. */
   readonly tables: PrepareTables | null;
@@ -57,29 +63,38 @@ export interface Ready {
   fill(executor: Executor): Promise<LoadReport | null>;
 }
 
-/** Finds what is missing and compiles. Throws what `prepare` and `compile` throw. */
-export async function makeReady(job: Job, output: Output): Promise<Ready> {
-  const { start, method, step, seed } = job;
-  const pass = step.batch / (step.microBatches ?? 1);
-  const { imageSize } = step.model.config;
+/**
+ * Finds what is missing and compiles. Throws what `prepare` and `compile` throw.
+ *
+ * @param compiled the step of `job` with typical or known ranks, where somebody has compiled it already
+ */
+export async function makeReady(
+  job: Job,
+  output: Output,
+  compiled: CompiledStep | null = null,
+): Promise<Ready> {
+  const { start, method, options, seed } = job;
+  const pass = options.batch / (options.microBatches ?? 1);
+  const { imageSize } = options.model.config;
   const known = startedRanks(method, { pass, imageSize }, start);
   if (start && !known) return readyFrom(await prepared(job, start, pass, output), job);
-  const setup = setUp(step, known ? method.withRanks(known) : method);
+  const withRanks = known ? method.withRanks(known) : method;
+  const step = compiled ?? compileStep(checkStep(options, withRanks));
   return {
-    setup,
-    ranks: known ?? usedRanks(setup),
+    step,
+    ranks: known ?? usedRanks(step),
     tables: null,
     prepared: null,
     fill: (executor) => {
-      if (start) return Promise.resolve(loadWeights(executor, setup.model, start.checkpoint, seed));
-      initialise(executor, setup.model, seed);
+      if (start) return Promise.resolve(loadWeights(executor, step.model, start.checkpoint, seed));
+      initialise(executor, step.model, seed);
       return Promise.resolve(null);
     },
   };
 }
 
 /** The ranks with which a program was compiled, typical ones included. */
-export function usedRanks({ method, model, compileOptions }: Setup): Ranks {
+export function usedRanks({ method, model, compileOptions }: Step): Ranks {
   const weights = linears(model, 'all').flatMap(({ weight, form }) =>
     form.kind === 'low-rank' ? [[weight, form.left.type.shape[1]] as const] : [],
   );
@@ -88,10 +103,10 @@ export function usedRanks({ method, model, compileOptions }: Setup): Ranks {
 }
 
 /** Compiles with the ranks that were found. */
-export function readyFrom(found: Prepared, { step }: Job): Ready {
+export function readyFrom(found: Prepared, { options }: Job): Ready {
   const { ranks, tables, method } = found;
   return {
-    setup: setUp(step, method),
+    step: compileStep(checkStep(options, method)),
     ranks,
     tables,
     prepared: found,
@@ -100,9 +115,9 @@ export function readyFrom(found: Prepared, { step }: Job): Ready {
 }
 
 async function prepared(job: Job, start: Start, pass: number, output: Output): Promise<Prepared> {
-  const { step, method, kind, threads, seed } = job;
-  // Shapes are checked before anything is read; the typical ranks do no harm.
-  const { compileOptions } = setUp(step, method);
+  const { options, method, kind, threads, seed } = job;
+  // Checked before anything is read; the typical ranks do no harm.
+  const { compileOptions } = checkStep(options, method);
   const loaders: Loader[] = [];
   const garbage = new Garbage();
   const progress = new PrepareProgress(output);

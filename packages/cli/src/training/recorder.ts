@@ -23,7 +23,7 @@ export class Recorder {
   private readonly folder: TrainingFolder;
 
   constructor(plan: RunPlan, executor: Executor, folder: TrainingFolder, passesPerEpoch: number) {
-    const { microBatches } = plan.setup;
+    const { microBatches } = plan.step;
     this.plan = plan;
     this.executor = executor;
     this.folder = folder;
@@ -104,7 +104,7 @@ export class Recorder {
   }
 
   private need(): Need {
-    const checkpoint = checkpointBytes(this.plan.setup.model, this.metadata());
+    const checkpoint = checkpointBytes(this.plan.step.model, this.metadata());
     return needOf(checkpoint, this.plan.epochs, this.folder.replacedBytes);
   }
 
@@ -114,13 +114,13 @@ export class Recorder {
 
   private save(): Promise<void> {
     const { executor, plan } = this;
-    return saveCheckpoint(this.path(RUN_FILES.model), executor, plan.setup.model, this.metadata());
+    return saveCheckpoint(this.path(RUN_FILES.model), executor, plan.step.model, this.metadata());
   }
 
   private metadata(): ReadonlyMap<string, string> {
-    const { setup, classes, preprocess, ranks } = this.plan;
-    const { method, model, pass } = setup;
-    const named = { name: setup.modelName, config: setup.config };
+    const { step, classes, preprocess, ranks } = this.plan;
+    const { method, model, pass } = step;
+    const named = { name: step.modelName, config: step.config };
     return new Map([
       ...checkpointMetadata(named, classes, preprocess),
       ...factorMetadata(method, model, ranks, pass),
@@ -139,8 +139,8 @@ function isBetter(one: EpochRecord, other: EpochRecord): boolean {
 }
 
 function initialRecord(plan: RunPlan, executor: Executor, warmupSteps: number): RunRecord {
-  const { setup, classes, preprocess, learningRate, smoothing, clip, epochs, seed, init } = plan;
-  const { modelName, config, method, saved, optimizer, pass, microBatches } = setup;
+  const { step, classes, preprocess, learningRate, smoothing, clip, epochs, seed, init } = plan;
+  const { modelName, config, method, saved, optimizer, pass, microBatches } = step;
   return {
     model: { name: modelName, config },
     method: method.text,

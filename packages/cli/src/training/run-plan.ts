@@ -13,12 +13,12 @@ import type { SourceDescription } from '../data/source.js';
 import type { Origin } from '../run/origin.js';
 import type { MemoryRecord } from '../memory/process-memory.js';
 import type { RunRecord } from '../run/record.js';
-import type { Setup } from '../step/setup.js';
+import type { CompiledStep } from '../step/step.js';
 import type { TrainingFolder } from './folder.js';
 
 /** All that a run needs to know. */
 export interface RunPlan {
-  readonly setup: Setup;
+  readonly step: CompiledStep;
   readonly classes: readonly string[];
   readonly preprocess: Preprocess;
   readonly augment: Augment;

@@ -27,7 +27,7 @@ import { Recorder } from './recorder.js';
 import { writeRanks, type RanksFile } from '../run/ranks-file.js';
 import { RUN_FILES } from '../run/folder.js';
 import type { RunPlan } from './run-plan.js';
-import { parameterCounts } from '../step/setup.js';
+import { parameterCounts } from '../step/step.js';
 import type { TrainingFolder } from './folder.js';
 import { TrainingReport } from './report.js';
 
@@ -65,10 +65,10 @@ export interface RunSummary {
 
 /** Runs the plan. Throws what core throws; the run folder then keeps the last good checkpoint. */
 export async function runTraining(plan: RunPlan, output: Output): Promise<RunOutcome> {
-  const { setup } = plan;
+  const { step } = plan;
   // The error of a set smaller than a batch speaks of the whole batch, not of one pass.
-  trainingBatchCount(plan.data.trainImages, setup.pass * setup.microBatches);
-  const executor = await plan.kind.load(setup.program, { threads: plan.threads });
+  trainingBatchCount(plan.data.trainImages, step.pass * step.microBatches);
+  const executor = await plan.kind.load(step.program, { threads: plan.threads });
   const loaders: Loader[] = [];
   try {
     sayLoaded(await plan.fill(executor), plan, output);
@@ -118,7 +118,7 @@ interface Parts extends Loaded {
 
 async function loop(plan: RunPlan, parts: Parts, output: Output): Promise<RunOutcome> {
   const { executor, training, validation, recorder, interrupt } = parts;
-  const { setup, epochs } = plan;
+  const { step, epochs } = plan;
   new Garbage().clear(); // what compiling left
   const started = performance.now();
   const report = new TrainingReport(output, epochs, recorder.stepsPerEpoch);
@@ -126,7 +126,7 @@ async function loop(plan: RunPlan, parts: Parts, output: Output): Promise<RunOut
   try {
     const result = await train({
       executor,
-      optimizer: setup.optimizer,
+      optimizer: step.optimizer,
       schedule: cosine({
         peak: plan.learningRate,
         steps: Math.max(1, recorder.totalSteps),
@@ -172,20 +172,20 @@ function withRemains(error: unknown, { learningRate, clip }: RunPlan, remains: s
 function openLoader(plan: RunPlan, purpose: 'train' | 'evaluate', buffers: Buffers): Loader {
   const { preprocess, augment, seed, strict, loading } = plan;
   const source = purpose === 'train' ? plan.train : plan.validation;
-  const batch = plan.setup.pass;
+  const batch = plan.step.pass;
   const settings = { source, purpose, batch, seed, preprocess, augment, strict };
   // The calling thread only waits while a step runs; validation always does without another.
   return new Loader(settings, { ...(purpose === 'train' ? loading : { workers: 0 }), buffers });
 }
 
-function isFactored({ ranks, setup }: RunPlan): boolean {
-  const { weights, activations } = setup.method.needs;
+function isFactored({ ranks, step }: RunPlan): boolean {
+  const { weights, activations } = step.method.needs;
   const found = Object.keys(ranks.weights).length + Object.keys(ranks.activations).length > 0;
   return found || weights !== null || activations !== null;
 }
 
-function ranksFile({ setup, ranks, tables }: RunPlan): RanksFile {
-  return { method: setup.method.text, pass: setup.pass, ranks, tables };
+function ranksFile({ step, ranks, tables }: RunPlan): RanksFile {
+  return { method: step.method.text, pass: step.pass, ranks, tables };
 }
 
 function sayLoaded(report: LoadReport | null, plan: RunPlan, output: Output): void {
@@ -199,7 +199,7 @@ function sayLoaded(report: LoadReport | null, plan: RunPlan, output: Output): vo
   const resized =
     report.resized.length === 0
       ? ''
-      : `; ${report.resized.join(' and ')} resized to ${String(plan.setup.config.imageSize)} px`;
+      : `; ${report.resized.join(' and ')} resized to ${String(plan.step.config.imageSize)} px`;
   const unused = [...report.unused, ...plan.ignored];
   const left = unused.length === 0 ? '' : `; unused: ${abridged(unused)}`;
   output.line(
@@ -217,20 +217,20 @@ function abridged(names: readonly string[]): string {
 const SHOWN_NAMES = 5;
 
 function startFields(plan: RunPlan, { executor, recorder, folder }: Parts) {
-  const { setup, classes, preprocess, data } = plan;
+  const { step, classes, preprocess, data } = plan;
   return {
-    model: setup.modelName,
-    method: setup.method.text,
-    ...parameterCounts(setup.model),
+    model: step.modelName,
+    method: step.method.text,
+    ...parameterCounts(step.model),
     classes,
     preprocess,
     trainImages: data.trainImages,
     validationImages: data.validationImages,
     steps: recorder.totalSteps,
-    batch: setup.pass * setup.microBatches,
+    batch: step.pass * step.microBatches,
     learningRate: plan.learningRate,
-    optimizer: setup.optimizer.name,
-    plannedBytes: plannedBytes(setup.program, executor.threads),
+    optimizer: step.optimizer.name,
+    plannedBytes: plannedBytes(step.program, executor.threads),
     executor: executor.name,
     executorDetail: executor.detail,
     threads: executor.threads,
@@ -253,7 +253,7 @@ function summarise(
     trainLoss: last?.trainLoss ?? null,
     steps: result.steps,
     msPerStep: Number.isFinite(result.msPerStep) ? result.msPerStep : null,
-    plannedBytes: plannedBytes(plan.setup.program, executor.threads),
+    plannedBytes: plannedBytes(plan.step.program, executor.threads),
     arenaBytes: executor.arenaBytes,
     rssPeakBytes: process.resourceUsage().maxRSS * 1024,
     budgetBytes: plan.memory?.budget ?? null,

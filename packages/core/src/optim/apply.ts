@@ -152,7 +152,7 @@ function emitUpdates(
   optimizer: Optimizer,
   clipNorm: number | null,
 ): Graph {
-  checkPairs(items, optimizer);
+  checkUpdates(graph, optimizer);
   const builder = new GraphBuilder(graph);
   const inputs = optimizer.inputs(builder);
   let current = builder.build(outputValues(graph));
@@ -217,9 +217,12 @@ function emitUpdate(
   }
 }
 
-/** Throws ConfigError when the optimiser cannot update the pairs. */
-function checkPairs(items: readonly Item[], optimizer: Optimizer): void {
-  const pairs = items.filter(({ kind }) => kind === 'pair').length;
+/** Throws ConfigError when the optimiser cannot update what trains in `graph`: pairs ask for a rule. */
+export function checkUpdates(graph: Graph, optimizer: Optimizer): void {
+  const pairs = parameters(graph).filter(
+    ({ source: { trainable, factor } }) =>
+      trainable && factor?.form === 'low-rank' && factor.side === 'left',
+  ).length;
   if (pairs === 0 || optimizer.updatePair) return;
   throw new ConfigError({
     where: `optimizer ${optimizer.name}`,
