@@ -1,6 +1,17 @@
 // One type-aware linter with zero warnings: a rule is an error or absent.
 import tseslint from 'typescript-eslint';
 
+const NO_FORCED_TYPE = {
+  selector: "TSAsExpression > TSAsExpression[typeAnnotation.type='TSUnknownKeyword']",
+  message: 'Do not force a type with `as unknown as`.',
+};
+
+/** Errors of the packages have four parts, which those of JavaScript have not. */
+const NO_RAW_ERROR = {
+  selector: ':matches(NewExpression, CallExpression)[callee.name=/^(Range|Type|Syntax)?Error$/]',
+  message: 'Throw one of the classes of errors.ts: where, expected, got, what to do.',
+};
+
 export default tseslint.config(
   {
     ignores: [
@@ -37,13 +48,7 @@ export default tseslint.config(
       '@typescript-eslint/no-misused-spread': 'off',
       // Data records of methods (ops, methods, executors) are passed around whole.
       '@typescript-eslint/unbound-method': 'off',
-      'no-restricted-syntax': [
-        'error',
-        {
-          selector: "TSAsExpression > TSAsExpression[typeAnnotation.type='TSUnknownKeyword']",
-          message: 'Do not force a type with `as unknown as`.',
-        },
-      ],
+      'no-restricted-syntax': ['error', NO_FORCED_TYPE],
       'no-console': 'error',
       eqeqeq: 'error',
     },
@@ -51,6 +56,10 @@ export default tseslint.config(
   {
     files: ['bench/**', 'examples/**', 'pretrain/**', 'scripts/**', 'fuzz/**'],
     rules: { 'no-console': 'off' },
+  },
+  {
+    files: ['packages/*/src/**'],
+    rules: { 'no-restricted-syntax': ['error', NO_FORCED_TYPE, NO_RAW_ERROR] },
   },
   {
     // Standard streams have one writer, which knows what a lost one means.

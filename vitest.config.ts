@@ -10,7 +10,8 @@ declare module 'vitest' {
 
 const source = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
-// Tests run from the TypeScript sources: package names resolve to src, so a failing test points at the line.
+// Package names resolve to src, so that a failing test points at the line. Only processes that tests start
+// (the command, its workers, the WebAssembly kernels, the addon) are what the build made.
 export default defineConfig({
   resolve: {
     alias: {
@@ -28,6 +29,7 @@ export default defineConfig({
       'fuzz/*.test.ts',
     ],
     testTimeout: 60_000,
+    hookTimeout: 60_000, // hooks start processes and load models; the machine may be busy
     provide: { fuzz: { cases: null, seed: 1, target: null } },
     pool: 'forks',
     maxWorkers: 2,

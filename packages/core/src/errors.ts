@@ -78,6 +78,12 @@ export class InternalError extends ThimbleError {
   }
 }
 
+/** What a look-up found. Throws InternalError where it found nothing, though by construction it is there. */
+export function required<T>(found: T | undefined, where: string, expected: string): T {
+  if (found !== undefined) return found;
+  throw InternalError.of(where, expected, 'none');
+}
+
 /** All of the classes: an error that comes from another thread is made again by its name. */
 export const ERROR_CLASSES: readonly (new (parts: ErrorParts) => ThimbleError)[] = [
   ThimbleError,

@@ -8,6 +8,7 @@ import { readSafetensors, type TensorView } from '../src/formats/safetensors.js'
 import type { Params } from '../src/ir/graph.js';
 import { elements, f32, i32, type TensorType } from '../src/ir/types.js';
 import { OPS, type AnyOp } from '../src/ops/index.js';
+import { TRANSPOSED_B } from '../src/ops/matmul.js';
 import type { Data } from '../src/ops/op.js';
 import {
   agree,
@@ -102,8 +103,7 @@ describe('references agree with PyTorch', () => {
 
   it('matmul as a linear layer', () => {
     const operands = { a: 'linear.input', b: 'linear.weight', bias: 'linear.bias' };
-    const params = { transA: false, transB: true, gelu: false, batched: false };
-    const { outputs, gradients } = run(OPS.matmul, operands, params, data('linear.d_out'));
+    const { outputs, gradients } = run(OPS.matmul, operands, TRANSPOSED_B, data('linear.d_out'));
     expectTensor(outputs.y, 'linear.out');
     expectTensor(gradients.a, 'linear.d_input');
     expectTensor(gradients.b, 'linear.d_weight');
@@ -118,8 +118,7 @@ describe('references agree with PyTorch', () => {
       b: 'patch_embed.weight',
       bias: 'patch_embed.bias',
     };
-    const linear = { transA: false, transB: true, gelu: false, batched: false };
-    const product = run(OPS.matmul, operands, linear, data('patch_embed.d_out'));
+    const product = run(OPS.matmul, operands, TRANSPOSED_B, data('patch_embed.d_out'));
     expectTensor(product.outputs.y, 'patch_embed.out');
     expectTensor(product.gradients.b, 'patch_embed.d_weight');
     expectTensor(product.gradients.bias, 'patch_embed.d_bias');

@@ -4,8 +4,8 @@ import { ShapeError } from '../src/errors.js';
 import type { Params } from '../src/ir/graph.js';
 import { f32, i32, i8, type TensorType } from '../src/ir/types.js';
 import { opNamed } from '../src/ops/index.js';
+import { PLAIN, TRANSPOSED_A } from '../src/ops/matmul.js';
 
-const matmul = { transA: false, transB: false, gelu: false, batched: false };
 const image = { patch: 4, inverse: false, channels: 3, height: 8, width: 6 };
 const windows = { shift: 0, columnMajor: false, inverse: false };
 const sgd = { momentum: 0, nesterov: false, weightDecay: 0 };
@@ -104,31 +104,25 @@ it.each([
     'gamma, beta or both',
     'neither',
   ),
-  check(
-    'matmul',
-    { a: f32(2, 3), b: f32(4, 5) },
-    matmul,
-    'b with inner extent 3, as a',
-    'f32[4,5]',
-  ),
+  check('matmul', { a: f32(2, 3), b: f32(4, 5) }, PLAIN, 'b with inner extent 3, as a', 'f32[4,5]'),
   check(
     'matmul',
     { a: f32(2, 3), b: f32(3, 5), bias: f32(3) },
-    matmul,
+    PLAIN,
     'bias of type f32[5]',
     'f32[3]',
   ),
   check(
     'matmul',
     { a: f32(2, 3, 4), b: f32(3, 4, 5) },
-    { ...matmul, batched: true },
+    { ...PLAIN, batched: true },
     'b with leading axes [2], as a',
     'f32[3,4,5]',
   ),
   check(
     'matmul',
     { a: f32(2, 6, 4), b: f32(3, 4, 5) },
-    { ...matmul, transA: true },
+    TRANSPOSED_A,
     'b with leading axes [2,6], as a',
     'f32[3,4,5]',
   ),

@@ -18,7 +18,7 @@ import { gelu } from '../src/ops/gelu.js';
 import { geluGrad } from '../src/ops/gelu-grad.js';
 import { OPS } from '../src/ops/index.js';
 import { layernormGradInput } from '../src/ops/layernorm-grad-input.js';
-import { matmul } from '../src/ops/matmul.js';
+import { matmul, TRANSPOSED_B } from '../src/ops/matmul.js';
 import { reshaped } from '../src/ops/reshape.js';
 import { sgd as sgdOp } from '../src/ops/sgd.js';
 import { sumSquares } from '../src/ops/sum-squares.js';
@@ -30,8 +30,6 @@ import { plan } from '../src/plan/plan.js';
 import { sgd } from '../src/optim/sgd.js';
 import { expectClose } from './golden.js';
 import { fixedBatch, modelOf, randomWeights, SMALL } from './tiny-vit.js';
-
-const LINEAR = { transA: false, transB: true, gelu: false, batched: false } as const;
 
 /** A graph over inputs `x` [2,4], `w` [3,4] and `r` [2,3]. */
 function graphOf(
@@ -133,7 +131,7 @@ describe('fuse', () => {
 
   it('folds GELU into the matmul and keeps the value before it for the gradient', () => {
     const graph = graphOf((builder, { x, w }) => {
-      const before = builder.emit(matmul, { a: x, b: w }, LINEAR, 'fc').y;
+      const before = builder.emit(matmul, { a: x, b: w }, TRANSPOSED_B, 'fc').y;
       const { y } = builder.emit(gelu, { x: before }, {}, 'act');
       const total = builder.emit(sumSquares, { x: before }, {}, 'reader').y;
       return { y, total };
@@ -153,7 +151,7 @@ describe('fuse', () => {
   it('folds a residual into the matmul, on either side of the addition', () => {
     for (const left of [true, false]) {
       const graph = graphOf((builder, { x, w, r }) => {
-        const { y } = builder.emit(matmul, { a: x, b: w }, LINEAR, 'fc');
+        const { y } = builder.emit(matmul, { a: x, b: w }, TRANSPOSED_B, 'fc');
         return { y: builder.emit(add, left ? { a: y, b: r } : { a: r, b: y }, {}).y };
       });
       expect(text(prune(fuse(graph)))).toBe(`
@@ -208,11 +206,11 @@ output y = fc.y
 
   it('leaves a value alone that is an output', () => {
     const residual = graphOf((builder, { x, w, r }) => {
-      const { y } = builder.emit(matmul, { a: x, b: w }, LINEAR);
+      const { y } = builder.emit(matmul, { a: x, b: w }, TRANSPOSED_B);
       return { y, sum: builder.emit(add, { a: r, b: y }, {}).y };
     });
     const activation = graphOf((builder, { x, w }) => {
-      const { y } = builder.emit(matmul, { a: x, b: w }, LINEAR);
+      const { y } = builder.emit(matmul, { a: x, b: w }, TRANSPOSED_B);
       return { y, act: builder.emit(gelu, { x: y }, {}).y };
     });
     for (const graph of [residual, activation]) expect(text(fuse(graph))).toBe(text(graph));
@@ -220,12 +218,12 @@ output y = fc.y
 
   it('leaves an addition alone whose operand has another reader or another shape', () => {
     const read = graphOf((builder, { x, w, r }) => {
-      const { y } = builder.emit(matmul, { a: x, b: w }, LINEAR);
+      const { y } = builder.emit(matmul, { a: x, b: w }, TRANSPOSED_B);
       const total = builder.emit(sumSquares, { x: y }, {}).y;
       return { total, sum: builder.emit(add, { a: r, b: y }, {}).y };
     });
     const broadcast = graphOf((builder, { x, w }) => {
-      const { y } = builder.emit(matmul, { a: x, b: w }, LINEAR);
+      const { y } = builder.emit(matmul, { a: x, b: w }, TRANSPOSED_B);
       return { y: builder.emit(add, { a: y, b: builder.input('row', f32(3)) }, {}).y };
     });
     for (const graph of [read, broadcast]) expect(text(fuse(graph))).toBe(text(graph));
@@ -233,7 +231,7 @@ output y = fc.y
 
   it('leaves a product alone that is added to itself', () => {
     const graph = graphOf((builder, { x, w }) => {
-      const { y } = builder.emit(matmul, { a: x, b: w }, LINEAR);
+      const { y } = builder.emit(matmul, { a: x, b: w }, TRANSPOSED_B);
       return { y: builder.emit(add, { a: y, b: y }, {}).y };
     });
     expect(text(fuse(graph))).toBe(text(graph));
@@ -241,7 +239,7 @@ output y = fc.y
 
   it('folds one addition only into a matmul', () => {
     const graph = graphOf((builder, { x, w, r }) => {
-      const { y } = builder.emit(matmul, { a: x, b: w }, LINEAR, 'fc');
+      const { y } = builder.emit(matmul, { a: x, b: w }, TRANSPOSED_B, 'fc');
       const once = builder.emit(add, { a: r, b: y }, {}, 'once').y;
       return { y: builder.emit(add, { a: once, b: r }, {}, 'twice').y };
     });
@@ -262,7 +260,7 @@ describe('prune', () => {
   it('drops dead nodes, their leaves and unread optional outputs, and keeps updates', () => {
     const graph = graphOf((builder, { x, w, r }) => {
       builder.emit(add, { a: builder.input('dead', f32(2, 3)), b: r }, {}, 'dead');
-      const { y } = builder.emit(matmul, { a: x, b: w }, { ...LINEAR, gelu: true }, 'fc');
+      const { y } = builder.emit(matmul, { a: x, b: w }, { ...TRANSPOSED_B, gelu: true }, 'fc');
       const param = builder.parameter('p', f32(2, 3), { initial: { kind: 'zeros' } });
       const lr = builder.input('lr', f32());
       const settings = { momentum: 0, nesterov: false, weightDecay: 0 };

@@ -19,7 +19,7 @@ import { fill } from '../src/ops/fill.js';
 import { gelu } from '../src/ops/gelu.js';
 import { opNamed, OPS } from '../src/ops/index.js';
 import { layernorm } from '../src/ops/layernorm.js';
-import { matmul } from '../src/ops/matmul.js';
+import { matmul, TRANSPOSED_A, TRANSPOSED_B } from '../src/ops/matmul.js';
 import { reshaped } from '../src/ops/reshape.js';
 import { sumRows } from '../src/ops/sum-rows.js';
 import { prune } from '../src/passes/prune.js';
@@ -35,7 +35,6 @@ import { expectClose } from './golden.js';
 import { modelOf, SMALL } from './tiny-vit.js';
 
 const RANDOM_GRAPHS = 60;
-const LINEAR = { transA: false, transB: true, gelu: false, batched: false } as const;
 
 /** Graphs in which every value has a reader. */
 const GRAPHS: readonly (readonly [string, Graph])[] = Array.from(
@@ -284,11 +283,7 @@ function randomGraph(seed: number): Graph {
   const other = pick();
   // The state is written over, so that the host could not read it.
   const results = { last, other: other === state ? last : other };
-  const grad = builder.emit(
-    matmul,
-    { a: pick(), b: pick() },
-    { ...LINEAR, transA: true, transB: false },
-  );
+  const grad = builder.emit(matmul, { a: pick(), b: pick() }, TRANSPOSED_A);
   builder.emit(accumulate, { acc: weight, x: grad.y }, {}, 'update weight');
   const x = builder.emit(gelu, { x: pick() }, {}).y;
   builder.emit(accumulate, { acc: state, x }, {}, 'update state');
@@ -310,7 +305,7 @@ function randomNode(
     case 1:
       return builder.emit(layernorm, { x: pick(), gamma, beta: gamma }, { eps: 0.1 }).y;
     case 2:
-      return builder.emit(matmul, { a: pick(), b: weight, residual: pick() }, LINEAR).y;
+      return builder.emit(matmul, { a: pick(), b: weight, residual: pick() }, TRANSPOSED_B).y;
     case 3: {
       const rows = builder.emit(sumRows, { x: pick() }, { axes: 1 }).y;
       return builder.emit(add, { a: pick(), b: rows }, {}).y;

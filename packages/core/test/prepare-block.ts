@@ -1,10 +1,9 @@
 /** One block of a small ViT with random weights, and what its linears see, in float64. */
-import { backpropagate } from '../src/autodiff.js';
 import type { HostData } from '../src/executors/executor.js';
 import { referenceExecutor } from '../src/executors/reference/index.js';
 import { elements, type Shape } from '../src/ir/types.js';
 import { linears } from '../src/methods/linears.js';
-import { GraphBuilder } from '../src/ops/builder.js';
+import { backwardPart } from '../src/prepare/backward.js';
 import { sitedParts } from '../src/prepare/sites.js';
 import { Stage, writeParameters } from '../src/prepare/stage.js';
 import { Random } from '../src/random.js';
@@ -37,17 +36,14 @@ export function read(name: string): Float32Array {
 
 /** x and g = dL/dy of every linear of the block, from a pass that gives them as outputs. */
 export async function seenBy({ part, sites }: typeof BLOCK, x: HostData, dy: HostData) {
-  const builder = new GraphBuilder(part.graph);
-  const seed = builder.input('dy', part.y.type);
-  const { graph, gradients } = backpropagate(
-    builder.build({}),
-    [{ of: part.y, seed }],
+  const { graph, gradient } = backwardPart(
+    part,
     sites.map((site) => site.y),
   );
   const outputs: Record<string, number> = {};
   sites.forEach((site, index) => {
     outputs[`x${String(index)}`] = site.x.id;
-    outputs[`g${String(index)}`] = gradients.get(site.y.id) ?? -1;
+    outputs[`g${String(index)}`] = gradient(site.y).id;
   });
   const stage = new Stage({ kind: referenceExecutor, threads: 1 });
   const executor = await stage.load({ run: { ...graph, outputs } });

@@ -14,7 +14,9 @@ import { OPS } from '../src/ops/index.js';
 import { gelu } from '../src/ops/gelu.js';
 import { plan } from '../src/plan/plan.js';
 import { hostSlots } from '../src/program.js';
+import { backwardPart } from '../src/prepare/backward.js';
 import { cutModel, type Part } from '../src/prepare/cut.js';
+import { sitedParts } from '../src/prepare/sites.js';
 import { prune } from '../src/passes/prune.js';
 import { expectClose } from './golden.js';
 import { fixedBatch, modelOf, randomWeights, SMALL, TINY } from './tiny-vit.js';
@@ -141,6 +143,15 @@ describe('cutModel', () => {
       }
     }
     expect(dy.length).toBe(images.length);
+  });
+
+  it('gives no gradient of a value that was not asked for', () => {
+    const [{ part }] = sitedParts(modelOf(TINY)(2), []).slice(1);
+    const { gradient } = backwardPart(part);
+    expect(gradient(part.x).type).toEqual(part.x.type);
+    expect(() => gradient(part.y)).toThrow(
+      /^blocks\.0, gradient of .*: expected a path to y, got none\. Please report this\.$/,
+    );
   });
 
   it('refuses a model with two activations between its blocks', () => {

@@ -16,7 +16,7 @@ import { verify } from '../src/ir/verify.js';
 import { compressInputs, startGraph, type Refresh } from '../src/methods/tucker.js';
 import { add } from '../src/ops/add.js';
 import { GraphBuilder } from '../src/ops/builder.js';
-import { matmul } from '../src/ops/matmul.js';
+import { matmul, TRANSPOSED_B } from '../src/ops/matmul.js';
 import { modeProduct } from '../src/ops/mode-product.js';
 import { OPS } from '../src/ops/index.js';
 import { reshaped } from '../src/ops/reshape.js';
@@ -41,8 +41,6 @@ export interface Layer {
 /** K of a factored weight. */
 export const RANK = 2;
 
-const LINEAR = { transA: false, transB: true, gelu: false, batched: false } as const;
-
 export function linearModel({ shape, outputs, form }: Layer): ModelGraph {
   const inputs = shape[shape.length - 1];
   const builder = new GraphBuilder();
@@ -56,22 +54,24 @@ export function linearModel({ shape, outputs, form }: Layer): ModelGraph {
   const product = (residual: { readonly residual?: Value }): Value => {
     const right = builder.parameter(RIGHT, f32(RANK, inputs), { initial });
     const left = builder.parameter(LEFT, f32(outputs, RANK), { initial });
-    const z = builder.emit(matmul, { a: x, b: right }, LINEAR, 'z').y;
-    return builder.emit(matmul, { a: z, b: left, bias, ...residual }, LINEAR, 'y').y;
+    const z = builder.emit(matmul, { a: x, b: right }, TRANSPOSED_B, 'z').y;
+    return builder.emit(matmul, { a: z, b: left, bias, ...residual }, TRANSPOSED_B, 'y').y;
   };
   const y = (() => {
     switch (form) {
       case undefined:
-        return builder.emit(matmul, { a: x, b: dense(), bias }, LINEAR, 'y').y;
+        return builder.emit(matmul, { a: x, b: dense(), bias }, TRANSPOSED_B, 'y').y;
       case 'low-rank':
         return product({});
       case 'adapter':
-        return product({ residual: builder.emit(matmul, { a: x, b: dense() }, LINEAR, 'base').y });
+        return product({
+          residual: builder.emit(matmul, { a: x, b: dense() }, TRANSPOSED_B, 'base').y,
+        });
     }
     return form satisfies never;
   })();
   const row = (value: Value) => reshaped(builder, value, [1, elements(value.type.shape)]);
-  const dot = builder.emit(matmul, { a: row(y), b: row(dy) }, LINEAR, 'dot').y;
+  const dot = builder.emit(matmul, { a: row(y), b: row(dy) }, TRANSPOSED_B, 'dot').y;
   const loss = reshaped(builder, dot, []);
   const model = { graph: builder.build({ loss }), blocks: ['blocks.0.'], tail: [], head: 'head.' };
   return form ? { ...model, graph: mapLeaves(model.graph, (leaf) => factored(leaf, form)) } : model;

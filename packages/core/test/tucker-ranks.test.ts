@@ -10,12 +10,10 @@ import { compressible, compressions, typicalRanks } from '../src/methods/tucker-
 import { add } from '../src/ops/add.js';
 import { GraphBuilder } from '../src/ops/builder.js';
 import { gelu } from '../src/ops/gelu.js';
-import { matmul } from '../src/ops/matmul.js';
+import { matmul, TRANSPOSED_B } from '../src/ops/matmul.js';
 import { reshaped } from '../src/ops/reshape.js';
 import { modelOf, TINY } from './tiny-vit.js';
 import { linearModel, WEIGHT } from './tucker-linear.js';
-
-const LINEAR = { transA: false, transB: true, gelu: false, batched: false } as const;
 
 describe('freed inputs', () => {
   it('are those that only gradients of weights read', () => {
@@ -146,7 +144,7 @@ function twoReaders(kind: 'linears' | 'view'): ModelGraph {
   const x = builder.emit(add, { a: images, b: shift }, {}, 'x').y;
   const linear = (name: string) => {
     const b = builder.parameter(`blocks.0.mlp.${name}.weight`, f32(4, 4), { initial });
-    return builder.emit(matmul, { a: x, b }, LINEAR, name).y;
+    return builder.emit(matmul, { a: x, b }, TRANSPOSED_B, name).y;
   };
   const other =
     kind === 'linears'
@@ -154,7 +152,7 @@ function twoReaders(kind: 'linears' | 'view'): ModelGraph {
       : reshaped(builder, builder.emit(gelu, { x: reshaped(builder, x, [6, 4]) }, {}).y, [2, 3, 4]);
   const y = builder.emit(add, { a: linear('q'), b: other }, {}, 'y').y;
   const row = reshaped(builder, y, [1, 24]);
-  const square = builder.emit(matmul, { a: row, b: row }, LINEAR, 'square').y;
+  const square = builder.emit(matmul, { a: row, b: row }, TRANSPOSED_B, 'square').y;
   const loss = reshaped(builder, square, []);
   return { graph: builder.build({ loss }), blocks: ['blocks.0.'], tail: [], head: 'head.' };
 }

@@ -9,6 +9,7 @@ import {
   InternalError,
   lookUp,
   narrow,
+  required,
   type ModelGraph,
   type Node,
   type ValueId,
@@ -40,10 +41,11 @@ export function lower(model: (batch: number) => ModelGraph, read: ReadWeight): O
   if (!images) throw InternalError.of('onnx', 'a model of images', 'one without the input images');
   const { logits } = open.graph.outputs;
   const { nodes, initializers, names } = lowerNodes(open, new Map([[images.id, INPUT]]), read);
+  const name = required(names.get(logits), 'onnx', 'a node that makes the logits');
   return {
     inputs: [valueInfo(INPUT, open, images.id)],
     outputs: [valueInfo(OUTPUT, open, logits)],
-    nodes: nodes.map((node) => renamed(node, names.get(logits) ?? '', OUTPUT)),
+    nodes: nodes.map((node) => renamed(node, name, OUTPUT)),
     initializers,
   };
 }

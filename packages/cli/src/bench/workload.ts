@@ -11,6 +11,7 @@ import {
   initialValues,
   parameters,
   Random,
+  required,
   type Executor,
   type ExecutorKind,
   type HostData,
@@ -49,7 +50,9 @@ export class Workload {
     this.executor = executor;
     this.parts = partsOf(work.program);
     this.slots = hostSlots(executor.program);
-    const { type } = executor.program.slots[this.slots.get(`${this.parts[0].entry}.images`) ?? 0];
+    const images = `${this.parts[0].entry}.images`;
+    const slot = required(this.slots.get(images), 'thimble bench', `a program with ${images}`);
+    const { type } = executor.program.slots[slot];
     const labels = Int32Array.from({ length: type.shape[0] }, (_, row) => row % work.classes);
     this.inputs = new Map<string, HostData>([
       ['images', Random.of(SEED, 'images').fillNormal(new Float32Array(elements(type.shape)))],

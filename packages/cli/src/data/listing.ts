@@ -1,6 +1,6 @@
 /**
  * A folder as it is on the disk, read once and whole: what is decided about it afterwards (`layout.ts`,
- * `classes.ts`) needs the disk no more.
+ * `class-folders.ts`) needs the disk no more.
  *
  * Names are read as bytes, so that one that is not UTF-8 is seen. Links are followed; a link to a folder around
  * it ends there, and a folder that is reached twice is read once and is the same list both times. What the system

@@ -3,6 +3,7 @@
  * one batch and brings the buffer to fill; buffers travel by transfer, never by copy.
  */
 import { parentPort, workerData } from 'node:worker_threads';
+import { InternalError } from '@thimble/core';
 import {
   BatchFiller,
   type BatchRequest,
@@ -28,7 +29,7 @@ export type WorkerReply =
   | { readonly id: number; readonly failed: SentError };
 
 const port = parentPort;
-if (port === null) throw new Error('loader-worker.js is the body of a worker thread');
+if (port === null) throw InternalError.of('loader-worker.js', 'a worker thread', 'the main one');
 const { settings, place } = workerData as WorkerData;
 const filler = new BatchFiller(settings, (index) => {
   Atomics.store(place, 0, index);

@@ -6,6 +6,7 @@
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { InternalError } from '@thimble/core';
 import type * as OnnxRuntime from 'onnxruntime-node';
 
 type Onnx = typeof OnnxRuntime;
@@ -66,7 +67,7 @@ function runtimeOf({ InferenceSession, Tensor, env }: Onnx): Runtime {
           const pixels = new Tensor('float32', images, shape);
           const { logits } = await session.run({ pixel_values: pixels });
           if (logits.data instanceof Float32Array) return logits.data;
-          throw new Error('logits that are not float32');
+          throw InternalError.of('onnxruntime', 'float32 logits', logits.type);
         },
         release: () => session.release(),
       };

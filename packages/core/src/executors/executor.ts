@@ -44,7 +44,7 @@ export interface Executor {
   dispose(): Promise<void>;
 }
 
-/** An executor that can be loaded: one member of the list in executors/index.ts. */
+/** An executor that can be loaded: one line in core/test/executors.ts and in the command's list. */
 export interface ExecutorKind {
   readonly name: string;
   /** Why it cannot run here, in one sentence; null when it can. */

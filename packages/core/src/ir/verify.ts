@@ -1,5 +1,5 @@
 /**
- * The verifier: is this a legal graph? Runs after every pass in tests and once per compile.
+ * The verifier: is this a legal graph? Every compile runs it before and after the passes.
  *
  * The table of legal nodes is the op registry, seen through `OpSignatures` so that ir/ imports nothing.
  * A failure throws GraphError with the offending node printed.

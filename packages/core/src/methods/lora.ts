@@ -20,10 +20,10 @@ import { hoist } from '../ir/order.js';
 import { mapOperands, regroup } from '../ir/rewrite.js';
 import { f32 } from '../ir/types.js';
 import { GraphBuilder } from '../ops/builder.js';
-import { matmul } from '../ops/matmul.js';
+import { matmul, TRANSPOSED_B } from '../ops/matmul.js';
 import { scale } from '../ops/scale.js';
 import { isTrained, linears, type Linear } from './linears.js';
-import { notDense, TIMES_TRANSPOSED } from './low-rank.js';
+import { notDense } from './low-rank.js';
 import { trainOnly, type Method } from './method.js';
 import { keyValues, layersOf } from './options.js';
 import type { Layers } from './ranks.js';
@@ -114,10 +114,10 @@ function adapterOf(
     factor: { weight, side: 'right', form: 'adapter' },
   });
   return builder.scope(`${name}.adapter`, () => {
-    const down = builder.emit(matmul, { a: x, b: right }, TIMES_TRANSPOSED, 'down').y;
+    const down = builder.emit(matmul, { a: x, b: right }, TRANSPOSED_B, 'down').y;
     const z = builder.emit(scale, { x: down }, { factor: alpha / rank }, 'scale').y;
     const up = { a: z, b: left, residual: y };
-    return { left, right, sum: builder.emit(matmul, up, TIMES_TRANSPOSED, 'up').y };
+    return { left, right, sum: builder.emit(matmul, up, TRANSPOSED_B, 'up').y };
   });
 }
 

@@ -22,17 +22,9 @@ import { sink } from '../ir/order.js';
 import { regroup } from '../ir/rewrite.js';
 import { f32 } from '../ir/types.js';
 import { GraphBuilder } from '../ops/builder.js';
-import { matmul } from '../ops/matmul.js';
+import { matmul, TRANSPOSED_B } from '../ops/matmul.js';
 import { isTrained, linears, type Linear } from './linears.js';
 import type { Layers, Ranks } from './ranks.js';
-
-/** x Wᵀ. */
-export const TIMES_TRANSPOSED = {
-  transA: false,
-  transB: true,
-  gelu: false,
-  batched: false,
-} as const;
 
 /**
  * The model with every linear that has a rank in `ranks.weights` in low-rank form. Throws ConfigError for
@@ -52,7 +44,7 @@ export function factorWeights(model: ModelGraph, ranks: Ranks): ModelGraph {
     const rank = checkedRank(linear, known[weight] ?? NaN);
     const { left, right } = declareSides(builder, linear, rank);
     const name = `${form.node.name}.low`;
-    const z = builder.emit(matmul, { a: x, b: right }, TIMES_TRANSPOSED, name).y;
+    const z = builder.emit(matmul, { a: x, b: right }, TRANSPOSED_B, name).y;
     behind.set(form.weight.id, [left.id, right.id]);
     operands.set(form.node.name, { ...form.node.inputs, a: z.id, b: left.id });
   }

@@ -39,7 +39,7 @@ import { hoist } from '../ir/order.js';
 import { elements, f32, type Shape } from '../ir/types.js';
 import { assign } from '../ops/assign.js';
 import { GraphBuilder } from '../ops/builder.js';
-import { matmul } from '../ops/matmul.js';
+import { matmul, TRANSPOSED_A, TRANSPOSED_B } from '../ops/matmul.js';
 import { modeContract } from '../ops/mode-contract.js';
 import { modeProduct } from '../ops/mode-product.js';
 import { orthonormalise } from '../ops/orthonormalise.js';
@@ -48,9 +48,6 @@ import { sliceTokens } from '../ops/slice-tokens.js';
 import { symmetricEigen } from '../ops/symmetric-eigen.js';
 import type { Ranks } from './ranks.js';
 import { besideInput, compressions, type Compression, type Mode } from './tucker-ranks.js';
-
-const TRANSPOSED = { transA: true, transB: false, gelu: false, batched: false } as const;
-const LINEAR = { transA: false, transB: true, gelu: false, batched: false } as const;
 
 /**
  * Modes above this extent do not start from eigenvectors, which cost 9 D³, but from the first r
@@ -280,7 +277,7 @@ function weightGradient(
   const others = tucker.factors.filter(({ axis }) => axis !== last);
   const q = tucker.factors.find(({ axis }) => axis === last)?.u;
   const transposedProduct = (a: Value, b: Value, name: string) =>
-    builder.emit(matmul, { a, b }, TRANSPOSED, name).y;
+    builder.emit(matmul, { a, b }, TRANSPOSED_A, name).y;
   const dy = (parameter: string, input: ValueId | null) =>
     reduced(builder, besideInput(train, parameter, input), others, 'g');
   /** dyᵀ x̂ for the dy beside x in the gradient of `parameter`. */
@@ -302,7 +299,7 @@ function weightGradient(
         const p = transposedProduct(core, g, 'p');
         return { sides: [], product: { p: p.id, q: q.id } };
       }
-      const z = builder.emit(matmul, { a: core, b: form.right }, LINEAR, 'z').y;
+      const z = builder.emit(matmul, { a: core, b: form.right }, TRANSPOSED_B, 'z').y;
       const left = transposedProduct(g, z, 'left');
       return { sides: [[form.left.name, left.id], dense(form.right.name)], product: null };
     }

@@ -9,10 +9,8 @@ import { attention as attentionOp } from '../ops/attention.js';
 import type { GraphBuilder } from '../ops/builder.js';
 import { gelu } from '../ops/gelu.js';
 import { layernorm } from '../ops/layernorm.js';
-import { matmul } from '../ops/matmul.js';
+import { matmul, TRANSPOSED_B } from '../ops/matmul.js';
 import { patchify } from '../ops/patchify.js';
-
-const LINEAR = { transA: false, transB: true, gelu: false, batched: false } as const;
 
 /**
  * y = x Wᵀ + b; x [..., D], W [O, D], y [..., O]; `bias: false` leaves b out.
@@ -36,7 +34,7 @@ export function linear(
     b: builder.parameter('weight', f32(outputs, width), { initial }),
     ...(hasBias && { bias: biasParameter(builder, outputs) }),
   }));
-  return builder.emit(matmul, { a: x, ...operands }, LINEAR, name).y;
+  return builder.emit(matmul, { a: x, ...operands }, TRANSPOSED_B, name).y;
 }
 
 function biasParameter(builder: GraphBuilder, outputs: number): Value {
@@ -73,7 +71,7 @@ export function patchEmbed(
   }));
   const layout = { patch, channels, height, width: imageWidth, inverse: false };
   const patches = builder.emit(patchify, { x: image }, layout, `${name}.patches`).y;
-  return builder.emit(matmul, { a: patches, b: weight, bias }, LINEAR, `${name}.proj`).y;
+  return builder.emit(matmul, { a: patches, b: weight, bias }, TRANSPOSED_B, `${name}.proj`).y;
 }
 
 /** Multi-head self-attention with fused qkv: softmax(QKᵀ/√d) V, projected; x [B, N, D]. */

@@ -20,6 +20,13 @@ type MatmulContext = GradContext<MatmulParams, 'a' | 'b', 'bias' | 'residual', '
 /** Bytes of packed panels per thread, GEMM_SCRATCH_BYTES of kernels/gemm.h. */
 export const GEMM_SCRATCH_BYTES = 512 * 1024;
 
+/** a b, one product with folded axes; the other two are this one with an operand transposed. */
+export const PLAIN = { transA: false, transB: false, gelu: false, batched: false } as const;
+/** aᵀ b */
+export const TRANSPOSED_A = { ...PLAIN, transA: true } as const;
+/** a bᵀ: a linear layer, whose weight is [outputs, inputs]. */
+export const TRANSPOSED_B = { ...PLAIN, transB: true } as const;
+
 /** y = gelu?(op(a) · op(b) + bias) + residual; bias [n], residual and pre as y. */
 export const matmul: Op<MatmulParams, 'a' | 'b', 'bias' | 'residual', 'y', 'pre'> = {
   name: 'matmul',

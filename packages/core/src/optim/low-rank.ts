@@ -40,7 +40,7 @@ import type { Parameter, ProductGradient, Value } from '../ir/graph.js';
 import { assign } from '../ops/assign.js';
 import type { GraphBuilder } from '../ops/builder.js';
 import { cholesky } from '../ops/cholesky.js';
-import { matmul } from '../ops/matmul.js';
+import { matmul, PLAIN, TRANSPOSED_A, TRANSPOSED_B } from '../ops/matmul.js';
 import { scale as scaleOp } from '../ops/scale.js';
 import { sgd as sgdOp } from '../ops/sgd.js';
 import { velocity as velocityOp } from '../ops/velocity.js';
@@ -291,12 +291,7 @@ function factored(builder: GraphBuilder, a: Value): { readonly c: Value; readonl
   return { c, inverse };
 }
 
-const PLAIN = { transA: false, transB: false, gelu: false, batched: false } as const;
-const FORMS = {
-  plain: PLAIN,
-  aT: { ...PLAIN, transA: true },
-  bT: { ...PLAIN, transB: true },
-} as const;
+const FORMS = { plain: PLAIN, aT: TRANSPOSED_A, bT: TRANSPOSED_B } as const;
 type Form = keyof typeof FORMS;
 
 /** a b, aᵀb or a bᵀ. */

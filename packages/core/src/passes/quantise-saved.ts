@@ -56,8 +56,7 @@ function isQuantised({ graph, producer }: ForwardPass, id: ValueId): boolean {
   const node = producer(id);
   if (!node || Object.values(graph.outputs).includes(id)) return false;
   const op = opNamed(node.op);
-  const key = Object.keys(node.outputs).find((output) => node.outputs[output] === id) ?? '';
-  if (op.updates || (op.keepExact ?? []).includes(key)) return false;
+  if (op.updates || (op.keepExact ?? []).some((key) => node.outputs[key] === id)) return false;
   if (type.dtype !== 'f32' || type.shape.length === 0) return false;
   return lastOf(type.shape) >= LEAST_COLUMNS && bytesOf(type) >= LEAST_BYTES;
 }

@@ -32,7 +32,10 @@ export function recompute(train: TrainGraph, kept: (root: ValueId) => boolean): 
   };
   const rewritten = readCopies(graph, forward.end, {
     isCopied: (id) => source(id) !== null,
-    isCheap: (id) => opNamed(source(id)?.op ?? '').recompute === 'cheap',
+    isCheap: (id) => {
+      const node = source(id);
+      return node !== null && opNamed(node.op).recompute === 'cheap';
+    },
     make: (id, builder, read) => {
       const node = source(id);
       return node ? clone(node, builder, read) : new Map();

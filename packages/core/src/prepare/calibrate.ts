@@ -12,13 +12,12 @@
  *
  * What a part is measured for is the caller's: `backward` hands over each measured part, last first.
  */
-import { backpropagate } from '../autodiff.js';
 import { DataError } from '../errors.js';
 import type { HostData } from '../executors/executor.js';
 import type { Graph } from '../ir/graph.js';
 import { elements, type Shape } from '../ir/types.js';
-import { GraphBuilder } from '../ops/builder.js';
 import { checkLabels, type Batches } from '../train/batch.js';
+import { backwardPart } from './backward.js';
 import { featureGradients } from './classifier.js';
 import type { Part } from './cut.js';
 import { heldRowBytes, holdRows, rowsOf } from './held.js';
@@ -181,14 +180,8 @@ async function backwardTail(
 
 /** From `x` and `dy` to `dx`. */
 export function backwardGraph(part: Part): Graph {
-  const builder = new GraphBuilder(part.graph);
-  const dy = builder.input('dy', part.y.type);
-  const { graph, gradients } = backpropagate(
-    builder.build({}),
-    [{ of: part.y, seed: dy }],
-    [part.x],
-  );
-  return { ...graph, outputs: { dx: gradients.get(part.x.id) ?? -1 } };
+  const { graph, gradient } = backwardPart(part);
+  return { ...graph, outputs: { dx: gradient(part.x).id } };
 }
 
 /** Inputs of a part in 8 bits. */

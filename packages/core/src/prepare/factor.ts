@@ -20,7 +20,8 @@ import type { Graph, Value } from '../ir/graph.js';
 import { f32 } from '../ir/types.js';
 import { GraphBuilder } from '../ops/builder.js';
 import { cholesky } from '../ops/cholesky.js';
-import { matmul } from '../ops/matmul.js';
+import { matmul, PLAIN, TRANSPOSED_A, TRANSPOSED_B } from '../ops/matmul.js';
+import type { MatmulParams } from '../ops/matmul-sizes.js';
 import { orthonormalise } from '../ops/orthonormalise.js';
 import { reshaped } from '../ops/reshape.js';
 import { sliceTokens } from '../ops/slice-tokens.js';
@@ -33,14 +34,14 @@ export interface FactorShape {
   readonly rank: number;
 }
 
-const PARAMS = { transA: false, transB: false, gelu: false, batched: false } as const;
-
 /** Of input `weight` [O, I]: output `gram` [n, n], W Wᵀ, or Wᵀ W where O > I. */
 export function gramGraph(outputs: number, inputs: number): Graph {
   const builder = new GraphBuilder();
   const w = builder.input('weight', f32(outputs, inputs));
   const wide = isWide(w);
-  return builder.build({ gram: product(builder, 'gram', w, w, { transA: wide, transB: !wide }) });
+  return builder.build({
+    gram: product(builder, 'gram', w, w, wide ? TRANSPOSED_A : TRANSPOSED_B),
+  });
 }
 
 /** Of input `gram` [n, n]: output `energies` [n], the squared singular values, descending. */
@@ -73,12 +74,12 @@ export function dataDirections(size: number, rank: number): Graph {
   const given = builder.input('root', f32(size, size));
   const signal = builder.input('signal', f32(size, size));
   // The root was rounded: its own square is the metric whose inverse belongs to it.
-  const metric = product(builder, 'metric', given, given, { transA: true });
+  const metric = product(builder, 'metric', given, given, TRANSPOSED_A);
   const { root, inverse } = rootOf(builder, metric);
   const v = leading(builder, coreOf(builder, root, signal), rank);
   return builder.build({
     near: product(builder, 'near', v, root),
-    far: product(builder, 'far', v, inverse, { transB: true }),
+    far: product(builder, 'far', v, inverse, TRANSPOSED_B),
   });
 }
 
@@ -93,11 +94,11 @@ export function factorGraph({ outputs, inputs, rank }: FactorShape, data: boolea
   const near = builder.input('near', directions);
   const far = data ? builder.input('far', directions) : near;
   const wide = isWide(w);
-  const basis = wide ? product(builder, 'basis', near, w, { transB: true }) : far;
+  const basis = wide ? product(builder, 'basis', near, w, TRANSPOSED_B) : far;
   const left = builder.emit(orthonormalise, { y: basis }, {}, 'left').q;
   if (!data) return builder.build({ left, right: product(builder, 'right', left, w) });
   const rest = wide ? far : product(builder, 'rest', near, w);
-  const turn = product(builder, 'turn', left, basis, { transB: true });
+  const turn = product(builder, 'turn', left, basis, TRANSPOSED_B);
   return builder.build({ left, right: product(builder, 'right', turn, rest) });
 }
 
@@ -119,7 +120,7 @@ function rootOf(builder: GraphBuilder, metric: Value) {
 /** c S cᵀ */
 function coreOf(builder: GraphBuilder, root: Value, signal: Value): Value {
   const half = product(builder, 'half', root, signal);
-  return product(builder, 'core', half, root, { transB: true });
+  return product(builder, 'core', half, root, TRANSPOSED_B);
 }
 
 /** The eigenvectors of the `rank` largest values, as rows. */
@@ -134,9 +135,9 @@ function product(
   name: string,
   a: Value,
   b: Value,
-  params: { readonly transA?: boolean; readonly transB?: boolean } = {},
+  params: MatmulParams = PLAIN,
 ): Value {
-  return builder.emit(matmul, { a, b }, { ...PARAMS, ...params }, name).y;
+  return builder.emit(matmul, { a, b }, params, name).y;
 }
 
 /** The first rows of a [n, D]. */

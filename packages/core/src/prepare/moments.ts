@@ -21,14 +21,14 @@
  * ICML 2015, for the independence.
  */
 import { InternalError } from '../errors.js';
-import { backpropagate } from '../autodiff.js';
 import type { Executor, HostData } from '../executors/executor.js';
 import type { Graph, Value } from '../ir/graph.js';
 import { accumulate } from '../ops/accumulate.js';
 import { GraphBuilder } from '../ops/builder.js';
-import { matmul } from '../ops/matmul.js';
+import { matmul, TRANSPOSED_A } from '../ops/matmul.js';
 import { sumRows } from '../ops/sum-rows.js';
 import { sumSquares } from '../ops/sum-squares.js';
+import { backwardPart } from './backward.js';
 import type { Site, SitedPart } from './sites.js';
 import type { Stage } from './stage.js';
 
@@ -54,8 +54,6 @@ export function momentSize({ outputs, inputs }: Site): number {
   return Math.min(outputs, inputs);
 }
 
-const PRODUCT = { transA: false, transB: false, gelu: false, batched: false } as const;
-
 /** States of the sums over tokens; named by position, so that blocks of one shape are one program. */
 function stateNames(index: number) {
   const name = (what: string) => `moments.${String(index)}.${what}`;
@@ -67,15 +65,9 @@ function stateNames(index: number) {
  * products over the batch's tokens to the states of every site.
  */
 export function measuringGraph({ part, sites }: SitedPart): Graph {
-  const forward = new GraphBuilder(part.graph);
-  const dy = forward.input('dy', part.y.type);
-  const { graph, gradients } = backpropagate(
-    forward.build({}),
-    [{ of: part.y, seed: dy }],
-    [part.x, ...sites.map(({ y }) => y)],
-  );
+  const wanted = sites.map(({ y }) => y);
+  const { graph, gradient } = backwardPart(part, wanted);
   const builder = new GraphBuilder(graph);
-  const gradient = ({ id }: Value): Value => graph.values[gradients.get(id) ?? -1];
   sites.forEach((site, index) => {
     addMoments(builder, graph, site, gradient(site.y), index);
   });
@@ -94,8 +86,7 @@ function addMoments(
     builder.emit(accumulate, { acc: builder.state(name, x.type), x }, {}, `${name}.add`);
   };
   const addOuter = (name: string, v: Value): void => {
-    const params = { ...PRODUCT, transA: true };
-    add(name, builder.emit(matmul, { a: v, b: v }, params, `${name}.outer`).y);
+    add(name, builder.emit(matmul, { a: v, b: v }, TRANSPOSED_A, `${name}.outer`).y);
   };
   if (site.outputs <= site.inputs) {
     addOuter(names.metric, g);
@@ -113,16 +104,17 @@ function addMoments(
 function throughWeight(graph: Graph, site: Site, g: Value): Value {
   const w = weightOf(graph, site);
   const found = graph.nodes.find(
-    ({ op, inputs }) => op === 'matmul' && inputs.a === g.id && inputs.b === w.id,
+    ({ op, inputs }) => op === matmul.name && inputs.a === g.id && inputs.b === w.id,
   );
   if (!found) throw InternalError.of(site.weight, 'a gradient of its input', 'none');
   return graph.values[found.outputs.y];
 }
 
 /** W of the node that makes y. */
-function weightOf(graph: Graph, { y }: Site): Value {
+function weightOf(graph: Graph, { weight, y }: Site): Value {
   const node = graph.nodes.find(({ outputs }) => Object.values(outputs).includes(y.id));
-  return graph.values[node?.inputs.b ?? -1];
+  if (node?.op === matmul.name) return graph.values[node.inputs.b];
+  throw InternalError.of(weight, 'a matrix product that makes y', node?.op ?? 'no node');
 }
 
 /** What a site's moments are made from: sums over tokens. */

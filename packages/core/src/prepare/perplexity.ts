@@ -14,13 +14,12 @@
  * (arXiv:2505.05086), for the table; there it is computed layer by layer and rank by rank.
  */
 import { InternalError } from '../errors.js';
-import { backpropagate } from '../autodiff.js';
 import type { Graph, Value, ValueId } from '../ir/graph.js';
 import { elements, f32, type Shape } from '../ir/types.js';
 import { LARGEST_EIGEN, started } from '../methods/tucker.js';
 import { assign } from '../ops/assign.js';
 import { GraphBuilder } from '../ops/builder.js';
-import { matmul } from '../ops/matmul.js';
+import { matmul, PLAIN, TRANSPOSED_A, TRANSPOSED_B } from '../ops/matmul.js';
 import { modeContract } from '../ops/mode-contract.js';
 import { modeProduct } from '../ops/mode-product.js';
 import { multiply } from '../ops/multiply.js';
@@ -29,11 +28,8 @@ import { reshaped } from '../ops/reshape.js';
 import { sumRows } from '../ops/sum-rows.js';
 import { sumSquares } from '../ops/sum-squares.js';
 import { symmetricEigen } from '../ops/symmetric-eigen.js';
+import { backwardPart } from './backward.js';
 import type { Site, SitedPart } from './sites.js';
-
-const PRODUCT = { transA: false, transB: false, gelu: false, batched: false } as const;
-const OF_ROWS = { ...PRODUCT, transA: true } as const;
-const OF_COLUMNS = { ...PRODUCT, transB: true } as const;
 
 /** Directions of a mode that are looked at, unless there are fewer. */
 export const MOST_DIRECTIONS = LARGEST_EIGEN;
@@ -53,17 +49,12 @@ export function knowsAll(shape: Shape, mode: number, most: number): boolean {
  * gradient of its output, and `dx`.
  */
 export function passGraph({ part, sites }: SitedPart): Graph {
-  const forward = new GraphBuilder(part.graph);
-  const dy = forward.input('dy', part.y.type);
-  const { graph, gradients } = backpropagate(
-    forward.build({}),
-    [{ of: part.y, seed: dy }],
-    [part.x, ...sites.map(({ y }) => y)],
-  );
-  const outputs: Record<string, ValueId> = { dx: gradients.get(part.x.id) ?? -1 };
+  const wanted = sites.map(({ y }) => y);
+  const { graph, gradient } = backwardPart(part, wanted);
+  const outputs: Record<string, ValueId> = { dx: gradient(part.x).id };
   sites.forEach(({ x, y }, index) => {
     outputs[`x.${String(index)}`] = x.id;
-    outputs[`g.${String(index)}`] = gradients.get(y.id) ?? -1;
+    outputs[`g.${String(index)}`] = gradient(y).id;
   });
   return { ...graph, outputs };
 }
@@ -106,9 +97,9 @@ export function perplexityGraph(site: Site, options: number, most: number): Grap
   const bases = shape.map((_, mode) => basisState(builder, shape, mode, most));
   const rotate = (x: Value, mode: number, name: string) =>
     builder.emit(modeProduct, { x, u: bases[mode] }, { mode, transposed: false }, name).y;
-  const whole = builder.emit(matmul, { a: g, b: given }, OF_ROWS, 'whole').y;
+  const whole = builder.emit(matmul, { a: g, b: given }, TRANSPOSED_A, 'whole').y;
   const columns = rotate(given, shape.length - 1, 'columns');
-  const d = builder.emit(matmul, { a: g, b: columns }, OF_ROWS, 'd').y;
+  const d = builder.emit(matmul, { a: g, b: columns }, TRANSPOSED_A, 'd').y;
   const all = [...shape.keys()].slice(0, -1);
   const x = all.reduce((v, mode) => rotate(v, mode, 'x'), columns);
   const rotated = all.reduce((v, mode) => rotate(v, mode, 'g'), g);
@@ -120,7 +111,12 @@ export function perplexityGraph(site: Site, options: number, most: number): Grap
     const name = String(option);
     const mask = builder.input(`mask.${name}`, f32(...x.type.shape.slice(0, -1)));
     const kept = builder.emit(multiply, { a: x, b: mask }, {}, 'kept').y;
-    const error = builder.emit(matmul, { a: rotated, b: kept, residual: d }, OF_ROWS, 'error').y;
+    const error = builder.emit(
+      matmul,
+      { a: rotated, b: kept, residual: d },
+      TRANSPOSED_A,
+      'error',
+    ).y;
     outputs[`error.${name}`] = columnSquares(builder, error);
   }
   return builder.build(outputs);
@@ -138,17 +134,17 @@ function directions(builder: GraphBuilder, x: Value, axis: number, most: number)
   const params = { mode: axis, transposed: false };
   const inside = builder.emit(modeProduct, { x, u }, params, 'inside').y;
   const { values, basis } = eigen(builder, inside, axis);
-  return { values, basis: builder.emit(matmul, { a: basis, b: u }, PRODUCT, 'basis').y };
+  return { values, basis: builder.emit(matmul, { a: basis, b: u }, PLAIN, 'basis').y };
 }
 
 /** Of the last mode of an x with fewer rows A than columns: A Aᵀ has the same eigenvalues, and orth(V A) the vectors. */
 function fewRows(builder: GraphBuilder, x: Value) {
   const extent = x.type.shape[x.type.shape.length - 1];
   const rows = reshaped(builder, x, [elements(x.type.shape) / extent, extent]);
-  const a = builder.emit(matmul, { a: rows, b: rows }, OF_COLUMNS, 'gram').y;
+  const a = builder.emit(matmul, { a: rows, b: rows }, TRANSPOSED_B, 'gram').y;
   const { values, vectors } = builder.emit(symmetricEigen, { a }, {}, 'eigen');
   if (!vectors) throw InternalError.of('symmetric_eigen', 'vectors', 'none');
-  const y = builder.emit(matmul, { a: vectors, b: rows }, PRODUCT, 'turned').y;
+  const y = builder.emit(matmul, { a: vectors, b: rows }, PLAIN, 'turned').y;
   return { values, basis: builder.emit(orthonormalise, { y }, {}, 'basis').q };
 }
 

@@ -18,7 +18,7 @@
  * Activations are measured on the weights of the checkpoint: truncation by data keeps a block's inputs close
  * to the dense model's.
  */
-import { ExecutorError } from '../errors.js';
+import { ExecutorError, required } from '../errors.js';
 import type { Executor, HostData } from '../executors/executor.js';
 import type { ModelGraph } from '../ir/graph.js';
 import { isTrained, linears } from '../methods/linears.js';
@@ -346,8 +346,8 @@ function activationTable(
   const sites = parts.flatMap((part) => part.sites);
   const outputs = new Map(sites.map((site) => [site.weight, site.outputs]));
   return chooseActivations(inputs, epsilon, activationBytes, ({ weight, shape }, ranks) => {
-    const linear = { shape, outputs: outputs.get(weight) ?? 0, rank: weights[weight] ?? null };
-    return savesWork(linear, ranks, refresh);
+    const width = required(outputs.get(weight), weight, 'a linear that was measured');
+    return savesWork({ shape, outputs: width, rank: weights[weight] ?? null }, ranks, refresh);
   });
 }
 

@@ -83,7 +83,7 @@ export function windows(site: Site): string {
   };
   const { window, shift, height, width, columnMajor } = layout;
   const inverse = site.flag('inverse');
-  const channels = site.fixed('x').at(-1) ?? NaN;
+  const [channels] = site.fixed('x').slice(-1);
   const tokens = height * width;
   const sizes = [height, width, window, shift].join('x');
   const name = `windows/${sizes}${columnMajor ? '/columns' : ''}${inverse ? '/back' : ''}`;
