@@ -19,7 +19,7 @@ import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { Loader } from '../src/data/loader.js';
 import { Recorder } from '../src/training/recorder.js';
-import type { RunPlan } from '../src/training/run-plan.js';
+import { stepSettings, type RunPlan } from '../src/training/run-plan.js';
 import type { RunRecord } from '../src/run/record.js';
 import { checkStep, compileStep } from '../src/step/step.js';
 import { TrainingFolder } from '../src/training/folder.js';
@@ -48,11 +48,15 @@ const step = compileStep(
 const source = { kind: 'shapes', seed: 1, count: 4 } as const;
 const EPOCHS = 4;
 const plan: RunPlan = {
-  ...{ step, classes: ['a', 'b', 'c'], preprocess: defaultPreprocess },
-  ...{ augment: augments.none, augmentName: 'none', train: source, validation: source },
-  data: { from: 'd', validationFrom: 'd', trainImages: 4, validationImages: 4 },
-  ...{ epochs: EPOCHS, learningRate: 0.1, warmup: 0, smoothing: 0, clip: null, seed: 0 },
-  ...{ init: null, origin: null, ignored: [], ranks: NO_RANKS, tables: null, memory: null },
+  settings: {
+    ...stepSettings(step),
+    ...{ classes: ['a', 'b', 'c'], preprocess: defaultPreprocess, augment: 'none' },
+    data: { from: 'd', validationFrom: 'd', trainImages: 4, validationImages: 4 },
+    ...{ epochs: EPOCHS, learningRate: 0.1, smoothing: 0, clip: null, seed: 0 },
+    ...{ init: null, ranks: NO_RANKS },
+  },
+  ...{ step, augment: augments.none, train: source, validation: source, warmup: 0 },
+  ...{ ignored: [], tables: null },
   ...{ strict: true, loading: { workers: 0 }, kind: referenceExecutor, threads: 1 },
   fill: () => Promise.resolve(null),
   takeFolder: () => TrainingFolder.take(path, true),

@@ -43,7 +43,8 @@ import {
   type ExecutorOptions,
 } from '../options/shared.js';
 import { tableText } from '../terminal/table.js';
-import type { RunPlan } from '../training/run-plan.js';
+import { stepSettings, type RunPlan } from '../training/run-plan.js';
+import type { RunSettings } from '../run/record.js';
 import { runTraining, type RunSummary } from '../training/training.js';
 import { checkFree, TrainingFolder } from '../training/folder.js';
 
@@ -125,12 +126,13 @@ async function demoCommand(options: DemoOptions): Promise<void> {
   const start = { ...found, preprocess: centredDown(found.preprocess) };
   try {
     const step = demoStep(start);
-    const plan = { ...demoPlan(options, step, start.preprocess), kind };
+    const plan = { ...demoPlan(options, step), kind };
+    const shared = { step, settings: demoSettings(options, step, start.preprocess) };
     // Both runs lie in it: no other process comes in between them.
     const folder = TrainingFolder.take(options.out, isReplaced(options));
     try {
-      const random = { ...plan, ...fromRandom(step, options) };
-      const pretrained = { ...plan, ...fromStart(step, options, start, folder) };
+      const random = { ...plan, ...fromRandom(shared, options) };
+      const pretrained = { ...plan, ...fromStart(shared, options, start, folder) };
       await demo(random, pretrained, output);
     } finally {
       folder.close();
@@ -168,55 +170,64 @@ function demoStep({ model: { name, config } }: Start): CompiledStep {
   return compileStep(checkStep({ ...fixed, batch, weightDecay, smoothing: 0 }));
 }
 
-/** What both runs share; each has its own start and folder. */
+/** What both runs share. */
 function demoPlan(
   options: DemoOptions,
   step: CompiledStep,
-  preprocess: Preprocess,
-): Omit<RunPlan, 'kind' | keyof Beginning> {
-  const { images, epochs, seed, threads } = options;
-  const { validationImages, augment, learningRate, warmup } = RECIPE;
+): Omit<RunPlan, 'kind' | keyof DemoStart> {
+  const { images, seed, threads } = options;
+  const { validationImages, augment, warmup } = RECIPE;
   return {
     step,
-    classes: shapesClasses,
-    preprocess,
     augment: augmentNamed(augment),
-    augmentName: augment,
     train: { kind: 'shapes', seed, count: images },
     validation: { kind: 'shapes', seed: seed + VALIDATION_SEED, count: validationImages },
-    data: {
-      from: `drawn shapes of seed ${String(seed)}`,
-      validationFrom: `drawn shapes of seed ${String(seed + VALIDATION_SEED)}`,
-      trainImages: images,
-      validationImages,
-    },
-    epochs,
-    learningRate,
     warmup,
-    smoothing: 0,
-    clip: null,
-    seed,
-    ranks: NO_RANKS,
     tables: null,
-    memory: null,
     strict: true,
     loading: { workers: 0 },
     threads,
   };
 }
 
-type Beginning = Pick<
-  RunPlan,
-  'init' | 'origin' | 'ignored' | 'fill' | 'takeFolder' | 'afterwards'
->;
-
-function fromRandom({ model }: CompiledStep, { seed, out }: DemoOptions): Beginning {
+function demoSettings(
+  options: DemoOptions,
+  step: CompiledStep,
+  preprocess: Preprocess,
+): DemoShared['settings'] {
+  const { images, epochs, seed } = options;
+  const { validationImages, augment, learningRate } = RECIPE;
   return {
-    init: null,
-    origin: null,
+    ...stepSettings(step),
+    ranks: NO_RANKS,
+    classes: shapesClasses,
+    preprocess,
+    augment,
+    learningRate,
+    ...{ smoothing: 0, clip: null, epochs, seed },
+    data: {
+      from: `drawn shapes of seed ${String(seed)}`,
+      validationFrom: `drawn shapes of seed ${String(seed + VALIDATION_SEED)}`,
+      trainImages: images,
+      validationImages,
+    },
+  };
+}
+
+interface DemoShared {
+  readonly step: CompiledStep;
+  readonly settings: Omit<RunSettings, 'init' | 'origin'>;
+}
+
+/** What each run has of its own: where it starts, and its folder. */
+type DemoStart = Pick<RunPlan, 'settings' | 'ignored' | 'fill' | 'takeFolder' | 'afterwards'>;
+
+function fromRandom({ step, settings }: DemoShared, { seed, out }: DemoOptions): DemoStart {
+  return {
+    settings: { ...settings, init: null },
     ignored: [],
     fill: (executor) => {
-      initialise(executor, model, seed);
+      initialise(executor, step.model, seed);
       return Promise.resolve(null);
     },
     takeFolder: () => TrainingFolder.take(join(out, RANDOM), true),
@@ -224,15 +235,14 @@ function fromRandom({ model }: CompiledStep, { seed, out }: DemoOptions): Beginn
 }
 
 function fromStart(
-  step: CompiledStep,
+  { step, settings }: DemoShared,
   { seed, out }: DemoOptions,
   start: Start,
   folder: TrainingFolder,
-): Beginning {
+): DemoStart {
   const { preprocess, text: init, ignored, checkpoint } = start;
   return {
-    init,
-    origin: originOf(start),
+    settings: { ...settings, init, origin: originOf(start) },
     ignored,
     fill: (executor) => Promise.resolve(loadWeights(executor, step.model, checkpoint, seed)),
     takeFolder: () => folder,

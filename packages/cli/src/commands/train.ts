@@ -49,7 +49,8 @@ import {
   type PreprocessOptions,
 } from '../options/shared.js';
 import { sayDone, sayInterrupted, saySkipped } from '../training/closing.js';
-import type { RunPlan } from '../training/run-plan.js';
+import { stepSettings, type RunPlan } from '../training/run-plan.js';
+import type { RunSettings } from '../run/record.js';
 import { startedMethod } from '../run/factors.js';
 import type { Start } from '../source/start.js';
 import { runTraining } from '../training/training.js';
@@ -266,40 +267,54 @@ function sayComparison(comparison: Comparison | null, output: Output): void {
 
 function planOf(
   options: TrainOptions,
-  { data, start, preprocess, origin }: Beginning,
-  { ready: { step, ranks, tables, fill }, memory }: ReadyToTrain,
+  beginning: Beginning,
+  fitting: ReadyToTrain,
 ): Omit<RunPlan, 'kind' | 'takeFolder'> {
-  const { epochs, warmup, smoothing, seed, strict, threads, augment, workers } = options;
+  const { data, start } = beginning;
+  const { warmup, strict, threads, augment, workers } = options;
+  const { step, tables, fill } = fitting.ready;
   return {
+    settings: settingsOf(options, beginning, fitting),
     step,
-    classes: data.classes,
-    preprocess,
     augment: augmentNamed(augment),
-    augmentName: augment,
     train: { kind: 'folder', files: data.train },
     validation: { kind: 'folder', files: data.validation },
+    warmup,
+    ignored: start?.ignored ?? [],
+    tables,
+    fill,
+    strict,
+    loading: { workers },
+    threads,
+  };
+}
+
+function settingsOf(
+  options: TrainOptions,
+  { data, start, preprocess, origin }: Beginning,
+  { ready: { step, ranks }, memory }: ReadyToTrain,
+): RunSettings {
+  const { epochs, smoothing, seed, augment } = options;
+  const { optimizer, method } = step;
+  return {
+    ...stepSettings(step),
+    ranks,
+    ...(memory && { memory }),
+    classes: data.classes,
+    preprocess,
+    augment,
+    learningRate: options.lr ?? defaultLearningRate(optimizer.name, method.name, start === null),
+    smoothing,
+    clip: options.clip ?? null,
+    epochs,
+    seed,
+    init: start?.text ?? null,
+    ...(origin && { origin }),
     data: {
       from: data.trainFrom,
       validationFrom: data.validationFrom,
       trainImages: data.train.length,
       validationImages: data.validation.length,
     },
-    epochs,
-    learningRate:
-      options.lr ?? defaultLearningRate(step.optimizer.name, step.method.name, start === null),
-    warmup,
-    smoothing,
-    clip: options.clip ?? null,
-    seed,
-    init: start?.text ?? null,
-    origin,
-    ignored: start?.ignored ?? [],
-    ranks,
-    tables,
-    memory,
-    fill,
-    strict,
-    loading: { workers },
-    threads,
   };
 }

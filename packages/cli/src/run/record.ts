@@ -33,7 +33,11 @@ export interface EpochRecord {
   readonly seconds: number;
 }
 
-export interface RunRecord {
+/**
+ * What is decided about a run before it starts: the one description of it that a plan is made with, a record
+ * keeps, and what is said of the run picks from.
+ */
+export interface RunSettings {
   readonly model: { readonly name: string; readonly config: ModelConfig };
   /** Reproduces the method through `parseMethod`. */
   readonly method: string;
@@ -47,8 +51,8 @@ export interface RunRecord {
   readonly preprocess: Preprocess;
   readonly augment: string;
   readonly optimizer: { readonly name: string; readonly settings: object };
+  /** The peak. */
   readonly learningRate: number;
-  readonly warmupSteps: number;
   readonly smoothing: number;
   readonly clip: number | null;
   readonly batch: number;
@@ -64,6 +68,10 @@ export interface RunRecord {
     readonly trainImages: number;
     readonly validationImages: number;
   };
+}
+
+export interface RunRecord extends RunSettings {
+  readonly warmupSteps: number;
   readonly executor: { readonly name: string; readonly detail: string; readonly threads: number };
   readonly status: 'running' | 'done' | 'interrupted' | 'failed';
   readonly history: readonly EpochRecord[];

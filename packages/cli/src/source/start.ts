@@ -17,7 +17,6 @@ import {
   type ModelConfig,
   type Preprocess,
   type Recognised,
-  type SavedForm,
 } from '@thimble/core';
 import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
@@ -70,11 +69,7 @@ export interface Start {
 }
 
 /** Options with which a run fitted into --memory. */
-export interface ChosenStep {
-  readonly saved: SavedForm;
-  readonly batch: number;
-  readonly microBatches: number;
-}
+export type ChosenStep = Required<Pick<RunRecord, 'saved' | 'batch' | 'microBatches'>>;
 
 /** How weights may be had. */
 export interface Access {

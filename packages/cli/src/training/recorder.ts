@@ -28,10 +28,17 @@ export class Recorder {
     this.executor = executor;
     this.folder = folder;
     this.stepsPerEpoch = passesPerEpoch / microBatches;
-    this.totalSteps = Math.floor((passesPerEpoch * plan.epochs) / microBatches);
-    const share = plan.warmup < 1 ? plan.warmup : plan.warmup / plan.epochs;
+    const { warmup, settings } = plan;
+    this.totalSteps = Math.floor((passesPerEpoch * settings.epochs) / microBatches);
+    const share = warmup < 1 ? warmup : warmup / settings.epochs;
     const warmupSteps = Math.min(this.totalSteps, Math.round(share * this.totalSteps));
-    this.record = initialRecord(plan, executor, warmupSteps);
+    this.record = {
+      ...settings,
+      warmupSteps,
+      executor: { name: executor.name, detail: executor.detail, threads: executor.threads },
+      status: 'running',
+      history: [],
+    };
   }
 
   /**
@@ -41,7 +48,7 @@ export class Recorder {
   async start(signal: AbortSignal): Promise<void> {
     try {
       await takeRoom(this.folder.path, this.need(), signal);
-      await replaceWithText(this.path(RUN_FILES.labels), `${this.plan.classes.join('\n')}\n`);
+      await replaceWithText(this.path(RUN_FILES.labels), `${this.record.classes.join('\n')}\n`);
       await this.write();
     } catch (error) {
       this.folder.discard();
@@ -81,7 +88,7 @@ export class Recorder {
       this.folder.discard();
       return;
     }
-    const isCut = aborted && this.record.history.length < this.plan.epochs;
+    const isCut = aborted && this.record.history.length < this.record.epochs;
     if (isCut) await this.save();
     this.record = { ...this.record, status: isCut ? 'interrupted' : 'done' };
     await this.write();
@@ -105,7 +112,7 @@ export class Recorder {
 
   private need(): Need {
     const checkpoint = checkpointBytes(this.plan.step.model, this.metadata());
-    return needOf(checkpoint, this.plan.epochs, this.folder.replacedBytes);
+    return needOf(checkpoint, this.record.epochs, this.folder.replacedBytes);
   }
 
   private write(): Promise<void> {
@@ -118,12 +125,11 @@ export class Recorder {
   }
 
   private metadata(): ReadonlyMap<string, string> {
-    const { step, classes, preprocess, ranks } = this.plan;
-    const { method, model, pass } = step;
-    const named = { name: step.modelName, config: step.config };
+    const { model, classes, preprocess, ranks } = this.record;
+    const { method, model: graph, pass } = this.plan.step;
     return new Map([
-      ...checkpointMetadata(named, classes, preprocess),
-      ...factorMetadata(method, model, ranks, pass),
+      ...checkpointMetadata(model, classes, preprocess),
+      ...factorMetadata(method, graph, ranks, pass),
     ]);
   }
 
@@ -136,34 +142,4 @@ export class Recorder {
 function isBetter(one: EpochRecord, other: EpochRecord): boolean {
   if (one.accuracy !== other.accuracy) return one.accuracy > other.accuracy;
   return one.loss < other.loss;
-}
-
-function initialRecord(plan: RunPlan, executor: Executor, warmupSteps: number): RunRecord {
-  const { step, classes, preprocess, learningRate, smoothing, clip, epochs, seed, init } = plan;
-  const { modelName, config, method, saved, optimizer, pass, microBatches } = step;
-  return {
-    model: { name: modelName, config },
-    method: method.text,
-    ranks: plan.ranks,
-    saved,
-    ...(plan.memory && { memory: plan.memory }),
-    classes,
-    preprocess,
-    augment: plan.augmentName,
-    optimizer: { name: optimizer.name, settings: optimizer.settings },
-    learningRate,
-    warmupSteps,
-    smoothing,
-    clip,
-    batch: pass * microBatches,
-    microBatches,
-    epochs,
-    seed,
-    init,
-    ...(plan.origin && { origin: plan.origin }),
-    data: plan.data,
-    executor: { name: executor.name, detail: executor.detail, threads: executor.threads },
-    status: 'running',
-    history: [],
-  };
 }
