@@ -47,8 +47,8 @@ export function searchPlans(
   bytesOf: (candidate: Candidate) => number,
   budget: number,
 ): SearchResult {
-  const needs = new Needs(bytesOf);
-  const fits = (candidate: Candidate) => needs.of(candidate) <= budget;
+  const known = new KnownBytes(bytesOf);
+  const fits = (candidate: Candidate) => known.of(candidate) <= budget;
   const smallest = saved[saved.length - 1];
   const ends = [...new Set([passes[0], passes[passes.length - 1]])];
   const canFit = (method: string) => ends.some((pass) => fits({ method, saved: smallest, pass }));
@@ -58,10 +58,10 @@ export function searchPlans(
     (images) => method !== undefined && fits({ method, saved: smallest, pass: images }),
   );
   if (method === undefined || pass === undefined) {
-    return { chosen: null, least: needs.least(), tried: needs.count };
+    return { chosen: null, least: known.least(), tried: known.count };
   }
   const form = saved.find((own) => fits({ method, saved: own, pass })) ?? smallest;
-  return { chosen: { method, saved: form, pass }, least: needs.least(), tried: needs.count };
+  return { chosen: { method, saved: form, pass }, least: known.least(), tried: known.count };
 }
 
 /** A batch in 1, 2, 3, … passes of equal size, as images of one pass, falling. */
@@ -70,28 +70,28 @@ export function passesOf(batch: number): readonly number[] {
   return all.filter((pass) => batch % pass === 0);
 }
 
-/** Bytes of candidates, each made once. */
-class Needs {
+/** What candidates need, each asked once. */
+class KnownBytes {
   private readonly bytesOf: (candidate: Candidate) => number;
-  private readonly known = new Map<string, { candidate: Candidate; bytes: number }>();
+  private readonly all = new Map<string, { candidate: Candidate; bytes: number }>();
 
   constructor(bytesOf: (candidate: Candidate) => number) {
     this.bytesOf = bytesOf;
   }
 
   get count(): number {
-    return this.known.size;
+    return this.all.size;
   }
 
   of(candidate: Candidate): number {
     const key = JSON.stringify(candidate);
-    const found = this.known.get(key) ?? { candidate, bytes: this.bytesOf(candidate) };
-    this.known.set(key, found);
+    const found = this.all.get(key) ?? { candidate, bytes: this.bytesOf(candidate) };
+    this.all.set(key, found);
     return found.bytes;
   }
 
   least(): { candidate: Candidate; bytes: number } {
-    return [...this.known.values()].reduce((best, other) =>
+    return [...this.all.values()].reduce((best, other) =>
       other.bytes < best.bytes ? other : best,
     );
   }

@@ -3,7 +3,7 @@ import { DataError, type EpochEvent, type Executor, type TrainResult } from '@th
 import { checkpointBytes, checkpointMetadata, saveCheckpoint } from '../weights/checkpoint.js';
 import type { Loader } from '../data/loader.js';
 import { replaceWithCopy, replaceWithText } from '../host/files.js';
-import { needOf, takeRoom, type Need } from '../host/room.js';
+import { writtenBytes, takeRoom, type WrittenBytes } from '../host/room.js';
 import { RUN_FILES, writeRunRecord } from '../run/folder.js';
 import type { RunPlan } from './run-plan.js';
 import type { EpochRecord, RunRecord } from '../run/record.js';
@@ -47,7 +47,7 @@ export class Recorder {
    */
   async start(signal: AbortSignal): Promise<void> {
     try {
-      await takeRoom(this.folder.path, this.need(), signal);
+      await takeRoom(this.folder.path, this.writtenBytes(), signal);
       await replaceWithText(this.path(RUN_FILES.labels), `${this.record.classes.join('\n')}\n`);
       await this.write();
     } catch (error) {
@@ -110,9 +110,9 @@ export class Recorder {
     return `${path} keeps the weights after epoch ${String(this.savedEpoch)}`;
   }
 
-  private need(): Need {
+  private writtenBytes(): WrittenBytes {
     const checkpoint = checkpointBytes(this.plan.step.model, this.metadata());
-    return needOf(checkpoint, this.record.epochs, this.folder.replacedBytes);
+    return writtenBytes(checkpoint, this.record.epochs, this.folder.replacedBytes);
   }
 
   private write(): Promise<void> {
