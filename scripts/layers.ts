@@ -129,7 +129,7 @@ const CLI: Rooms = {
   step: ['terminal', 'weights'],
   training: ['terminal', 'host', 'data', 'memory', 'weights', 'run', 'source', 'step'],
   budget: ['terminal', 'data', 'memory', 'run', 'step', 'training'],
-  inference: ['terminal', 'data', 'weights', 'options', 'source'],
+  inference: ['terminal', 'data', 'weights', 'options', 'run', 'source'],
   export: ['host', 'data', 'weights', 'run', 'source', 'inference'],
   bench: ['terminal'],
   commands: EVERYTHING,

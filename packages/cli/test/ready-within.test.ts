@@ -46,7 +46,7 @@ async function chosenAt(resident: number, bytes: number, largest = IMAGE) {
   const said = notes.mock.calls.map(([text]) => String(text)).join('');
   vi.restoreAllMocks();
   return {
-    chosen: { memory, saved, microBatches, ranks: ready.ranks, planned: plannedBytes(program, 1) },
+    chosen: { memory, saved, microBatches, found: ready.found, planned: plannedBytes(program, 1) },
     said,
   };
 }

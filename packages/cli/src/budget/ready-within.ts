@@ -41,7 +41,7 @@ import {
   type ProcessLoad,
 } from '../memory/process-memory.js';
 import { checkStep, givenKeys } from '../step/step.js';
-import { startedRanks } from '../run/factors.js';
+import { foundRanks, startedFound } from '../run/form.js';
 
 export interface Fitting {
   readonly ready: Ready;
@@ -99,15 +99,15 @@ function budgetRequestOf(job: Job, request: MemoryRequest): BudgetRequest {
   const load = loadOf(job, request, largestTensor(build(1)));
   const { imageSize } = options.model.config;
   const known = (pass: number): BoundMethod => {
-    const ranks = startedRanks(method, { pass, imageSize }, start);
-    if (ranks) return method.withRanks(ranks);
+    const found = startedFound(method, { pass, imageSize }, start);
+    if (found) return method.withRanks(foundRanks(found));
     // Factors are as they were stored; of inputs in passes of another size typical ranks are known.
     const activations = method.activationRanks(method.forward(build(pass)));
-    return method.withRanks({ weights: start?.factors?.ranks.weights ?? {}, activations });
+    return method.withRanks({ weights: foundRanks(start?.form?.found ?? {}).weights, activations });
   };
   const preparations = new Map<number, PreparationBytes>();
   const preparation = (pass: number): PreparationBytes | null => {
-    if (!start || startedRanks(method, { pass, imageSize }, start)) return null;
+    if (!start || startedFound(method, { pass, imageSize }, start)) return null;
     const asked = { model: build, method, batch: pass, threads };
     const bytes = preparations.get(pass) ?? preparationBytes(asked, start.checkpoint.shapes);
     preparations.set(pass, bytes);
@@ -118,7 +118,7 @@ function budgetRequestOf(job: Job, request: MemoryRequest): BudgetRequest {
     threads,
     budget: request.bytes,
     largest: request.largest,
-    fixed: start?.factors ? known : null,
+    fixed: start?.form ? known : null,
     besidePlan: (pass) => {
       const found = preparation(pass);
       if (!found) return bytesBesidePlan(load, pass, REST.training);
@@ -241,9 +241,7 @@ interface OpenBudget {
 }
 
 function openBudgets({ options, start }: Job, { tables }: Prepared): readonly OpenBudget[] {
-  const ladder = start?.factors
-    ? [['']]
-    : methodLadder(options.method ?? 'full', givenKeys(options));
+  const ladder = start?.form ? [['']] : methodLadder(options.method ?? 'full', givenKeys(options));
   const { weights, activations } = tables;
   const result: OpenBudget[] = [];
   if (activations && ladder[0].length > 1) {

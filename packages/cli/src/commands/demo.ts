@@ -11,7 +11,6 @@ import {
   initialise,
   loadWeights,
   megabytes,
-  NO_RANKS,
   predictLogits,
   shapesClasses,
   shapesSource,
@@ -199,7 +198,7 @@ function demoSettings(
   const { validationImages, augment, learningRate } = RECIPE;
   return {
     ...stepSettings(step),
-    ranks: NO_RANKS,
+    found: {},
     classes: shapesClasses,
     preprocess,
     augment,

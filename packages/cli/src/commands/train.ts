@@ -51,7 +51,7 @@ import {
 import { sayDone, sayInterrupted, saySkipped } from '../training/closing.js';
 import { stepSettings, type RunPlan } from '../training/run-plan.js';
 import type { RunSettings } from '../run/record.js';
-import { startedMethod } from '../run/factors.js';
+import { startedMethod } from '../run/form.js';
 import type { Start } from '../source/start.js';
 import { runTraining } from '../training/training.js';
 import { checkFree, nextNumbered, TrainingFolder } from '../training/folder.js';
@@ -292,13 +292,13 @@ function planOf(
 function settingsOf(
   options: TrainOptions,
   { data, start, preprocess, origin }: Beginning,
-  { ready: { step, ranks }, memory }: ReadyToTrain,
+  { ready: { step, found }, memory }: ReadyToTrain,
 ): RunSettings {
   const { epochs, smoothing, seed, augment } = options;
   const { optimizer, method } = step;
   return {
     ...stepSettings(step),
-    ranks,
+    found,
     ...(memory && { memory }),
     classes: data.classes,
     preprocess,

@@ -5,7 +5,6 @@ import {
   CheckpointError,
   compile,
   loadWeights,
-  NO_RANKS,
   parseMethod,
   type BoundMethod,
   type Executor,
@@ -14,6 +13,7 @@ import {
 } from '@thimble/core';
 import { Loader } from '../data/loader.js';
 import type { SourceDescription } from '../data/source.js';
+import { foundRanks } from '../run/form.js';
 import type { Output } from '../terminal/output.js';
 import type { HubOptions, PreprocessOptions } from '../options/shared.js';
 import { classesOf, openStart, preprocessFor, type Start } from '../source/start.js';
@@ -87,9 +87,9 @@ export class Classifier {
 }
 
 /** The method that gives the weights their form. */
-export function methodOf({ record, factors }: Start): BoundMethod {
-  const { method = 'full', ranks = NO_RANKS } = record ?? factors ?? {};
-  return parseMethod(method).withRanks(ranks);
+export function methodOf({ record, form }: Start): BoundMethod {
+  const { method = 'full', found = {} } = record ?? form ?? {};
+  return parseMethod(method).withRanks(foundRanks(found));
 }
 
 export function withoutClassifier({ path, description }: Start): CheckpointError {

@@ -5,7 +5,7 @@
  *   model.safetensors   weights after the last good epoch, or where the run was interrupted
  *   best.safetensors    weights of the epoch with the highest validation accuracy; of equal ones, with
  *                       the lowest loss
- *   ranks.json          of a factored run: its ranks and what they were chosen from
+ *   ranks.json          of a run with ranks: these, and what they were chosen from
  *   labels.txt          names of the classes, one per line, in the order of the model's outputs
  *
  * Every file is replaced as a whole. `training/folder.ts` says how they come to lie there.
@@ -14,7 +14,7 @@ import { FormatError, InternalError } from '@thimble/core';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { replaceWithText } from '../host/files.js';
-import { parseRunRecord, RUN_FORMAT, RUN_VERSION, type RunRecord } from './record.js';
+import { parseRunRecord, RUN_FORMAT, RUN_VERSION, writtenRun, type RunRecord } from './record.js';
 import { VERSION } from '../host/version.js';
 import { parseFile } from '../weights/json-file.js';
 
@@ -29,7 +29,7 @@ export const RUN_FILES = {
 /** Replaces the record in the file `path`. */
 export async function writeRunRecord(path: string, record: RunRecord): Promise<void> {
   const written = { thimble: VERSION, node: process.version };
-  const file = { format: RUN_FORMAT, version: RUN_VERSION, ...written, ...record };
+  const file = { format: RUN_FORMAT, version: RUN_VERSION, ...written, ...writtenRun(record) };
   await replaceWithText(path, `${JSON.stringify(file, finite, 2)}\n`);
 }
 

@@ -20,7 +20,6 @@ import {
   type PrepareEvent,
   type PrepareTables,
   type Preprocess,
-  type Ranks,
 } from '@thimble/core';
 import { Garbage, returnFreedMemory } from '@thimble/native';
 import { Loader } from '../data/loader.js';
@@ -34,7 +33,7 @@ import {
   type Step,
   type StepOptions,
 } from '../step/step.js';
-import { startedRanks } from '../run/factors.js';
+import { foundRanks, startedFound, type Found } from '../run/form.js';
 import type { Start } from '../source/start.js';
 
 export interface Job {
@@ -54,7 +53,7 @@ export interface Job {
 /** A compiled program, and how its weights come into an executor. */
 export interface Ready {
   readonly step: CompiledStep;
-  readonly ranks: Ranks;
+  readonly found: Found;
   /** What the ranks were chosen from; null where they were not chosen now. */
   readonly tables: PrepareTables | null;
   /** What measured them, for ranks within other budgets; null likewise. */
@@ -76,13 +75,13 @@ export async function makeReady(
   const { start, method, options, seed } = job;
   const pass = options.batch / (options.microBatches ?? 1);
   const { imageSize } = options.model.config;
-  const known = startedRanks(method, { pass, imageSize }, start);
+  const known = startedFound(method, { pass, imageSize }, start);
   if (start && !known) return readyFrom(await prepared(job, start, pass, output), job);
-  const withRanks = known ? method.withRanks(known) : method;
+  const withRanks = known ? method.withRanks(foundRanks(known)) : method;
   const step = compiled ?? compileStep(checkStep(options, withRanks));
   return {
     step,
-    ranks: known ?? usedRanks(step),
+    found: known ?? usedFindings(step),
     tables: null,
     prepared: null,
     fill: (executor) => {
@@ -93,13 +92,14 @@ export async function makeReady(
   };
 }
 
-/** The ranks with which a program was compiled, typical ones included. */
-export function usedRanks({ method, model, compileOptions }: Step): Ranks {
+/** With what a program was compiled, typical ranks included. */
+export function usedFindings({ method, model, compileOptions }: Step): Found {
   const weights = linears(model, 'all').flatMap(({ weight, form }) =>
     form.kind === 'low-rank' ? [[weight, form.left.type.shape[1]] as const] : [],
   );
   const whole = method.forward(compileOptions.model(compileOptions.batch));
-  return { weights: Object.fromEntries(weights), activations: method.activationRanks(whole) };
+  const activations = method.activationRanks(whole);
+  return { ranks: { weights: Object.fromEntries(weights), activations } };
 }
 
 /** Compiles with the ranks that were found. */
@@ -107,7 +107,7 @@ export function readyFrom(found: Prepared, { options }: Job): Ready {
   const { ranks, tables, method } = found;
   return {
     step: compileStep(checkStep(options, method)),
-    ranks,
+    found: { ranks },
     tables,
     prepared: found,
     fill: (executor) => found.emitWeights(executor),

@@ -7,7 +7,7 @@ import { writtenBytes, takeRoom, type WrittenBytes } from '../host/room.js';
 import { RUN_FILES, writeRunRecord } from '../run/folder.js';
 import type { RunPlan } from './run-plan.js';
 import type { EpochRecord, RunRecord } from '../run/record.js';
-import { factorMetadata } from '../run/factors.js';
+import { formMetadata } from '../run/form.js';
 import type { TrainingFolder } from './folder.js';
 
 export class Recorder {
@@ -125,11 +125,11 @@ export class Recorder {
   }
 
   private metadata(): ReadonlyMap<string, string> {
-    const { model, classes, preprocess, ranks } = this.record;
+    const { model, classes, preprocess, found } = this.record;
     const { method, model: graph, pass } = this.plan.step;
     return new Map([
       ...checkpointMetadata(model, classes, preprocess),
-      ...factorMetadata(method, graph, ranks, pass),
+      ...formMetadata(method, graph, found, pass),
     ]);
   }
 

@@ -26,7 +26,8 @@ import type { Output } from '../terminal/output.js';
 import { Recorder } from './recorder.js';
 import { writeRanks, type RanksFile } from '../run/ranks-file.js';
 import { RUN_FILES } from '../run/folder.js';
-import type { RunSettings } from '../run/record.js';
+import { foundRanks, writtenForm } from '../run/form.js';
+import { formOf, type RunSettings } from '../run/record.js';
 import type { RunPlan } from './run-plan.js';
 import { parameterCounts } from '../step/step.js';
 import type { TrainingFolder } from './folder.js';
@@ -176,14 +177,16 @@ function openLoader(plan: RunPlan, purpose: 'train' | 'evaluate', buffers: Buffe
   return new Loader(settings, { ...(purpose === 'train' ? loading : { workers: 0 }), buffers });
 }
 
-function isFactored({ settings: { ranks }, step }: RunPlan): boolean {
+function isFactored({ settings, step }: RunPlan): boolean {
+  const ranks = foundRanks(settings.found);
   const { weights, activations } = step.method.needs;
   const found = Object.keys(ranks.weights).length + Object.keys(ranks.activations).length > 0;
   return found || weights !== null || activations !== null;
 }
 
-function ranksFile({ settings: { method, ranks }, step, tables }: RunPlan): RanksFile {
-  return { method, pass: step.pass, ranks, tables };
+function ranksFile({ settings, tables }: RunPlan): RanksFile {
+  const form = formOf(settings);
+  return { ...writtenForm(form), ranks: foundRanks(form.found), tables };
 }
 
 function sayLoaded(report: LoadReport | null, plan: RunPlan, output: Output): void {
