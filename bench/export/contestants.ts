@@ -50,7 +50,7 @@ export function readModel(path: string): RunModel {
     config: json('thimble.config') as ModelConfig,
     classes: json('classes') as readonly string[],
     preprocess: json('preprocess') as Preprocess,
-    method: factors ? parseMethod(factors.method).withRanks(factors.ranks) : dense,
+    method: factors ? parseMethod(factors.method).with({ ranks: factors.ranks }) : dense,
     source: {
       name: path,
       shapes: new Map([...tensors].map(([name, { shape }]) => [name, shape])),

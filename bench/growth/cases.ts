@@ -77,6 +77,7 @@ export function axisPoints(): readonly AxisPoint[] {
       const name: keyof Sizes = axis === 'tokens' ? 'side' : axis;
       const { batch, side, width, depth }: Sizes = { ...BASE, [name]: size };
       const model: VitConfig = {
+        family: 'vit',
         ...{ imageSize: side * PATCH, patch: PATCH, channels: 3 },
         ...{ width, depth, heads: width / HEAD, mlpRatio: 4, classes: 10 },
         ...{ pooling: 'token', classToken: true, layerNormEps: 1e-6 },

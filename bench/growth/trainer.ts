@@ -8,9 +8,9 @@ import {
   parseMethod,
   plannedBytes,
   Random,
+  Session,
   sgd,
   vit,
-  type Executor,
   type ExecutorKind,
   type ModelBuilder,
 } from '@thimble/core';
@@ -24,13 +24,13 @@ export class GrowthTrainer {
   readonly flops: number;
   readonly plannedBytes: number;
   readonly arenaBytes: number;
-  private readonly executor: Executor;
+  private readonly session: Session;
   private readonly images: Float32Array<ArrayBuffer>;
   private readonly labels: Int32Array<ArrayBuffer>;
 
-  private constructor(executor: Executor, { model, batch }: GrowthCase) {
-    const { program, threads } = executor;
-    this.executor = executor;
+  private constructor(session: Session, { model, batch }: GrowthCase) {
+    const { program, threads } = session.executor;
+    this.session = session;
     this.flops = entryFlops(program, entryNamed(program, 'step'));
     this.plannedBytes = plannedBytes(program, threads);
     this.arenaBytes = program.arenaBytes;
@@ -39,7 +39,7 @@ export class GrowthTrainer {
     this.labels = Int32Array.from({ length: batch }, (_, index) => index % model.classes);
   }
 
-  /** Compiles, loads, writes random weights and takes the method's start. */
+  /** Compiles, loads and writes random weights; the first step sets the method's states. */
   static async load(
     kind: ExecutorKind,
     one: GrowthCase,
@@ -55,29 +55,18 @@ export class GrowthTrainer {
     for (const { name, type, source } of parameters(method.forward(model(1)).graph)) {
       executor.write(name, initialValues(source.initial, type.shape, SEED, name));
     }
-    const trainer = new GrowthTrainer(executor, one);
-    if (program.entries.some(({ name }) => name === 'start')) {
-      executor.write('start.images', trainer.images);
-      await executor.run('start');
-    }
-    return trainer;
+    return new GrowthTrainer(Session.of({ executor, optimizer }), one);
   }
 
   /** Milliseconds of one step; writing the batch and reading the loss included. */
   async step(): Promise<number> {
-    const { executor } = this;
-    const started = performance.now();
-    executor.write('step.images', this.images);
-    executor.write('step.labels', this.labels);
-    executor.write('step.lr', Float32Array.of(LEARNING_RATE));
-    await executor.run('step');
-    const [loss] = await executor.read('step.loss');
-    const ms = performance.now() - started;
-    if (!Number.isFinite(loss)) throw new Error(`growth: expected a finite loss, got ${loss}`);
-    return ms;
+    const { images, labels } = this;
+    const update = await this.session.add({ images, labels, real: labels.length }, LEARNING_RATE);
+    if (!update) throw new Error('growth: expected an update for each batch, got none');
+    return update.ms;
   }
 
   dispose(): Promise<void> {
-    return Promise.resolve(this.executor.dispose());
+    return this.session.executor.dispose();
   }
 }

@@ -15,12 +15,13 @@ import {
   plannedBytes,
   prepare,
   Random,
+  Session,
   sgd,
+  stepFlops,
   type Batch,
   type BoundMethod,
   type Executor,
   type ModelBuilder,
-  type Program,
   type Ranks,
 } from '@thimble/core';
 import { Garbage, native } from '@thimble/native';
@@ -32,12 +33,13 @@ const SEED = 1;
 export class ScaleTrainer {
   readonly executor: Executor;
   readonly ready: ScaleReady;
+  private readonly session: Session;
   private readonly config: ScaleConfig;
   private readonly pass: Batch;
-  private started = false;
 
-  private constructor(executor: Executor, ready: ScaleReady, config: ScaleConfig, pass: Batch) {
-    this.executor = executor;
+  private constructor(session: Session, ready: ScaleReady, config: ScaleConfig, pass: Batch) {
+    this.session = session;
+    this.executor = session.executor;
     this.ready = ready;
     this.config = config;
     this.pass = pass;
@@ -54,8 +56,7 @@ export class ScaleTrainer {
     const source = fileSource(config.weights);
     const given = parseMethod(config.method);
     const started = performance.now();
-    const needs = given.needs.weights ?? given.needs.activations;
-    const prepared = needs
+    const prepared = given.probe
       ? await prepare({
           ...{ model, method: given, source, kind: native, threads, batch: images, seed: SEED },
           batches: (count) => batches(pass, count),
@@ -77,30 +78,19 @@ export class ScaleTrainer {
     source.close();
     garbage.clear();
     const prepareSeconds = (performance.now() - started) / 1000;
-    const ready = describe(config, executor, method, model, prepared?.ranks ?? null);
-    return new ScaleTrainer(executor, { ...ready, prepareSeconds }, config, pass);
+    const ready = describe(executor, method, model, prepared?.ranks ?? null);
+    const session = Session.of({ executor, optimizer });
+    return new ScaleTrainer(session, { ...ready, prepareSeconds }, config, pass);
   }
 
   /** Milliseconds and loss of one update: every pass, writing its images included. */
   async step(): Promise<readonly [ms: number, loss: number]> {
-    const { executor, config, pass } = this;
-    const entry = config.microBatches > 1 ? 'micro' : 'step';
-    if (!this.started) await this.start();
-    const began = performance.now();
-    const rate = Float32Array.of(config.learningRate);
-    let loss = 0;
+    const { session, config, pass } = this;
     for (let index = 0; index < config.microBatches; index++) {
-      executor.write(`${entry}.images`, pass.images);
-      executor.write(`${entry}.labels`, pass.labels);
-      if (entry === 'step') executor.write('step.lr', rate);
-      await executor.run(entry);
-      loss += (await executor.read(`${entry}.loss`))[0] / config.microBatches;
+      const update = await session.add(pass, config.learningRate);
+      if (update) return [update.ms, update.loss];
     }
-    if (entry === 'micro') {
-      executor.write('apply.lr', rate);
-      await executor.run('apply');
-    }
-    return [performance.now() - began, loss];
+    throw new Error(`scale: expected an update of ${String(config.microBatches)} micro-batches`);
   }
 
   /** Milliseconds of one evaluation. */
@@ -117,18 +107,9 @@ export class ScaleTrainer {
     await executor.read('eval.logits');
     return performance.now() - began;
   }
-
-  private async start(): Promise<void> {
-    this.started = true;
-    const { executor, pass } = this;
-    if (!executor.program.entries.some((entry) => entry.name === 'start')) return;
-    executor.write('start.images', pass.images);
-    await executor.run('start');
-  }
 }
 
 function describe(
-  config: ScaleConfig,
   executor: Executor,
   method: BoundMethod,
   model: ModelBuilder,
@@ -149,20 +130,11 @@ function describe(
     ),
     plannedBytes: plannedBytes(program, threads),
     arenaBytes: executor.arenaBytes,
-    flopsPerStep: stepFlops(program, config, flops),
+    flopsPerStep: stepFlops(program),
     flopsPerEvaluation: flops('eval'),
     rankShare: ranks && rankShare(model, ranks),
     prepareSeconds: 0,
   };
-}
-
-function stepFlops(
-  program: Program,
-  { microBatches }: ScaleConfig,
-  flops: (name: string) => number,
-): number {
-  const whole = program.entries.some((entry) => entry.name === 'step');
-  return whole ? flops('step') : microBatches * flops('micro') + flops('apply');
 }
 
 function rankShare(model: ModelBuilder, ranks: Ranks): number | null {

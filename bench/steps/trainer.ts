@@ -93,6 +93,7 @@ export class StepTrainer implements StepRunner {
 function vitConfig({ pool, ...shape }: StepModel): VitConfig {
   return {
     ...shape,
+    family: 'vit',
     channels: 3,
     mlpRatio: 4,
     pooling: pool === 'token' ? 'token' : 'mean',

@@ -17,6 +17,7 @@ const BATCH = 3;
 const LEARNING_RATE = 0.1;
 
 export const TINY: VitConfig = {
+  family: 'vit',
   ...{ imageSize: 8, patch: 4, channels: 3, width: 12, depth: 2, heads: 3, mlpRatio: 4 },
   ...{ classes: 5, pooling: 'token', classToken: true, layerNormEps: 1e-6 },
 };

@@ -55,6 +55,7 @@ afterAll(() => {
 });
 
 const TINY: VitConfig = {
+  family: 'vit',
   imageSize: 8,
   patch: 4,
   channels: 3,

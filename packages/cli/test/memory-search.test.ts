@@ -102,7 +102,7 @@ it('cuts a batch into passes of equal size', () => {
 function rungs(text: string, given = {}) {
   return methodLadder(text, given).map((row) =>
     row.map((rung) => {
-      const { weights, activations } = parseMethod(rung).needs;
+      const { weights, activations } = parseMethod(rung).probe ?? {};
       return [weights?.epsilon ?? null, activations?.epsilon ?? null];
     }),
   );
@@ -120,7 +120,7 @@ describe('methodLadder', () => {
   });
 
   it('lowers activations first, then weights, from the defaults', () => {
-    const { weights, activations } = parseMethod('wasi').needs;
+    const { weights, activations } = parseMethod('wasi').probe ?? {};
     const below = (epsilon = 0) => [
       epsilon,
       ...[0.9, 0.8, 0.7, 0.6, 0.5, 0.4].filter((other) => other < epsilon),

@@ -34,6 +34,7 @@ beforeEach(() => {
 });
 
 const TINY: VitConfig = {
+  family: 'vit',
   ...{ imageSize: 8, patch: 4, channels: 3, width: 8, depth: 1, heads: 2, mlpRatio: 2 },
   ...{ classes: 3, pooling: 'token', classToken: true, layerNormEps: 1e-6 },
 };

@@ -4,11 +4,12 @@ import {
   NO_RANKS,
   parameters,
   parseMethod,
+  type Found,
   type ModelConfig,
   type Ranks,
 } from '@thimble/core';
 import { checkpointMetadata, type OpenCheckpoint } from '../src/weights/checkpoint.js';
-import { formMetadata, type Found } from '../src/run/form.js';
+import { formMetadata } from '../src/run/form.js';
 import type { RunRecord } from '../src/run/record.js';
 import { PICTURES, TINY } from './tiny-models.js';
 
@@ -26,7 +27,7 @@ export function runCase(
   config: ModelConfig = TINY,
 ): RunCase {
   const found = { ranks };
-  const method = parseMethod(text).withRanks(ranks);
+  const method = parseMethod(text).with(found);
   const form = method.forward(buildModel(config, { batch: 1 }));
   const model = { name: 'tiny', config };
   const shapes = new Map(parameters(form.graph).map(({ name, type }) => [name, type.shape]));

@@ -39,7 +39,8 @@ describe('run.json', () => {
     const { family, ...config } = { ...dense.record.model.config, family: 'vit' };
     expect(family).toBe('vit');
     const record = { ...former, model: { name: 'tiny', config } };
-    expect(parsed(record)).toEqual({ ...record, found: {} });
+    const { model } = dense.record;
+    expect(parsed(record)).toEqual({ ...record, model, found: {} });
     const metadata = new Map([['model', 'vit-micro']]);
     const { checkpoint } = dense;
     expect(() => checkedRun('r', parsed(record), { ...checkpoint, metadata })).not.toThrow();
@@ -50,6 +51,7 @@ describe('run.json', () => {
     ['version', 2, 'r/run.json, version: expected 1, got 2'],
     ['model', null, 'model: expected an object, got null'],
     ['model.config', null, 'model.config: expected an object, got null'],
+    ['model.config.family', 'vgg', 'model.config.family: expected vit or swin, got "vgg"'],
     ['model.config.depth', 1e7, 'model.config.depth: expected a whole number from 1 to 256'],
     ['model.config.heads', 5, 'model.config.width: expected a multiple of the 5 heads, got 32'],
     ['model.config.imageSize', 18, 'model.config.imageSize: expected a multiple of the patch 4'],

@@ -9,7 +9,7 @@
  */
 import { GraphError } from './errors.js';
 import { ancestors, isParameter, outputValues } from './ir/graph.js';
-import type { Graph, Node, TrainGraph, Value, ValueId } from './ir/graph.js';
+import type { Gradient, Graph, Node, TrainGraph, Value, ValueId } from './ir/graph.js';
 import { add } from './ops/add.js';
 import { GraphBuilder } from './ops/builder.js';
 import { opNamed } from './ops/index.js';
@@ -23,7 +23,7 @@ import { isOptional, operandName } from './ops/op.js';
  *
  * @example
  * const train = differentiate(model.graph, 'loss');
- * train.gradients.get('head.weight'); // value id of dL/d(head.weight)
+ * denseGradient(train, 'head.weight'); // value id of dL/d(head.weight)
  */
 export function differentiate(graph: Graph, loss: string, scale = 1): TrainGraph {
   const lossValue = scalarOutput(graph, loss);
@@ -31,12 +31,14 @@ export function differentiate(graph: Graph, loss: string, scale = 1): TrainGraph
   const seed = builder.constant(lossValue.type, scale);
   const wanted = graph.values.filter((value) => isParameter(value) && value.source.trainable);
   const adjoints = propagate(graph, builder, [{ of: lossValue, seed }], wanted);
-  const gradients = new Map<string, ValueId>();
+  const gradients = new Map<string, Gradient>();
   for (const value of graph.values) {
     const gradient = adjoints.get(value.id);
-    if (isParameter(value) && gradient) gradients.set(value.name, gradient.id);
+    if (isParameter(value) && gradient) {
+      gradients.set(value.name, { kind: 'dense', value: gradient.id });
+    }
   }
-  return { graph: builder.build(outputValues(graph)), gradients, products: new Map() };
+  return { graph: builder.build(outputValues(graph)), gradients };
 }
 
 /** dL/d(of) where it is known: an input of the graph, or a constant. */

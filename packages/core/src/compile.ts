@@ -2,17 +2,17 @@
  * compile: model + method + optimiser → Program. The whole pipeline in the order data passes through it.
  *
  *   model(batch) → method.forward → narrow → differentiate → method.backward → form of saved tensors
- *     → optimiser → fold, fuse, prune → plan
+ *     → optimiser, with the method's rules → method.after → fold, fuse, prune → plan
  *
- * Entries of the result: `step` (one optimiser step), or `micro` and `apply` when `microBatches` > 1;
- * `start` (forward only; run once on the first batch) where the method has states to set; and `eval`
- * (logits only, its own batch size) unless `evalBatch` is 0.
+ * Entries of the result: those of the method, each with its cue; `step` (one optimiser step), or `micro` and
+ * `apply` when `microBatches` > 1; and `eval` (logits only, its own batch size) unless `evalBatch` is 0.
  */
 import { differentiate } from './autodiff.js';
 import { ConfigError, GraphError } from './errors.js';
 import { parameters, type Graph, type ModelGraph, type TrainGraph } from './ir/graph.js';
 import { verify } from './ir/verify.js';
-import type { BoundMethod } from './methods/method.js';
+import { full } from './methods/full.js';
+import { bind, type BoundMethod, type Carry } from './methods/method.js';
 import { accumulateGradients, applyAccumulated, applyUpdates } from './optim/apply.js';
 import type { Optimizer } from './optim/optimizer.js';
 import { OPS } from './ops/index.js';
@@ -64,31 +64,71 @@ export type Stage =
  * });
  */
 export function compile(options: CompileOptions): Program {
-  return plan(compileGraphs(options), trainingOf(options));
+  const { entries, training } = compiledParts(options);
+  return plan(entries, training);
+}
+
+/**
+ * The program of every phase of the method, for `Session.start`; one for most. Throws what `compile` throws,
+ * before anything is trained.
+ */
+export function compilePhases(options: CompileOptions): readonly CompiledPhase[] {
+  const { phases = [] } = options.method ?? {};
+  return [
+    { program: compile(options), from: 1 },
+    ...phases.map(({ method, ...phase }) => ({
+      ...phase,
+      program: compile({ ...options, method }),
+    })),
+  ];
+}
+
+/** A program and the epoch from which on it trains. */
+export interface CompiledPhase {
+  readonly program: Program;
+  /** From 1. */
+  readonly from: number;
+  /** How tensors of the phase before cross over; absent: as they are, where the types agree. */
+  readonly carry?: Carry;
+}
+
+/** The method where none is given. */
+function plainMethod(): BoundMethod {
+  return bind(full, null);
 }
 
 /** The entries of `compile` as graphs, after all passes and before planning. */
 export function compileGraphs(options: CompileOptions): readonly EntryGraph[] {
+  return compiledParts(options).entries;
+}
+
+interface CompiledParts {
+  readonly entries: readonly EntryGraph[];
+  /** What the program says of its training; null without an optimiser. */
+  readonly training: Training | null;
+}
+
+function compiledParts(options: CompileOptions): CompiledParts {
   const { batch, microBatches = 1, evalBatch = batch, optimizer } = options;
   checkCount('batch', batch, 1);
   checkCount('microBatches', microBatches, 1);
   checkCount('evalBatch', evalBatch, 0);
-  const entries: EntryGraph[] = [];
-  if (optimizer) entries.push(...trainingGraphs(options, optimizer, microBatches));
-  if (evalBatch > 0) {
-    const { graph } = narrowed(options, 'eval', forward(options, evalBatch, 'eval'), []);
-    const { logits } = graph.outputs;
-    entries.push(finish(options, 'eval', { ...graph, outputs: { logits } }));
-  }
-  return entries;
+  const { entries, training } = optimizer
+    ? trainingParts(options, optimizer, microBatches)
+    : { entries: [], training: null };
+  if (evalBatch === 0) return { entries, training };
+  const { graph } = narrowed(options, 'eval', forward(options, evalBatch, 'eval'), []);
+  const { logits } = graph.outputs;
+  const evaluation = finish(options, 'eval', { ...graph, outputs: { logits } });
+  return { entries: [...entries, evaluation], training };
 }
 
-function trainingGraphs(
+function trainingParts(
   options: CompileOptions,
   optimizer: Optimizer,
   microBatches: number,
-): readonly EntryGraph[] {
-  const { batch, method, clipNorm = null } = options;
+): CompiledParts {
+  const { batch, method = plainMethod(), clipNorm = null } = options;
   const saved = savedOf(options);
   const trace = options.trace ?? (() => undefined);
   const entry = microBatches > 1 ? 'micro' : 'step';
@@ -102,38 +142,45 @@ function trainingGraphs(
   }
   const whole = forward(options, batch, entry);
   // Inputs in Tucker form are compressed with ranks for all tokens.
-  const model = narrowed(options, entry, whole, Object.keys(method?.activationRanks(whole) ?? {}));
-  const differentiated = differentiate(model.graph, 'loss', 1 / microBatches);
-  const plain: TrainGraph = method?.backward(differentiated, model) ?? differentiated;
+  const model = narrowed(options, entry, whole, method.holds(whole));
+  const plain = method.backward(differentiate(model.graph, 'loss', 1 / microBatches), model);
   trace('gradient', entry, plain.graph);
   checkTrainable(plain);
   const train = saveAs(saved, plain, model.blocks);
   trace('saved', entry, train.graph);
-  const start = method?.start(model) ?? null;
-  const before = start ? [finish(options, 'start', start)] : [];
-  if (microBatches === 1) {
-    return [...before, finish(options, entry, applyUpdates(train, optimizer, clipNorm))];
-  }
-  return [
-    ...before,
-    finish(options, entry, accumulateGradients(train)),
-    finish(options, 'apply', applyAccumulated(train, optimizer, clipNorm)),
+  const cued = method.entries(model);
+  const rules = { rule: method.rule, rate: method.rate };
+  const updates = { optimizer, clipNorm, rules };
+  const update = (name: string, graph: Graph) => finish(options, name, method.after(graph));
+  const entries = [
+    ...cued.map(({ name, graph }) => finish(options, name, graph)),
+    ...(microBatches === 1
+      ? [update(entry, applyUpdates(train, updates))]
+      : [
+          finish(options, entry, accumulateGradients(train, rules)),
+          update('apply', applyAccumulated(train, updates)),
+        ]),
   ];
-}
-
-/** What the program says of its training; null without an optimiser. */
-function trainingOf(options: CompileOptions): Training | null {
-  const { method, batch, microBatches = 1, optimizer, clipNorm = null } = options;
-  if (!optimizer) return null;
   const { name, settings } = optimizer;
-  return {
-    method: method?.text ?? 'full',
-    saved: savedOf(options),
-    batch,
-    microBatches,
+  const training = {
+    ...{ method: method.text, saved, batch, microBatches },
     optimizer: { name, settings },
     clipNorm,
+    cues: Object.fromEntries(cued.map(({ name: of, cue }) => [of, cue])),
+    rates: ratesOf(train.graph, method),
   };
+  return { entries, training };
+}
+
+/** The factor of every rate group that a trained parameter is in. */
+function ratesOf(graph: Graph, method: BoundMethod): Training['rates'] {
+  const trained = parameters(graph).filter(({ source }) => source.trainable);
+  return Object.fromEntries(
+    trained.flatMap((parameter) => {
+      const group = method.rate(parameter);
+      return group ? [[group.name, group.factor] as const] : [];
+    }),
+  );
 }
 
 function savedOf({ saved, method }: CompileOptions): SavedForm {
@@ -189,7 +236,7 @@ function checkTrainable(train: TrainGraph): void {
   const marked = parameters(train.graph).filter((parameter) => parameter.source.trainable);
   const missing = marked.find(
     ({ name, source }) =>
-      !train.gradients.has(name) && !train.products.has(source.factor?.weight ?? ''),
+      !train.gradients.has(name) && !train.gradients.has(source.factor?.weight ?? ''),
   );
   if (marked.length > 0 && !missing) return;
   throw new GraphError({

@@ -25,8 +25,8 @@ export { isOptional, operandName } from './ops/op.js';
 export type { Bag, Emitter, GradContext, Op, Sample, SampleTensor } from './ops/op.js';
 export { GraphBuilder } from './ops/builder.js';
 export { differentiate } from './autodiff.js';
-export { compile, compileGraphs } from './compile.js';
-export type { CompileOptions, ModelBuilder, Stage } from './compile.js';
+export { compile, compileGraphs, compilePhases } from './compile.js';
+export type { CompiledPhase, CompileOptions, ModelBuilder, Stage } from './compile.js';
 export { plan, type EntryGraph } from './plan/plan.js';
 export {
   checkBudget,
@@ -36,11 +36,10 @@ export {
   residents,
   savedSlots,
   stepFlops,
-  trainingEntries,
 } from './plan/report.js';
 export type { MemoryReport, Resident } from './plan/report.js';
 export { paperCosts, paperLayers, paperReport, tuckerElements } from './report/paper.js';
-export type { PaperCosts, PaperLayer, PaperReport, Refresh } from './report/paper.js';
+export type { PaperCosts, PaperLayer, PaperReport } from './report/paper.js';
 export { breakdown, type Breakdown } from './report/breakdown.js';
 export { profileRows } from './report/profile.js';
 export type { ProfiledEntry, ProfileRow, ProfileRows } from './report/profile.js';
@@ -53,29 +52,59 @@ export {
   plannedBytes,
   optimizerText,
   printProgram,
+  rateInput,
   stepTypes,
+  updateEntries,
 } from './program.js';
 export { parseProgram, serializeProgram } from './program-file.js';
-export type { Entry, OptimizerRecord, Program, Slot, SlotRole, Step, Training } from './program.js';
+export type {
+  Cue,
+  Entry,
+  OptimizerRecord,
+  Program,
+  Slot,
+  SlotRole,
+  Step,
+  Training,
+} from './program.js';
 export { narrow } from './passes/narrow.js';
 export { prune } from './passes/prune.js';
 export { SAVED_FORMS, type SavedForm } from './passes/saved.js';
 export {
-  checkRanks,
+  checkFound,
   methodReader,
   METHODS,
   parseMethod,
+  PLAIN_METHOD,
+  SMALLEST_METHOD,
   type MethodName,
 } from './methods/index.js';
-export { bind, compose, type BoundMethod, type Method } from './methods/method.js';
-export { mergedWeights, sumWithProduct, type MergedTensor } from './methods/merge.js';
+export { bind } from './methods/method.js';
+export type {
+  BoundMethod,
+  BoundOption,
+  BoundPhase,
+  Carry,
+  Claims,
+  Method,
+  MethodEntry,
+  MethodPhase,
+  OpenOption,
+  OptionAxis,
+} from './methods/method.js';
+export { compose } from './methods/compose.js';
+export { foundRanks, foundReader, type Found, type Probe } from './methods/found.js';
+export { mergedWeights, type MergedTensor } from './methods/merge.js';
+export { sumWithProduct } from './methods/product.js';
+export { trainOnly } from './methods/trainable.js';
+export type { WeightForm } from './ir/weight-form.js';
 export { isTrained, linears, type Linear, type LinearForm } from './methods/linears.js';
 export { NO_RANKS, ranksReader } from './methods/ranks.js';
 export type {
   ActivationNeed,
   Layers,
-  RankNeeds,
   Ranks,
+  Refresh,
   Truncation,
   WeightNeed,
 } from './methods/ranks.js';
@@ -85,20 +114,25 @@ export { OPTIMIZERS, type OptimizerName, type OptimizerOptions } from './optim/i
 export type { LowRankPair, PairGradient, Product, Sides, Tangent } from './optim/low-rank.js';
 export { checkUpdates } from './optim/apply.js';
 export type { Optimizer } from './optim/optimizer.js';
+export type { GivenGradient, RateGroup, UpdateRule } from './optim/rule.js';
 export {
   buildModel,
+  FAMILIES,
+  familyOf,
   imageSizeRule,
   modelConfig,
   modelReader,
   MODELS,
-  SWIN_PRESETS,
-  VIT_PRESETS,
+  type FamilyName,
   type ModelConfig,
   type ModelName,
 } from './models/index.js';
+export type { Family } from './models/family.js';
 export type { BuildOptions } from './models/options.js';
-export { swin, type SwinConfig } from './models/swin.js';
-export { vit, prefixTokens, tokenCount, type VitConfig } from './models/vit.js';
+export { swin, type SwinConfig } from './models/swin/model.js';
+export { SWIN_PRESETS } from './models/swin/presets.js';
+export { vit, prefixTokens, tokenCount, type VitConfig } from './models/vit/model.js';
+export { VIT_PRESETS } from './models/vit/presets.js';
 export { initialValues } from './nn/initialise.js';
 export { checkedThreads, hostArray, hostWords } from './executors/executor.js';
 export { loadChecked, type Backend } from './executors/checked.js';
@@ -142,6 +176,8 @@ export {
 export type { ElementPlace, LoadReport, WeightMatch, WeightSource } from './train/weights.js';
 export * from './checkpoints/index.js';
 export { storedRanks } from './train/factors.js';
+export { Session } from './train/session.js';
+export type { SessionOptions, Snapshot, SnapshotTensor, StartOptions } from './train/session.js';
 export { train } from './train/loop.js';
 export { median } from './train/statistics.js';
 export type { EpochEvent, StepEvent, TrainEvent, TrainOptions, TrainResult } from './train/loop.js';

@@ -4,7 +4,7 @@
  */
 import { FormatError } from './errors.js';
 import { programFault } from './program-check/index.js';
-import type { Program } from './program.js';
+import type { Cue, Program } from './program.js';
 import {
   list,
   nullable,
@@ -21,8 +21,8 @@ import {
 } from './schema/index.js';
 
 const MAGIC = 'thimble-program';
-/** 2: with what the program was compiled for. */
-const FORMAT_VERSION = 2;
+/** 2: with what the program was compiled for; 3: with cues of entries and rates of groups. */
+const FORMAT_VERSION = 3;
 
 const DOCUMENT: JsonDocument = {
   file: 'program file',
@@ -36,6 +36,7 @@ const MOST = { slots: 100_000, entries: 1000, steps: 20_000, operands: 32, rank:
 const bytes = whole({ least: 0, most: Number.MAX_SAFE_INTEGER });
 const index = whole({ least: 0, most: MOST.slots });
 const stepNumber = whole({ least: 0, most: MOST.steps });
+const count = whole({ most: 2 ** 31 - 1 });
 const name = text({ most: 1000 });
 const operands = record(index, { most: MOST.operands });
 
@@ -80,6 +81,11 @@ const entry = object({
   outputs: operands,
 });
 
+const cue: Reader<Cue> = (value, place) => {
+  const { at } = object({ at: oneOf('start', 'steps', 'epoch') })(value, place);
+  return at === 'steps' ? { at, ...object({ every: count })(value, place) } : { at };
+};
+
 const training = object({
   method: name,
   saved: name,
@@ -87,6 +93,8 @@ const training = object({
   microBatches: whole({ most: 2 ** 31 - 1 }),
   optimizer: object({ name, settings: params }),
   clipNorm: nullable(number({ above: 0 })),
+  cues: record(cue, { most: MOST.entries }),
+  rates: record(number({ above: 0 }), { most: MOST.entries }),
 });
 
 const header = object({ format: oneOf(MAGIC), version: oneOf(FORMAT_VERSION) });

@@ -5,8 +5,8 @@
  * Terms. A *slot* is a tensor with its place: offset and bytes in the arena, and the steps between which it
  * is live; the memory of a slot may continue that of another one (a view, a result written in place), its
  * *root*. Slots without an entry are persistent (parameters, states, constants). An *entry* is a list of
- * steps that runs as one call: `step` (or `micro` and `apply` when micro-batches are accumulated) and
- * `eval`; all entries share the persistent slots and reuse the same transient region.
+ * steps that runs as one call: `step` (or `micro` and `apply` when micro-batches are accumulated), those
+ * that run on a cue, and `eval`; all share the persistent slots and reuse the same transient region.
  *
  * Arena: [0, persistentBytes) persistent, [persistentBytes, arenaBytes) transient; every offset is a
  * multiple of ALIGNMENT. Each thread has `scratchBytes` more of its own behind the arena.
@@ -86,6 +86,46 @@ export interface Training {
   readonly optimizer: OptimizerRecord;
   /** Bound on the global gradient norm; null: none. */
   readonly clipNorm: number | null;
+  /** When the entries run that are neither update nor evaluation, by their names. */
+  readonly cues: Readonly<Record<string, Cue>>;
+  /** Factor on the learning rate of each rate group, whose rate is the input `lr.<group>`. */
+  readonly rates: Readonly<Record<string, number>>;
+}
+
+/**
+ * When an entry of a method runs, always before the forward pass of an update:
+ *
+ *   start   once, before the first one
+ *   steps   before update s, counted from 0, where s is a multiple of `every`
+ *   epoch   before the first update of each epoch
+ *
+ * Such an entry may read the inputs `images` and `labels` of the first batch of that update, and as i32
+ * scalars `seed`, that of the run, and `count`, how often the entry has run before.
+ */
+export type Cue =
+  | { readonly at: 'start' }
+  | { readonly at: 'steps'; readonly every: number }
+  | { readonly at: 'epoch' };
+
+/** The name of the input that holds the learning rate of a group. */
+export function rateInput(group: string): string {
+  return `lr.${group}`;
+}
+
+/** The entries of an update: `step`, or `micro` and `apply`. */
+export const UPDATE_ENTRIES: readonly string[] = ['step', 'micro', 'apply'];
+
+/** The entries of an update in the order in which they run, with how often each does. */
+export function updateEntries(
+  program: Program,
+): readonly { readonly entry: Entry; readonly times: number }[] {
+  const { entries, training } = program;
+  return entries
+    .filter(({ name }) => UPDATE_ENTRIES.includes(name))
+    .map((entry) => ({
+      entry,
+      times: entry.name === 'micro' ? (training?.microBatches ?? 1) : 1,
+    }));
 }
 
 /** An optimiser by its name and its hyper-parameters. */
@@ -237,7 +277,7 @@ export function printProgram(program: Program): string {
     );
   });
   for (const entry of program.entries) {
-    lines.push(`entry ${entry.name}`);
+    lines.push(`entry ${entry.name}${cueText(program.training?.cues[entry.name])}`);
     entry.steps.forEach((step, index) => {
       const list = (operands: Operands) =>
         Object.entries(operands)
@@ -253,12 +293,20 @@ export function printProgram(program: Program): string {
 }
 
 function trainingText(training: Training): string {
-  const { method, saved, batch, microBatches, optimizer, clipNorm } = training;
+  const { method, saved, batch, microBatches, optimizer, clipNorm, rates } = training;
   const clip = clipNorm === null ? 'none' : String(clipNorm);
+  const groups = Object.entries(rates).map(([name, factor]) => `, rate ${name} ${String(factor)}`);
   return (
     `method ${method}, saved ${saved}, batch ${String(batch)}, ` +
-    `micro-batches ${String(microBatches)}, clip ${clip}, ${optimizerText(optimizer)}`
+    `micro-batches ${String(microBatches)}, clip ${clip}, ${optimizerText(optimizer)}` +
+    groups.join('')
   );
+}
+
+/** When an entry runs, where its name does not say it. */
+function cueText(cue: Cue | undefined): string {
+  if (cue === undefined || cue.at === 'start') return '';
+  return cue.at === 'epoch' ? ', every epoch' : `, every ${String(cue.every)} steps`;
 }
 
 /** `sgd {momentum: 0.9, weightDecay: 0}`. */

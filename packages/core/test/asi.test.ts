@@ -10,9 +10,9 @@ import { referenceExecutor } from '../src/executors/reference/index.js';
 import { parseMethod } from '../src/methods/index.js';
 import type { BoundMethod } from '../src/methods/method.js';
 import type { Ranks } from '../src/methods/ranks.js';
-import { VIT_PRESETS } from '../src/models/index.js';
-import { swin, type SwinConfig } from '../src/models/swin.js';
-import type { VitConfig } from '../src/models/vit.js';
+import { VIT_PRESETS } from '../src/models/vit/presets.js';
+import { swin, type SwinConfig } from '../src/models/swin/model.js';
+import type { VitConfig } from '../src/models/vit/model.js';
 import { sgd } from '../src/optim/sgd.js';
 import { memoryReport, savedSlots } from '../src/plan/report.js';
 import { entryFlops, entryNamed, plannedBytes, type Program } from '../src/program.js';
@@ -91,7 +91,7 @@ describe('what waits for the backward pass', () => {
     const cores = 2 * 3 * 4 + 4 * 5 * 6;
     const inputs = SHAPES.reduce((sum, shape) => sum + product(shape), 0);
     const states = 2 * 4 + 3 * 10 + 4 * 12 + (5 * 10 + 6 * 48); // the batch of fc2 is of full rank
-    const found = (text: string) => memoryReport(bound(parseMethod(text).withRanks(ranks)), 1);
+    const found = (text: string) => memoryReport(bound(parseMethod(text).with({ ranks })), 1);
     const full = memoryReport(program('full'), 1);
     const asi = found('asi');
     const hosvd = found('hosvd');
@@ -132,8 +132,8 @@ describe.each(EXECUTORS)('on $name', (kind) => {
     const full = await losses(kind, program('full'));
     const [near, rough] = [ranksOf([3, 9, 11], [3, 9, 36]), ranksOf([1, 1, 1], [1, 1, 1])];
     for (const name of ['asi', 'hosvd']) {
-      const generous = await losses(kind, bound(parseMethod(name).withRanks(near)));
-      const coarse = await losses(kind, bound(parseMethod(name).withRanks(rough)));
+      const generous = await losses(kind, bound(parseMethod(name).with({ ranks: near })));
+      const coarse = await losses(kind, bound(parseMethod(name).with({ ranks: rough })));
       expect(generous[0]).toBe(full[0]);
       expect(coarse[0]).toBe(full[0]);
       expect(distance(generous, full)).toBeLessThan(0.02);
@@ -142,7 +142,7 @@ describe.each(EXECUTORS)('on $name', (kind) => {
   });
 
   it('averages micro-batches', async () => {
-    const method = parseMethod('asi').withRanks(ranksOf([3, 9, 11], [3, 9, 36]));
+    const method = parseMethod('asi').with({ ranks: ranksOf([3, 9, 11], [3, 9, 36]) });
     const options = { model: modelOf(SMALL), optimizer: sgd(), evalBatch: 0, microBatches: 2 };
     const compiled = compile({ ...options, method, batch: BATCH });
     expect(compiled.entries.map(({ name }) => name)).toEqual(['start', 'micro', 'apply']);
@@ -265,12 +265,13 @@ describe('options', () => {
   });
 
   it('say which ranks are needed', () => {
-    expect(parseMethod('asi=0.5,layers=all').needs).toEqual({
+    expect(parseMethod('asi=0.5,layers=all').probe).toEqual({
+      kind: 'ranks',
       weights: null,
-      activations: { epsilon: 0.5, layers: 'all' },
+      activations: { epsilon: 0.5, layers: 'all', refresh: 'whole', onlyCheaper: false },
     });
     const ranks = ranksOf([1, 1, 1], [1, 1, 1]);
-    expect(parseMethod('asi=0.5').withRanks(ranks).text).toBe('asi=0.5,layers=all');
+    expect(parseMethod('asi=0.5').with({ ranks }).text).toBe('asi=0.5,layers=all');
   });
 
   it.each([

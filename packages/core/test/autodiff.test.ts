@@ -13,8 +13,8 @@ import { printGraph } from '../src/ir/print.js';
 import { f32 } from '../src/ir/types.js';
 import { verify } from '../src/ir/verify.js';
 import { parseMethod } from '../src/methods/index.js';
-import { trainOnly } from '../src/methods/method.js';
-import type { VitConfig } from '../src/models/vit.js';
+import { trainOnly } from '../src/methods/trainable.js';
+import type { VitConfig } from '../src/models/vit/model.js';
 import { accumulate } from '../src/ops/accumulate.js';
 import { add } from '../src/ops/add.js';
 import { GraphBuilder } from '../src/ops/builder.js';
@@ -27,6 +27,7 @@ import { savedSlots } from '../src/plan/report.js';
 import { Random } from '../src/random.js';
 import { expectClose } from './golden.js';
 import { fixedBatch, modelOf, randomWeights, SMALL, TINY } from './tiny-vit.js';
+import { denseGradients } from './gradients.js';
 
 /** Elements of each parameter whose derivative is measured. */
 const PROBES = 4;
@@ -62,7 +63,10 @@ describe('differentiate', () => {
       output loss = loss.y
       "
     `);
-    const names = [...gradients].map(([name, id]) => [name, graph.values[id].name]);
+    const names = [...gradients].map(([name, gradient]) => [
+      name,
+      gradient.kind === 'dense' ? graph.values[gradient.value].name : gradient.kind,
+    ]);
     expect(names).toEqual([['p', 'grad.p.sum.y']]);
   });
 
@@ -79,7 +83,7 @@ describe('differentiate', () => {
     const model = modelOf(config, 0.1)(2);
     const { graph, gradients } = differentiate(model.graph, 'loss');
     const outputs = { ...outputValues(graph) };
-    for (const [name, id] of gradients) outputs[`d ${name}`] = graph.values[id];
+    for (const [name, id] of denseGradients({ gradients })) outputs[`d ${name}`] = graph.values[id];
     const full = new GraphBuilder(graph).build(outputs);
     const executor = await referenceExecutor.load(plan([{ name: 'run', graph: full }]));
     const weights = new Map(

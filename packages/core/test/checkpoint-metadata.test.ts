@@ -73,9 +73,7 @@ function micro(changes: Readonly<Record<string, unknown>>): string {
 
 /** What a run of vit-micro with three classes saved before `thimble.config` was written. */
 function microCheckpoint() {
-  const config = { imageSize: 32, patch: 4, width: 128, depth: 6, heads: 4, mlpRatio: 4 } as const;
-  const rest = { channels: 3, classes: 3, pooling: 'token', classToken: true } as const;
-  const model = buildModel({ ...config, ...rest, layerNormEps: 1e-6 }, { batch: 1 });
+  const model = buildModel({ ...MODELS['vit-micro'], classes: 3 }, { batch: 1 });
   const leaves = model.graph.values.filter(({ source }) => source.kind === 'parameter');
   const source: WeightSource = {
     name: 'model.safetensors',

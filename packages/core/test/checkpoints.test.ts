@@ -153,6 +153,15 @@ describe('recognise', () => {
     expectSame(weights, recognise(deit, NONE, hf.sidecars).weights);
   });
 
+  it('reads a config.json without a type as that of the family that the tensors tell', () => {
+    for (const name of ['vit', 'swin']) {
+      const { source, sidecars } = caseOf('hugging-face', name);
+      const config = { ...(sidecars.config as object), model_type: undefined };
+      const found = recognise(source, NONE, { config, preprocessor: null });
+      expect(found.config).toEqual(recognise(source, NONE, sidecars).config);
+    }
+  });
+
   it('leaves metadata of others alone that only look like its own', () => {
     const words = new Map([
       ['classes', 'many'],
@@ -258,6 +267,9 @@ describe('a checkpoint that does not fit', () => {
     );
     expect(refusal(hf, {}, { image_size: 224 })).toContain('expected image size 224');
     expect(refusal(hf, {}, { model_type: 'swin' })).toContain('expected architecture swin');
+    expect(refusal(vit, {}, { architecture: 'swin_tiny_patch4_window7_224' })).toContain(
+      'expected architecture swin, as config.json says, got vit in the tensors',
+    );
     expect(refusal(hf, {}, { num_attention_heads: 5 })).toContain(
       'expected a number of heads that divides the width 16, got 5',
     );

@@ -11,7 +11,7 @@ import { parameters } from '../src/ir/graph.js';
 import { printGraph } from '../src/ir/print.js';
 import { bytesOf } from '../src/ir/types.js';
 import { parseMethod } from '../src/methods/index.js';
-import { VIT_PRESETS } from '../src/models/index.js';
+import { VIT_PRESETS } from '../src/models/vit/presets.js';
 import { adamw } from '../src/optim/adamw.js';
 import { sgd } from '../src/optim/sgd.js';
 import { checkBudget, memoryReport, savedSlots } from '../src/plan/report.js';

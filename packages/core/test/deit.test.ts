@@ -8,7 +8,7 @@ import { compile } from '../src/compile.js';
 import { wasmExecutor } from '../src/executors/wasm/index.js';
 import { parameters } from '../src/ir/graph.js';
 import { parseMethod } from '../src/methods/index.js';
-import { prefixTokens, tokenCount, vit, type VitConfig } from '../src/models/vit.js';
+import { prefixTokens, tokenCount, vit, type VitConfig } from '../src/models/vit/model.js';
 import { sgd } from '../src/optim/sgd.js';
 import { fold } from '../src/passes/fold.js';
 import { fuse } from '../src/passes/fuse.js';
@@ -20,6 +20,7 @@ import { loadWeights, type WeightSource } from '../src/train/weights.js';
 import { EXECUTORS } from './executors.js';
 import { configOf, expectClose, fixture, FLOAT32, labels, values, writeWeights } from './golden.js';
 import { BATCH, batches, filled, logitsOf, optionsFor, sourceOf, VIT } from './prepare-models.js';
+import { denseGradients } from './gradients.js';
 
 const FIXTURE = fixture('../../../reference/fixtures/deit-distilled.safetensors');
 if (!FIXTURE) throw new Error('reference/fixtures/deit-distilled.safetensors is missing');
@@ -33,7 +34,7 @@ describe.each(EXECUTORS)('DeiT on $name', (kind) => {
     const model = vit(CONFIG, { batch: 3, smoothing: Number(FILE.metadata.get('smoothing')) });
     const { graph, gradients } = differentiate(model.graph, 'loss');
     const outputs = { ...graph.outputs };
-    for (const [name, id] of gradients) outputs[`grad.${name}`] = id;
+    for (const [name, id] of denseGradients({ gradients })) outputs[`grad.${name}`] = id;
     const executor = await kind.load(
       plan([{ name: 'step', graph: prune(fuse(fold({ ...graph, outputs }))) }]),
       { threads: 1 },

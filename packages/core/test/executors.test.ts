@@ -10,7 +10,7 @@ import { nullExecutor } from '../src/executors/null/index.js';
 import { referenceExecutor } from '../src/executors/reference/index.js';
 import { parameters, type Params } from '../src/ir/graph.js';
 import type { TensorType } from '../src/ir/types.js';
-import { vit, type VitConfig } from '../src/models/vit.js';
+import { vit, type VitConfig } from '../src/models/vit/model.js';
 import { initialValues } from '../src/nn/initialise.js';
 import { adamw } from '../src/optim/adamw.js';
 import { GraphBuilder } from '../src/ops/builder.js';
@@ -35,6 +35,7 @@ function toleranceOf(types: Readonly<Record<string, TensorType>>): Tolerance {
 }
 
 const CONFIG: VitConfig = {
+  family: 'vit',
   imageSize: 24,
   patch: 4,
   channels: 3,

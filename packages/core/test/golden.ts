@@ -6,8 +6,8 @@ import { expect } from 'vitest';
 import type { Executor, HostData } from '../src/executors/executor.js';
 import { readSafetensors, type SafetensorsFile } from '../src/formats/safetensors.js';
 import { parameters, type ModelGraph } from '../src/ir/graph.js';
-import type { SwinConfig } from '../src/models/swin.js';
-import type { VitConfig } from '../src/models/vit.js';
+import type { SwinConfig } from '../src/models/swin/model.js';
+import type { VitConfig } from '../src/models/vit/model.js';
 
 /** A fixture of this repository, or of the folder `shared` beside it; null when it is absent. */
 export function fixture(path: string): SafetensorsFile | null {
@@ -80,6 +80,7 @@ export function configOf(file: SafetensorsFile): VitConfig {
   const number = (...keys: readonly string[]) => Number(metadata(file, ...keys));
   const mean = file.metadata.get('pool') === 'avg';
   return {
+    family: 'vit',
     imageSize: number('image'),
     patch: number('patch'),
     channels: 3,

@@ -9,7 +9,8 @@ import { printGraph } from '../src/ir/print.js';
 import { verify } from '../src/ir/verify.js';
 import { parseMethod } from '../src/methods/index.js';
 import { linears } from '../src/methods/linears.js';
-import { mergedWeights, sumWithProduct } from '../src/methods/merge.js';
+import { mergedWeights } from '../src/methods/merge.js';
+import { sumWithProduct } from '../src/methods/product.js';
 import type { BoundMethod } from '../src/methods/method.js';
 import { initialValues } from '../src/nn/initialise.js';
 import { OPS } from '../src/ops/index.js';
@@ -67,7 +68,7 @@ describe('merging', () => {
   it.each(['wsi=0.6,layers=mlp', 'lora=2,layers=mlp'])(
     'refuses a product of %s that float32 cannot hold',
     (text) => {
-      const method = parseMethod(text).withRanks({ weights: { [FC1]: 2 }, activations: {} });
+      const method = parseMethod(text).with({ ranks: { weights: { [FC1]: 2 }, activations: {} } });
       const model = method.forward(modelOf(SMALL)(1));
       const weights = randomWeights(model);
       for (const side of ['left', 'right']) weights.get(`${FC1}.${side}`)?.fill(1e20, 0, 2);

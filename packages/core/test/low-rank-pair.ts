@@ -72,18 +72,19 @@ function trainGraph({ O, I, K, r }: Sizes, known: Known): TrainGraph {
     builder.input(name, f32(rows, cols));
   if (known === 'product') {
     const [p, q] = [input('p', r, O), input('q', r, I)];
-    const products = new Map([['w', { p: p.id, q: q.id }]]);
-    return { graph: builder.build({}), gradients: new Map(), products };
+    const product = { kind: 'product', p: p.id, q: q.id } as const;
+    return { graph: builder.build({}), gradients: new Map([['w', product]]) };
   }
+  const dense = (value: Value) => ({ kind: 'dense', value: value.id }) as const;
   const gradients = new Map([
-    ['w.left', input('dL', O, K).id],
-    ['w.right', input('dR', K, I).id],
+    ['w.left', dense(input('dL', O, K))],
+    ['w.right', dense(input('dR', K, I))],
   ]);
-  return { graph: builder.build({}), gradients, products: new Map() };
+  return { graph: builder.build({}), gradients };
 }
 
 export function program(sizes: Sizes, known: Known, optimizer: Optimizer, clip?: number): Program {
-  const graph = applyUpdates(trainGraph(sizes, known), optimizer, clip ?? null);
+  const graph = applyUpdates(trainGraph(sizes, known), { optimizer, clipNorm: clip ?? null });
   return planned([{ name: 'step', graph }]);
 }
 
@@ -91,7 +92,7 @@ export function microProgram(sizes: Sizes, known: Known, optimizer: Optimizer): 
   const train = trainGraph(sizes, known);
   return planned([
     { name: 'micro', graph: accumulateGradients(train) },
-    { name: 'apply', graph: applyAccumulated(train, optimizer, null) },
+    { name: 'apply', graph: applyAccumulated(train, { optimizer, clipNorm: null }) },
   ]);
 }
 

@@ -6,7 +6,7 @@ import type { Executor, ExecutorKind, HostData } from '../src/executors/executor
 import type { ModelGraph } from '../src/ir/graph.js';
 import { linears } from '../src/methods/linears.js';
 import type { BoundMethod } from '../src/methods/method.js';
-import type { VitConfig } from '../src/models/vit.js';
+import type { VitConfig } from '../src/models/vit/model.js';
 import type { Optimizer } from '../src/optim/optimizer.js';
 import { decomposed, matrix } from './dense.js';
 import { fixedBatch, modelOf, randomWeights, SMALL, step, writeScalars } from './tiny-vit.js';

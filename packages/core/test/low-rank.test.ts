@@ -14,7 +14,7 @@ import { parseMethod } from '../src/methods/index.js';
 import { isTrained, linears } from '../src/methods/linears.js';
 import { factorWeights, typicalWeightRanks } from '../src/methods/low-rank.js';
 import { NO_RANKS } from '../src/methods/ranks.js';
-import { vit } from '../src/models/vit.js';
+import { vit } from '../src/models/vit/model.js';
 import { initialValues } from '../src/nn/initialise.js';
 import { OPS } from '../src/ops/index.js';
 import { adamw } from '../src/optim/adamw.js';
@@ -134,7 +134,7 @@ const FULL_RANKS = Object.fromEntries(
     Math.min(outputs, inputs),
   ]),
 );
-const FORCED = parseMethod('wsi=1').withRanks({ ...NO_RANKS, weights: FULL_RANKS });
+const FORCED = parseMethod('wsi=1').with({ ranks: { ...NO_RANKS, weights: FULL_RANKS } });
 const PLAIN = sgd({ weightDecay: 0.01 });
 
 describe('full ranks', () => {
@@ -236,7 +236,7 @@ describe('composition', () => {
       ['wsi=0.8+lora=2', 'a low-rank one'],
       ['lora=2+wsi=0.8', 'one with an adapter'],
     ]) {
-      const build = () => parseMethod(text).withRanks({ ...NO_RANKS, weights: { [FC1]: 2 } });
+      const build = () => parseMethod(text).with({ ranks: { ...NO_RANKS, weights: { [FC1]: 2 } } });
       expect(() => build().forward(modelOf(SMALL)(2))).toThrow(
         `weight ${FC1}: expected a dense weight, got ${got}. ` +
           'Compose at most one method that changes the form of weights.',
@@ -280,11 +280,12 @@ describe('options', () => {
 
   it('asks for the ranks of its weights and takes them', () => {
     const method = parseMethod('wsi=0.7,layers=all,truncation=plain');
-    expect(method.needs).toEqual({
+    expect(method.probe).toEqual({
+      kind: 'ranks',
       weights: { epsilon: 0.7, layers: 'all', truncation: 'plain' },
       activations: null,
     });
-    const ready = method.withRanks({ ...NO_RANKS, weights: { [FC2]: 12 } });
+    const ready = method.with({ ranks: { ...NO_RANKS, weights: { [FC2]: 12 } } });
     expect(ready.text).toBe(method.text);
     const model = ready.forward(modelOf(SMALL)(1));
     const shapes = parameters(model.graph)

@@ -15,7 +15,7 @@ import { parameters, type ModelGraph } from '../src/ir/graph.js';
 import { elements } from '../src/ir/types.js';
 import { METHODS, parseMethod, type MethodName } from '../src/methods/index.js';
 import { bind, type BoundMethod, type Method } from '../src/methods/method.js';
-import { tokenCount, type VitConfig } from '../src/models/vit.js';
+import { tokenCount, type VitConfig } from '../src/models/vit/model.js';
 import { adamw } from '../src/optim/adamw.js';
 import type { Optimizer } from '../src/optim/optimizer.js';
 import { sgd } from '../src/optim/sgd.js';

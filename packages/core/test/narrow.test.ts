@@ -12,7 +12,8 @@ import { verify } from '../src/ir/verify.js';
 import { parseMethod } from '../src/methods/index.js';
 import type { BoundMethod } from '../src/methods/method.js';
 import { buildModel, modelConfig } from '../src/models/index.js';
-import { swin } from '../src/models/swin.js';
+import { swin } from '../src/models/swin/model.js';
+import { denseGradients } from './gradients.js';
 import { applyUpdates } from '../src/optim/apply.js';
 import { sgd } from '../src/optim/sgd.js';
 import { GraphBuilder } from '../src/ops/builder.js';
@@ -187,13 +188,13 @@ describe('leaves loss, gradients and updates as they are', () => {
     ['lora', parseMethod('lora=2'), SMALL],
     ['wsi', parseMethod('wsi=0.8'), SMALL],
     ['asi', parseMethod('asi=0.6'), SMALL],
-    ['asi of fc1 alone', parseMethod('asi').withRanks(fc1), SMALL],
+    ['asi of fc1 alone', parseMethod('asi').with({ ranks: fc1 }), SMALL],
     ['hosvd', parseMethod('hosvd=0.6,layers=mlp'), SMALL],
     ['wasi', parseMethod('wasi=0.7'), SMALL],
     ['adapters and asi', parseMethod('asi=0.6,layers=mlp+lora=2'), SMALL],
   ])('%s', (_title, method, config) => {
     const model = method.forward(modelOf(config)(3));
-    const whole = new Set(Object.keys(method.activationRanks(model)));
+    const whole = new Set(method.holds(model));
     const want = results(updated(model, method), config);
     const got = results(updated(narrowed(model, whole), method), config);
     expect([...got.keys()]).toEqual([...want.keys()]);
@@ -317,7 +318,10 @@ function changed(data: Data, row: number, rows: number): Data {
 
 function updated(model: ModelGraph, method: BoundMethod): TrainGraph {
   const train = method.backward(differentiate(model.graph, 'loss'), model);
-  return { ...train, graph: applyUpdates(train, sgd({ momentum: 0.9 }), null) };
+  return {
+    ...train,
+    graph: applyUpdates(train, { optimizer: sgd({ momentum: 0.9 }), clipNorm: null }),
+  };
 }
 
 /** The outputs, every gradient and what every update gives, by name. */
@@ -329,7 +333,7 @@ function results({ graph, gradients }: TrainGraph, config: typeof SMALL): Map<st
     if (data) named.set(name, data);
   };
   for (const [name, id] of Object.entries(graph.outputs)) keep(name, id);
-  for (const [name, id] of gradients) keep(`gradient of ${name}`, id);
+  for (const [name, id] of denseGradients({ gradients })) keep(`gradient of ${name}`, id);
   for (const { name, outputs } of graph.nodes) {
     if (!name.startsWith('update.')) continue;
     for (const [key, id] of Object.entries(outputs)) keep(`${name}.${key}`, id);
@@ -354,6 +358,6 @@ function leavesOf(graph: Graph, config: typeof SMALL): ReadonlyMap<ValueId, Data
 /** What `compile` makes of full training, without the pass. */
 function unnarrowed(model: ModelGraph): Program {
   const train = saveAs('exact', differentiate(model.graph, 'loss'), model.blocks);
-  const graph = prune(fuse(prune(fold(applyUpdates(train, sgd(), null)))));
+  const graph = prune(fuse(prune(fold(applyUpdates(train, { optimizer: sgd(), clipNorm: null })))));
   return plan([{ name: 'step', graph }]);
 }

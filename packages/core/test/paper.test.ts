@@ -6,6 +6,7 @@
  * published figures follow from the same formulas: ViT-B/32 MLPs 1125 + 216 MB, Swin-T MLPs 3491.25 +
  * 65.81 MB, 7.245e11 FLOP forward and twice that backward for ViT-B/32's MLPs.
  */
+import { foundRanks } from '../src/methods/found.js';
 import { describe, expect, it } from 'vitest';
 import { compile } from '../src/compile.js';
 import { parseMethod } from '../src/methods/index.js';
@@ -56,7 +57,7 @@ describe('memory', () => {
     ['ViT-B/32, all linears', vitBase('all'), 2025, 324],
     ['Swin-T, MLPs', swinTiny(128), 3491.25, 65.8125],
   ])('%s at batch 128', (_, layers, inputs, weights) => {
-    const { dense, factored } = paperReport(layers, 'iteration');
+    const { dense, factored } = paperReport(layers, 'whole');
     expect(mebibytes(dense.inputElements)).toBe(inputs);
     expect(mebibytes(dense.weightElements)).toBe(weights);
     expect(factored).toEqual(dense);
@@ -75,7 +76,7 @@ describe('memory', () => {
     ]) {
       const { ratios } = paperReport(
         vitBase('mlp').map((layer) => ({ ...layer, rank })),
-        'iteration',
+        'whole',
       );
       expect(ratios.inferenceMemory).toBeCloseTo(ratio, 2);
       expect(ratios.inferenceFlops).toBeCloseTo(ratio, 1);
@@ -85,7 +86,7 @@ describe('memory', () => {
 
 describe('work', () => {
   it('of dense MLPs is the published one', () => {
-    const { dense } = paperReport(vitBase('mlp'), 'iteration');
+    const { dense } = paperReport(vitBase('mlp'), 'whole');
     expect(dense.forwardFlops / 1e11).toBeCloseTo(7.245, 2);
     expect(dense.backwardFlops / 1e12).toBeCloseTo(1.449, 2);
     expect(dense.inferenceFlops).toBe(dense.forwardFlops);
@@ -95,7 +96,7 @@ describe('work', () => {
   const linear = { ...DENSE, weight: 'w', outputs: 5, input: [2, 3, 4] };
 
   it('of one dense linear', () => {
-    expect(paperCosts(linear, 'iteration')).toEqual({
+    expect(paperCosts(linear, 'whole')).toEqual({
       weightElements: 20,
       inputElements: 24,
       forwardFlops: 6 * 5 * 7,
@@ -113,7 +114,7 @@ describe('work', () => {
       2 * 2 * 1 + // a = 2, b = 12, r = 1
       (3 * 2 * 15 + 8 * 2 * 5 + 2 * 3 * 4) + // a = 3, b = 8, r = 2
       (4 * 3 * 11 + 6 * 3 * 7 + 2 * 4 * 9); // a = 4, b = 6, r = 3
-    expect(paperCosts({ ...linear, rank: 2, tucker: [1, 2, 3] }, 'iteration')).toEqual({
+    expect(paperCosts({ ...linear, rank: 2, tucker: [1, 2, 3] }, 'whole')).toEqual({
       weightElements: 2 * 9,
       inputElements: 6 + 2 + 6 + 12,
       forwardFlops: through + weight + modes,
@@ -123,14 +124,14 @@ describe('work', () => {
   });
 
   it('of a new decomposition at every step is that of three SVDs', () => {
-    const steps = paperCosts({ ...linear, tucker: [1, 2, 3] }, 'decomposition');
+    const steps = paperCosts({ ...linear, tucker: [1, 2, 3] }, 'decompose');
     const svd = (most: number, least: number) => 4 * most * least ** 2 + 8 * least ** 3;
     expect(steps.forwardFlops).toBe(6 * 5 * 7 + svd(12, 2) + svd(8, 3) + svd(6, 4));
     expect(steps.inputElements).toBe(6 + 2 + 6 + 12);
   });
 
   it('of an adapter counts both of its sides beside the frozen weight', () => {
-    expect(paperCosts({ ...linear, adapter: 1 }, 'iteration')).toEqual({
+    expect(paperCosts({ ...linear, adapter: 1 }, 'whole')).toEqual({
       weightElements: 20 + 9,
       inputElements: 24,
       forwardFlops: 6 * 5 * 7 + (6 * 7 + 6 * 5),
@@ -151,7 +152,7 @@ describe('breakdown', () => {
     expect(Object.values<number>({ ...parts }).reduce((sum, bytes) => sum + bytes, 0)).toBe(
       memoryReport(program, 2).peakBytes,
     );
-    const { dense } = paperReport(paperLayers(model(3), 'mlp', NONE), 'iteration');
+    const { dense } = paperReport(paperLayers(model(3), 'mlp', NONE), 'whole');
     expect(parts.weights).toBe(4 * dense.weightElements);
     const rows = 3 * 65;
     // The paper counts all tokens; the last block's MLP works on the three class tokens.
@@ -174,10 +175,10 @@ describe('breakdown', () => {
     const method = parseMethod('last-k=1+asi=0.7,layers=mlp');
     const program = compile({ ...options, method });
     const forwarded = method.forward(model(3));
-    const ranks = method.activationRanks(forwarded);
+    const { activations: ranks } = foundRanks(method.findings(forwarded));
     expect(Object.keys(ranks)).toEqual(['blocks.1.mlp.fc1.weight', 'blocks.1.mlp.fc2.weight']);
     const layers = paperLayers(forwarded, 'mlp', ranks);
-    const { factored, dense } = paperReport(layers, 'iteration');
+    const { factored, dense } = paperReport(layers, 'whole');
     expect(layers).toHaveLength(2);
     expect(factored.inputElements).toBeLessThan(dense.inputElements / 2);
     expect(breakdown(program, layers, 1).inputs).toBe(4 * factored.inputElements);

@@ -11,7 +11,7 @@ import { wasmExecutor } from '../src/executors/wasm/index.js';
 import { leaves, parameters, type Graph, type Node, type Value } from '../src/ir/graph.js';
 import { bytesOf, elements, f32 } from '../src/ir/types.js';
 import { verify } from '../src/ir/verify.js';
-import type { VitConfig } from '../src/models/vit.js';
+import type { VitConfig } from '../src/models/vit/model.js';
 import { accumulate } from '../src/ops/accumulate.js';
 import { add } from '../src/ops/add.js';
 import { GraphBuilder } from '../src/ops/builder.js';

@@ -34,12 +34,12 @@ it('keeps an embedding of the same size', () => {
 });
 
 it.each([
-  ['another width', 'pos_embed', [1, 197, 8], [1, 65, 12], false],
-  ['no square', 'pos_embed', [1, 190, 8], [1, 65, 8], false],
-  ['another tensor', 'cls_token', [1, 197, 8], [1, 65, 8], false],
-  ['two squares', 'pos_embed', [1, 197, 8], [1, 65, 8], true],
-] as const)('knows what can be resized: %s', (_, name, from, to, want) => {
-  expect(canResizePositions(name, from, to, 1)).toBe(want);
+  ['another width', [1, 197, 8], [1, 65, 12], false],
+  ['no square', [1, 190, 8], [1, 65, 8], false],
+  ['another rank', [197, 8], [65, 8], false],
+  ['two squares', [1, 197, 8], [1, 65, 8], true],
+] as const)('knows what can be resized: %s', (_, from, to, want) => {
+  expect(canResizePositions(from, to, 1)).toBe(want);
 });
 
 describe('loadWeights', () => {
@@ -61,6 +61,12 @@ describe('loadWeights', () => {
     // A constant stays the constant: the weights of every point sum to 1.
     for (const value of await executor.read('pos_embed')) expect(value).toBeCloseTo(0.5, 6);
     await executor.dispose();
+  });
+
+  it('resizes what the model says, and nothing that has such a shape', () => {
+    const file = sourceOf(shapesOf(large));
+    expect(fitPositions(small, file).resized).toEqual(['pos_embed']);
+    expect(fitPositions({ ...small, positions: [] }, file).resized).toEqual([]);
   });
 
   it('leaves a source that fits alone', () => {

@@ -9,7 +9,7 @@ import type { ExecutorKind, HostData } from '../src/executors/executor.js';
 import { wasmExecutor } from '../src/executors/wasm/index.js';
 import { parameters } from '../src/ir/graph.js';
 import { parseMethod } from '../src/methods/index.js';
-import { vit } from '../src/models/vit.js';
+import { vit } from '../src/models/vit/model.js';
 import { sgd } from '../src/optim/sgd.js';
 import { prepare } from '../src/prepare/prepare.js';
 import { layerBytes } from '../src/prepare/spectra.js';

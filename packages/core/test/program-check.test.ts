@@ -6,8 +6,8 @@ import { describe, expect, it } from 'vitest';
 import { compile } from '../src/compile.js';
 import { f32 } from '../src/ir/types.js';
 import { METHODS, parseMethod } from '../src/methods/index.js';
-import { swin } from '../src/models/swin.js';
-import { vit } from '../src/models/vit.js';
+import { swin } from '../src/models/swin/model.js';
+import { vit } from '../src/models/vit/model.js';
 import { add } from '../src/ops/add.js';
 import { fill } from '../src/ops/fill.js';
 import { gelu } from '../src/ops/gelu.js';
@@ -146,6 +146,8 @@ it('is tried on this program', () => {
 const TRAINING: Training = {
   ...{ method: 'full', saved: 'exact', batch: 2, microBatches: 1, clipNorm: null },
   optimizer: { name: 'sgd', settings: {} },
+  cues: {},
+  rates: {},
 };
 
 /** A program for three images that says something else of its training. */

@@ -70,7 +70,7 @@ describe('serializeProgram and parseProgram', () => {
 
 describe('damaged programs', () => {
   const encode = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
-  const header = { format: 'thimble-program', version: 2 };
+  const header = { format: 'thimble-program', version: 3 };
   const file = { ...header, ...tiny() };
   const [first] = tiny().slots;
   const [run] = tiny().entries;
@@ -80,7 +80,7 @@ describe('damaged programs', () => {
     [
       'no text',
       Uint8Array.of(0xff, 0xfe),
-      'program file: expected a thimble-program of version 2, got bytes that are no UTF-8 text.',
+      'program file: expected a thimble-program of version 3, got bytes that are no UTF-8 text.',
     ],
     ['nothing', new Uint8Array(), 'program file: expected JSON, got an empty file.'],
     [
@@ -92,8 +92,8 @@ describe('damaged programs', () => {
     ['no tables', encode(header), 'program file, slots: expected a list, got nothing.'],
     [
       'another version',
-      encode({ ...file, version: 1 }),
-      'program file, version: expected 2, got 1.',
+      encode({ ...file, version: 2 }),
+      'program file, version: expected 3, got 2.',
     ],
     [
       'a negative arena',

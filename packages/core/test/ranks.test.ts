@@ -1,11 +1,11 @@
 /** Ranks, methods and tables that were written down: read with bounds, and compared with the model. */
 import { describe, expect, it } from 'vitest';
 import { ConfigError, FormatError } from '../src/errors.js';
-import { checkRanks, methodReader } from '../src/methods/index.js';
+import { checkFound, methodReader } from '../src/methods/index.js';
 import { NO_RANKS, ranksReader, type Ranks } from '../src/methods/ranks.js';
 import { tablesReader, type PrepareTables } from '../src/prepare/types.js';
 import { read, readValue } from '../src/schema/index.js';
-import { vit } from '../src/models/vit.js';
+import { vit } from '../src/models/vit/model.js';
 import { TINY } from './tiny-vit.js';
 
 const FILE = { file: 'run.json', error: FormatError, todo: 'Use it as it was written' };
@@ -27,7 +27,7 @@ describe('ranks', () => {
   const fc1 = 'blocks.0.mlp.fc1.weight'; // [8, 4], input [2, 5, 4]
   const model = vit(TINY, { batch: 2 });
   const check = (ranks: Partial<Ranks>) => () => {
-    checkRanks(model, { ...NO_RANKS, ...ranks });
+    checkFound(model, { ranks: { ...NO_RANKS, ...ranks } });
   };
 
   it('are those that a model can have', () => {

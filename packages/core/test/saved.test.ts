@@ -15,8 +15,8 @@ import { f32 } from '../src/ir/types.js';
 import { verify } from '../src/ir/verify.js';
 import { parseMethod } from '../src/methods/index.js';
 import type { BoundMethod } from '../src/methods/method.js';
-import { swin, type SwinConfig } from '../src/models/swin.js';
-import { tokenCount, type VitConfig } from '../src/models/vit.js';
+import { swin, type SwinConfig } from '../src/models/swin/model.js';
+import { tokenCount, type VitConfig } from '../src/models/vit/model.js';
 import { adamw } from '../src/optim/adamw.js';
 import { applyUpdates } from '../src/optim/apply.js';
 import { sgd } from '../src/optim/sgd.js';
@@ -41,6 +41,7 @@ import { fixedBatch, modelOf, started, step, weightsOf } from './tiny-vit.js';
 
 /** N = 17, D = 64, H = 2, L = 2, R = 4, P = 48, M = 16: wide enough for 8 bits. */
 const WIDE: VitConfig = {
+  family: 'vit',
   imageSize: 16,
   patch: 4,
   channels: 3,
@@ -293,7 +294,7 @@ function withState(): TrainGraph {
   const first = builder.emit(geluGrad, { x: last, dy: result }, {}, 'first').dx;
   const second = builder.emit(geluGrad, { x: next, dy: first }, {}, 'second').dx;
   builder.emit(geluGrad, { x: old, dy: second }, {}, 'third');
-  return { graph: builder.build({ result }), gradients: new Map(), products: new Map() };
+  return { graph: builder.build({ result }), gradients: new Map() };
 }
 
 /** Two stages of two blocks with shifted windows. */
@@ -354,7 +355,7 @@ function compiled(
 /** Full training with only `pass` between the gradients and the updates. */
 function programOf(pass: (train: TrainGraph) => TrainGraph): Program {
   const train = pass(differentiate(modelOf(WIDE)(BATCH).graph, 'loss'));
-  const updated: Graph = applyUpdates(train, adamw(), null);
+  const updated: Graph = applyUpdates(train, { optimizer: adamw(), clipNorm: null });
   verify(updated, OPS);
   const graph = prune(fuse(prune(fold(updated))));
   verify(graph, OPS);

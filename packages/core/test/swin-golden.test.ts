@@ -8,7 +8,7 @@ import { compile } from '../src/compile.js';
 import type { Executor, ExecutorKind } from '../src/executors/executor.js';
 import type { SafetensorsFile } from '../src/formats/safetensors.js';
 import { parameters, type ModelGraph } from '../src/ir/graph.js';
-import { swin } from '../src/models/swin.js';
+import { swin } from '../src/models/swin/model.js';
 import { sgd } from '../src/optim/sgd.js';
 import { fold } from '../src/passes/fold.js';
 import { fuse } from '../src/passes/fuse.js';
@@ -27,6 +27,7 @@ import {
   writeWeights,
   type Tolerance,
 } from './golden.js';
+import { denseGradients } from './gradients.js';
 
 const STEPS = 3;
 
@@ -102,7 +103,7 @@ function model(file: SafetensorsFile): ModelGraph {
 function gradientProgram(file: SafetensorsFile): Program {
   const { graph, gradients } = differentiate(model(file).graph, 'loss');
   const outputs = { ...graph.outputs };
-  for (const [name, id] of gradients) outputs[`grad.${name}`] = id;
+  for (const [name, id] of denseGradients({ gradients })) outputs[`grad.${name}`] = id;
   return plan([{ name: 'step', graph: prune(fuse(fold({ ...graph, outputs }))) }]);
 }
 

@@ -7,7 +7,7 @@
 import type { Executor, ExecutorKind, HostData } from '../src/executors/executor.js';
 import { parameters, type ModelGraph } from '../src/ir/graph.js';
 import { elements } from '../src/ir/types.js';
-import { vit, type VitConfig } from '../src/models/vit.js';
+import { vit, type VitConfig } from '../src/models/vit/model.js';
 import { initialValues } from '../src/nn/initialise.js';
 import type { Optimizer } from '../src/optim/optimizer.js';
 import type { Program } from '../src/program.js';
@@ -16,6 +16,7 @@ import type { Batch } from '../src/train/batch.js';
 
 /** N = 5, D = 4, H = 2, C = 3, L = 2, R = 2, P = 4. */
 export const TINY: VitConfig = {
+  family: 'vit',
   imageSize: 4,
   patch: 2,
   channels: 1,
@@ -31,6 +32,7 @@ export const TINY: VitConfig = {
 
 /** N = 10, D = 12, H = 3, C = 5, L = 3, R = 4, P = 48. */
 export const SMALL: VitConfig = {
+  family: 'vit',
   imageSize: 12,
   patch: 4,
   channels: 3,

@@ -13,7 +13,7 @@ const LAYERS: readonly Layer[] = [
 const SHARES = [0.1, 0.25, 0.5, 0.75, 0.9];
 
 describe.each(LAYERS)('a layer %o', (layer) => {
-  it.each(['iterate', 'sequential'] as const)('saves work when its step does: %s', (refresh) => {
+  it.each(['whole', 'sequential'] as const)('saves work when its step does: %s', (refresh) => {
     const { shape, outputs, form } = layer;
     const linear = { shape, outputs, rank: form ? RANK : null };
     const flopsOf = (ranks: readonly number[] | null) => {

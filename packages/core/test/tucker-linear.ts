@@ -13,7 +13,8 @@ import { outputValues, type ModelGraph, type Value } from '../src/ir/graph.js';
 import { mapLeaves } from '../src/ir/rewrite.js';
 import { elements, f32, type Shape } from '../src/ir/types.js';
 import { verify } from '../src/ir/verify.js';
-import { compressInputs, startGraph, type Refresh } from '../src/methods/tucker.js';
+import type { Refresh } from '../src/methods/ranks.js';
+import { compressInputs, startEntries } from '../src/methods/tucker.js';
 import { add } from '../src/ops/add.js';
 import { GraphBuilder } from '../src/ops/builder.js';
 import { matmul, TRANSPOSED_B } from '../src/ops/matmul.js';
@@ -90,16 +91,18 @@ function factored(leaf: Value, form: 'low-rank' | 'adapter'): Value {
 export function linearProgram(
   layer: Layer,
   ranks: readonly number[] | null,
-  refresh: Refresh = 'iterate',
+  refresh: Refresh = 'whole',
 ): Program {
   const model = linearModel(layer);
   const activations = ranks ? { [WEIGHT]: ranks } : {};
   const train = compressInputs(differentiate(model.graph, 'loss'), model, activations, refresh);
   const { values } = train.graph;
   const found: Record<string, Value> = outputValues(train.graph);
-  for (const [name, id] of train.gradients) found[`d.${name}`] = values[id];
-  for (const { p, q } of train.products.values())
-    Object.assign(found, { p: values[p], q: values[q] });
+  for (const [name, gradient] of train.gradients) {
+    if (gradient.kind === 'dense') found[`d.${name}`] = values[gradient.value];
+    if (gradient.kind !== 'product') continue;
+    Object.assign(found, { p: values[gradient.p], q: values[gradient.q] });
+  }
   // The products that make the core name its factors; the last of them is the core.
   for (const { name, inputs, outputs, params } of train.graph.nodes) {
     if (!name.startsWith(`${WEIGHT}.tucker.core`)) continue;
@@ -107,10 +110,10 @@ export function linearProgram(
     found.core = values[outputs.y];
   }
   const graph = prune(new GraphBuilder(train.graph).build(found));
-  const start = refresh === 'decompose' ? null : startGraph(model, activations);
+  const starts = refresh === 'decompose' ? [] : startEntries(model, activations);
   verify(graph, OPS);
-  if (start) verify(start, OPS);
-  const before = start ? [{ name: 'start', graph: prune(start) }] : [];
+  for (const start of starts) verify(start.graph, OPS);
+  const before = starts.map(({ name, graph: start }) => ({ name, graph: prune(start) }));
   return plan([...before, { name: 'step', graph }]);
 }
 

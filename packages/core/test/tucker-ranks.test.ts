@@ -128,7 +128,7 @@ it('takes the modes in the order of fewest operations', () => {
   // dy is reduced over 1 (3·9·4·1), then 0 (3·1·4·2); 0 before 1 would be 216 + 72.
   const model = linearModel({ shape: [3, 9, 20], outputs: 4 });
   const train = differentiate(model.graph, 'loss');
-  const { graph } = compressInputs(train, model, { [WEIGHT]: [2, 1, 7] }, 'iterate');
+  const { graph } = compressInputs(train, model, { [WEIGHT]: [2, 1, 7] }, 'whole');
   const modesOf = (name: string) =>
     graph.nodes.filter((node) => node.name.includes(name)).map(({ params }) => params.mode);
   expect(modesOf('.core')).toEqual([1, 0, 2]);

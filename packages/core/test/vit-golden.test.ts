@@ -9,7 +9,7 @@ import { compile } from '../src/compile.js';
 import type { Executor, ExecutorKind } from '../src/executors/executor.js';
 import type { SafetensorsFile } from '../src/formats/safetensors.js';
 import { parameters } from '../src/ir/graph.js';
-import { vit } from '../src/models/vit.js';
+import { vit } from '../src/models/vit/model.js';
 import { adamw } from '../src/optim/adamw.js';
 import type { Optimizer } from '../src/optim/optimizer.js';
 import { sgd } from '../src/optim/sgd.js';
@@ -29,6 +29,7 @@ import {
   writeWeights,
   type Tolerance,
 } from './golden.js';
+import { denseGradients } from './gradients.js';
 
 const STEPS = 3;
 const RATES: Readonly<Record<string, number>> = { sgd: 0.05, adamw: 1e-3 };
@@ -122,7 +123,7 @@ function model(file: SafetensorsFile) {
 function gradientProgram(file: SafetensorsFile): Program {
   const { graph, gradients } = differentiate(model(file).graph, 'loss');
   const outputs = { ...graph.outputs };
-  for (const [name, id] of gradients) outputs[`grad.${name}`] = id;
+  for (const [name, id] of denseGradients({ gradients })) outputs[`grad.${name}`] = id;
   return plan([{ name: 'step', graph: prune(fuse(fold({ ...graph, outputs }))) }]);
 }
 

@@ -6,8 +6,9 @@ import { describe, expect, it } from 'vitest';
 import { ConfigError, UnknownNameError } from '../src/errors.js';
 import { parameters, type Parameter } from '../src/ir/graph.js';
 import { elements, typeText } from '../src/ir/types.js';
-import { modelConfig, VIT_PRESETS } from '../src/models/index.js';
-import { tokenCount, vit, type VitConfig } from '../src/models/vit.js';
+import { modelConfig } from '../src/models/index.js';
+import { tokenCount, vit, type VitConfig } from '../src/models/vit/model.js';
+import { VIT_PRESETS } from '../src/models/vit/presets.js';
 import { initialValues } from '../src/nn/initialise.js';
 import { SMALL, TINY } from './tiny-vit.js';
 

@@ -3,6 +3,7 @@
  *
  * Legend: W = L R of rank K, x [B, N, I], y [B, N, O].
  */
+import { denseGradient } from '../src/ir/graph.js';
 import { describe, expect, it } from 'vitest';
 import { differentiate } from '../src/autodiff.js';
 import { compile } from '../src/compile.js';
@@ -151,9 +152,11 @@ describe.each(FAST_EXECUTORS)('on $name', (kind) => {
 
 it('trains like dense weights and inputs at full ranks, in float64', async () => {
   const all = linears(modelOf(SMALL)(3), 'mlp');
-  const method = parseMethod('wasi=1').withRanks({
-    weights: Object.fromEntries(all.map((l) => [l.weight, Math.min(l.outputs, l.inputs)])),
-    activations: Object.fromEntries(all.map((l) => [l.weight, l.x.type.shape])),
+  const method = parseMethod('wasi=1').with({
+    ranks: {
+      weights: Object.fromEntries(all.map((l) => [l.weight, Math.min(l.outputs, l.inputs)])),
+      activations: Object.fromEntries(all.map((l) => [l.weight, l.x.type.shape])),
+    },
   });
   const [want, got] = await Promise.all(
     [parseMethod('full'), method].map((each) => losses(referenceExecutor, each, 6, sgd())),
@@ -241,9 +244,10 @@ describe('options', () => {
   });
 
   it('asks for both kinds of ranks', () => {
-    expect(parseMethod('wasi=0.9,layers=all,activations=0.6').needs).toEqual({
+    expect(parseMethod('wasi=0.9,layers=all,activations=0.6').probe).toEqual({
+      kind: 'ranks',
       weights: { epsilon: 0.9, layers: 'all', truncation: 'data' },
-      activations: { epsilon: 0.6, layers: 'all', refresh: 'sequential' },
+      activations: { epsilon: 0.6, layers: 'all', refresh: 'sequential', onlyCheaper: true },
     });
   });
 
@@ -301,9 +305,11 @@ function layerOf(file: SafetensorsFile): FactoredLayer {
  * are full.
  */
 function layerProgram({ shape, outputs, rank, ranks }: FactoredLayer): Program {
-  const method = parseMethod('wasi=0.8,refresh=whole').withRanks({
-    weights: { [WEIGHT]: rank },
-    activations: { [WEIGHT]: ranks },
+  const method = parseMethod('wasi=0.8,refresh=whole').with({
+    ranks: {
+      weights: { [WEIGHT]: rank },
+      activations: { [WEIGHT]: ranks },
+    },
   });
   const model = method.forward(linearModel({ shape, outputs }));
   const train = method.backward(differentiate(model.graph, 'loss'), model);
@@ -314,19 +320,22 @@ function layerProgram({ shape, outputs, rank, ranks }: FactoredLayer): Program {
   };
   const [{ y }] = linears(model, 'mlp');
   add('y', y.id);
-  add('dx', train.gradients.get('shift'));
-  add('db', train.gradients.get('bias'));
-  add('dR', train.gradients.get(`${WEIGHT}.right`));
-  for (const { p, q } of train.products.values()) {
-    add('p', p);
-    add('q', q);
+  add('dx', denseGradient(train, 'shift'));
+  add('db', denseGradient(train, 'bias'));
+  add('dR', denseGradient(train, `${WEIGHT}.right`));
+  for (const gradient of train.gradients.values()) {
+    if (gradient.kind !== 'product') continue;
+    add('p', gradient.p);
+    add('q', gradient.q);
   }
   const gradients = new Map([...train.gradients].filter(([name]) => name !== 'shift'));
   const graph = new GraphBuilder(train.graph).build(found);
-  const step = prune(applyUpdates({ ...train, graph, gradients }, sgd(), null));
+  const step = prune(applyUpdates({ graph, gradients }, { optimizer: sgd(), clipNorm: null }));
   verify(step, OPS);
-  const start = method.start(model);
-  const before = start ? [{ name: 'start', graph: prune(start) }] : [];
+  const before = method.entries(model).map(({ name, graph: start }) => ({
+    name,
+    graph: prune(start),
+  }));
   return plan([...before, { name: 'step', graph: step }]);
 }
 

@@ -151,8 +151,9 @@ describe('lower', () => {
     const training = (batch: number): ModelGraph => {
       const model = tiny(batch);
       const { graph, gradients } = differentiate(model.graph, 'loss');
-      const [first] = parameters(graph);
-      return { ...model, graph: { ...graph, outputs: { logits: gradients.get(first.name) ?? 0 } } };
+      const gradient = gradients.get(parameters(graph)[0].name);
+      const logits = gradient?.kind === 'dense' ? gradient.value : 0;
+      return { ...model, graph: { ...graph, outputs: { logits } } };
     };
     expect(() => lower(training, unread)).toThrow(
       'expected an op of a forward pass to logits, got softmax_cross_entropy_grad, which only training has. Export the forward graph of a model.',

@@ -79,14 +79,14 @@ const SPREAD = 0.3;
 /** The method with ranks for weights, as training would have found them. */
 export function methodOf({ config, method }: TestModel) {
   const parsed = parseMethod(method);
-  const { weights } = parsed.needs;
+  const weights = parsed.probe?.weights;
   if (!weights) return parsed;
   const ranks: Record<string, number> = {};
   for (const linear of linears(buildModel(config, { batch: 1 }), weights.layers)) {
     const { weight, inputs, outputs } = linear;
     ranks[weight] = Math.max(1, Math.round(SHARE * Math.min(inputs, outputs)));
   }
-  return parsed.withRanks({ weights: ranks, activations: {} });
+  return parsed.with({ ranks: { weights: ranks, activations: {} } });
 }
 
 export function modelOf(model: TestModel): (batch: number) => ModelGraph {

@@ -11,6 +11,7 @@ import {
   initialValues,
   parameters,
   Random,
+  rateInput,
   required,
   type Executor,
   type ExecutorKind,
@@ -58,6 +59,11 @@ export class Workload {
       ['images', Random.of(SEED, 'images').fillNormal(new Float32Array(elements(type.shape)))],
       ['labels', labels],
       ...Object.entries(work.optimizer?.scalars(1, 0) ?? {}),
+      ...Object.keys(work.program.training?.rates ?? {}).map(
+        (group) => [rateInput(group), Float64Array.of(0)] as const,
+      ),
+      ['seed', Int32Array.of(SEED)],
+      ['count', Int32Array.of(0)],
     ]);
   }
 
@@ -67,8 +73,9 @@ export class Workload {
     try {
       writeWeights(executor, work.model);
       const workload = new Workload(executor, work);
-      const starts = work.program.entries.some(({ name }) => name === 'start');
-      if (starts) await workload.runEntry('start');
+      for (const cued of Object.keys(work.program.training?.cues ?? {})) {
+        await workload.runEntry(cued);
+      }
       return workload;
     } catch (error) {
       await executor.dispose();

@@ -9,6 +9,7 @@
 import {
   BudgetError,
   buildModel,
+  foundRanks,
   megabytes,
   preparationBytes,
   type BoundMethod,
@@ -41,7 +42,7 @@ import {
   type ProcessLoad,
 } from '../memory/process-memory.js';
 import { checkStep, givenKeys } from '../step/step.js';
-import { foundRanks, startedFound } from '../run/form.js';
+import { startedFound } from '../run/form.js';
 
 export interface Fitting {
   readonly ready: Ready;
@@ -100,10 +101,11 @@ function budgetRequestOf(job: Job, request: MemoryRequest): BudgetRequest {
   const { imageSize } = options.model.config;
   const known = (pass: number): BoundMethod => {
     const found = startedFound(method, { pass, imageSize }, start);
-    if (found) return method.withRanks(foundRanks(found));
+    if (found) return method.with(found);
     // Factors are as they were stored; of inputs in passes of another size typical ranks are known.
-    const activations = method.activationRanks(method.forward(build(pass)));
-    return method.withRanks({ weights: foundRanks(start?.form?.found ?? {}).weights, activations });
+    const { activations } = foundRanks(method.findings(method.forward(build(pass))));
+    const { weights } = foundRanks(start?.form?.found ?? {});
+    return method.with({ ranks: { weights, activations } });
   };
   const preparations = new Map<number, PreparationBytes>();
   const preparation = (pass: number): PreparationBytes | null => {
@@ -167,7 +169,7 @@ function fitted(job: Job, after: BudgetRequest, { candidate }: BudgetChoice, fou
   const { options } = job;
   const { method } = found.step;
   // Ranks of inputs belong to the pass.
-  const microBatches = method.needs.activations
+  const microBatches = method.probe?.activations
     ? options.batch / candidate.pass
     : options.microBatches;
   const open = { ...options, ...(microBatches === undefined ? {} : { microBatches }) };

@@ -122,8 +122,8 @@ async function planCommand(positional: string | undefined, options: PlanOptions)
   if (options.svg !== undefined) output.line(`\nDrawn in ${options.svg}`);
 }
 
-function hasRanks({ needs }: BoundMethod): boolean {
-  return needs.weights !== null || needs.activations !== null;
+function hasRanks({ probe }: BoundMethod): boolean {
+  return probe !== null;
 }
 
 function modelName(positional: string | undefined, option: string | undefined): string {

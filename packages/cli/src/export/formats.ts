@@ -17,7 +17,6 @@ import {
   preprocessorConfig,
   safetensorsData,
   safetensorsPrefix,
-  type ModelConfig,
   type WeightSource,
 } from '@thimble/core';
 import { encodeOnnx, ONNX_FORMATS, onnxModel, type OnnxFormatName } from '@thimble/onnx';
@@ -140,13 +139,11 @@ export function sidecars(
 ): ReadonlyMap<string, string> {
   const files = new Map([['labels.txt', `${labels.join('\n')}\n`]]);
   if (!formats.some(({ hasConfig }) => hasConfig)) return files;
-  // transformers has no ViT that pools by the mean; transformers.js takes any graph by this name.
   const isForTorch = formats.some(({ onnx, hasConfig }) => hasConfig && onnx === null);
-  const known: ModelConfig =
-    isForTorch || config.family === 'swin' ? config : { ...config, pooling: 'token' };
+  const use = isForTorch ? 'weights' : 'graph';
   const asJson = (value: object) => `${JSON.stringify(value, null, 2)}\n`;
   const type = { torch_dtype: DTYPES[dtype].torch };
-  files.set('config.json', asJson({ ...huggingFaceConfig(known, labels), ...type }));
+  files.set('config.json', asJson({ ...huggingFaceConfig(config, labels, use), ...type }));
   files.set(PREPROCESSOR, asJson(preprocessorConfig(config, preprocess)));
   return files;
 }

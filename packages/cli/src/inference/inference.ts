@@ -6,6 +6,7 @@ import {
   compile,
   loadWeights,
   parseMethod,
+  PLAIN_METHOD,
   type BoundMethod,
   type Executor,
   type ExecutorKind,
@@ -13,7 +14,6 @@ import {
 } from '@thimble/core';
 import { Loader } from '../data/loader.js';
 import type { SourceDescription } from '../data/source.js';
-import { foundRanks } from '../run/form.js';
 import type { Output } from '../terminal/output.js';
 import type { HubOptions, PreprocessOptions } from '../options/shared.js';
 import { classesOf, openStart, preprocessFor, type Start } from '../source/start.js';
@@ -88,8 +88,8 @@ export class Classifier {
 
 /** The method that gives the weights their form. */
 export function methodOf({ record, form }: Start): BoundMethod {
-  const { method = 'full', found = {} } = record ?? form ?? {};
-  return parseMethod(method).withRanks(foundRanks(found));
+  const { method = PLAIN_METHOD, found = {} } = record ?? form ?? {};
+  return parseMethod(method).with(found);
 }
 
 export function withoutClassifier({ path, description }: Start): CheckpointError {

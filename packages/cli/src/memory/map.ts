@@ -5,7 +5,7 @@
  * arena) and its stay (steps, inclusive). The entries of training follow each other on one axis
  * of steps: `step`, or `micro` and then `apply`. No two tenants share a byte at the same step.
  */
-import { residents, trainingEntries, type Program, type SlotRole } from '@thimble/core';
+import { residents, updateEntries, type Program, type SlotRole } from '@thimble/core';
 
 export interface Tenant {
   readonly name: string;
@@ -29,7 +29,7 @@ export interface MemoryMap {
 
 /** The map of the entries that train; of `eval` when there are none. */
 export function trainingTenants(program: Program): MemoryMap {
-  const training = trainingEntries(program);
+  const training = updateEntries(program).map(({ entry }) => entry);
   const entries = training.length > 0 ? training : program.entries;
   const tenants: Tenant[] = [];
   const phases: { name: string; first: number }[] = [];

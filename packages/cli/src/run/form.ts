@@ -7,30 +7,20 @@
  */
 import {
   buildModel,
-  checkRanks,
+  checkFound,
   ConfigError,
   FormatError,
+  foundRanks,
   linears,
   methodReader,
-  NO_RANKS,
   parseMethod,
   ranksReader,
   schema,
   type BoundMethod,
+  type Found,
   type ModelConfig,
   type ModelGraph,
-  type Ranks,
 } from '@thimble/core';
-
-/** What was found before training, by kind; a method with this is compiled to the same program again. */
-export interface Found {
-  readonly ranks?: Ranks;
-}
-
-/** The ranks found; none where nothing was factored. */
-export function foundRanks({ ranks }: Found): Ranks {
-  return ranks ?? NO_RANKS;
-}
 
 /** A method and what it was compiled with. */
 export interface Form {
@@ -78,13 +68,13 @@ export function formMetadata(
   found: Found,
   pass: number,
 ): ReadonlyMap<string, string> {
-  const { weights, activations } = method.needs;
+  const { weights, activations } = method.probe ?? {};
   const forms = linears(model, 'all').flatMap(({ weight, form }) => {
     if (form.kind === 'dense') return [];
     const { kind, left } = form;
     return [[weight, { form: kind, rank: left.type.shape[1] }] as const];
   });
-  if (!weights && !activations && forms.length === 0) return new Map();
+  if (!method.probe && forms.length === 0) return new Map();
   const written = writtenForm({ method: method.text, found, pass });
   const epsilon = { weights: weights?.epsilon ?? null, activations: activations?.epsilon ?? null };
   return new Map([
@@ -131,8 +121,8 @@ export interface BuiltForm {
 export function builtForm(file: string, config: ModelConfig, form: Form): BuiltForm {
   const { method: text, found, pass } = form;
   try {
-    checkRanks(buildModel(config, { batch: pass }), foundRanks(found));
-    const method = parseMethod(text).withRanks(foundRanks(found));
+    checkFound(buildModel(config, { batch: pass }), found);
+    const method = parseMethod(text).with(found);
     return { method, model: method.forward(buildModel(config, { batch: 1 })) };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
@@ -160,9 +150,9 @@ export function startedMethod(
   const before = parseMethod(stored.method);
   const bare = text === undefined || (text === before.name && Object.keys(given).length === 0);
   const method = bare ? before : parseMethod(text ?? before.name, given);
-  const { weights } = method.needs;
-  const changed = JSON.stringify(weights) !== JSON.stringify(before.needs.weights);
-  if (weights && before.needs.weights && changed) throw changedRanks(method, before, start.path);
+  const [weights, earlier] = [method.probe?.weights, before.probe?.weights];
+  const changed = JSON.stringify(weights) !== JSON.stringify(earlier);
+  if (weights && earlier && changed) throw changedRanks(method, before, start.path);
   return method;
 }
 
@@ -175,14 +165,13 @@ export function startedFound(
   { pass, imageSize }: Inputs,
   start: FormedStart | null,
 ): Found | null {
-  const { weights, activations } = method.needs;
-  if (!weights && !activations) return {};
+  if (!method.probe) return {};
   const stored = start?.form;
   if (!stored) return null;
-  const before = parseMethod(stored.method).needs;
-  const isSame = JSON.stringify(before) === JSON.stringify(method.needs);
+  const before = parseMethod(stored.method).probe;
+  const isSame = JSON.stringify(before) === JSON.stringify(method.probe);
   const isForInputs = stored.pass === pass && start.model.config.imageSize === imageSize;
-  return isSame && (activations === null || isForInputs) ? stored.found : null;
+  return isSame && (method.probe.activations === null || isForInputs) ? stored.found : null;
 }
 
 function changedRanks(method: BoundMethod, before: BoundMethod, path: string): ConfigError {

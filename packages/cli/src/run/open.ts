@@ -5,6 +5,7 @@
 import {
   CheckpointError,
   FormatError,
+  foundRanks,
   matchWeights,
   modelReader,
   parameters,
@@ -15,7 +16,7 @@ import {
 } from '@thimble/core';
 import { join } from 'node:path';
 import { openCheckpoint, type OpenCheckpoint } from '../weights/checkpoint.js';
-import { builtForm, foundRanks, storedForm, type Form } from './form.js';
+import { builtForm, storedForm, type Form } from './form.js';
 import { checkpointPath, readRunRecord, RUN_FILES } from './folder.js';
 import { differenceOf, formOf, type RunRecord } from './record.js';
 

@@ -4,6 +4,7 @@
  */
 import {
   FormatError,
+  foundRanks,
   methodReader,
   ranksReader,
   schema,
@@ -15,7 +16,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { replaceWithText } from '../host/files.js';
 import { readRunRecord, RUN_FILES } from './folder.js';
-import { foundRanks, type WrittenForm } from './form.js';
+import type { WrittenForm } from './form.js';
 import { differenceOf, formOf, type RunRecord } from './record.js';
 import { parseFile } from '../weights/json-file.js';
 

@@ -4,6 +4,7 @@
  */
 import {
   FormatError,
+  foundRanks,
   methodReader,
   modelReader,
   parseMethod,
@@ -11,11 +12,12 @@ import {
   ranksReader,
   SAVED_FORMS,
   schema,
+  type Found,
   type ModelConfig,
   type Preprocess,
   type SavedForm,
 } from '@thimble/core';
-import { foundRanks, type Form, type Found } from './form.js';
+import type { Form } from './form.js';
 import { originReader, type Origin } from './origin.js';
 import { memoryReader, type MemoryRecord } from '../memory/process-memory.js';
 
@@ -176,8 +178,7 @@ export function parseRunRecord(file: string, json: string): RunRecord {
   };
   schema.read(json, header, document);
   const { ranks, ...record } = schema.read(json, writtenReader, document);
-  const { weights, activations } = parseMethod(record.method).needs;
-  if (ranks === undefined && (weights ?? activations) !== null) {
+  if (ranks === undefined && parseMethod(record.method).probe !== null) {
     const expected = `those with which ${record.method} was compiled`;
     throw new schema.Place(document).at('ranks').error(expected, 'nothing');
   }

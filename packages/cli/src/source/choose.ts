@@ -9,7 +9,7 @@
  * Both together have to agree where the tensors tell. What they do not tell (the number of heads)
  * is taken from --model unless the files say it.
  */
-import { CheckpointError, MODELS, type ModelConfig } from '@thimble/core';
+import { CheckpointError, familyOf, MODELS, type ModelConfig } from '@thimble/core';
 import { existsSync } from 'node:fs';
 import { looksLikeHubName } from '../hub/reference.js';
 import { presetModel, type NamedModel } from '../weights/named-model.js';
@@ -67,8 +67,6 @@ async function fromModel(
   return { model: start.model, start: null };
 }
 
-/** Fields that the tensors do not tell. */
-const SILENT: readonly string[] = ['heads', 'layerNormEps'];
 /** Fields that may differ: the head is replaced, positions are resized. */
 const FREE: readonly string[] = ['classes', 'imageSize'];
 
@@ -78,7 +76,7 @@ function agreed(asked: NamedModel, start: Start): ChosenModel {
   const differs = differences(asked.config, found.config).filter((key) => !FREE.includes(key));
   const telling = start.isDescribed
     ? differs.filter((key) => key !== 'layerNormEps')
-    : differs.filter((key) => !SILENT.includes(key));
+    : differs.filter((key) => !familyOf(found.config).untold.includes(key));
   if (telling.length === 0) {
     if (start.isDescribed || differs.length === 0) return { model: found, start };
     const { classes, imageSize } = found.config;

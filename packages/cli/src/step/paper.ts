@@ -10,8 +10,10 @@ import {
   linears,
   paperLayers,
   paperReport,
+  foundRanks,
   parseMethod,
-  trainingEntries,
+  PLAIN_METHOD,
+  updateEntries,
   entryFlops,
   type Breakdown,
   type Layers,
@@ -46,10 +48,10 @@ export function paperFields(step: CompiledStep, threads: number): PaperFields {
   const dense = buildModel(config, { batch: pass });
   const model = method.forward(dense);
   const layers = countedLayers(step);
-  const refresh: Refresh = /\bhosvd\b/.test(method.text) ? 'decomposition' : 'iteration';
-  const full = parseMethod('full');
+  const refresh: Refresh = method.probe?.activations?.refresh ?? 'whole';
+  const full = parseMethod(PLAIN_METHOD);
   const plain = compile({ ...step.compileOptions, method: full, evalBatch: 0 });
-  const counted = paperLayers(model, layers, method.activationRanks(model));
+  const counted = paperLayers(model, layers, foundRanks(method.findings(model)).activations);
   return {
     pass,
     linears: layers,
@@ -63,7 +65,7 @@ export function paperFields(step: CompiledStep, threads: number): PaperFields {
 
 /** The linears that the method acts on; those of the MLPs where it acts on none. */
 function countedLayers({ method, model }: Step): Layers {
-  const asked = method.needs.weights?.layers ?? method.needs.activations?.layers;
+  const asked = method.probe?.weights?.layers ?? method.probe?.activations?.layers;
   const factored = linears(model, 'all').filter(({ form }) => form.kind !== 'dense');
   const attention = factored.some(({ weight }) => weight.includes('.attn.'));
   return asked ?? (attention ? 'all' : 'mlp');
@@ -75,8 +77,10 @@ function plannedParts(program: Program, parts: Breakdown): PlannedParts {
   return {
     ...parts,
     peak: Object.values<number>({ ...parts }).reduce((sum, bytes) => sum + bytes, 0),
-    flops: flops(trainingEntries(program)),
-    startFlops: flops(program.entries.filter(({ name }) => name === 'start')),
+    flops: flops(updateEntries(program).map(({ entry }) => entry)),
+    startFlops: flops(
+      program.entries.filter(({ name }) => program.training?.cues[name]?.at === 'start'),
+    ),
   };
 }
 

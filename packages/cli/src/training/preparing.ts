@@ -8,13 +8,13 @@
  */
 import {
   initialise,
-  linears,
   loadWeights,
   prepare,
   type Augment,
   type BoundMethod,
   type Executor,
   type ExecutorKind,
+  type Found,
   type LoadReport,
   type Prepared,
   type PrepareEvent,
@@ -33,7 +33,7 @@ import {
   type Step,
   type StepOptions,
 } from '../step/step.js';
-import { foundRanks, startedFound, type Found } from '../run/form.js';
+import { startedFound } from '../run/form.js';
 import type { Start } from '../source/start.js';
 
 export interface Job {
@@ -77,8 +77,7 @@ export async function makeReady(
   const { imageSize } = options.model.config;
   const known = startedFound(method, { pass, imageSize }, start);
   if (start && !known) return readyFrom(await prepared(job, start, pass, output), job);
-  const withRanks = known ? method.withRanks(foundRanks(known)) : method;
-  const step = compiled ?? compileStep(checkStep(options, withRanks));
+  const step = compiled ?? compileStep(checkStep(options, method.with(known ?? {})));
   return {
     step,
     found: known ?? usedFindings(step),
@@ -93,13 +92,8 @@ export async function makeReady(
 }
 
 /** With what a program was compiled, typical ranks included. */
-export function usedFindings({ method, model, compileOptions }: Step): Found {
-  const weights = linears(model, 'all').flatMap(({ weight, form }) =>
-    form.kind === 'low-rank' ? [[weight, form.left.type.shape[1]] as const] : [],
-  );
-  const whole = method.forward(compileOptions.model(compileOptions.batch));
-  const activations = method.activationRanks(whole);
-  return { ranks: { weights: Object.fromEntries(weights), activations } };
+function usedFindings({ method, compileOptions }: Step): Found {
+  return method.findings(method.forward(compileOptions.model(compileOptions.batch)));
 }
 
 /** Compiles with the ranks that were found. */

@@ -9,6 +9,7 @@ import {
   DataError,
   ExecutorError,
   FileError,
+  foundRanks,
   plannedBytes,
   train,
   trainingBatchCount,
@@ -26,7 +27,7 @@ import type { Output } from '../terminal/output.js';
 import { Recorder } from './recorder.js';
 import { writeRanks, type RanksFile } from '../run/ranks-file.js';
 import { RUN_FILES } from '../run/folder.js';
-import { foundRanks, writtenForm } from '../run/form.js';
+import { writtenForm } from '../run/form.js';
 import { formOf, type RunSettings } from '../run/record.js';
 import type { RunPlan } from './run-plan.js';
 import { parameterCounts } from '../step/step.js';
@@ -179,9 +180,8 @@ function openLoader(plan: RunPlan, purpose: 'train' | 'evaluate', buffers: Buffe
 
 function isFactored({ settings, step }: RunPlan): boolean {
   const ranks = foundRanks(settings.found);
-  const { weights, activations } = step.method.needs;
   const found = Object.keys(ranks.weights).length + Object.keys(ranks.activations).length > 0;
-  return found || weights !== null || activations !== null;
+  return found || step.method.probe !== null;
 }
 
 function ranksFile({ settings, tables }: RunPlan): RanksFile {

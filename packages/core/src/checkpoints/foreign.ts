@@ -1,16 +1,16 @@
 /**
  * The way back: a dense model's tensors and configuration as another library reads them.
  *
- * The tables are those of the import (`layouts.ts`), so what is written is read back as it was. A model
+ * The tables are those of the import, so what is written is read back as it was. A model
  * that the other library has not (mean pooling in transformers) is an error.
  */
 import { ConfigError } from '../errors.js';
 import { parameters } from '../ir/graph.js';
 import type { Shape } from '../ir/types.js';
-import { buildModel, type ModelConfig } from '../models/index.js';
+import type { ExportUse } from '../models/family.js';
+import { buildModel, familyOf, type ModelConfig } from '../models/index.js';
+import { noPlace, placesOf, type WrittenNaming } from '../models/naming.js';
 import type { WeightSource } from '../train/weights.js';
-import { writtenLayout } from './layouts.js';
-import { placesOf } from './places.js';
 
 interface Piece {
   readonly parameter: string;
@@ -24,11 +24,11 @@ interface Piece {
  * where the naming has no such model or a weight is in factors.
  */
 export function foreignWeights(
-  naming: 'hugging-face' | 'timm',
+  naming: WrittenNaming,
   config: ModelConfig,
   source: WeightSource,
 ): WeightSource {
-  const layout = writtenLayout(naming, config);
+  const layout = familyOf(config).writtenLayout(naming, config);
   const shapes = new Map<string, Shape>();
   const pieces = new Map<string, Piece>();
   for (const { name, type } of parameters(buildModel(config, { batch: 1 }).graph)) {
@@ -52,11 +52,17 @@ export function foreignWeights(
 }
 
 /**
- * config.json of transformers (ViT, DeiT with its distillation token, Swin), which transformers.js reads
- * too. Throws ConfigError for mean pooling, which transformers' ViT does not have, and for labels of
- * another number than classes.
+ * config.json of transformers, which transformers.js reads too.
+ *
+ * @param use beside weights, which transformers has to have a model for, or beside a graph
+ * Throws ConfigError for weights of a model that transformers does not have, and for labels of another
+ * number than classes.
  */
-export function huggingFaceConfig(config: ModelConfig, labels: readonly string[]): object {
+export function huggingFaceConfig(
+  config: ModelConfig,
+  labels: readonly string[],
+  use: ExportUse = 'weights',
+): object {
   if (labels.length !== config.classes) {
     throw new ConfigError({
       where: 'labels',
@@ -66,59 +72,12 @@ export function huggingFaceConfig(config: ModelConfig, labels: readonly string[]
     });
   }
   const shared = {
-    hidden_act: 'gelu',
-    hidden_dropout_prob: 0,
-    attention_probs_dropout_prob: 0,
-    image_size: config.imageSize,
-    patch_size: config.patch,
-    num_channels: config.channels,
-    layer_norm_eps: config.layerNormEps,
-    qkv_bias: true,
     id2label: Object.fromEntries(labels.map((label, index) => [String(index), label])),
     label2id: Object.fromEntries(labels.map((label, index) => [label, index])),
     problem_type: 'single_label_classification',
     torch_dtype: 'float32',
   };
-  if (config.family === 'swin') {
-    const { width, depths, heads, window, mlpRatio } = config;
-    return {
-      architectures: ['SwinForImageClassification'],
-      model_type: 'swin',
-      ...shared,
-      embed_dim: width,
-      depths,
-      num_heads: heads,
-      num_layers: depths.length,
-      hidden_size: width * 2 ** (depths.length - 1),
-      window_size: window,
-      mlp_ratio: mlpRatio,
-      use_absolute_embeddings: false,
-    };
-  }
-  const { width, depth, heads, mlpRatio, pooling, distilled = false } = config;
-  if (pooling === 'mean') throw noPlace('hugging-face', 'fc_norm.weight');
-  const { distilledHead = distilled } = config;
-  const deit = distilledHead
-    ? 'DeiTForImageClassificationWithTeacher'
-    : 'DeiTForImageClassification';
-  return {
-    architectures: [distilled ? deit : 'ViTForImageClassification'],
-    model_type: distilled ? 'deit' : 'vit',
-    ...shared,
-    hidden_size: width,
-    num_hidden_layers: depth,
-    num_attention_heads: heads,
-    intermediate_size: Math.round(width * mlpRatio),
-  };
-}
-
-function noPlace(naming: string, parameter: string): ConfigError {
-  return new ConfigError({
-    where: `names of ${naming}`,
-    expected: 'a model that the library has',
-    got: `one with ${parameter}`,
-    todo: 'Export to ONNX, or keep the file as Thimble saves it (timm names)',
-  });
+  return familyOf(config).transformersConfig(config, shared, use);
 }
 
 function noWeight(source: WeightSource, name: string): ConfigError {

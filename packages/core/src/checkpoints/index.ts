@@ -4,4 +4,5 @@ export { recognise } from './recognise.js';
 export { describeConfig } from './describe.js';
 export { foreignWeights, huggingFaceConfig } from './foreign.js';
 export { familyPreprocess, parsePreprocess, preprocessorConfig } from './preprocess.js';
-export type { NamingName, Recognised, Sidecars } from './types.js';
+export type { NamingName } from '../models/naming.js';
+export type { Recognised, Sidecars } from './types.js';

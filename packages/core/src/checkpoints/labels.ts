@@ -4,7 +4,7 @@
  */
 import { CheckpointError } from '../errors.js';
 import { brief, field, isObject, list, Place, read, text, type Reader } from '../schema/index.js';
-import { CONFIG, metadataEntry } from './documents.js';
+import { CONFIG, metadataEntry } from '../models/documents.js';
 import type { Sidecars } from './types.js';
 
 /** A name of a class. */

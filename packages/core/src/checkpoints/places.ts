@@ -4,37 +4,8 @@
  * A parameter's places are the foreign tensors that hold its consecutive blocks of rows, first to last.
  */
 import { elements, type Shape } from '../ir/types.js';
+import { placesOf, type PlacedLayout } from '../models/naming.js';
 import type { ElementPlace, WeightSource } from '../train/weights.js';
-import type { Layout } from './layouts.js';
-
-export interface PlacedLayout extends Layout {
-  /** The value of `{p}` in this file. */
-  readonly prefix: string;
-}
-
-/** The foreign tensors of our parameter `name`; null where the naming has no such parameter. */
-export function placesOf(layout: PlacedLayout, name: string): readonly string[] | null {
-  const [, stage, , block] = /^layers\.(\d+)\.(blocks\.(\d+)\.)?/.exec(name) ?? [];
-  const only = /^blocks\.(\d+)\./.exec(name)?.[1];
-  const [, last] = /\.(weight|bias)$/.exec(name) ?? [];
-  const key = name
-    .replace(/^layers\.\d+\./, 'layers.{s}.')
-    .replace(/(^|\.)blocks\.\d+\./, '$1blocks.{b}.')
-    .replace(/\.(weight|bias)$/, '.*');
-  if (!Object.hasOwn(layout.names, key)) return null;
-  const s = Number(stage ?? 0);
-  const found = layout.names[key];
-  return (typeof found === 'string' ? [found] : found).map((pattern) =>
-    pattern
-      .replace('{p}', layout.prefix)
-      .replace('{b}', block ?? only ?? '')
-      .replace('{s}', String(s))
-      .replace('{s-1}', String(s - 1))
-      .replace('{2s}', String(2 * s))
-      .replace('{2s+1}', String(2 * s + 1))
-      .replace('*', last ?? ''),
-  );
-}
 
 /** The shape of our parameter `name` in a file; null where one of its places is empty or does not fit. */
 export function placedShape(

@@ -11,7 +11,6 @@
  * timm.data.transforms_factory.transforms_imagenet_eval; reference/preprocess_fixture.py compares.
  */
 import {
-  defaultPreprocess,
   imagenetMean,
   imagenetStd,
   preprocessReader,
@@ -22,7 +21,10 @@ import {
 } from '../data/preprocess.js';
 import { RESAMPLE_FILTERS } from '../data/resample.js';
 import type { ThimbleError } from '../errors.js';
-import type { ModelConfig } from '../models/index.js';
+import { CONFIG, metadataEntry, PREPROCESSOR, side, unset } from '../models/documents.js';
+import type { ProcessorName } from '../models/family.js';
+import { FAMILIES, familyOf, type ModelConfig } from '../models/index.js';
+import type { NamingName } from '../models/naming.js';
 import { IMAGE_SIZE } from '../models/sizes.js';
 import {
   anything,
@@ -43,8 +45,7 @@ import {
   type Read,
   type Reader,
 } from '../schema/index.js';
-import { CONFIG, metadataEntry, PREPROCESSOR, side, unset } from './documents.js';
-import type { NamingName, Sidecars } from './types.js';
+import type { Sidecars } from './types.js';
 
 /**
  * What the files beside a checkpoint say; null where they say nothing.
@@ -94,30 +95,9 @@ export function storedPreprocess(metadata: ReadonlyMap<string, string>): Preproc
   return stored === undefined ? null : read(stored, preprocessReader, metadataEntry('preprocess'));
 }
 
-/**
- * What a family was trained with, for checkpoints of which nothing says it: timm's ViT as augreg (mean and
- * std 1/2, crop 0.9), its DeiT and Swin with ImageNet's mean and std; the image processors of transformers;
- * the weights of torchvision (256 → 224, Swin 232 → 224).
- */
+/** What the family of `config` was trained with, for checkpoints of which nothing says it. */
 export function familyPreprocess(naming: NamingName, config: ModelConfig): Preprocess {
-  const { imageSize: size } = config;
-  const imagenet = { mean: imagenetMean, std: imagenetStd };
-  const isSwin = config.family === 'swin';
-  const base = { ...defaultPreprocess, size };
-  if (naming === 'hugging-face') {
-    return {
-      ...base,
-      resize: 'squash',
-      filter: isSwin ? 'bicubic' : 'bilinear',
-      cropPercentage: 1,
-    };
-  }
-  if (naming === 'torchvision') {
-    const edge = Math.floor((size * (isSwin ? 232 : 256)) / 224);
-    const filter = isSwin ? 'bicubic' : 'bilinear';
-    return { ...base, ...imagenet, cropPercentage: size / edge, edge, filter };
-  }
-  return isSwin || config.distilled === true ? { ...base, ...imagenet } : base;
+  return familyOf(config).preprocess(naming, config);
 }
 
 const HALF: Triple = [0.5, 0.5, 0.5];
@@ -149,8 +129,7 @@ const CLIP: ProcessorDefaults = {
   std: CLIP_STD,
 };
 
-/** By the name of the class, without ImageProcessor, FeatureExtractor, Fast. */
-const PROCESSORS: Readonly<Record<string, ProcessorDefaults>> = {
+const PROCESSORS: { readonly [P in ProcessorName]: ProcessorDefaults } = {
   ViT: SQUARE,
   DeiT: { ...SQUARE, crop: true, resample: 3 },
   Bit: CLIP,
@@ -197,12 +176,7 @@ function huggingFacePreprocess(given: unknown, config: unknown): Preprocess | nu
   const file = readValue(given, PROCESSOR, PREPROCESSOR);
   const type = file.image_processor_type ?? file.feature_extractor_type;
   if (type === 'TimmWrapperImageProcessor') return timmPreprocess(given, PREPROCESSOR);
-  const usual = field(config, 'model_type') === 'deit' ? 'DeiT' : 'ViT';
-  const name = (type ?? usual).replace(/(ImageProcessor|FeatureExtractor)(Fast|Pil)?$/, '');
-  if (!Object.hasOwn(PROCESSORS, name)) {
-    const known = Object.keys(PROCESSORS).join(', ');
-    throw unable(PREPROCESSOR, 'image_processor_type', known, type ?? '');
-  }
+  const name = type === undefined ? usualProcessor(config) : processorNamed(type);
   const defaults = PROCESSORS[name];
   if (file.do_pad === true) throw unable(PREPROCESSOR, 'do_pad', 'false', 'true');
   const { rescale_factor: factor = 1 / 255, do_normalize: isNormalised = true } = file;
@@ -216,6 +190,23 @@ function huggingFacePreprocess(given: unknown, config: unknown): Preprocess | nu
     mean: [mean[0] / scale, mean[1] / scale, mean[2] / scale],
     std: [std[0] / scale, std[1] / scale, std[2] / scale],
   };
+}
+
+/** The processor of models of the type that config.json says. */
+function usualProcessor(config: unknown): ProcessorName {
+  const type = field(config, 'model_type');
+  const known = Object.values(FAMILIES).flatMap((each) =>
+    Object.entries<ProcessorName>(each.transformersTypes),
+  );
+  return known.find(([name]) => name === type)?.[1] ?? 'ViT';
+}
+
+function processorNamed(type: string): ProcessorName {
+  const given = type.replace(/(ImageProcessor|FeatureExtractor)(Fast|Pil)?$/, '');
+  const known = Object.keys(PROCESSORS) as ProcessorName[];
+  const name = known.find((each) => each === given);
+  if (name !== undefined) return name;
+  throw unable(PREPROCESSOR, 'image_processor_type', known.join(', '), type);
 }
 
 type Frame = Pick<Preprocess, 'size' | 'cropPercentage' | 'resize' | 'edge' | 'offset'>;

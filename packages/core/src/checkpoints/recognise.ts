@@ -9,29 +9,25 @@
 import { CheckpointError, ConfigError } from '../errors.js';
 import { parameters, type Parameter } from '../ir/graph.js';
 import type { Shape } from '../ir/types.js';
-import { buildModel, MODELS, type ModelConfig } from '../models/index.js';
+import { agree, type Configured } from '../models/evidence.js';
+import type { Family } from '../models/family.js';
+import {
+  buildModel,
+  FAMILIES,
+  KINDS,
+  MODELS,
+  type FamilyName,
+  type ModelConfig,
+} from '../models/index.js';
+import { placesOf, type NamingName, type PlacedLayout } from '../models/naming.js';
 import { storedRanks } from '../train/factors.js';
 import type { WeightSource } from '../train/weights.js';
-import { configured, type Configured } from './config.js';
-import {
-  describeConfig,
-  missingWithReasons,
-  unknownArchitecture,
-  withReasons,
-} from './describe.js';
-import { factsOf, isThimble, type Facts } from './facts.js';
+import { describeConfig, unknownArchitecture, withParts } from './describe.js';
 import { labelsOf } from './labels.js';
-import { LAYOUTS } from './layouts.js';
-import {
-  placedElement,
-  placedShape,
-  placesOf,
-  readPlaced,
-  withoutWrapper,
-  type PlacedLayout,
-} from './places.js';
+import { placedElement, placedShape, readPlaced, withoutWrapper } from './places.js';
 import { parsePreprocess, storedPreprocess, writtenPreprocess } from './preprocess.js';
-import type { NamingName, Recognised, Sidecars } from './types.js';
+import { isThimble, saidOf, type SaidModel } from './said.js';
+import type { Recognised, Sidecars } from './types.js';
 
 /**
  * What the checkpoint `source` is.
@@ -47,17 +43,17 @@ export function recognise(
 ): Recognised {
   const bare = withoutWrapper(source);
   const shapes = withProducts(bare.shapes);
-  const layout = layoutOf(shapes);
-  if (!layout) throw unknownArchitecture(bare, sidecars);
-  const facts = factsOf(metadata, sidecars);
-  const found = configured(layout, source.name, shapes, facts);
+  const placed = layoutOf(shapes);
+  if (!placed) throw unknownArchitecture(bare, sidecars);
+  const { layout } = placed;
+  const found = configured(source.name, placed, shapes, saidOf(metadata, sidecars));
   const { config, hasClassifier, guesses } = found;
   const isOwn = isThimble(metadata);
   const own = isOwn ? metadata : new Map<string, string>();
   const naming: NamingName = isOwn ? 'thimble' : layout.naming;
   const description = describeConfig(naming, found);
   const wanted = wantedParameters(source.name, found);
-  const ignored = matched({ file: source.name, description, layout, bare, shapes, wanted, facts });
+  const ignored = matched({ file: source.name, description, ...placed, bare, shapes, wanted });
   return {
     naming,
     description: [description, ...guesses].join('; '),
@@ -89,19 +85,48 @@ function withProducts(shapes: ReadonlyMap<string, Shape>): ReadonlyMap<string, S
   return result;
 }
 
-/** The first layout whose sign the tensors have. */
-function layoutOf(shapes: ReadonlyMap<string, Shape>): PlacedLayout | undefined {
+/** The first layout whose sign the tensors have, and its family. */
+function layoutOf(shapes: ReadonlyMap<string, Shape>): FoundLayout | undefined {
   const has = (layout: PlacedLayout) => (parameter: string) =>
     placesOf(layout, parameter)?.every((place) => shapes.has(place)) === true;
-  return LAYOUTS.flatMap((layout) => layout.prefixes.map((prefix) => ({ ...layout, prefix }))).find(
-    (layout) => layout.sign.every(has(layout)),
-  );
+  for (const family of Object.keys(FAMILIES) as FamilyName[]) {
+    for (const layout of FAMILIES[family].layouts) {
+      const placed = layout.prefixes.map((prefix) => ({ ...layout, prefix }));
+      const found = placed.find((each) => each.sign.every(has(each)));
+      if (found) return { family, layout: found };
+    }
+  }
+  return undefined;
+}
+
+interface FoundLayout {
+  readonly family: FamilyName;
+  readonly layout: PlacedLayout;
+}
+
+/** The configuration of the tensors. Throws CheckpointError where what is said contradicts them. */
+function configured(
+  file: string,
+  { family, layout }: FoundLayout,
+  shapes: ReadonlyMap<string, Shape>,
+  { said, family: saidFamily }: SaidModel,
+): Configured<ModelConfig> {
+  agree({ file, said }, 'architecture', saidFamily, family);
+  const record: Family<ModelConfig> = FAMILIES[family];
+  return record.configure({
+    file,
+    naming: layout.naming,
+    names: [...shapes.keys()],
+    shape: (name) => placedShape(layout, shapes, name),
+    said,
+    kinds: KINDS,
+  });
 }
 
 /** Every parameter that the file has to hold. */
 function wantedParameters(
   file: string,
-  { config, hasClassifier }: Configured,
+  { config, hasClassifier }: Configured<ModelConfig>,
 ): readonly Parameter[] {
   try {
     const model = buildModel(config, { batch: 1 });
@@ -115,15 +140,13 @@ function wantedParameters(
   }
 }
 
-interface Match {
+interface Match extends FoundLayout {
   readonly file: string;
   readonly description: string;
-  readonly layout: PlacedLayout;
   readonly bare: WeightSource;
   /** Of `bare`, and of the products of its factors. */
   readonly shapes: ReadonlyMap<string, Shape>;
   readonly wanted: readonly Parameter[];
-  readonly facts: Facts;
 }
 
 /** Throws CheckpointError unless every tensor has its place and shape; returns what is ignored. */
@@ -150,23 +173,22 @@ function matched(match: Match): readonly string[] {
 }
 
 function doesNotFit(
-  { file, description, wanted }: Match,
+  { file, description, wanted, family }: Match,
   missing: readonly string[],
   extra: readonly string[],
 ): CheckpointError {
+  const { absent, strange, misplaced } = FAMILIES[family].reasons;
+  const lacks = withParts(missing, absent);
+  const has = withParts(extra, [...strange, ...misplaced]);
   const parts = [
-    ...(missing.length > 0
-      ? [`${String(missing.length)} missing: ${missingWithReasons(missing)}`]
-      : []),
-    ...(extra.length > 0
-      ? [`${String(extra.length)} with no place in it: ${withReasons(extra)}`]
-      : []),
+    ...(missing.length > 0 ? [`${String(missing.length)} missing: ${lacks}`] : []),
+    ...(extra.length > 0 ? [`${String(extra.length)} with no place in it: ${has}`] : []),
   ];
   return new CheckpointError({
     where: file,
     expected: `the ${String(wanted.length)} parameters of what it looks like: ${description}`,
     got: parts.join('; '),
-    todo: 'Thimble reads plain ViT, DeiT and Swin transformers; this is another model or a damaged file',
+    todo: `Thimble reads plain ${KINDS.many}; this is another model or a damaged file`,
   });
 }
 

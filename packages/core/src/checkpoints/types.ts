@@ -1,10 +1,8 @@
 /** What the import and export of checkpoints speak of. */
 import type { Preprocess } from '../data/preprocess.js';
 import type { ModelConfig } from '../models/index.js';
+import type { NamingName } from '../models/naming.js';
 import type { WeightSource } from '../train/weights.js';
-
-/** Whose names the tensors of a checkpoint have; `thimble` are timm's, with Thimble's own metadata. */
-export type NamingName = 'timm' | 'hugging-face' | 'torchvision' | 'thimble';
 
 /** Files beside the weights, parsed JSON or null. */
 export interface Sidecars {

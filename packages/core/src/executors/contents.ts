@@ -5,8 +5,8 @@
  *   input    holds what was written, until a run of its entry takes it or another write or run has its bytes
  *   output   holds the result of its entry's last run, until another write or run has its bytes
  *
- * Persistent tensors last. A parameter, or a state that the entry `start` sets, has to be set before an entry
- * reads it. `micro` adds to sums that `apply` uses, after as many runs as the program has micro-batches: any
+ * Persistent tensors last. A parameter, or a state that an entry on a cue sets, has to be set before another
+ * entry reads it. `micro` adds to sums that `apply` uses, after as many runs as the program has micro-batches: any
  * other number would give the update another scale.
  *
  * Nobody's contents are copied or looked at: a write or a run costs a few assignments.
@@ -103,12 +103,18 @@ export class Contents {
     const isState = this.program.slots[missing[0]].role === 'state';
     throw new ExecutorError({
       where: what,
-      expected: isState ? 'the states that start sets' : 'every parameter to be written before',
+      expected: isState
+        ? `the states that ${this.cuedNames()} sets`
+        : 'every parameter to be written before',
       got: `${String(names.length)} never set: ${names.slice(0, 5).join(', ')}`,
       todo: isState
-        ? 'Run start on the first batch, or write the states'
+        ? `Run ${this.cuedNames()} on the first batch, or write the states`
         : 'Load the weights first',
     });
+  }
+
+  private cuedNames(): string {
+    return Object.keys(this.program.training?.cues ?? {}).join(' or ');
   }
 
   private expectPasses(what: string, entry: string): void {
@@ -160,10 +166,10 @@ function tensorsOf(program: Program): ReadonlyMap<string, Tensor> {
   return tensors;
 }
 
-/** Parameters, and states that `start` sets. */
+/** Parameters, and states that entries on a cue set. */
 function unsetOf(program: Program): Set<number> {
-  const start = program.entries.find(({ name }) => name === 'start');
-  const unset = new Set(start ? persistentWrites(program, start) : []);
+  const cued = program.entries.filter(({ name }) => isCued(program, name));
+  const unset = new Set(cued.flatMap((entry) => [...persistentWrites(program, entry)]));
   program.slots.forEach(({ role }, index) => {
     if (role === 'parameter') unset.add(index);
   });
@@ -191,11 +197,14 @@ function runOf(
   const read = new Set(
     steps.flatMap((step) => Object.values(step.inputs).map((index) => program.slots[index].root)),
   );
-  // What `start` sets it does not need, though its ops have the old value as an operand.
-  const needs = [...read].filter(
-    (slot) => unset.has(slot) && !(name === 'start' && sets.has(slot)),
-  );
+  // What an entry on a cue sets it does not need, though its ops have the old value as an operand.
+  const cued = isCued(program, name);
+  const needs = [...read].filter((slot) => unset.has(slot) && !(cued && sets.has(slot)));
   return { name, inputs, outputs, others, needs, sets };
+}
+
+function isCued({ training }: Program, entry: string): boolean {
+  return training !== null && Object.hasOwn(training.cues, entry);
 }
 
 /** Bytes of the arena, [from, to). */

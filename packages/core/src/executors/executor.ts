@@ -10,11 +10,11 @@
  * memory; what is not there is refused, by the places that the program gives (contents.ts).
  */
 import { ExecutorError } from '../errors.js';
-import { bytesOf, elements, typeText, type DType, type TensorType } from '../ir/types.js';
+import { bytesOf, elements, typeText } from '../ir/types.js';
+import type { DType, HostData, TensorType } from '../ir/types.js';
 import { hostSlots, type Program } from '../program.js';
 
-/** Host-side contents of a tensor; reals come back as float64 from the reference executor only. */
-export type HostData = Float32Array | Float64Array | Int32Array | Int8Array;
+export type { HostData } from '../ir/types.js';
 
 export interface LoadOptions {
   /** Worker threads; default 1. Executors without threads ignore it. */
@@ -33,7 +33,7 @@ export interface Executor {
   write(name: string, data: HostData): void;
   /**
    * Runs an entry once. Rejects with ExecutorError when another run is under way, and when an input, a
-   * parameter or a state that `start` sets is not there. A run that fails ends the executor.
+   * parameter or a state that an entry on a cue sets is not there. A run that fails ends the executor.
    */
   run(entry: string): Promise<void>;
   /** A copy of the tensor called `name`. Rejects with ExecutorError when it is there no more. */

@@ -10,6 +10,7 @@
  * memory, so nothing later may read the old value.
  */
 import type { TensorType } from './types.js';
+import type { WeightForm } from './weight-form.js';
 
 export type ValueId = number;
 
@@ -156,28 +157,62 @@ export interface ModelGraph {
    * (passes/narrow.ts). Absent: none.
    */
   readonly narrowed?: ReadonlySet<string>;
+  /**
+   * Position embeddings [1, N, D] whose rows are a square picture of the image: resized where a
+   * checkpoint is of another image size. Absent: none.
+   */
+  readonly positions?: readonly PositionEmbedding[];
   /** Name prefixes of what follows the last block and is not the classifier: the final norm. */
   readonly tail: readonly string[];
   /** Name prefix of the classifier: `head.`. */
   readonly head: string;
+  /** Weights that do not live as they are. Absent: none. */
+  readonly forms?: readonly WeightForm[];
+}
+
+export interface PositionEmbedding {
+  /** Its parameter. */
+  readonly name: string;
+  /** Rows in front that are no part of the picture: class and distillation tokens. */
+  readonly prefix: number;
 }
 
 /** A forward graph with gradient nodes behind it. */
 export interface TrainGraph {
   readonly graph: Graph;
-  /** Value of dL/dparameter for every trainable parameter that the loss depends on, by name. */
-  readonly gradients: ReadonlyMap<string, ValueId>;
   /**
-   * Gradients of low-rank weights that are known as a product, by the weight's name in the dense
-   * model; such a pair's sides are not in `gradients`.
+   * The gradient of every trainable parameter that the loss depends on, by its name. A product stands
+   * under the low-rank weight's name in the dense model, in the place of the two sides.
    */
-  readonly products: ReadonlyMap<string, ProductGradient>;
+  readonly gradients: ReadonlyMap<string, Gradient>;
+}
+
+/** A gradient in the form in which it is known. */
+export type Gradient = DenseGradient | ProductGradient | PartsGradient;
+
+/** dL/dparameter itself, of the parameter's shape. */
+export interface DenseGradient {
+  readonly kind: 'dense';
+  readonly value: ValueId;
 }
 
 /** dL/dW = pᵀ q with p [r, O] and q [r, I]; the rows of q are orthonormal. */
 export interface ProductGradient {
+  readonly kind: 'product';
   readonly p: ValueId;
   readonly q: ValueId;
+}
+
+/** What the parameter's own update rule reads, by names that it knows; linear in dL/dparameter. */
+export interface PartsGradient {
+  readonly kind: 'parts';
+  readonly parts: Operands;
+}
+
+/** The value of a gradient that is the tensor itself; undefined for any other. */
+export function denseGradient({ gradients }: TrainGraph, parameter: string): ValueId | undefined {
+  const gradient = gradients.get(parameter);
+  return gradient?.kind === 'dense' ? gradient.value : undefined;
 }
 
 /** All values that `roots` are computed from, roots included. */

@@ -18,6 +18,9 @@ export interface TensorType {
   readonly shape: Shape;
 }
 
+/** Contents of a tensor on the host; reals come back as float64 from the reference executor only. */
+export type HostData = Float32Array | Float64Array | Int32Array | Int8Array;
+
 /** Bytes of one element on every executor that has an arena. */
 export const DTYPE_BYTES = { f32: 4, i32: 4, i8: 1 } as const satisfies Record<DType, number>;
 

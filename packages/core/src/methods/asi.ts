@@ -14,17 +14,19 @@
  * Reference: Nguyen et al., ASI, ICML 2025 (arXiv 2505.05086).
  */
 import type { Method } from './method.js';
-import { compressInputs, startGraph } from './tucker.js';
+import { compressInputs, startEntries } from './tucker.js';
 import {
   neutralTucker,
   parseTucker,
   printTucker,
-  tuckerNeeds,
+  tuckerFindings,
+  tuckerHolds,
+  tuckerOptions,
+  tuckerProbe,
   tuckerRanks,
   withTuckerRanks,
   type TuckerConfig,
 } from './tucker-config.js';
-import { effectiveRanks } from './tucker-ranks.js';
 
 export const asi: Method<TuckerConfig> = {
   name: 'asi',
@@ -34,10 +36,12 @@ export const asi: Method<TuckerConfig> = {
   parse: (text) => parseTucker('asi', text),
   print: (config) => printTucker('asi', config),
   backward: (train, model, config) =>
-    compressInputs(train, model, tuckerRanks(model, config), 'iterate'),
-  start: (model, config) => startGraph(model, tuckerRanks(model, config)),
-  needs: tuckerNeeds,
-  withRanks: withTuckerRanks,
-  activationRanks: (model, config) => effectiveRanks(model, tuckerRanks(model, config)),
+    compressInputs(train, model, tuckerRanks(model, config), 'whole'),
+  entries: (model, config) => startEntries(model, tuckerRanks(model, config)),
+  options: tuckerOptions,
+  probe: (config) => tuckerProbe(config, 'whole'),
+  with: withTuckerRanks,
+  findings: tuckerFindings,
+  holds: tuckerHolds,
   neutral: neutralTucker,
 };

@@ -8,7 +8,8 @@
  * Reference: Ben Zaken et al., BitFit, ACL 2022; Cai et al., TinyTL, NeurIPS 2020.
  */
 import { noConfig } from './options.js';
-import { trainOnly, type Method } from './method.js';
+import type { Method } from './method.js';
+import { trainOnly } from './trainable.js';
 
 export const biasOnly: Method<null> = {
   name: 'bias-only',

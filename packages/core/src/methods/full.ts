@@ -7,7 +7,7 @@
  * input, output and statistics for the token that is classified, and the patches.
  */
 import { noConfig } from './options.js';
-import { trainOnly, type Method } from './method.js';
+import type { Method } from './method.js';
 
 export const full: Method<null> = {
   name: 'full',
@@ -15,6 +15,5 @@ export const full: Method<null> = {
   usage: 'full',
   parse: (text) => noConfig('full', text),
   print: () => 'full',
-  forward: (model) => trainOnly(model, () => true),
   neutral: () => ({ config: null }),
 };

@@ -5,7 +5,8 @@
  * Everything below the classifier runs forward only.
  */
 import { noConfig } from './options.js';
-import { trainOnly, type Method } from './method.js';
+import type { Method } from './method.js';
+import { trainOnly } from './trainable.js';
 
 export const head: Method<null> = {
   name: 'head',

@@ -16,12 +16,14 @@ import {
   neutralTucker,
   parseTucker,
   printTucker,
-  tuckerNeeds,
+  tuckerFindings,
+  tuckerHolds,
+  tuckerOptions,
+  tuckerProbe,
   tuckerRanks,
   withTuckerRanks,
   type TuckerConfig,
 } from './tucker-config.js';
-import { effectiveRanks } from './tucker-ranks.js';
 
 export const hosvd: Method<TuckerConfig> = {
   name: 'hosvd',
@@ -32,8 +34,10 @@ export const hosvd: Method<TuckerConfig> = {
   print: (config) => printTucker('hosvd', config),
   backward: (train, model, config) =>
     compressInputs(train, model, tuckerRanks(model, config), 'decompose'),
-  needs: tuckerNeeds,
-  withRanks: withTuckerRanks,
-  activationRanks: (model, config) => effectiveRanks(model, tuckerRanks(model, config)),
+  options: tuckerOptions,
+  probe: (config) => tuckerProbe(config, 'decompose'),
+  with: withTuckerRanks,
+  findings: tuckerFindings,
+  holds: tuckerHolds,
   neutral: neutralTucker,
 };

@@ -15,7 +15,9 @@ import { lastK } from './last-k.js';
 import { linears } from './linears.js';
 import { lora } from './lora.js';
 import { checkWeightRanks } from './low-rank.js';
-import { bind, compose, type BoundMethod, type Method } from './method.js';
+import { compose } from './compose.js';
+import { bind, type BoundMethod, type Method } from './method.js';
+import type { Found } from './found.js';
 import type { Ranks } from './ranks.js';
 import { checkInputRanks } from './tucker-ranks.js';
 import { wasi } from './wasi.js';
@@ -34,6 +36,12 @@ export const METHODS = {
 } as const;
 
 export type MethodName = keyof typeof METHODS;
+
+/** Trains everything as it is: what others are compared with, and the default. */
+export const PLAIN_METHOD: MethodName = 'full';
+
+/** Takes the least memory of all. */
+export const SMALLEST_METHOD: MethodName = 'head';
 
 /**
  * Reads `name` or `name=option` (`last-k=4`), or several of them joined by `+`. Throws
@@ -68,11 +76,15 @@ export const methodReader: Reader<string> = refined(text({ most: 1000 }), (metho
 });
 
 /**
- * Throws ConfigError unless all of `ranks` are such that `model` can have.
+ * Throws ConfigError unless all that was found is such that `model` can have it.
  *
  * @param model dense, with a batch of so many images as one pass has: Tucker ranks are for these
  */
-export function checkRanks(model: ModelGraph, ranks: Ranks): void {
+export function checkFound(model: ModelGraph, { ranks }: Found): void {
+  if (ranks) checkRanks(model, ranks);
+}
+
+function checkRanks(model: ModelGraph, ranks: Ranks): void {
   const all = linears(model, 'all');
   checkWeightRanks(all, ranks.weights);
   checkInputRanks(all, ranks.activations);

@@ -7,7 +7,8 @@
  * K = depth.
  */
 import { ConfigError } from '../errors.js';
-import { trainOnly, type Method } from './method.js';
+import type { Method } from './method.js';
+import { trainOnly } from './trainable.js';
 
 export interface LastKConfig {
   /** Blocks that train; at least 1, at most the model's depth. */

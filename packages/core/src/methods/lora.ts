@@ -19,14 +19,17 @@ import { outputValues, type ModelGraph, type Value, type ValueId } from '../ir/g
 import { hoist } from '../ir/order.js';
 import { mapOperands, regroup } from '../ir/rewrite.js';
 import { f32 } from '../ir/types.js';
+import type { WeightForm } from '../ir/weight-form.js';
 import { GraphBuilder } from '../ops/builder.js';
 import { matmul, TRANSPOSED_B } from '../ops/matmul.js';
 import { scale } from '../ops/scale.js';
 import { isTrained, linears, type Linear } from './linears.js';
 import { notDense } from './low-rank.js';
-import { trainOnly, type Method } from './method.js';
+import type { Method } from './method.js';
 import { keyValues, layersOf } from './options.js';
+import { sumWithProduct } from './product.js';
 import type { Layers } from './ranks.js';
+import { trainOnly } from './trainable.js';
 
 export interface LoraConfig {
   /** r */
@@ -64,6 +67,11 @@ export const lora: Method<LoraConfig> = {
     );
     return trainOnly(adapted, (name) => adapters.has(name) || name.startsWith(head));
   },
+  claims: (model, { layers }) => ({
+    forms: linears(model, layers)
+      .filter(isTrained)
+      .map(({ weight }) => weight),
+  }),
   neutral: () => null,
 };
 
@@ -74,11 +82,13 @@ function addAdapters(model: ModelGraph, config: LoraConfig): ModelGraph {
   const first = graph.nodes.length;
   const behind = new Map<ValueId, readonly ValueId[]>();
   const sums = new Map<ValueId, ValueId>();
+  const forms = [...(model.forms ?? [])];
   for (const linear of linears(model, config.layers).filter(isTrained)) {
     const { form, y } = linear;
     if (form.kind !== 'dense') throw notDense(linear.weight, form.kind);
     const adapter = adapterOf(builder, linear, form.node.name, config);
     behind.set(form.weight.id, [adapter.left.id, adapter.right.id]);
+    forms.push(adapterForm(linear, adapter, config));
     sums.set(y.id, adapter.sum.id);
   }
   const extended = builder.build(outputValues(graph));
@@ -88,7 +98,21 @@ function addAdapters(model: ModelGraph, config: LoraConfig): ModelGraph {
     return { ...node, inputs: mapOperands(node.inputs, (id) => sums.get(id) ?? id) };
   });
   const placed = hoist({ ...extended, nodes }, first);
-  return { ...model, graph: regroup(placed, behind, new Set()) };
+  return { ...model, graph: regroup(placed, behind, new Set()), forms };
+}
+
+/** W + (α/r) B A. */
+function adapterForm(
+  { weight, outputs, inputs }: Linear,
+  { left, right }: Adapter,
+  { rank, alpha }: LoraConfig,
+): WeightForm {
+  const added = [left.name, right.name];
+  return {
+    ...{ kind: 'adapter', weight, shape: [outputs, inputs], parts: [weight, ...added], added },
+    toDense: (read) =>
+      sumWithProduct(read(weight), read(left.name), read(right.name), rank, alpha / rank),
+  };
 }
 
 interface Adapter {

@@ -21,9 +21,11 @@ import { outputValues, type Initial, type ModelGraph, type ValueId } from '../ir
 import { sink } from '../ir/order.js';
 import { regroup } from '../ir/rewrite.js';
 import { f32 } from '../ir/types.js';
+import type { WeightForm } from '../ir/weight-form.js';
 import { GraphBuilder } from '../ops/builder.js';
 import { matmul, TRANSPOSED_B } from '../ops/matmul.js';
 import { isTrained, linears, type Linear } from './linears.js';
+import { sumWithProduct } from './product.js';
 import type { Layers, Ranks } from './ranks.js';
 
 /**
@@ -38,6 +40,7 @@ export function factorWeights(model: ModelGraph, ranks: Ranks): ModelGraph {
   const first = model.graph.nodes.length;
   const behind = new Map<ValueId, readonly ValueId[]>();
   const operands = new Map<string, Readonly<Record<string, ValueId>>>();
+  const forms = [...(model.forms ?? [])];
   for (const linear of chosen) {
     const { weight, x, form } = linear;
     if (form.kind !== 'dense') throw notDense(weight, form.kind);
@@ -46,6 +49,7 @@ export function factorWeights(model: ModelGraph, ranks: Ranks): ModelGraph {
     const name = `${form.node.name}.low`;
     const z = builder.emit(matmul, { a: x, b: right }, TRANSPOSED_B, name).y;
     behind.set(form.weight.id, [left.id, right.id]);
+    forms.push(lowRankForm(linear, left.name, right.name, rank));
     operands.set(form.node.name, { ...form.node.inputs, a: z.id, b: left.id });
   }
   const graph = builder.build(outputValues(model.graph));
@@ -54,7 +58,20 @@ export function factorWeights(model: ModelGraph, ranks: Ranks): ModelGraph {
     return inputs ? { ...node, inputs } : node;
   });
   const placed = sink({ ...graph, nodes }, first);
-  return { ...model, graph: regroup(placed, behind, new Set(behind.keys())) };
+  return { ...model, graph: regroup(placed, behind, new Set(behind.keys())), forms };
+}
+
+/** W = L R. */
+function lowRankForm(
+  { weight, outputs, inputs }: Linear,
+  left: string,
+  right: string,
+  rank: number,
+): WeightForm {
+  return {
+    ...{ kind: 'low-rank', weight, shape: [outputs, inputs], parts: [left, right], added: [] },
+    toDense: (read) => sumWithProduct(null, read(left), read(right), rank),
+  };
 }
 
 /** L and R of a dense linear. */
@@ -91,6 +108,15 @@ function widened(initial: Initial, factor: number): Initial {
       return initial;
   }
   return initial satisfies never;
+}
+
+/** K of every weight of `model` that lives in low-rank form. */
+export function lowRanks(model: ModelGraph): Ranks['weights'] {
+  const ranks: Record<string, number> = {};
+  for (const { weight, form } of linears(model, 'all')) {
+    if (form.kind === 'low-rank') ranks[weight] = form.left.type.shape[1];
+  }
+  return ranks;
 }
 
 /** Share of min(O, I) that the paper's rule takes at each ε: MLPs of a ViT-B, other ε interpolated. */

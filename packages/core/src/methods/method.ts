@@ -1,9 +1,17 @@
 /**
- * The Method contract: a training method is two pure graph transforms and a neutral point.
+ * The Method contract: a training method is a set of pure transforms of graphs, and what goes with them.
  *
- *   forward   model graph → model graph      weight forms, adapters, masks, what trains
+ *   probe     what to measure on the user's data before anything is compiled; `with` takes what was found
+ *   forward   model graph → model graph      forms of weights, adapters, masks, what trains
  *   backward  train graph → train graph      form of saved tensors, form of the gradients
+ *   rule      how a parameter is updated, where that is not the optimiser's own affair; `rate` how fast
+ *   after     graph → graph                  nodes behind the updates of a step
+ *   entries   graphs that run by themselves when their cue comes: once, every k steps, every epoch
+ *   phases    other configurations from an epoch on: another program, with the tensors carried over
  *   neutral   the configuration at which the method must equal plain training, or null
+ *
+ * All but the names and `parse` may be left out. `claims` and `holds` say what a method takes for itself, so
+ * that two that do not go together are refused by name.
  *
  * Each method's header states the elements that its gradients read of the forward pass, 4 bytes each,
  * as a closed form that the contract test checks: what is saved unless it is computed again or kept in
@@ -14,12 +22,12 @@
  * Work outside of the step (scores, ranks, decompositions) is a host function or a program of its
  * own that returns the configuration; it never hides in the training loop.
  */
-import { ConfigError } from '../errors.js';
-import { isParameter } from '../ir/graph.js';
-import type { Graph, ModelGraph, TrainGraph, Value } from '../ir/graph.js';
-import { mapLeaves } from '../ir/rewrite.js';
+import type { Graph, ModelGraph, Parameter, TrainGraph } from '../ir/graph.js';
+import type { HostData } from '../ir/types.js';
+import type { RateGroup, UpdateRule } from '../optim/rule.js';
 import type { SavedForm } from '../passes/saved.js';
-import type { RankNeeds, Ranks } from './ranks.js';
+import type { Cue } from '../program.js';
+import type { Found, Probe } from './found.js';
 
 export interface Method<C> {
   readonly name: string;
@@ -35,102 +43,152 @@ export interface Method<C> {
   parse(text: string | undefined): C;
   /** The option text that `parse` reads back to the same configuration. */
   print(config: C): string;
+  /** What a budget may still choose; absent: nothing. */
+  options?(config: C): readonly OpenOption<C>[];
+  /** What should be measured before training; absent or null: nothing. */
+  probe?(config: C): Probe | null;
+  /** The configuration with what was found. */
+  with?(config: C, found: Found): C;
+  /** With what `model` would be compiled: what was found, or what is typical. `model` as in `backward`. */
+  findings?(model: ModelGraph, config: C): Found;
+  /** What the method takes of `model`, as the methods before it have made it and before its own `forward`. */
+  claims?(model: ModelGraph, config: C): Claims;
+  /**
+   * The linears, by their weights' names, whose saved input `backward` holds in a form of its own; such an
+   * input keeps all tokens. `model` as in `backward`.
+   */
+  holds?(model: ModelGraph, config: C): readonly string[];
   forward?(model: ModelGraph, config: C): ModelGraph;
   /** `model` is what `forward` of all methods returned. */
   backward?(train: TrainGraph, model: ModelGraph, config: C): TrainGraph;
-  /**
-   * Forward graph that sets the method's states from a first batch, run once before training; null
-   * when there is nothing to set.
-   */
-  start?(model: ModelGraph, config: C): Graph | null;
-  /** The ranks that should be found before training; absent: none. */
-  needs?(config: C): RankNeeds;
-  /** The configuration with the ranks found. */
-  withRanks?(config: C, ranks: Ranks): C;
+  /** null: the optimiser's own rule. */
+  rule?(parameter: Parameter, config: C): UpdateRule | null;
+  /** null: the rate of the schedule. */
+  rate?(parameter: Parameter, config: C): RateGroup | null;
+  /** `graph` is a step, or the application of summed gradients, with its updates. */
+  after?(graph: Graph, config: C): Graph;
+  /** `model` as in `backward`. */
+  entries?(model: ModelGraph, config: C): readonly MethodEntry[];
+  /** What follows on the configuration itself, which is the first phase; by rising epochs. */
+  phases?(config: C): readonly MethodPhase<C>[];
   /** The form of saved tensors that goes with the method where none is asked for; absent: exact. */
   readonly saved?: SavedForm;
-  /** Tucker ranks that `backward` uses: found ones or typical ones. `model` as in `backward`. */
-  activationRanks?(model: ModelGraph, config: C): Ranks['activations'];
   /** The configuration for `model` at which training equals `full`; null when there is none. */
   neutral(model: ModelGraph): { readonly config: C } | null;
 }
+
+/** What a budget gives up, first to last: parts of updates, of saved inputs, of weights. */
+export const OPTION_AXES = ['updates', 'activations', 'weights'] as const;
+
+export type OptionAxis = (typeof OPTION_AXES)[number];
+
+/** A number that the user has not said. */
+export interface OpenOption<C> {
+  readonly axis: OptionAxis;
+  /** From generous to frugal; the first is the configuration's own. */
+  readonly values: readonly number[];
+  choose(value: number): C;
+}
+
+/**
+ * What a method takes for itself: nobody else may have it. All are names of tensors in the dense model.
+ */
+export interface Claims {
+  /** Weights whose form it sets. */
+  readonly forms?: readonly string[];
+  /** Parameters that it updates by a rule of its own. */
+  readonly updates?: readonly string[];
+}
+
+/** A graph that becomes an entry of the program. */
+export interface MethodEntry {
+  readonly name: string;
+  /** May read the inputs `images` and `labels` of the batch at hand, `seed` and `count` (see program.ts). */
+  readonly graph: Graph;
+  readonly cue: Cue;
+}
+
+/** Another configuration from an epoch on. */
+export interface MethodPhase<C> {
+  /** The first epoch of the phase, from 2; it is compiled to a program of its own. */
+  readonly from: number;
+  readonly config: C;
+  /**
+   * How a persistent tensor of the phase before crosses over; absent: as it is, where both programs have it.
+   */
+  readonly carry?: Carry;
+}
+
+/** The new contents of a tensor; null: it starts as at the beginning of a run. */
+export type Carry = (name: string, data: HostData) => HostData | null;
 
 /** A method with its configuration, ready for `compile`. */
 export interface BoundMethod {
   readonly name: string;
   /** `last-k=2`: what reproduces it through `parseMethod`. */
   readonly text: string;
+  /** In the order of OPTION_AXES. */
+  readonly options: readonly BoundOption[];
+  readonly probe: Probe | null;
+  with(found: Found): BoundMethod;
+  findings(model: ModelGraph): Found;
+  claims(model: ModelGraph): Claims;
+  holds(model: ModelGraph): readonly string[];
   forward(model: ModelGraph): ModelGraph;
   /** `model` is what `forward` returned. */
   backward(train: TrainGraph, model: ModelGraph): TrainGraph;
-  start(model: ModelGraph): Graph | null;
-  readonly needs: RankNeeds;
-  withRanks(ranks: Ranks): BoundMethod;
+  rule(parameter: Parameter): UpdateRule | null;
+  rate(parameter: Parameter): RateGroup | null;
+  after(graph: Graph): Graph;
+  entries(model: ModelGraph): readonly MethodEntry[];
+  readonly phases: readonly BoundPhase[];
   /** What `compile` takes where no form is asked for; null: exact. */
   readonly saved: SavedForm | null;
-  /** Found or typical; none for methods that compress no activation. */
-  activationRanks(model: ModelGraph): Ranks['activations'];
+}
+
+export interface BoundOption {
+  readonly axis: OptionAxis;
+  readonly values: readonly number[];
+  choose(value: number): BoundMethod;
+}
+
+export interface BoundPhase {
+  readonly from: number;
+  readonly method: BoundMethod;
+  readonly carry?: Carry;
 }
 
 export function bind<C>(method: Method<C>, config: C): BoundMethod {
+  const rebound = (changed: C) => bind(method, changed);
   return {
     name: method.name,
     text: method.print(config),
+    options: byAxis(method.options?.(config) ?? []).map(({ axis, values, choose }) => ({
+      ...{ axis, values },
+      choose: (value) => rebound(choose(value)),
+    })),
+    probe: method.probe?.(config) ?? null,
+    with: (found) => rebound(method.with?.(config, found) ?? config),
+    findings: (model) => method.findings?.(model, config) ?? {},
+    claims: (model) => method.claims?.(model, config) ?? {},
+    holds: (model) => method.holds?.(model, config) ?? [],
     forward: (model) => method.forward?.(model, config) ?? model,
     backward: (train, model) => method.backward?.(train, model, config) ?? train,
-    start: (model) => method.start?.(model, config) ?? null,
-    needs: method.needs?.(config) ?? { weights: null, activations: null },
-    withRanks: (ranks) => bind(method, method.withRanks?.(config, ranks) ?? config),
+    rule: (parameter) => method.rule?.(parameter, config) ?? null,
+    rate: (parameter) => method.rate?.(parameter, config) ?? null,
+    after: (graph) => method.after?.(graph, config) ?? graph,
+    entries: (model) => method.entries?.(model, config) ?? [],
+    phases: (method.phases?.(config) ?? []).map((phase) => ({
+      ...phase,
+      method: rebound(phase.config),
+    })),
     saved: method.saved ?? null,
-    activationRanks: (model) => method.activationRanks?.(model, config) ?? {},
   };
 }
 
-/**
- * Methods one after the other: `last-k=4+wasi=0.8` trains four blocks and factors what trains.
- * `forward` and `backward` run in the given order. Throws ConfigError when two of them factor the
- * same axis or set states.
- */
-export function compose(methods: readonly BoundMethod[]): BoundMethod {
-  if (methods.length === 1) return methods[0];
-  const text = methods.map((method) => method.text).join('+');
-  const only = <T>(what: string, pick: (method: BoundMethod) => T | null): T | null => {
-    const found = methods.map(pick).filter((need) => need !== null);
-    if (found.length <= 1) return found[0] ?? null;
-    throw new ConfigError({
-      where: `method ${text}`,
-      expected: `at most one method that factors ${what}`,
-      got: String(found.length),
-      todo: 'Leave one out',
-    });
-  };
-  const needs = {
-    weights: only('weights', (method) => method.needs.weights),
-    activations: only('activations', (method) => method.needs.activations),
-  };
-  return {
-    name: methods.map((method) => method.name).join('+'),
-    text,
-    forward: (model) => methods.reduce((graph, method) => method.forward(graph), model),
-    backward: (train, model) =>
-      methods.reduce((graph, method) => method.backward(graph, model), train),
-    start: (model) => methods.map((method) => method.start(model)).find((graph) => graph) ?? null,
-    needs,
-    withRanks: (ranks) => compose(methods.map((method) => method.withRanks(ranks))),
-    saved: methods.map((method) => method.saved).find((form) => form !== null) ?? null,
-    activationRanks: (model) =>
-      methods.reduce<Ranks['activations']>(
-        (ranks, method) => ({ ...ranks, ...method.activationRanks(model) }),
-        {},
-      ),
-  };
-}
-
-/** The model with exactly the parameters that `trains` names trainable. */
-export function trainOnly(model: ModelGraph, trains: (name: string) => boolean): ModelGraph {
-  const mark = (leaf: Value): Value =>
-    isParameter(leaf)
-      ? { ...leaf, source: { ...leaf.source, trainable: trains(leaf.name) } }
-      : leaf;
-  return { ...model, graph: mapLeaves(model.graph, mark) };
+/** Options in the order in which a budget gives them up. */
+export function byAxis<O extends { readonly axis: OptionAxis }>(
+  options: readonly O[],
+): readonly O[] {
+  return OPTION_AXES.flatMap((axis) => options.filter((option) => option.axis === axis));
 }

@@ -53,6 +53,14 @@ export function shareOf(method: string, what: string, text: string): number {
   });
 }
 
+/** What the literature tries of explained variances, falling. */
+const EPSILONS = [0.9, 0.8, 0.7, 0.6, 0.5, 0.4] as const;
+
+/** An explained variance and the usual ones below it: what a budget may choose from. */
+export function epsilonsFrom(epsilon: number): readonly number[] {
+  return [epsilon, ...EPSILONS.filter((lower) => lower < epsilon)];
+}
+
 /** `mlp` or `all`. Throws ConfigError. */
 export function layersOf(method: string, text: string): Layers {
   if (text === 'mlp' || text === 'all') return text;

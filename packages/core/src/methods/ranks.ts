@@ -34,12 +34,6 @@ export type Layers = 'mlp' | 'all';
 /** How a weight is truncated: by its own singular values, or by the energy of its outputs. */
 export type Truncation = 'plain' | 'data';
 
-/** What has to be known before a method can be compiled for training. */
-export interface RankNeeds {
-  readonly weights: WeightNeed | null;
-  readonly activations: ActivationNeed | null;
-}
-
 export interface WeightNeed {
   /**
    * Explained variance ε in (0, 1]: the bytes that all factored weights may take are those of the
@@ -54,9 +48,13 @@ export interface ActivationNeed {
   /** Explained variance in (0, 1] of each mode: sets the byte budget of all cores and factors. */
   readonly epsilon: number;
   readonly layers: Layers;
+  readonly refresh: Refresh;
   /**
-   * Where it is given, ranks that take more work with this refresh than the input as it is are not
-   * chosen, unless a budget of bytes is asked for.
+   * Ranks that take more work than the input as it is are not chosen, unless a budget of bytes is asked
+   * for.
    */
-  readonly refresh?: 'iterate' | 'sequential';
+  readonly onlyCheaper: boolean;
 }
+
+/** How the factors of a compressed input follow it from step to step (tucker.ts). */
+export type Refresh = 'whole' | 'sequential' | 'decompose';

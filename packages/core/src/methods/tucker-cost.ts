@@ -6,7 +6,7 @@
  * ranks, ρ = r_1 … r_{d−1}.
  *
  *   as it is      T K (O + I)  for the two sides of a low-rank weight, T O I for a dense one
- *   compressed    the factors: with `iterate` 2 |x| r_m for each truncated mode and the products of the
+ *   compressed    the factors: with `whole` 2 |x| r_m for each truncated mode and the products of the
  *                 core, with `sequential` three products for each mode on what is left of x;
  *                 orthonormalising 4 r_m² D_m;  g = dy ×_m U_m, m < d;  p = Sᵀ g  ρ r_d O
  *                 (with a whole last mode ρ K (O + 2I) for the sides, and dz ×_m U_m besides)
@@ -15,7 +15,8 @@
  * over memory. Products of every form run at the same speed, within a factor of two.
  */
 import { elements, type Shape } from '../ir/types.js';
-import { cheapestOrder, type Refresh } from './tucker.js';
+import type { Refresh } from './ranks.js';
+import { cheapestOrder } from './tucker.js';
 
 export interface CompressedLinear {
   /** Of x. */

@@ -9,7 +9,8 @@
  */
 import { differentiate } from '../autodiff.js';
 import { ConfigError, InternalError } from '../errors.js';
-import type { Graph, ModelGraph, Node, TrainGraph, Value, ValueId } from '../ir/graph.js';
+import { denseGradient, type Graph, type ModelGraph, type Node } from '../ir/graph.js';
+import type { TrainGraph, Value, ValueId } from '../ir/graph.js';
 import { elements, type Shape } from '../ir/types.js';
 import { opNamed } from '../ops/index.js';
 import { isTrained, linears, type Linear } from './linears.js';
@@ -130,7 +131,7 @@ export function besideInput(train: TrainGraph, parameter: string, x: ValueId | n
 }
 
 function gradientNode(train: TrainGraph, parameter: string): Node | undefined {
-  const id = train.gradients.get(parameter);
+  const id = denseGradient(train, parameter);
   return train.graph.nodes.find((node) => Object.values(node.outputs).some((out) => out === id));
 }
 

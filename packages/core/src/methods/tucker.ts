@@ -9,7 +9,7 @@
  *   p = Sᵀ g,  q = U_d,  dL/dW = dyᵀ x̂ = pᵀ q     p [r_d, O], q [r_d, I]
  *
  * The factors come from one of three refreshes, run at every step:
- *   iterate     one subspace iteration from the last step's factor: U_m⁺ = orth(U_m A_m A_mᵀ), A_m
+ *   whole       one subspace iteration from the last step's factor: U_m⁺ = orth(U_m A_m A_mᵀ), A_m
  *               the unfolding of x. U_m is the state `<weight>.tucker.<m>`, set by `startGraph`.
  *   sequential  the same iteration, with A_m the unfolding of what the modes before it have left,
  *               x ×_1 U_1⁺ … ×_{m−1} U_{m−1}⁺, in the order that costs least: a mode that shrinks x
@@ -17,13 +17,13 @@
  *               orthogonal projection of x all the same, and the fixed point has HOSVD's bound of
  *               error: the energies that the modes lose, added up. ViT-Ti/16 on photos, dense
  *               weights, batch 16, one run of ten steps of sgd 0.02: losses are as near to those of
- *               full training as with `iterate` (the last one: full 0.064; at ε = 0.5 0.071 beside
+ *               full training as with `whole` (the last one: full 0.064; at ε = 0.5 0.071 beside
  *               0.106, at 0.7 0.071 beside 0.081).
  *   decompose   the first r_m eigenvectors of A_m A_mᵀ; no state.
  * But for `sequential`, every mode uses the whole x. A mode of full rank has no factor and takes part
  * in no product.
  *
- * Saved: the core, Π r_m elements; with `decompose` also the factors, Σ r_m D_m (with `iterate`
+ * Saved: the core, Π r_m elements; with `decompose` also the factors, Σ r_m D_m (with `whole`
  * they are states anyway). Invariant: nothing behind the forward pass reads x. A batch is never
  * partial: U_1 belongs to a fixed number of images, and training drops an epoch's incomplete rest.
  *
@@ -46,7 +46,8 @@ import { orthonormalise } from '../ops/orthonormalise.js';
 import { reshape, reshaped, reshapeParams } from '../ops/reshape.js';
 import { sliceTokens } from '../ops/slice-tokens.js';
 import { symmetricEigen } from '../ops/symmetric-eigen.js';
-import type { Ranks } from './ranks.js';
+import type { MethodEntry } from './method.js';
+import type { Ranks, Refresh } from './ranks.js';
 import { besideInput, compressions, type Compression, type Mode } from './tucker-ranks.js';
 
 /**
@@ -58,13 +59,11 @@ import { besideInput, compressions, type Compression, type Mode } from './tucker
 export const LARGEST_EIGEN = 1024;
 const START_ROUNDS = 4;
 
-export type Refresh = 'iterate' | 'sequential' | 'decompose';
-
 /**
  * The train graph with the inputs that `ranks` names held in Tucker form.
  *
- * The weight's gradient becomes pᵀ q: as `products[weight]` for a low-rank weight, whose sides
- * leave `gradients`; as a matrix for a dense weight and for the right side of an adapter. A low-
+ * The weight's gradient becomes pᵀ q: as a product for a low-rank weight, in the place of the
+ * gradients of its sides; as a matrix for a dense weight and for the right side of an adapter. A low-
  * rank weight whose last mode has full rank keeps a gradient for each side, from the core: pᵀ q
  * would be a dense matrix.
  *
@@ -79,7 +78,6 @@ export function compressInputs(
 ): TrainGraph {
   const builder = new GraphBuilder(train.graph);
   const gradients = new Map(train.gradients);
-  const products = new Map(train.products);
   for (const compression of compressions(model, ranks)) {
     const { linear } = compression;
     const tucker = builder.scope(scopeOf(compression), () =>
@@ -87,22 +85,31 @@ export function compressInputs(
     );
     builder.scope(`grad.${scopeOf(compression)}`, () => {
       const { sides, product } = weightGradient(builder, train, compression, tucker);
-      for (const [name, id] of sides) gradients.set(name, id);
+      for (const [name, value] of sides) gradients.set(name, { kind: 'dense', value });
       if (!product || linear.form.kind !== 'low-rank') return;
       gradients.delete(linear.form.left.name);
       gradients.delete(linear.form.right.name);
-      products.set(linear.weight, product);
+      gradients.set(linear.weight, product);
     });
   }
   const graph = builder.build(outputValues(train.graph));
-  return { graph: hoist(graph, train.graph.nodes.length), gradients, products };
+  return { graph: hoist(graph, train.graph.nodes.length), gradients };
+}
+
+/** The entry `start`, which runs `startGraph` on the first batch; none when `ranks` compress nothing. */
+export function startEntries(
+  model: ModelGraph,
+  ranks: Ranks['activations'],
+): readonly MethodEntry[] {
+  const graph = startGraph(model, ranks);
+  return graph ? [{ name: 'start', graph, cue: { at: 'start' } }] : [];
 }
 
 /**
- * The forward graph that sets the states of `iterate` to the truncated HOSVD of its inputs, nearly so
+ * The forward graph that sets the states of `whole` to the truncated HOSVD of its inputs, nearly so
  * for very large modes; null when `ranks` compress nothing. It has no outputs and reads no labels.
  */
-export function startGraph(model: ModelGraph, ranks: Ranks['activations']): Graph | null {
+function startGraph(model: ModelGraph, ranks: Ranks['activations']): Graph | null {
   const builder = new GraphBuilder(model.graph);
   const all = compressions(model, ranks);
   for (const compression of all) {
@@ -146,7 +153,7 @@ function compress(builder: GraphBuilder, compression: Compression, refresh: Refr
     return { axis: mode.axis, u: iterated(builder, from, state, mode) };
   };
   switch (refresh) {
-    case 'iterate': {
+    case 'whole': {
       const factors = modes.map((mode) => next(x, mode));
       return { core: reduced(builder, x, factors, 'core'), factors };
     }
@@ -297,7 +304,7 @@ function weightGradient(
       const g = dy(form.left.name, null);
       if (q) {
         const p = transposedProduct(core, g, 'p');
-        return { sides: [], product: { p: p.id, q: q.id } };
+        return { sides: [], product: { kind: 'product', p: p.id, q: q.id } };
       }
       const z = builder.emit(matmul, { a: core, b: form.right }, TRANSPOSED_B, 'z').y;
       const left = transposedProduct(g, z, 'left');

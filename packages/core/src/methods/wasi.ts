@@ -16,14 +16,28 @@
  * Reference: WASI, ICLR 2026, arXiv 2510.09160.
  */
 import { ConfigError } from '../errors.js';
-import { factorWeights } from './low-rank.js';
+import { joinFound } from './found.js';
+import { factorWeights, lowRanks } from './low-rank.js';
 import type { Method } from './method.js';
 import { keyValues, shareOf } from './options.js';
-import { NO_RANKS } from './ranks.js';
-import { compressInputs, startGraph } from './tucker.js';
-import { tuckerRanks, type TuckerConfig } from './tucker-config.js';
-import { effectiveRanks } from './tucker-ranks.js';
-import { parseWeights, printWeights, weightNeed, weightRanks, type WsiConfig } from './wsi.js';
+import { NO_RANKS, type Refresh } from './ranks.js';
+import { compressInputs, startEntries } from './tucker.js';
+import {
+  tuckerFindings,
+  tuckerHolds,
+  tuckerOptions,
+  tuckerRanks,
+  type TuckerConfig,
+} from './tucker-config.js';
+import {
+  parseWeights,
+  printWeights,
+  weightClaims,
+  weightNeed,
+  weightOptions,
+  weightRanks,
+  type WsiConfig,
+} from './wsi.js';
 
 export interface WasiConfig {
   readonly weights: WsiConfig;
@@ -31,12 +45,10 @@ export interface WasiConfig {
   readonly refresh: WasiRefresh;
 }
 
-/** From which tensor a mode's factor is refreshed: the input, or what other modes have left of it. */
-export type WasiRefresh = 'whole' | 'sequential';
+/** From which tensor a mode's factor is refreshed: the whole input, or what other modes have left of it. */
+export type WasiRefresh = Exclude<Refresh, 'decompose'>;
 
 const USUAL_REFRESH = 'sequential';
-
-const REFRESH = { whole: 'iterate', sequential: 'sequential' } as const;
 
 const KEYS = ['layers', 'truncation', 'activations', 'refresh'] as const;
 
@@ -54,20 +66,39 @@ export const wasi: Method<WasiConfig> = {
   forward: (model, { weights }) =>
     factorWeights(model, { ...NO_RANKS, weights: weightRanks(model, weights) }),
   backward: (train, model, { activations, refresh }) =>
-    compressInputs(train, model, tuckerRanks(model, activations), REFRESH[refresh]),
-  start: (model, { activations }) => startGraph(model, tuckerRanks(model, activations)),
-  needs: ({ weights, activations: { epsilon, layers }, refresh }) => ({
+    compressInputs(train, model, tuckerRanks(model, activations), refresh),
+  entries: (model, { activations }) => startEntries(model, tuckerRanks(model, activations)),
+  options: (config) => [
+    ...tuckerOptions(config.activations).map(({ choose, ...option }) => ({
+      ...option,
+      choose: (value: number) => ({ ...config, activations: choose(value) }),
+    })),
+    ...weightOptions(config.weights).map(({ choose, ...option }) => ({
+      ...option,
+      choose: (value: number) => ({ ...config, weights: choose(value) }),
+    })),
+  ],
+  probe: ({ weights, activations: { epsilon, layers }, refresh }) => ({
+    kind: 'ranks',
     weights: weightNeed(weights),
-    activations: { epsilon, layers, refresh: REFRESH[refresh] },
+    activations: { epsilon, layers, refresh: refresh, onlyCheaper: true },
   }),
-  withRanks: (config, ranks) => ({
-    ...config,
-    weights: { ...config.weights, ranks: ranks.weights },
-    activations: { ...config.activations, ranks: ranks.activations },
-  }),
+  with: (config, { ranks }) =>
+    ranks
+      ? {
+          ...config,
+          weights: { ...config.weights, ranks: ranks.weights },
+          activations: { ...config.activations, ranks: ranks.activations },
+        }
+      : config,
+  findings: (model, { activations }) =>
+    joinFound([
+      { ranks: { weights: lowRanks(model), activations: {} } },
+      tuckerFindings(model, activations),
+    ]),
+  claims: (model, { weights }) => weightClaims(model, weights),
+  holds: (model, { activations }) => tuckerHolds(model, activations),
   saved: 'smallest',
-  activationRanks: (model, { activations }) =>
-    effectiveRanks(model, tuckerRanks(model, activations)),
   // At ε = 1 no rank pays, and every weight and input stays as it is.
   neutral: () => ({ config: parseWasi('1,layers=all') }),
 };
@@ -83,7 +114,12 @@ function parseWasi(text: string | undefined): WasiConfig {
       : shareOf('wasi', 'an explained variance of activations', activations);
   return {
     weights,
-    activations: { epsilon, layers: weights.layers, ranks: null },
+    activations: {
+      epsilon,
+      isOpen: activations === undefined,
+      layers: weights.layers,
+      ranks: null,
+    },
     refresh: refreshOf(given.refresh ?? USUAL_REFRESH),
   };
 }

@@ -12,12 +12,14 @@
  */
 import type { ModelGraph } from '../ir/graph.js';
 import { ConfigError } from '../errors.js';
-import { factorWeights, typicalWeightRanks } from './low-rank.js';
-import type { Method } from './method.js';
-import { keyValues, layersOf, shareOf } from './options.js';
+import { factorWeights, lowRanks, typicalWeightRanks } from './low-rank.js';
+import type { Claims, Method, OpenOption } from './method.js';
+import { epsilonsFrom, keyValues, layersOf, shareOf } from './options.js';
 import { NO_RANKS, type Ranks, type Truncation, type WeightNeed } from './ranks.js';
 
 export interface WsiConfig extends WeightNeed {
+  /** The explained variance was not said: a budget may lower it. */
+  readonly isOpen: boolean;
   /** null until they are found: those of a typical spectrum, for plans without weights. */
   readonly ranks: Ranks['weights'] | null;
 }
@@ -37,8 +39,11 @@ export const wsi: Method<WsiConfig> = {
   print: (config) => `wsi=${printWeights(config)}`,
   forward: (model, config) =>
     factorWeights(model, { ...NO_RANKS, weights: weightRanks(model, config) }),
-  needs: (config) => ({ weights: weightNeed(config), activations: null }),
-  withRanks: (config, { weights }) => ({ ...config, ranks: weights }),
+  options: weightOptions,
+  probe: (config) => ({ kind: 'ranks', weights: weightNeed(config), activations: null }),
+  with: (config, { ranks }) => (ranks ? { ...config, ranks: ranks.weights } : config),
+  findings: (model) => ({ ranks: { weights: lowRanks(model), activations: {} } }),
+  claims: weightClaims,
   // At ε = 1 no rank pays, and every weight stays dense.
   neutral: () => ({ config: parseWeights('wsi', { epsilon: '1', layers: 'all' }) }),
 };
@@ -51,6 +56,7 @@ export function parseWeights(
   const { epsilon, layers, truncation } = { ...WEIGHT_DEFAULTS, ...given };
   return {
     epsilon: shareOf(method, 'an explained variance', epsilon),
+    isOpen: given.epsilon === undefined,
     layers: layersOf(method, layers),
     truncation: truncationOf(method, truncation),
     ranks: null,
@@ -63,6 +69,17 @@ export function printWeights({ epsilon, layers, truncation }: WsiConfig): string
 
 export function weightNeed({ epsilon, layers, truncation }: WsiConfig): WeightNeed {
   return { epsilon, layers, truncation };
+}
+
+export function weightOptions(config: WsiConfig): readonly OpenOption<WsiConfig>[] {
+  if (!config.isOpen) return [];
+  const choose = (epsilon: number): WsiConfig => ({ ...config, epsilon, isOpen: false });
+  return [{ axis: 'weights', values: epsilonsFrom(config.epsilon), choose }];
+}
+
+/** What is to become low-rank, while it is dense; what was made low-rank is no longer asked for. */
+export function weightClaims(model: ModelGraph, config: WsiConfig): Claims {
+  return { forms: Object.keys(weightRanks(model, config)) };
 }
 
 export function weightRanks(model: ModelGraph, config: WsiConfig): Ranks['weights'] {

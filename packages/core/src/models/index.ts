@@ -1,74 +1,71 @@
 /**
- * The models by name, and the builder of each family. A new family is a builder here, a member of
- * ModelConfig and its presets in MODELS; whoever builds a model goes through `buildModel`.
+ * The families of models in one table, and what is asked of a model whatever its family. A new family is
+ * a folder with its record (`family.ts`) and a line in FAMILIES.
  */
 import type { ModelGraph } from '../ir/graph.js';
 import { lookUp } from '../names.js';
-import { field, type Reader } from '../schema/index.js';
+import { field, isObject, oneOf, type Read, type Reader } from '../schema/index.js';
+import type { Family } from './family.js';
+import type { Kinds } from './evidence.js';
 import type { BuildOptions } from './options.js';
-import { swin, swinImageSizeRule, swinReader, type SwinConfig } from './swin.js';
-import { vit, vitImageSizeRule, vitReader, type VitConfig } from './vit.js';
+import { swinFamily } from './swin/index.js';
+import { vitFamily } from './vit/index.js';
+
+/** Every family, by the `family` of its configurations. */
+export const FAMILIES = {
+  vit: vitFamily,
+  swin: swinFamily,
+} as const;
+
+export type FamilyName = keyof typeof FAMILIES;
+type AnyFamily = (typeof FAMILIES)[FamilyName];
 
 /** The configuration of any model; `family` tells which. */
-export type ModelConfig = VitConfig | SwinConfig;
+export type ModelConfig = Read<AnyFamily['reader']>;
+
+/** The record of the family of `config`. */
+export function familyOf(config: ModelConfig): Family<ModelConfig> {
+  return FAMILIES[config.family];
+}
+
+/** The models that there are, in words. */
+export const KINDS: Kinds = {
+  one: inWords(
+    Object.values(FAMILIES).flatMap(({ kinds }) => kinds.one),
+    'or',
+  ),
+  many: inWords(
+    Object.values(FAMILIES).flatMap(({ kinds }) => kinds.many),
+    'and',
+  ),
+};
+
+function inWords(names: readonly string[], last: string): string {
+  return [names.slice(0, -1).join(', '), names.at(-1)].join(` ${last} `);
+}
+
+const FAMILY_NAMES = Object.keys(FAMILIES) as FamilyName[];
+const familyName: Reader<FamilyName> = oneOf(...FAMILY_NAMES);
+/** The family of configurations that say none: version 0.1.0 had no other and did not write it. */
+const FIRST_FAMILY: FamilyName = 'vit';
 
 /** A configuration that `buildModel` can build. */
-export const modelReader: Reader<ModelConfig> = (value, place) =>
-  field(value, 'family') === 'swin' ? swinReader(value, place) : vitReader(value, place);
+export const modelReader: Reader<ModelConfig> = (value, place) => {
+  const said = field(value, 'family');
+  const family = said === undefined ? FIRST_FAMILY : familyName(said, place.at('family'));
+  return FAMILIES[family].reader(isObject(value) ? { ...value, family } : value, place);
+};
 
-const BASE = {
-  family: 'vit',
-  channels: 3,
-  mlpRatio: 4,
-  classes: 1000,
-  pooling: 'token',
-  classToken: true,
-  layerNormEps: 1e-6,
-} as const;
-
-/** Configurations of known size; `classes` follows from the data. */
-export const VIT_PRESETS = {
-  'vit-micro': { ...BASE, imageSize: 32, patch: 4, width: 128, depth: 6, heads: 4 },
-  'vit-tiny-16': { ...BASE, imageSize: 224, patch: 16, width: 192, depth: 12, heads: 3 },
-  'vit-small-16': { ...BASE, imageSize: 224, patch: 16, width: 384, depth: 12, heads: 6 },
-  'vit-base-32': { ...BASE, imageSize: 224, patch: 32, width: 768, depth: 12, heads: 12 },
-  'vit-base-16': { ...BASE, imageSize: 224, patch: 16, width: 768, depth: 12, heads: 12 },
-} as const satisfies Record<string, VitConfig>;
-
-const SWIN_BASE = {
-  family: 'swin',
-  channels: 3,
-  mlpRatio: 4,
-  classes: 1000,
-  layerNormEps: 1e-5,
-} as const;
-
-export const SWIN_PRESETS = {
-  'swin-micro': {
-    ...SWIN_BASE,
-    imageSize: 32,
-    patch: 2,
-    width: 64,
-    depths: [2, 4],
-    heads: [2, 4],
-    window: 4,
-  },
-  'swin-tiny': {
-    ...SWIN_BASE,
-    imageSize: 224,
-    patch: 4,
-    width: 96,
-    depths: [2, 2, 6, 2],
-    heads: [3, 6, 12, 24],
-    window: 7,
-  },
-} as const satisfies Record<string, SwinConfig>;
+/** The members of a union together. */
+type Together<U> = (U extends unknown ? (each: U) => void : never) extends (all: infer A) => void
+  ? A
+  : never;
+type Presets = Together<AnyFamily['presets']>;
 
 /** Every preset. */
-export const MODELS = { ...VIT_PRESETS, ...SWIN_PRESETS } as const satisfies Record<
-  string,
-  ModelConfig
->;
+export const MODELS = Object.fromEntries(
+  Object.values(FAMILIES).flatMap(({ presets }) => Object.entries<ModelConfig>(presets)),
+) as Presets;
 
 export type ModelName = keyof typeof MODELS;
 
@@ -82,10 +79,10 @@ export function modelConfig(name: string): ModelConfig {
  * `loss`. Throws ConfigError for a configuration that cannot be built.
  */
 export function buildModel(config: ModelConfig, options: BuildOptions): ModelGraph {
-  return config.family === 'swin' ? swin(config, options) : vit(config, options);
+  return familyOf(config).build(config, options);
 }
 
 /** What the side of `config`'s images has to be where it is not; null when it fits. */
 export function imageSizeRule(config: ModelConfig): string | null {
-  return config.family === 'swin' ? swinImageSizeRule(config) : vitImageSizeRule(config);
+  return familyOf(config).imageSizeRule(config);
 }

@@ -1,8 +1,19 @@
 /**
- * Readers of the sizes that models have in common. The bounds are far beyond every published model, and such that
- * whatever passes can be built and planned: 256 blocks take seconds to compile, not minutes.
+ * What all configurations have, and readers of the sizes that models have in common. The bounds are far beyond
+ * every published model, and such that whatever passes can be built and planned: 256 blocks take seconds to
+ * compile, not minutes.
  */
 import { list, number, whole } from '../schema/index.js';
+
+/** What the configurations of all families have. */
+export interface FamilyConfig {
+  /** The key of the family in FAMILIES. */
+  readonly family: string;
+  /** Side of the square input in pixels. */
+  readonly imageSize: number;
+  readonly channels: number;
+  readonly classes: number;
+}
 
 /** Pixels along the side of an image. */
 export const MAX_IMAGE_SIZE = 8192;

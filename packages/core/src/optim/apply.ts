@@ -12,10 +12,11 @@
  * of its layer here.
  */
 import { ConfigError, InternalError } from '../errors.js';
-import type { Graph, Parameter, TrainGraph, Value, ValueId } from '../ir/graph.js';
-import { consumers, EMPTY_GRAPH, outputValues, parameters, producers } from '../ir/graph.js';
+import type { Gradient, Graph, Parameter, TrainGraph, Value } from '../ir/graph.js';
+import { consumers, denseGradient, EMPTY_GRAPH, outputValues } from '../ir/graph.js';
+import { parameters, producers } from '../ir/graph.js';
 import { moveBehind } from '../ir/order.js';
-import { f32 } from '../ir/types.js';
+import { f32, type TensorType } from '../ir/types.js';
 import { accumulate as accumulateOp } from '../ops/accumulate.js';
 import { GraphBuilder } from '../ops/builder.js';
 import { clipScale } from '../ops/clip-scale.js';
@@ -24,19 +25,26 @@ import { sumSquares } from '../ops/sum-squares.js';
 import { measured, sidesOf } from './low-rank.js';
 import type { LowRankPair, PairGradient, Product, Sides } from './low-rank.js';
 import type { Optimizer, OptimizerInputs } from './optimizer.js';
+import { rateInput } from '../program.js';
+import { DENSE_PART, PLAIN_RULES, type UpdateRule, type UpdateRules } from './rule.js';
 
-/** Updates every parameter that has a gradient; `clipNorm` bounds the global gradient norm. */
-export function applyUpdates(
-  train: TrainGraph,
-  optimizer: Optimizer,
-  clipNorm: number | null,
-): Graph {
-  return emitUpdates(train.graph, itemsOf(train), optimizer, clipNorm);
+/** How the gradients become updates. */
+export interface UpdateOptions {
+  readonly optimizer: Optimizer;
+  /** Bound on the global gradient norm; null: none. */
+  readonly clipNorm: number | null;
+  /** Default: every parameter by the optimiser's own rule. */
+  readonly rules?: UpdateRules;
 }
 
-/** Adds every gradient to its accumulator `<parameter>.gradient`. */
-export function accumulateGradients(train: TrainGraph): Graph {
-  const items = itemsOf(train);
+/** Updates every parameter that has a gradient. */
+export function applyUpdates(train: TrainGraph, options: UpdateOptions): Graph {
+  return emitUpdates(train.graph, itemsOf(train, options.rules), options);
+}
+
+/** Adds every gradient to its accumulator `<parameter>.gradient`, every part to one of its own. */
+export function accumulateGradients(train: TrainGraph, rules?: UpdateRules): Graph {
+  const items = itemsOf(train, rules);
   let { graph } = train;
   for (const item of items) {
     if (item.kind !== 'pair') continue;
@@ -45,35 +53,44 @@ export function accumulateGradients(train: TrainGraph): Graph {
       const sides = builder.scope(`gradient.${pair.weight}`, () =>
         gradient.kind === 'product' ? sidesOf(builder, pair, gradient) : gradient,
       );
-      accumulate(builder, pair.left, sides.left);
-      accumulate(builder, pair.right, sides.right);
+      accumulate(builder, pair.left.name, DENSE_PART, sides.left);
+      accumulate(builder, pair.right.name, DENSE_PART, sides.right);
       return {};
     });
   }
   return extended(graph, (builder) => {
     for (const item of items) {
-      if (item.kind === 'parameter') accumulate(builder, item.parameter, item.gradient);
+      if (item.kind !== 'parameter') continue;
+      for (const [part, x] of Object.entries(item.parts)) {
+        accumulate(builder, item.parameter.name, part, x);
+      }
     }
     return {};
   });
 }
 
 /** The graph that updates the parameters from their accumulators and clears these. */
-export function applyAccumulated(
-  train: TrainGraph,
-  optimizer: Optimizer,
-  clipNorm: number | null,
-): Graph {
+export function applyAccumulated(train: TrainGraph, options: UpdateOptions): Graph {
   const builder = new GraphBuilder(EMPTY_GRAPH);
   const accumulators = new Map<string, Value>();
+  const summed = (name: string, type: TensorType, part: string): Value => {
+    const sum = builder.state(`${name}.gradient${suffix(part)}`, type);
+    accumulators.set(name + suffix(part), sum);
+    return sum;
+  };
   const declared = ({ name, type, source }: Parameter) => {
     const parameter = builder.parameter(name, type, source);
-    const gradient = builder.state(accumulatorName(name), type);
-    accumulators.set(name, gradient);
-    return { parameter, gradient };
+    return { parameter, gradient: summed(name, type, DENSE_PART) };
   };
-  const stored = itemsOf(train).map((item): Item => {
-    if (item.kind === 'parameter') return { ...item, ...declared(item.parameter) };
+  const stored = itemsOf(train, options.rules).map((item): Item => {
+    if (item.kind === 'parameter') {
+      const { name, type, source } = item.parameter;
+      const parameter = builder.parameter(name, type, source);
+      const sums = Object.entries(item.parts).map(
+        ([part, x]) => [part, summed(name, x.type, part)] as const,
+      );
+      return { ...item, parameter, parts: Object.fromEntries(sums) };
+    }
     const [left, right] = [declared(item.pair.left), declared(item.pair.right)];
     return {
       kind: 'pair',
@@ -81,20 +98,20 @@ export function applyAccumulated(
       gradient: { kind: 'sides', left: left.gradient, right: right.gradient },
     };
   });
-  const updated = emitUpdates(builder.build({}), stored, optimizer, clipNorm);
+  const updated = emitUpdates(builder.build({}), stored, options);
   return extended(updated, (last) => {
     for (const [name, x] of accumulators) last.emit(fill, { x }, { value: 0 }, `clear.${name}`);
     return {};
   });
 }
 
-function accumulatorName(parameter: string): string {
-  return `${parameter}.gradient`;
+function accumulate(builder: GraphBuilder, parameter: string, part: string, x: Value): void {
+  const acc = builder.state(`${parameter}.gradient${suffix(part)}`, x.type);
+  builder.emit(accumulateOp, { acc, x }, {}, `accumulate.${parameter}${suffix(part)}`);
 }
 
-function accumulate(builder: GraphBuilder, { name }: Value, x: Value): void {
-  const acc = builder.state(accumulatorName(name), x.type);
-  builder.emit(accumulateOp, { acc, x }, {}, `accumulate.${name}`);
+function suffix(part: string): string {
+  return part === DENSE_PART ? '' : `.${part}`;
 }
 
 /** What is updated at once: a parameter, or the two sides of a weight in low-rank form. */
@@ -103,7 +120,9 @@ type Item = ParameterItem | PairItem;
 interface ParameterItem {
   readonly kind: 'parameter';
   readonly parameter: Parameter;
-  readonly gradient: Value;
+  readonly parts: Readonly<Record<string, Value>>;
+  /** null: the optimiser's own. */
+  readonly rule: UpdateRule | null;
 }
 
 interface PairItem {
@@ -113,62 +132,86 @@ interface PairItem {
 }
 
 /** Everything that has a gradient, in the order of the parameters. */
-function itemsOf({ graph, gradients, products }: TrainGraph): readonly Item[] {
-  const all = parameters(graph);
-  const value = (id: ValueId | undefined, what: string): Value => {
-    if (id === undefined) throw InternalError.of(what, 'a gradient', 'none');
-    return graph.values[id];
-  };
+function itemsOf(train: TrainGraph, rules: UpdateRules = PLAIN_RULES): readonly Item[] {
+  const all = parameters(train.graph);
   return all.flatMap((parameter): readonly Item[] => {
-    const { name, source } = parameter;
-    const { factor } = source;
-    if (factor?.form !== 'low-rank') {
-      const gradient = gradients.get(name);
-      return gradient === undefined
-        ? []
-        : [{ kind: 'parameter', parameter, gradient: graph.values[gradient] }];
-    }
-    const product = products.get(factor.weight);
-    if (factor.side === 'right' || !(product || gradients.has(name))) return [];
-    const right = all.find(
-      ({ source: { factor: other } }) =>
-        other?.form === 'low-rank' && other.side === 'right' && other.weight === factor.weight,
-    );
-    if (!right) throw InternalError.of(factor.weight, 'both sides of a pair', 'the left one');
-    const gradient = product
-      ? ({ kind: 'product', p: graph.values[product.p], q: graph.values[product.q] } as const)
-      : ({
-          kind: 'sides',
-          left: value(gradients.get(name), name),
-          right: value(gradients.get(right.name), right.name),
-        } as const);
-    return [{ kind: 'pair', pair: { weight: factor.weight, left: parameter, right }, gradient }];
+    if (parameter.source.factor?.form === 'low-rank') return pairItem(train, all, parameter);
+    const gradient = train.gradients.get(parameter.name);
+    if (gradient === undefined) return [];
+    const parts = partsOf(train.graph, gradient, parameter.name);
+    return [{ kind: 'parameter', parameter, parts, rule: rules.rule(parameter) }];
   });
 }
 
-function emitUpdates(
-  graph: Graph,
-  items: readonly Item[],
-  optimizer: Optimizer,
-  clipNorm: number | null,
-): Graph {
+function partsOf(
+  { values }: Graph,
+  gradient: Gradient,
+  name: string,
+): Readonly<Record<string, Value>> {
+  switch (gradient.kind) {
+    case 'dense':
+      return { [DENSE_PART]: values[gradient.value] };
+    case 'parts':
+      return Object.fromEntries(
+        Object.entries(gradient.parts).map(([part, id]) => [part, values[id]]),
+      );
+    case 'product':
+      throw InternalError.of(name, 'a weight in low-rank form for a product', 'a dense one');
+  }
+  return gradient satisfies never;
+}
+
+/** The pair of which `parameter` is the left side, where it has a gradient. */
+function pairItem(
+  train: TrainGraph,
+  all: readonly Parameter[],
+  parameter: Parameter,
+): readonly PairItem[] {
+  const { name, source } = parameter;
+  const { factor } = source;
+  const { values } = train.graph;
+  if (!factor || factor.side === 'right') return [];
+  const product = train.gradients.get(factor.weight);
+  const left = denseGradient(train, name);
+  if (product === undefined && left === undefined) return [];
+  const right = all.find(
+    ({ source: { factor: other } }) =>
+      other?.form === 'low-rank' && other.side === 'right' && other.weight === factor.weight,
+  );
+  if (!right) throw InternalError.of(factor.weight, 'both sides of a pair', 'the left one');
+  const pair = { weight: factor.weight, left: parameter, right };
+  if (product?.kind === 'product') {
+    const gradient = { kind: 'product', p: values[product.p], q: values[product.q] } as const;
+    return [{ kind: 'pair', pair, gradient }];
+  }
+  const other = denseGradient(train, right.name);
+  if (left === undefined || other === undefined) {
+    throw InternalError.of(factor.weight, 'a gradient of both sides, or a product', 'another');
+  }
+  const gradient = { kind: 'sides', left: values[left], right: values[other] } as const;
+  return [{ kind: 'pair', pair, gradient }];
+}
+
+function emitUpdates(graph: Graph, items: readonly Item[], options: UpdateOptions): Graph {
+  const { optimizer, clipNorm } = options;
   checkUpdates(graph, optimizer);
   const builder = new GraphBuilder(graph);
-  const inputs = optimizer.inputs(builder);
+  const emitter = emitterOf(builder, items, options);
   let current = builder.build(outputValues(graph));
   if (clipNorm !== null) {
-    return extended(current, (last) => emitClipped(last, items, optimizer, inputs, clipNorm));
+    return extended(current, (last) => emitClipped(last, items, emitter, clipNorm));
   }
   for (const item of items) {
-    if (item.kind !== 'pair') continue;
+    // What takes more than one node keeps its order, so it is placed right behind the gradient.
+    if (item.kind === 'parameter' && !item.rule) continue;
     current = extendedBehind(current, item, (last) => {
-      emitUpdate(last, item, optimizer, inputs, null);
+      emitter(last, item, null);
       return {};
     });
   }
   return extended(current, (last) => {
     for (const item of items) {
-      if (item.kind === 'parameter') emitUpdate(last, item, optimizer, inputs, null);
+      if (item.kind === 'parameter' && !item.rule) emitter(last, item, null);
     }
     return {};
   });
@@ -178,8 +221,7 @@ function emitUpdates(
 function emitClipped(
   builder: GraphBuilder,
   items: readonly Item[],
-  optimizer: Optimizer,
-  inputs: OptimizerInputs,
+  emitter: Emitter,
   clipNorm: number,
 ): Readonly<Record<string, Value>> {
   let total = builder.constant(f32(), 0);
@@ -188,7 +230,7 @@ function emitClipped(
   };
   const known = items.map((item): Update => {
     if (item.kind === 'parameter') {
-      add(item.gradient, item.parameter.name);
+      for (const part of Object.values(item.parts)) add(part, item.parameter.name);
       return item;
     }
     const { gradient, parts } = measured(builder, item.pair, item.gradient);
@@ -196,25 +238,46 @@ function emitClipped(
     return { ...item, gradient };
   });
   const { scale } = builder.emit(clipScale, { total }, { maxNorm: clipNorm }, 'clip.scale');
-  for (const item of known) emitUpdate(builder, item, optimizer, inputs, scale);
+  for (const item of known) emitter(builder, item, scale);
   return { squaredGradientNorm: total };
 }
 
 /** An item with its gradient in any form that updates take. */
 type Update = ParameterItem | (Omit<PairItem, 'gradient'> & { readonly gradient: PairGradient });
 
-function emitUpdate(
-  builder: GraphBuilder,
-  item: Update,
-  optimizer: Optimizer,
-  inputs: OptimizerInputs,
-  scale: Value | null,
-): void {
-  if (item.kind === 'parameter') {
-    optimizer.update(builder, item.parameter, item.gradient, inputs, scale);
-  } else {
-    optimizer.updatePair?.(builder, item.pair, item.gradient, inputs, scale);
+type Emitter = (builder: GraphBuilder, item: Update, scale: Value | null) => void;
+
+/** Declares the optimiser's inputs, a learning rate for each rate group, and says how to update an item. */
+function emitterOf(
+  declaring: GraphBuilder,
+  items: readonly Item[],
+  { optimizer, rules = PLAIN_RULES }: UpdateOptions,
+): Emitter {
+  const inputs = optimizer.inputs(declaring);
+  const groups = new Map<string, OptimizerInputs>();
+  for (const item of items) {
+    const { name } = rules.rate(trainedBy(item)) ?? {};
+    if (name === undefined || groups.has(name)) continue;
+    groups.set(name, { ...inputs, lr: declaring.input(rateInput(name), f32()) });
   }
+  const inputsOf = (item: Update) => groups.get(rules.rate(trainedBy(item))?.name ?? '') ?? inputs;
+  return (builder, item, scale) => {
+    if (item.kind === 'pair') {
+      optimizer.updatePair?.(builder, item.pair, item.gradient, inputsOf(item), scale);
+      return;
+    }
+    const { parameter, parts, rule } = item;
+    if (!rule) optimizer.update(builder, parameter, parts[DENSE_PART], inputsOf(item), scale);
+    else {
+      builder.scope(`update.${parameter.name}`, () => {
+        rule.update(builder, { parameter, parts, optimizer, inputs: inputsOf(item), scale });
+      });
+    }
+  };
+}
+
+function trainedBy(item: Update): Parameter {
+  return item.kind === 'pair' ? item.pair.left : item.parameter;
 }
 
 /** Throws ConfigError when the optimiser cannot update what trains in `graph`: pairs ask for a rule. */
@@ -242,20 +305,28 @@ function extended(
   return builder.build({ ...outputValues(graph), ...more });
 }
 
-/** The same, right behind the nodes that make the pair's gradient and those that read the pair. */
+/** The same, right behind the nodes that make the item's gradient and those that read what it updates. */
 function extendedBehind(
   graph: Graph,
-  { pair, gradient }: PairItem,
+  item: Item,
   body: (builder: GraphBuilder) => Readonly<Record<string, Value>>,
 ): Graph {
   const producer = producers(graph);
   const reader = consumers(graph);
-  const sources =
-    gradient.kind === 'product' ? [gradient.p, gradient.q] : [gradient.left, gradient.right];
   const at = Math.max(
     -1,
-    ...sources.map(({ id }) => producer.get(id) ?? -1),
-    ...[pair.left, pair.right].flatMap(({ id }) => reader.get(id) ?? []),
+    ...gradientValues(item).map(({ id }) => producer.get(id) ?? -1),
+    ...updatedParameters(item).flatMap(({ id }) => reader.get(id) ?? []),
   );
   return moveBehind(extended(graph, body), graph.nodes.length, at);
+}
+
+function gradientValues(item: Item): readonly Value[] {
+  if (item.kind === 'parameter') return Object.values(item.parts);
+  const { gradient } = item;
+  return gradient.kind === 'product' ? [gradient.p, gradient.q] : [gradient.left, gradient.right];
+}
+
+function updatedParameters(item: Item): readonly Parameter[] {
+  return item.kind === 'parameter' ? [item.parameter] : [item.pair.left, item.pair.right];
 }

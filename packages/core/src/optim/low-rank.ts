@@ -36,7 +36,7 @@
  * Anal. Appl. 29, 2007, eq. 2.7 (the tangent space).
  */
 import { InternalError } from '../errors.js';
-import type { Parameter, ProductGradient, Value } from '../ir/graph.js';
+import type { Parameter, Value } from '../ir/graph.js';
 import { assign } from '../ops/assign.js';
 import type { GraphBuilder } from '../ops/builder.js';
 import { cholesky } from '../ops/cholesky.js';
@@ -140,7 +140,7 @@ export function sidesOf(builder: GraphBuilder, pair: LowRankPair, product: Produ
   };
 }
 
-type ProductValues = { readonly [side in keyof ProductGradient]: Value };
+type ProductValues = Pick<Product, 'p' | 'q'>;
 
 function updateExactly(
   builder: GraphBuilder,

@@ -2,7 +2,8 @@
  * report: where the bytes of a program go, by tensor and by moment.
  */
 import { BudgetError } from '../errors.js';
-import { entryFlops, plannedBytes, type Entry, type Program, type Slot } from '../program.js';
+import { entryFlops, plannedBytes, updateEntries } from '../program.js';
+import type { Entry, Program, Slot } from '../program.js';
 
 export interface MemoryReport {
   /** Everything: arena and the scratch of all threads. */
@@ -60,8 +61,8 @@ export function memoryReport(program: Program, threads: number): MemoryReport {
   const factors = ofRole('state').filter(({ name }) => isFactor(name));
   const factorBytes = sum(factors);
   const optimizerBytes = sum(ofRole('state')) - factorBytes;
-  const training = trainingEntries(program);
-  const savedBytes = Math.max(0, ...training.map((entry) => sum(savedSlots(program, entry))));
+  const passes = updateEntries(program).map(({ entry }) => sum(savedSlots(program, entry)));
+  const savedBytes = Math.max(0, ...passes);
   const peakBytes = plannedBytes(program, threads);
   return {
     peakBytes,
@@ -75,18 +76,12 @@ export function memoryReport(program: Program, threads: number): MemoryReport {
   };
 }
 
-/** The entries of an update: `step`, or `micro` and `apply`; neither `start` nor `eval`. */
-export function trainingEntries(program: Program): readonly Entry[] {
-  return program.entries.filter(({ name }) => name !== 'eval' && name !== 'start');
-}
-
 /** Floating-point operations of one update: every pass, and applying the sum of their gradients. */
 export function stepFlops(program: Program): number {
-  const microBatches = program.training?.microBatches ?? 1;
-  return trainingEntries(program).reduce((sum, entry) => {
-    const times = entry.name === 'micro' ? microBatches : 1;
-    return sum + times * entryFlops(program, entry);
-  }, 0);
+  return updateEntries(program).reduce(
+    (sum, { entry, times }) => sum + times * entryFlops(program, entry),
+    0,
+  );
 }
 
 /** True for the state `<weight>.tucker.<mode>`. */

@@ -45,7 +45,7 @@ export function preparationBytes(
 ): PreparationBytes {
   const asked = askedOf(options, shapes);
   const parts = askedParts(asked);
-  const { weights, activations } = options.method.needs;
+  const { weights = null, activations = null } = options.method.probe ?? {};
   const sites = parts.flatMap((part) => part.sites);
   const factored = sites.filter(({ weight }) => asked.weights.has(weight));
   const data = factored.length > 0 && weights?.truncation === 'data';

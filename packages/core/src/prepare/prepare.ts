@@ -64,7 +64,7 @@ import type {
 } from './types.js';
 
 /**
- * Finds the ranks that `options.method` needs. Throws CheckpointError when the weights do not fit the
+ * Finds the ranks that `options.method` asks for. Throws CheckpointError when the weights do not fit the
  * model, DataError without a batch of images, BudgetError when a budget is below the minimum.
  *
  * @example
@@ -102,7 +102,7 @@ function chosenFrom(
     weights: known,
     activations: activations ? chosenRanks(activations) : {},
   };
-  const method = options.method.withRanks(ranks);
+  const method = options.method.with({ ranks });
   let parts: readonly FactoredPart[] | null = weights.parts;
   return {
     ranks,
@@ -148,11 +148,11 @@ export function askedOf(
   shapes: WeightSource['shapes'],
 ): Asked {
   const { model: build, method } = options;
-  const { needs } = method;
+  const { probe } = method;
   const dense = build(calibrationBatch(options));
   const shaped = method.forward(dense);
-  const trained = needs.weights ? linears(shaped, needs.weights.layers).filter(isTrained) : [];
-  const held = needs.activations ? compressible(shaped, needs.activations.layers) : [];
+  const trained = probe?.weights ? linears(shaped, probe.weights.layers).filter(isTrained) : [];
+  const held = probe?.activations ? compressible(shaped, probe.activations.layers) : [];
   const chosen = trained.map(({ weight }) => weight);
   const activations = new Set(held.map(({ weight }) => weight));
   const found = storedRanks(shapes);
@@ -160,7 +160,7 @@ export function askedOf(
     return { model: dense, stored: {}, weights: new Set(chosen), activations };
   }
   const stored = Object.fromEntries([...found].filter(([weight]) => chosen.includes(weight)));
-  const model = method.withRanks({ weights: stored, activations: {} }).forward(dense);
+  const model = method.with({ ranks: { weights: stored, activations: {} } }).forward(dense);
   return { model, stored, weights: new Set(), activations };
 }
 
@@ -193,7 +193,7 @@ async function measureAll(
   const parts = askedParts(subject);
   const indices = [...parts.keys()].filter((index) => parts[index].sites.length > 0);
   if (indices.length === 0) return { images: 0, parts: [] };
-  const data = weights.size > 0 && method.needs.weights?.truncation === 'data';
+  const data = weights.size > 0 && method.probe?.weights?.truncation === 'data';
   const calibration =
     data || activations.size > 0
       ? await calibrated(options, subject, stage, { parts, first: indices[0], all: data })
@@ -209,7 +209,7 @@ async function measureAll(
       weights: sites.filter(({ weight }) => weights.has(weight)),
       data,
       activations: sites.filter(({ weight }) => activations.has(weight)),
-      epsilons: triedEpsilons(method.needs.activations?.epsilon ?? 1),
+      epsilons: triedEpsilons(method.probe?.activations?.epsilon ?? 1),
       growth: options.batch / calibrationBatch(options),
       inputs: calibration?.take(index) ?? NO_INPUTS,
       gradients,
@@ -264,7 +264,7 @@ function weightChoice(
   { weights }: Subject,
   { images, parts }: Measured,
 ): WeightChoice {
-  const need = method.needs.weights;
+  const need = method.probe?.weights;
   if (!need || weights.size === 0) return { ranks: {}, table: null, parts: [] };
   const all = parts.flatMap(({ result }) => result.weights);
   const ranks = chooseRanks(need, all, weightBytes);
@@ -338,11 +338,13 @@ function activationTable(
   { parts }: Measured,
   weights: Readonly<Record<string, number | undefined>>,
 ): ActivationTable | null {
-  const need = method.needs.activations;
+  const need = method.probe?.activations;
   const inputs: readonly MeasuredInput[] = parts.flatMap(({ result }) => result.activations);
   if (!need || inputs.length === 0) return null;
-  const { epsilon, refresh } = need;
-  if (!refresh) return chooseActivations(inputs, epsilon, activationBytes);
+  const { epsilon, refresh, onlyCheaper } = need;
+  if (!onlyCheaper || refresh === 'decompose') {
+    return chooseActivations(inputs, epsilon, activationBytes);
+  }
   const sites = parts.flatMap((part) => part.sites);
   const outputs = new Map(sites.map((site) => [site.weight, site.outputs]));
   return chooseActivations(inputs, epsilon, activationBytes, ({ weight, shape }, ranks) => {

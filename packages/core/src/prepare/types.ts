@@ -21,8 +21,9 @@ import {
   whole,
   type Reader,
 } from '../schema/index.js';
+import type { Probe } from '../methods/found.js';
 import type { BoundMethod } from '../methods/method.js';
-import type { RankNeeds, Ranks, Truncation } from '../methods/ranks.js';
+import type { Ranks, Truncation } from '../methods/ranks.js';
 import type { Batches } from '../train/batch.js';
 import type { LoadReport, WeightSource } from '../train/weights.js';
 
@@ -37,7 +38,7 @@ export interface RankBudgets {
 export interface PrepareOptions extends RankBudgets {
   /** The dense model with the classes of the user's data. */
   readonly model: ModelBuilder;
-  /** `method.needs` says what is to be found; what it trains is what may be factored. */
+  /** `method.probe` says what is to be found; what it trains is what may be factored. */
   readonly method: BoundMethod;
   /** Dense weights, or those of a run that was factored already. */
   readonly source: WeightSource;
@@ -78,7 +79,7 @@ export interface PrepareEvent {
 
 export interface Prepared {
   readonly ranks: Ranks;
-  /** `method.withRanks(ranks)`: what to compile. */
+  /** `method` with the ranks: what to compile. */
   readonly method: BoundMethod;
   readonly tables: PrepareTables;
   /**
@@ -224,6 +225,6 @@ export const tablesReader: Reader<PrepareTables> = objectOf<PrepareTables>({
 });
 
 /** True when `prepare` reads images: to truncate in the metric of the data, or for Tucker ranks. */
-export function needsImages({ weights, activations }: RankNeeds): boolean {
-  return weights?.truncation === 'data' || activations !== null;
+export function needsImages(probe: Probe | null): boolean {
+  return probe !== null && (probe.weights?.truncation === 'data' || probe.activations !== null);
 }

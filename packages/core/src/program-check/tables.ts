@@ -4,14 +4,14 @@
  */
 import { bytesOf, DTYPE_BYTES, type TensorType } from '../ir/types.js';
 import { opNamed } from '../ops/index.js';
-import { ALIGNMENT, hostNames, stepTypes } from '../program.js';
-import type { Entry, Program, Slot, SlotRole } from '../program.js';
+import { ALIGNMENT, hostNames, rateInput, stepTypes, UPDATE_ENTRIES } from '../program.js';
+import type { Entry, Program, Slot, SlotRole, Training } from '../program.js';
 
 /** Roles of slots that live across runs. */
 const PERSISTENT: readonly SlotRole[] = ['parameter', 'state', 'constant'];
 
-/** Entries of an update. */
-const UPDATES: readonly string[] = ['step', 'micro', 'apply'];
+/** What entries on a cue may be given. */
+const CUED_INPUTS: readonly string[] = ['images', 'labels', 'seed', 'count'];
 
 /** The first fault of `items`. */
 export function firstFault<T>(
@@ -82,14 +82,39 @@ export function trainingFault(program: Program): string | null {
   if (training === null) return null;
   const { batch, microBatches } = training;
   const wanted = microBatches === 1 ? ['step'] : ['micro', 'apply'];
-  const found = entries.map(({ name }) => name).filter((name) => UPDATES.includes(name));
+  const found = entries.map(({ name }) => name).filter((name) => UPDATE_ENTRIES.includes(name));
   if (found.join() !== wanted.join()) {
     return `${String(microBatches)} micro-batches with the entries ${found.join(' and ')}`;
   }
   const pass = entries.find(({ name }) => name === wanted[0]);
   const images = pass && Object.hasOwn(pass.inputs, 'images') ? slots[pass.inputs.images] : null;
   const [extent] = images ? images.type.shape : [batch];
-  return extent === batch ? null : `a batch of ${String(batch)} for ${String(extent)} images`;
+  if (extent !== batch) return `a batch of ${String(batch)} for ${String(extent)} images`;
+  return cueFault(training, entries) ?? rateFault(training, entries);
+}
+
+/** An entry has a cue if and only if it is none of an update nor `eval`, and reads what a session has. */
+function cueFault({ cues }: Training, entries: readonly Entry[]): string | null {
+  const known = new Set(entries.map(({ name }) => name));
+  const stranger = Object.keys(cues).find((name) => !known.has(name));
+  if (stranger !== undefined) return `a cue for the entry ${stranger}, which is none`;
+  return firstFault(entries, ({ name, inputs }) => {
+    const cued = !UPDATE_ENTRIES.includes(name) && name !== 'eval';
+    if (Object.hasOwn(cues, name) !== cued) {
+      return `the entry ${name} ${cued ? 'without' : 'with'} a cue`;
+    }
+    const other = cued ? Object.keys(inputs).find((key) => !CUED_INPUTS.includes(key)) : undefined;
+    return other === undefined ? null : `the input ${other} of the entry ${name}`;
+  });
+}
+
+/** The rate of a group is an input of the update. */
+function rateFault({ rates }: Training, entries: readonly Entry[]): string | null {
+  const update = entries.find(({ name }) => name === 'step' || name === 'apply');
+  const missing = Object.keys(rates).find(
+    (group) => !update || !Object.hasOwn(update.inputs, rateInput(group)),
+  );
+  return missing === undefined ? null : `a rate of the group ${missing}, which nothing reads`;
 }
 
 /** Persistent slots do not overlap, and end where the persistent region does. */

@@ -13,7 +13,8 @@
  * A saved tensor belongs to the counted inputs if it is one, or a core; else to the first gradient
  * that reads it, directly or after it was unpacked. The paper counts two parts of the eight.
  */
-import { memoryReport, savedSlots, trainingEntries } from '../plan/report.js';
+import { memoryReport, savedSlots } from '../plan/report.js';
+import { updateEntries } from '../program.js';
 import type { Entry, Program, Slot, Step } from '../program.js';
 import type { PaperLayer } from './paper.js';
 
@@ -52,8 +53,8 @@ export function breakdown(
     otherSaved: 0,
   };
   // As in the report: the training entry that saves most.
-  const [entry] = trainingEntries(program)
-    .map((candidate) => ({ candidate, slots: savedSlots(program, candidate) }))
+  const [entry] = updateEntries(program)
+    .map(({ entry: candidate }) => ({ candidate, slots: savedSlots(program, candidate) }))
     .sort((a, b) => sumBytes(b.slots) - sumBytes(a.slots));
   for (const slot of entry?.slots ?? []) {
     saved[savedPart(program, entry.candidate, slot, counted)] += slot.bytes;

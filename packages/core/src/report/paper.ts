@@ -24,7 +24,7 @@
  * Reference: WASI, ICLR 2026, arXiv 2510.09160, appendix A as its code computes it.
  */
 import { isTrained, linears } from '../methods/linears.js';
-import type { Layers, Ranks } from '../methods/ranks.js';
+import type { Layers, Ranks, Refresh } from '../methods/ranks.js';
 import type { ModelGraph } from '../ir/graph.js';
 import { elements, type Shape } from '../ir/types.js';
 
@@ -44,9 +44,6 @@ export interface PaperLayer {
   /** r₁ … r_d; null where x is kept as it is. */
   readonly tucker: readonly number[] | null;
 }
-
-/** How Tucker factors follow the data: one subspace iteration a step, or a new HOSVD. */
-export type Refresh = 'iteration' | 'decomposition';
 
 /** What the paper counts; memory in elements of four bytes. */
 export interface PaperCosts {
@@ -161,7 +158,7 @@ function refreshFlops(input: Shape, tucker: readonly number[] | null, refresh: R
   return (tucker ?? []).reduce((sum, rank, mode) => {
     const rows = input[mode];
     const columns = elements(input) / rows;
-    const step = refresh === 'iteration' ? iteration(rows, columns, rank) : svd(rows, columns);
+    const step = refresh === 'decompose' ? svd(rows, columns) : iteration(rows, columns, rank);
     return sum + step;
   }, 0);
 }

@@ -11,8 +11,8 @@
 import type { Shape } from '../ir/types.js';
 
 /** True when a tensor [1, N, D] can become [1, N′, D]: square grids behind the same prefix rows. */
-export function canResizePositions(name: string, from: Shape, to: Shape, prefix: number): boolean {
-  if (!name.endsWith('pos_embed') || from.length !== 3 || to.length !== 3) return false;
+export function canResizePositions(from: Shape, to: Shape, prefix: number): boolean {
+  if (from.length !== 3 || to.length !== 3) return false;
   if (from[0] !== 1 || to[0] !== 1 || from[2] !== to[2]) return false;
   return [from[1], to[1]].every((rows) => {
     const side = Math.sqrt(rows - prefix);

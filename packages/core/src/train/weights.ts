@@ -4,14 +4,11 @@
 import { CheckpointError } from '../errors.js';
 import type { Executor, HostData } from '../executors/executor.js';
 import { firstNotFinite } from '../finite.js';
-import { parameters, type Factor, type ModelGraph, type Parameter } from '../ir/graph.js';
+import { parameters, type ModelGraph, type Parameter } from '../ir/graph.js';
 import { sameShape, type Shape } from '../ir/types.js';
 import { initialValues } from '../nn/initialise.js';
 import { checkForms } from './factors.js';
 import { canResizePositions, resizePositions } from './positions.js';
-
-/** Parameters with a row of their own in front of a position embedding. */
-const PREFIX_TOKENS: readonly string[] = ['cls_token', 'dist_token'];
 
 /** Tensors of a checkpoint, read one at a time so that a large file is never held whole. */
 export interface WeightSource {
@@ -78,9 +75,8 @@ export function matchWeights(model: ModelGraph, given: WeightSource, seed: numbe
       .filter((parameter) => isReplacedHead(parameter, model, source))
       .map(({ name, type }) => [name, type.shape]),
   );
-  const fresh = new Map(
-    all.filter(({ source: { factor } }) => isNewAdapter(factor, source)).map((p) => [p.name, p]),
-  );
+  const added = new Set(addedParts(model, source));
+  const fresh = new Map(all.filter(({ name }) => added.has(name)).map((p) => [p.name, p]));
   const loaded = all.filter(({ name }) => !replaced.has(name) && !fresh.has(name));
   checkForms(loaded, source.name, source.shapes);
   checkShapes(loaded, source);
@@ -110,25 +106,24 @@ export function fitPositions(
   model: ModelGraph,
   source: WeightSource,
 ): { readonly source: WeightSource; readonly resized: readonly string[] } {
-  const all = parameters(model.graph);
-  const prefix = all.filter(({ name }) => PREFIX_TOKENS.includes(name)).length;
-  const rowsOf = new Map<string, number>();
-  for (const { name, type } of all) {
-    const found = source.shapes.get(name);
-    if (!found || sameShape(found, type.shape)) continue;
-    if (canResizePositions(name, found, type.shape, prefix)) rowsOf.set(name, type.shape[1]);
+  const shapeOf = new Map(parameters(model.graph).map(({ name, type }) => [name, type.shape]));
+  const resizedTo = new Map<string, { readonly shape: Shape; readonly prefix: number }>();
+  for (const { name, prefix } of model.positions ?? []) {
+    const [found, shape] = [source.shapes.get(name), shapeOf.get(name)];
+    if (!found || !shape || sameShape(found, shape)) continue;
+    if (canResizePositions(found, shape, prefix)) resizedTo.set(name, { shape, prefix });
   }
-  if (rowsOf.size === 0) return { source, resized: [] };
+  if (resizedTo.size === 0) return { source, resized: [] };
   const shapes = new Map(source.shapes);
-  for (const [name, rows] of rowsOf) shapes.set(name, [1, rows, shapes.get(name)?.[2] ?? 0]);
+  for (const [name, { shape }] of resizedTo) shapes.set(name, shape);
   const read = (name: string) => {
     const data = source.read(name);
-    const rows = rowsOf.get(name);
-    const shape = source.shapes.get(name);
-    if (rows === undefined || !shape) return data;
-    return resizePositions(finite(source, name, data), shape, rows, prefix);
+    const to = resizedTo.get(name);
+    const from = source.shapes.get(name);
+    if (!to || !from) return data;
+    return resizePositions(finite(source, name, data), from, to.shape[1], to.prefix);
   };
-  return { source: { ...source, shapes, read }, resized: [...rowsOf.keys()] };
+  return { source: { ...source, shapes, read }, resized: [...resizedTo.keys()] };
 }
 
 /** The current value of every parameter, in the model's order. */
@@ -161,10 +156,9 @@ function writeInitial(executor: Executor, parameter: Parameter, seed: number): v
   executor.write(name, initialValues(source.initial, type.shape, seed, name));
 }
 
-/** True for a side of an adapter of which `source` has neither. */
-function isNewAdapter(factor: Factor | undefined, { shapes }: WeightSource): boolean {
-  if (factor?.form !== 'adapter') return false;
-  return !shapes.has(`${factor.weight}.left`) && !shapes.has(`${factor.weight}.right`);
+/** What forms add to a dense weight, where `source` has nothing of it. */
+function addedParts({ forms = [] }: ModelGraph, { shapes }: WeightSource): readonly string[] {
+  return forms.flatMap(({ added }) => (added.some((name) => shapes.has(name)) ? [] : added));
 }
 
 /** True for a classifier tensor whose first extent, the number of classes, differs. */

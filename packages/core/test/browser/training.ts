@@ -28,6 +28,7 @@ const SEED = 11;
 
 /** 10 tokens of width 12: small enough for the reference executor. */
 const SMALL: Core.VitConfig = {
+  family: 'vit',
   imageSize: 12,
   patch: 4,
   channels: 3,

@@ -15,17 +15,24 @@
  * Reference: Liu et al., "Swin Transformer: Hierarchical Vision Transformer using Shifted Windows", ICCV
  * 2021 (arXiv:2103.14030).
  */
-import { ConfigError } from '../errors.js';
-import type { ModelGraph, Value } from '../ir/graph.js';
-import { f32, i32 } from '../ir/types.js';
-import { layerNorm, linear, patchEmbed } from '../nn/layers.js';
-import { patchMerging, windowBlock } from '../nn/windows.js';
-import { GraphBuilder } from '../ops/builder.js';
-import { meanTokens } from '../ops/mean-tokens.js';
-import { reshaped } from '../ops/reshape.js';
-import { softmaxCrossEntropy } from '../ops/softmax-cross-entropy.js';
-import { objectOf, oneOf, readValue, refined, type Place, type Reader } from '../schema/index.js';
-import type { BuildOptions } from './options.js';
+import { ConfigError } from '../../errors.js';
+import type { ModelGraph, Value } from '../../ir/graph.js';
+import { f32, i32 } from '../../ir/types.js';
+import { layerNorm, linear, patchEmbed } from '../../nn/layers.js';
+import { patchMerging, windowBlock } from '../../nn/windows.js';
+import { GraphBuilder } from '../../ops/builder.js';
+import { meanTokens } from '../../ops/mean-tokens.js';
+import { reshaped } from '../../ops/reshape.js';
+import { softmaxCrossEntropy } from '../../ops/softmax-cross-entropy.js';
+import {
+  objectOf,
+  oneOf,
+  readValue,
+  refined,
+  type Place,
+  type Reader,
+} from '../../schema/index.js';
+import type { BuildOptions } from '../options.js';
 import {
   CHANNELS,
   CLASSES,
@@ -40,7 +47,7 @@ import {
   STAGE_HEADS,
   WIDTH,
   WINDOW,
-} from './sizes.js';
+} from '../sizes.js';
 
 export interface SwinConfig {
   readonly family: 'swin';

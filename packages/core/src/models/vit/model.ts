@@ -14,18 +14,18 @@
  * Reference: Dosovitskiy et al., An image is worth 16x16 words, ICLR 2021; Touvron et al., Training
  * data-efficient image transformers & distillation through attention, ICML 2021.
  */
-import { ConfigError } from '../errors.js';
-import type { ModelGraph, Value } from '../ir/graph.js';
-import { f32, i32 } from '../ir/types.js';
-import { layerNorm, linear, patchEmbed, transformerBlock } from '../nn/layers.js';
-import { add } from '../ops/add.js';
-import { GraphBuilder } from '../ops/builder.js';
-import { concatTokens } from '../ops/concat-tokens.js';
-import { meanTokens } from '../ops/mean-tokens.js';
-import { reshaped } from '../ops/reshape.js';
-import { scale } from '../ops/scale.js';
-import { sliceTokens } from '../ops/slice-tokens.js';
-import { softmaxCrossEntropy } from '../ops/softmax-cross-entropy.js';
+import { ConfigError } from '../../errors.js';
+import type { ModelGraph, Value } from '../../ir/graph.js';
+import { f32, i32 } from '../../ir/types.js';
+import { layerNorm, linear, patchEmbed, transformerBlock } from '../../nn/layers.js';
+import { add } from '../../ops/add.js';
+import { GraphBuilder } from '../../ops/builder.js';
+import { concatTokens } from '../../ops/concat-tokens.js';
+import { meanTokens } from '../../ops/mean-tokens.js';
+import { reshaped } from '../../ops/reshape.js';
+import { scale } from '../../ops/scale.js';
+import { sliceTokens } from '../../ops/slice-tokens.js';
+import { softmaxCrossEntropy } from '../../ops/softmax-cross-entropy.js';
 import {
   objectOf,
   oneOf,
@@ -35,8 +35,8 @@ import {
   truth,
   type Place,
   type Reader,
-} from '../schema/index.js';
-import type { BuildOptions } from './options.js';
+} from '../../schema/index.js';
+import type { BuildOptions } from '../options.js';
 import {
   BLOCKS,
   CHANNELS,
@@ -48,11 +48,10 @@ import {
   MLP_RATIO,
   PATCH,
   WIDTH,
-} from './sizes.js';
+} from '../sizes.js';
 
 export interface VitConfig {
-  /** Which builder reads this configuration; absent in records of runs before there were others. */
-  readonly family?: 'vit';
+  readonly family: 'vit';
   /** Side of the square input in pixels; a multiple of `patch`. */
   readonly imageSize: number;
   readonly patch: number;
@@ -76,7 +75,7 @@ export interface VitConfig {
 /** A configuration that can be built. */
 export const vitReader: Reader<VitConfig> = refined(
   objectOf<VitConfig>({
-    family: optional(oneOf('vit')),
+    family: oneOf('vit'),
     imageSize: IMAGE_SIZE,
     patch: PATCH,
     channels: CHANNELS,
@@ -145,6 +144,7 @@ export function vit(config: VitConfig, options: BuildOptions): ModelGraph {
   return {
     graph: builder.build({ logits, loss }),
     blocks,
+    positions: [{ name: 'pos_embed', prefix: prefixTokens(config) }],
     tail: ['norm.', 'fc_norm.'],
     head: hasTwoHeads(config) ? 'head' : 'head.', // head.weight and head_dist.weight
   };
