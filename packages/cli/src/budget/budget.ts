@@ -7,34 +7,30 @@ import {
   megabytes,
   parseMethod,
   SAVED_FORMS,
+  SMALLEST_METHOD,
   type BoundMethod,
   type SavedForm,
 } from '@thimble/core';
 import type { Reading } from '../data/image-file.js';
 import { counted } from '../terminal/format.js';
 import { Garbage } from '@thimble/native';
-import { isDeepStrictEqual } from 'node:util';
 import { passesOf, searchPlans, type Candidate, type SearchSpace } from './search.js';
 import { methodLadder } from './method-ladder.js';
 import type { Output } from '../terminal/output.js';
 import { executorBytes } from '../memory/process-memory.js';
-import {
-  checkStep,
-  compileStep,
-  givenKeys,
-  type CompiledStep,
-  type StepOptions,
-} from '../step/step.js';
+import { checkStep, compileStep, type CompiledStep, type StepOptions } from '../step/step.js';
 
 /** What a budget is shared out to. */
 export interface BudgetRequest {
   readonly options: StepOptions;
+  /** With what its text leaves open. */
+  readonly method: BoundMethod;
   readonly threads: number;
   /** Bytes of the whole process. */
   readonly budget: number;
   /** The image that takes the most to be read. */
   readonly largest: Reading;
-  /** The method for passes of this many images, where its text is not to be changed. */
+  /** The method for passes of this many images, where nothing of it may be chosen. */
   readonly fixed: ((pass: number) => BoundMethod) | null;
   /** Bytes beside the plan while training. */
   besidePlan(pass: number): number;
@@ -90,7 +86,7 @@ export function sayBudget(request: BudgetRequest, choice: BudgetChoice, output: 
   const { method, saved, pass } = candidate;
   const besidePlan = request.besidePlan(pass);
   const givenUp = changes(best, candidate, options.batch);
-  const chosen = { method, saved, microBatches: options.batch / pass };
+  const chosen = { method: method.text, saved, microBatches: options.batch / pass };
   output.event('budget', { budget, besidePlan, ...chosen, givenUp, tried });
   const given = givenUp.length === 0 ? 'nothing given up' : `given up: ${givenUp.join(', ')}`;
   output.line(
@@ -106,23 +102,23 @@ export function changes(best: Candidate, chosen: Candidate, batch: number): read
   return [
     ...of('saved', best.saved, chosen.saved),
     ...of('passes', String(batch / best.pass), String(batch / chosen.pass)),
-    ...of('method', best.method, chosen.method),
+    ...of('method', best.method.text, chosen.method.text),
   ];
 }
 
 /** The options with what a candidate says. */
-export function optionsWith(options: StepOptions, { method, saved, pass }: Candidate): StepOptions {
-  return { ...options, method, saved, microBatches: options.batch / pass };
+export function optionsWith(options: StepOptions, { saved, pass }: Candidate): StepOptions {
+  return { ...options, saved, microBatches: options.batch / pass };
 }
 
-function spaceOf({ options, fixed }: BudgetRequest): SearchSpace {
+function spaceOf({ options, method: open, fixed }: BudgetRequest): SearchSpace {
   const { batch, microBatches } = options;
   const passes = microBatches === undefined ? passesOf(batch) : [batch / microBatches];
   // Says which form is the default, and refuses options that go with nothing.
-  const { saved, method } = checkStep(options, fixed?.(passes[0]));
+  const { saved, method } = checkStep(options, fixed?.(passes[0]) ?? open);
   const forms = Object.values(SAVED_FORMS).map(({ form }): SavedForm => form);
   return {
-    methods: fixed ? [[method.text]] : methodLadder(options.method ?? 'full', givenKeys(options)),
+    methods: fixed ? [[method]] : methodLadder(method),
     saved: options.saved === undefined ? forms.slice(forms.indexOf(saved)) : [saved],
     passes,
   };
@@ -145,7 +141,7 @@ class CandidateCompiler {
   }
 
   step(candidate: Candidate): CompiledStep {
-    if (this.last && isDeepStrictEqual(this.last.candidate, candidate)) return this.last.step;
+    if (this.last && isSame(this.last.candidate, candidate)) return this.last.step;
     const { request } = this;
     const options = optionsWith(request.options, candidate);
     this.last = null; // never two programs at a time
@@ -165,8 +161,12 @@ class CandidateCompiler {
   }
 }
 
-function methodOf({ options, fixed }: BudgetRequest, { method, pass }: Candidate): BoundMethod {
-  return fixed ? fixed(pass) : parseMethod(method, givenKeys(options));
+function isSame(one: Candidate, other: Candidate): boolean {
+  return one.method === other.method && one.saved === other.saved && one.pass === other.pass;
+}
+
+function methodOf({ fixed }: BudgetRequest, { method, pass }: Candidate): BoundMethod {
+  return fixed ? fixed(pass) : method;
 }
 
 /** Of what is needed, when an image is worth a word. */
@@ -183,8 +183,9 @@ function tooSmall(request: BudgetRequest, least: Candidate): BudgetError {
     reading < LARGE_SHARE * bytes
       ? ''
       : `make ${path} smaller (${megabytes(reading)} of it are to read this image), `;
-  const other = headFits(request)
-    ? '--method head, which fits'
+  const smaller = smallestMethod(request, least);
+  const other = smaller
+    ? `--method ${smaller.text}, which fits`
     : 'a smaller --model or --image-size';
   return new BudgetError({
     where: `--memory ${megabytes(budget)}`,
@@ -194,18 +195,18 @@ function tooSmall(request: BudgetRequest, least: Candidate): BudgetError {
   });
 }
 
-/** Whether training the head alone would fit. */
-function headFits(request: BudgetRequest): boolean {
-  if (request.fixed || request.options.method === 'head') return false;
-  const head = { method: 'head', saved: 'exact', pass: 1 } as const;
+/** The method of the least memory, where it is another one and would fit. */
+function smallestMethod(request: BudgetRequest, least: Candidate): BoundMethod | null {
+  if (request.fixed || least.method.name === SMALLEST_METHOD) return null;
+  const method = parseMethod(SMALLEST_METHOD);
   const none = () => 0;
-  const other = { fixed: () => parseMethod('head'), preparing: none, emitting: none };
-  const { bytes } = new CandidateCompiler({ ...request, ...other }).bytesOf(head);
-  return bytes <= request.budget;
+  const compiler = new CandidateCompiler({ ...request, preparing: none, emitting: none });
+  const { bytes } = compiler.bytesOf({ method, saved: 'exact', pass: 1 });
+  return bytes <= request.budget ? method : null;
 }
 
 function described({ method, saved, pass }: Candidate, batch: number): string {
   const cut =
     pass === batch ? 'one pass' : `${String(batch / pass)} passes of ${counted(pass, 'image')}`;
-  return `${method}, saved ${saved}, ${cut}`;
+  return `${method.text}, saved ${saved}, ${cut}`;
 }

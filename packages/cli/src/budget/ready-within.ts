@@ -13,6 +13,7 @@ import {
   megabytes,
   preparationBytes,
   type BoundMethod,
+  type OptionAxis,
   type PreparationBytes,
   type Prepared,
   type RankBudgets,
@@ -27,7 +28,6 @@ import {
   type BudgetRequest,
 } from './budget.js';
 import { Garbage, returnFreedMemory } from '@thimble/native';
-import { methodLadder } from './method-ladder.js';
 import type { Output } from '../terminal/output.js';
 import { makeReady, readyFrom, type Job, type Ready } from '../training/preparing.js';
 import {
@@ -41,7 +41,7 @@ import {
   type MemoryRequest,
   type ProcessLoad,
 } from '../memory/process-memory.js';
-import { checkStep, givenKeys } from '../step/step.js';
+import { checkStep } from '../step/step.js';
 import { startedFound } from '../run/form.js';
 
 export interface Fitting {
@@ -117,6 +117,7 @@ function budgetRequestOf(job: Job, request: MemoryRequest): BudgetRequest {
   };
   return {
     options,
+    method,
     threads,
     budget: request.bytes,
     largest: request.largest,
@@ -242,15 +243,17 @@ interface OpenBudget {
   readonly to: number;
 }
 
-function openBudgets({ options, start }: Job, { tables }: Prepared): readonly OpenBudget[] {
-  const ladder = start?.form ? [['']] : methodLadder(options.method ?? 'full', givenKeys(options));
+function openBudgets({ method, start }: Job, { tables }: Prepared): readonly OpenBudget[] {
+  // Factors that were stored stay as they are.
+  const isOpen = (along: OptionAxis) =>
+    !start?.form && method.options.some(({ axis, values }) => axis === along && values.length > 1);
   const { weights, activations } = tables;
   const result: OpenBudget[] = [];
-  if (activations && ladder[0].length > 1) {
+  if (activations && isOpen('activations')) {
     const { bytes: from, minimumBytes: to } = activations;
     result.push({ key: 'activationBytes', what: 'inputs', from, to });
   }
-  if (weights && ladder.length > 1) {
+  if (weights && isOpen('weights')) {
     const { bytes: from, minimumBytes } = weights;
     const to = Math.max(minimumBytes, LEAST_SHARE * from);
     result.push({ key: 'weightBytes', what: 'weights', from, to });

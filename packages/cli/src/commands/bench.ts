@@ -5,6 +5,7 @@ import {
   entryFlops,
   entryNamed,
   parseMethod,
+  PLAIN_METHOD,
   plannedBytes,
   stepFlops,
 } from '@thimble/core';
@@ -122,7 +123,7 @@ function trainingStep(model: NamedModel, options: BenchOptions): Subject {
 
 function forwardPass(model: NamedModel, options: BenchOptions): Subject {
   const { batch } = options;
-  const method = parseMethod(options.method ?? 'full', givenKeys(options));
+  const method = parseMethod(options.method ?? PLAIN_METHOD, givenKeys(options));
   const build = (images: number) => buildModel(model.config, { batch: images });
   const program = compile({ model: build, method, batch, evalBatch: batch });
   return {

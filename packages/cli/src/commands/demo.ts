@@ -11,6 +11,7 @@ import {
   initialise,
   loadWeights,
   megabytes,
+  PLAIN_METHOD,
   predictLogits,
   shapesClasses,
   shapesSource,
@@ -165,7 +166,7 @@ async function demo(random: RunPlan, pretrained: RunPlan, output: Output): Promi
 function demoStep({ model: { name, config } }: Start): CompiledStep {
   const { batch, weightDecay } = RECIPE;
   const model = fittedModel({ name, config }, { classes: shapesClasses.length });
-  const fixed = { model, method: 'full', optimizer: 'adamw', microBatches: 1 };
+  const fixed = { model, method: PLAIN_METHOD, optimizer: 'adamw', microBatches: 1 };
   return compileStep(checkStep({ ...fixed, batch, weightDecay, smoothing: 0 }));
 }
 

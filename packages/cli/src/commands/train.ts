@@ -295,7 +295,7 @@ function settingsOf(
   { ready: { step, found }, memory }: ReadyToTrain,
 ): RunSettings {
   const { epochs, smoothing, seed, augment } = options;
-  const { optimizer, method } = step;
+  const { optimizer, model } = step;
   return {
     ...stepSettings(step),
     found,
@@ -303,7 +303,7 @@ function settingsOf(
     classes: data.classes,
     preprocess,
     augment,
-    learningRate: options.lr ?? defaultLearningRate(optimizer.name, method.name, start === null),
+    learningRate: options.lr ?? defaultLearningRate(optimizer.name, model, start === null),
     smoothing,
     clip: options.clip ?? null,
     epochs,

@@ -10,6 +10,7 @@ import {
   mergedWeights,
   parameters,
   parseMethod,
+  PLAIN_METHOD,
   type BoundMethod,
   type ModelConfig,
   type ModelGraph,
@@ -82,7 +83,7 @@ function exportedModel(start: Start, options: ExportedOptions): ExportedModel {
   return {
     name,
     config,
-    method: isFactored ? own : parseMethod('full'),
+    method: isFactored ? own : parseMethod(PLAIN_METHOD),
     weights: isFactored ? weights : dense,
     dense,
     isFactored,

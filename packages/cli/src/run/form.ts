@@ -14,6 +14,7 @@ import {
   linears,
   methodReader,
   parseMethod,
+  PLAIN_METHOD,
   ranksReader,
   schema,
   type BoundMethod,
@@ -146,7 +147,7 @@ export function startedMethod(
   start: FormedStart | null,
 ): BoundMethod {
   const stored = start?.form ?? null;
-  if (!stored || !start) return parseMethod(text ?? 'full', given);
+  if (!stored || !start) return parseMethod(text ?? PLAIN_METHOD, given);
   const before = parseMethod(stored.method);
   const bare = text === undefined || (text === before.name && Object.keys(given).length === 0);
   const method = bare ? before : parseMethod(text ?? before.name, given);

@@ -7,6 +7,7 @@ import {
   megabytes,
   memoryReport,
   parseMethod,
+  PLAIN_METHOD,
   type MemoryReport,
   type PrepareTables,
   type SavedForm,
@@ -38,9 +39,9 @@ export interface Comparison {
 export function compareWithFull(step: CompiledStep, threads: number): Comparison | null {
   const { compileOptions, pass, microBatches, program, method, saved: runSaved } = step;
   const fullSaved = 'exact';
-  if (method.name === 'full' && microBatches === 1 && runSaved === fullSaved) return null;
+  if (method.name === PLAIN_METHOD && microBatches === 1 && runSaved === fullSaved) return null;
   const batch = pass * microBatches;
-  const full = parseMethod('full');
+  const full = parseMethod(PLAIN_METHOD);
   const plain = compile({
     ...{ ...compileOptions, method: full, saved: fullSaved },
     ...{ batch, microBatches: 1, evalBatch: 0 },

@@ -12,6 +12,7 @@ import {
   OPTIMIZERS,
   parameters,
   parseMethod,
+  PLAIN_METHOD,
   SAVED_FORMS,
   type BoundMethod,
   type CompileOptions,
@@ -87,7 +88,7 @@ export function givenKeys({
  */
 export function checkStep(
   options: StepOptions,
-  method: BoundMethod = parseMethod(options.method ?? 'full', givenKeys(options)),
+  method: BoundMethod = parseMethod(options.method ?? PLAIN_METHOD, givenKeys(options)),
 ): Step {
   const { model: named, batch, microBatches = 1, smoothing, clip } = options;
   const { name: modelName, config } = named;
