@@ -27,7 +27,7 @@ type Change = (random: Random, program: Program) => Program;
 const NUMBERS = ['offset', 'offset', 'bytes', 'first', 'last', 'root'] as const;
 const SIZES = ['persistentBytes', 'arenaBytes', 'scratchBytes'] as const;
 const ROLES: readonly Slot['role'][] = [
-  ...(['parameter', 'state', 'constant', 'input', 'output'] as const),
+  ...(['parameter', 'buffer', 'state', 'constant', 'table', 'input', 'output'] as const),
   ...(['saved', 'gradient', 'temporary', 'workspace'] as const),
 ];
 

@@ -12,6 +12,7 @@ import {
   type Op,
   type Program,
 } from '@thimble/core';
+import { centred } from '../packages/core/test/centred.js';
 import { mapRecord, typesOf } from '../packages/core/test/ops-evaluate.js';
 import { TINY } from '../packages/core/test/tiny-vit.js';
 
@@ -32,10 +33,11 @@ export const SINGLE: readonly Program[] = Object.values<Op>(OPS).flatMap((op) =>
 );
 
 const model = (batch: number) => vit({ ...TINY, depth: 1 }, { batch, smoothing: 0.1 });
-/** Training steps, each with more than one entry or with states of a method. */
+/** Training steps, each with more than one entry or with states of a method; one with buffers and a table. */
 export const STEPS: readonly Program[] = [
   compile({ model, optimizer: sgd({ momentum: 0.9 }), batch: 2, clipNorm: 1 }),
   compile({ model, optimizer: adamw(), batch: 2, microBatches: 2, saved: 'compact' }),
   compile({ model, method: parseMethod('asi=0.5,layers=all'), optimizer: sgd(), batch: 2 }),
   compile({ model, method: parseMethod('wsi=0.5'), optimizer: sgd(), batch: 2, evalBatch: 0 }),
+  compile({ model: centred, optimizer: sgd(), batch: 2, microBatches: 2 }),
 ];

@@ -147,7 +147,7 @@ class Meter {
 async function saveState(executor: Executor, path: string, epoch: number): Promise<void> {
   const tensors = [];
   for (const { name, role, type } of executor.program.slots) {
-    if (role !== 'parameter' && role !== 'state') continue;
+    if (role !== 'parameter' && role !== 'buffer' && role !== 'state') continue;
     tensors.push({
       name,
       shape: type.shape,

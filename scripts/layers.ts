@@ -12,6 +12,7 @@ import { cycles, directionProblems, EVERYTHING, type Rooms } from './layers/room
 const CORE: Rooms = {
   index: EVERYTHING,
   errors: [],
+  base64: [],
   finite: [],
   names: ['errors'],
   schema: ['errors'],
@@ -22,7 +23,7 @@ const CORE: Rooms = {
   passes: ['errors', 'ir', 'ops'],
   program: ['errors', 'ir', 'ops'],
   'program-check': ['errors', 'ir', 'ops', 'program'],
-  'program-file': ['errors', 'schema', 'ir', 'ops', 'program', 'program-check'],
+  'program-file': ['base64', 'errors', 'schema', 'ir', 'ops', 'program', 'program-check'],
   plan: ['errors', 'ir', 'ops', 'program'],
   methods: [
     'errors',
@@ -51,7 +52,7 @@ const CORE: Rooms = {
     'executors/executor',
     'executors/contents',
   ],
-  'executors/null': ['program', 'executors/executor', 'executors/checked'],
+  'executors/null': ['ir', 'program', 'executors/executor', 'executors/checked'],
   'executors/reference': [
     'errors',
     'ir',
@@ -160,7 +161,7 @@ const BENCH: Rooms = {
   steps: ['harness', 'peers'],
   scale: ['harness', 'peers', 'steps'],
   inference: ['harness', 'export', 'peers', 'scale', 'steps'],
-  readme: ['harness', 'inference', 'peers', 'scale', 'startup', 'steps'],
+  tables: ['harness', 'inference', 'peers', 'scale', 'startup', 'steps'],
 };
 
 /** Folder of sources → its rooms. */

@@ -47,12 +47,12 @@ export class GrowthTrainer {
     threads: number,
   ): Promise<GrowthTrainer> {
     const { batch } = one;
-    const model: ModelBuilder = (images) => vit(one.model, { batch: images });
+    const model: ModelBuilder = (images, mode) => vit(one.model, { batch: images, mode });
     const method = parseMethod(methodText);
     const optimizer = sgd({ momentum: 0 });
     const program = compile({ model, method, optimizer, batch, evalBatch: 0 });
     const executor = await kind.load(program, { threads });
-    for (const { name, type, source } of parameters(method.forward(model(1)).graph)) {
+    for (const { name, type, source } of parameters(method.forward(model(1, 'train')).graph)) {
       executor.write(name, initialValues(source.initial, type.shape, SEED, name));
     }
     return new GrowthTrainer(Session.of({ executor, optimizer }), one);

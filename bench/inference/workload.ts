@@ -52,7 +52,7 @@ export async function writeFiles(
 ): Promise<InferenceFiles> {
   const config = modelConfig(MODEL);
   const path = (name: string) => join(folder, name);
-  const model: ModelBuilder = (batch) => buildModel(config, { batch });
+  const model: ModelBuilder = (batch, mode) => buildModel(config, { batch, mode });
   const data = path('batch.safetensors');
   const batch = noise(config);
   await writeFile(data, batchFile(config, batch));
@@ -62,7 +62,7 @@ export async function writeFiles(
   try {
     const full = parseMethod('full');
     const dense = await executorOf(model, full, threads);
-    loadWeights(dense, model(1), source, SEED);
+    loadWeights(dense, model(1, 'eval'), source, SEED);
     await writeRun(path('dense.safetensors'), { config, method: full, executor: dense });
     const { ranks, method, executor } = await factor(model, source, batch, threads);
     const factors = { method: METHOD, ranks };

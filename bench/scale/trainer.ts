@@ -49,7 +49,7 @@ export class ScaleTrainer {
   static async load(config: ScaleConfig): Promise<ScaleTrainer> {
     const { batch, microBatches, evalBatch, threads, saved } = config;
     const shape = { ...modelConfig(config.model), classes: config.classes };
-    const model: ModelBuilder = (images) => buildModel(shape, { batch: images });
+    const model: ModelBuilder = (images, mode) => buildModel(shape, { batch: images, mode });
     const images = batch / microBatches;
     const pass = noise(shape.imageSize, images, config.classes);
     const garbage = new Garbage();
@@ -74,7 +74,7 @@ export class ScaleTrainer {
     garbage.clear();
     const executor = await native.load(program, { threads });
     if (prepared) await prepared.emitWeights(executor);
-    else loadWeights(executor, model(1), source, SEED);
+    else loadWeights(executor, model(1, 'train'), source, SEED);
     source.close();
     garbage.clear();
     const prepareSeconds = (performance.now() - started) / 1000;
@@ -124,7 +124,7 @@ function describe(
     ready: true,
     version: executor.detail,
     threads,
-    parameters: parameters(method.forward(model(1)).graph).reduce(
+    parameters: parameters(method.forward(model(1, 'train')).graph).reduce(
       (sum, { type }) => sum + type.shape.reduce((product, extent) => product * extent, 1),
       0,
     ),
@@ -138,7 +138,7 @@ function describe(
 }
 
 function rankShare(model: ModelBuilder, ranks: Ranks): number | null {
-  const shares = linears(model(1), 'all').flatMap(({ weight, outputs, inputs }) => {
+  const shares = linears(model(1, 'train'), 'all').flatMap(({ weight, outputs, inputs }) => {
     const known: Readonly<Record<string, number | undefined>> = ranks.weights;
     const rank = known[weight];
     return rank === undefined ? [] : [rank / Math.min(outputs, inputs)];

@@ -55,6 +55,10 @@ const MODEL: ExportedModel = {
   method,
   weights,
   dense: weights,
+  tensors: [...shapes].map(([name, shape]) => {
+    return { name, shape, dtype: 'f32' as const, read: () => weights.read(name) };
+  }),
+  contents: weights.read,
   isFactored: false,
   labels: ['a', 'b', 'c', 'd'],
   preprocess: { ...defaultPreprocess, size: 12 },

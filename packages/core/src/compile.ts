@@ -1,7 +1,7 @@
 /**
  * compile: model + method + optimiser → Program. The whole pipeline in the order data passes through it.
  *
- *   model(batch) → method.forward → narrow → differentiate → method.backward → form of saved tensors
+ *   model(batch, mode) → method.forward → narrow → differentiate → method.backward → form of saved tensors
  *     → optimiser, with the method's rules → method.after → fold, fuse, prune → plan
  *
  * Entries of the result: those of the method, each with its cue; `step` (one optimiser step), or `micro` and
@@ -9,7 +9,8 @@
  */
 import { differentiate } from './autodiff.js';
 import { ConfigError, GraphError } from './errors.js';
-import { parameters, type Graph, type ModelGraph, type TrainGraph } from './ir/graph.js';
+import { parameters, type Graph, type Mode, type ModelGraph } from './ir/graph.js';
+import type { TrainGraph } from './ir/graph.js';
 import { verify } from './ir/verify.js';
 import { full } from './methods/full.js';
 import { bind, type BoundMethod, type Carry } from './methods/method.js';
@@ -21,11 +22,12 @@ import { fuse } from './passes/fuse.js';
 import { narrow } from './passes/narrow.js';
 import { prune } from './passes/prune.js';
 import { saveAs, type SavedForm } from './passes/saved.js';
+import { expectNoUpdates, withoutBufferUpdates } from './passes/updates.js';
 import { plan, type EntryGraph } from './plan/plan.js';
 import type { Program, Training } from './program.js';
 
-/** A model as a function of the batch size; shapes are static, so each batch size is its own graph. */
-export type ModelBuilder = (batch: number) => ModelGraph;
+/** A model as a function of the batch size, since shapes are static, and of what it is built for. */
+export type ModelBuilder = (batch: number, mode: Mode) => ModelGraph;
 
 export interface CompileOptions {
   readonly model: ModelBuilder;
@@ -57,7 +59,7 @@ export type Stage =
  *
  * @example
  * const program = compile({
- *   model: (batch) => vit(config, { batch }),
+ *   model: (batch, mode) => vit(config, { batch, mode }),
  *   method: parseMethod('last-k=2'),
  *   optimizer: sgd({ momentum: 0.9 }),
  *   batch: 16,
@@ -117,9 +119,10 @@ function compiledParts(options: CompileOptions): CompiledParts {
     ? trainingParts(options, optimizer, microBatches)
     : { entries: [], training: null };
   if (evalBatch === 0) return { entries, training };
-  const { graph } = narrowed(options, 'eval', forward(options, evalBatch, 'eval'), []);
+  const { graph } = narrowed(options, 'eval', forward(options, evalBatch, 'eval', 'eval'), []);
   const { logits } = graph.outputs;
   const evaluation = finish(options, 'eval', { ...graph, outputs: { logits } });
+  expectNoUpdates('eval', evaluation.graph);
   return { entries: [...entries, evaluation], training };
 }
 
@@ -140,7 +143,7 @@ function trainingParts(
       todo: 'Leave the option out for no clipping',
     });
   }
-  const whole = forward(options, batch, entry);
+  const whole = forward(options, batch, entry, 'train');
   // Inputs in Tucker form are compressed with ranks for all tokens.
   const model = narrowed(options, entry, whole, method.holds(whole));
   const plain = method.backward(differentiate(model.graph, 'loss', 1 / microBatches), model);
@@ -148,7 +151,7 @@ function trainingParts(
   checkTrainable(plain);
   const train = saveAs(saved, plain, model.blocks);
   trace('saved', entry, train.graph);
-  const cued = method.entries(model);
+  const cued = method.entries({ ...model, graph: withoutBufferUpdates(model.graph) });
   const rules = { rule: method.rule, rate: method.rate };
   const updates = { optimizer, clipNorm, rules };
   const update = (name: string, graph: Graph) => finish(options, name, method.after(graph));
@@ -187,8 +190,8 @@ function savedOf({ saved, method }: CompileOptions): SavedForm {
   return saved ?? method?.saved ?? 'exact';
 }
 
-function forward(options: CompileOptions, batch: number, entry: string): ModelGraph {
-  const model = options.model(batch);
+function forward(options: CompileOptions, batch: number, entry: string, mode: Mode): ModelGraph {
+  const model = options.model(batch, mode);
   options.trace?.('model', entry, model.graph);
   const transformed = options.method?.forward(model) ?? model;
   options.trace?.('method', entry, transformed.graph);

@@ -1,8 +1,10 @@
 /** The public API of @thimble/core: an explicit list. */
 export * from './errors.js';
 export type {
+  Checkpointed,
   Graph,
   Initial,
+  Mode,
   ModelGraph,
   Node,
   Factor,
@@ -10,12 +12,14 @@ export type {
   Parameter,
   Params,
   ProductGradient,
+  StateOf,
   Source,
   TrainGraph,
   Value,
   ValueId,
 } from './ir/graph.js';
-export { isParameter, leaves, parameters } from './ir/graph.js';
+export { checkpointed, isCheckpointed, isParameter, leaves, parameters } from './ir/graph.js';
+export { bytesIn, hostArray, sameContents, type HostArray } from './ir/host.js';
 export { bytesOf, elements, f32, i32, i8, typeText } from './ir/types.js';
 export type { DType, Shape, TensorType } from './ir/types.js';
 export { printGraph } from './ir/print.js';
@@ -29,6 +33,7 @@ export { compile, compileGraphs, compilePhases } from './compile.js';
 export type { CompiledPhase, CompileOptions, ModelBuilder, Stage } from './compile.js';
 export { plan, type EntryGraph } from './plan/plan.js';
 export {
+  backwardStart,
   checkBudget,
   liveTimeline,
   megabytes,
@@ -133,13 +138,12 @@ export { swin, type SwinConfig } from './models/swin/model.js';
 export { SWIN_PRESETS } from './models/swin/presets.js';
 export { vit, prefixTokens, tokenCount, type VitConfig } from './models/vit/model.js';
 export { VIT_PRESETS } from './models/vit/presets.js';
-export { initialValues } from './nn/initialise.js';
-export { checkedThreads, hostArray, hostWords } from './executors/executor.js';
+export { initialContents, initialValues } from './nn/initialise.js';
+export { checkedThreads, hostWords, loadedContents } from './executors/executor.js';
 export { loadChecked, type Backend } from './executors/checked.js';
 export type {
   Executor,
   ExecutorKind,
-  HostArray,
   HostData,
   LoadOptions,
   PeakMeter,
@@ -173,7 +177,16 @@ export {
   matchWeights,
   readWeights,
 } from './train/weights.js';
-export type { ElementPlace, LoadReport, WeightMatch, WeightSource } from './train/weights.js';
+export type {
+  ElementPlace,
+  IntegerArray,
+  IntegerDType,
+  LoadReport,
+  ReadTensor,
+  TensorData,
+  WeightMatch,
+  WeightSource,
+} from './train/weights.js';
 export * from './checkpoints/index.js';
 export { storedRanks } from './train/factors.js';
 export { Session } from './train/session.js';

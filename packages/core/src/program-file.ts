@@ -2,9 +2,12 @@
  * Programs as files: UTF-8 JSON with a version. What is read is checked before anything may run it: each
  * value by the readers here, and all of them together by `programFault`.
  */
+import { base64Length, fromBase64, toBase64 } from './base64.js';
 import { FormatError } from './errors.js';
+import { bytesIn, contentsFault, hostArray, type HostArray } from './ir/host.js';
 import { programFault } from './program-check/index.js';
-import type { Cue, Program } from './program.js';
+import { bytesOf, typeText, type TensorType } from './ir/types.js';
+import type { Cue, Program, Slot } from './program.js';
 import {
   list,
   nullable,
@@ -17,11 +20,15 @@ import {
   text,
   whole,
   type JsonDocument,
+  type Place,
   type Reader,
 } from './schema/index.js';
 
 const MAGIC = 'thimble-program';
-/** 2: with what the program was compiled for; 3: with cues of entries and rates of groups. */
+/**
+ * 2: with what the program was compiled for; 3: with buffers, tables, what each state is of, cues of entries
+ * and rates of groups.
+ */
 const FORMAT_VERSION = 3;
 
 const DOCUMENT: JsonDocument = {
@@ -30,8 +37,15 @@ const DOCUMENT: JsonDocument = {
   todo: 'Compile the program again with this version of Thimble',
 };
 
-/** Bounds: a model of a thousand blocks has less. */
-const MOST = { slots: 100_000, entries: 1000, steps: 20_000, operands: 32, rank: 8 } as const;
+/** Bounds: a model of a thousand blocks has less; a table is counted in characters. */
+const MOST = {
+  slots: 100_000,
+  entries: 1000,
+  steps: 20_000,
+  operands: 32,
+  rank: 8,
+  table: 2 ** 29,
+} as const;
 
 const bytes = whole({ least: 0, most: Number.MAX_SAFE_INTEGER });
 const index = whole({ least: 0, most: MOST.slots });
@@ -46,14 +60,14 @@ const param: Reader<number | boolean | string> = (value, place) => {
 };
 const params = record(param, { most: MOST.operands });
 
-const slot = object({
+const fields = object({
   name,
   type: object({
     dtype: oneOf('f32', 'i32', 'i8'),
     shape: list(whole({ most: 2 ** 31 - 1 }), { most: MOST.rank }),
   }),
   role: oneOf(
-    ...(['parameter', 'state', 'constant', 'input', 'output'] as const),
+    ...(['parameter', 'buffer', 'state', 'constant', 'table', 'input', 'output'] as const),
     ...(['saved', 'gradient', 'temporary', 'workspace'] as const),
   ),
   offset: bytes,
@@ -63,7 +77,27 @@ const slot = object({
   last: stepNumber,
   root: index,
   fill: optional(number()),
+  data: optional(text({ most: MOST.table })),
+  of: optional(oneOf('optimizer', 'gradient', 'activation')),
 });
+
+const slot: Reader<Slot> = (value, place) => {
+  const { data, ...rest } = fields(value, place);
+  return data === undefined ? rest : { ...rest, data: table(rest.type, data, place.at('data')) };
+};
+
+/** The contents of a table: the bytes of its elements, little-endian as every machine here has them. */
+function table(type: TensorType, base64: string, place: Place): HostArray {
+  const length = base64Length(bytesOf(type));
+  const expected = `${String(length)} characters of base64 for ${typeText(type)}`;
+  if (base64.length !== length) throw place.error(expected, String(base64.length));
+  const bytes = fromBase64(base64);
+  if (!bytes || bytes.byteLength !== bytesOf(type)) throw place.error(expected, 'other text');
+  const data = hostArray(type, bytes.buffer);
+  const fault = contentsFault(type, data);
+  if (fault !== null) throw place.error('finite numbers', fault);
+  return data;
+}
 
 const step = object({
   name,
@@ -111,8 +145,15 @@ const program: Reader<Program> = object({
 /** A program as bytes (UTF-8 JSON with a version); `parseProgram` reads it back. */
 export function serializeProgram(made: Program): Uint8Array {
   return new TextEncoder().encode(
-    JSON.stringify({ format: MAGIC, version: FORMAT_VERSION, ...made }),
+    JSON.stringify({
+      ...{ format: MAGIC, version: FORMAT_VERSION },
+      ...{ ...made, slots: made.slots.map(written) },
+    }),
   );
+}
+
+function written({ data, ...slot }: Slot): object {
+  return data ? { ...slot, data: toBase64(bytesIn(data)) } : slot;
 }
 
 /**

@@ -4,9 +4,10 @@
  *
  * Terms. A *slot* is a tensor with its place: offset and bytes in the arena, and the steps between which it
  * is live; the memory of a slot may continue that of another one (a view, a result written in place), its
- * *root*. Slots without an entry are persistent (parameters, states, constants). An *entry* is a list of
- * steps that runs as one call: `step` (or `micro` and `apply` when micro-batches are accumulated), those
- * that run on a cue, and `eval`; all share the persistent slots and reuse the same transient region.
+ * *root*. Slots without an entry are persistent (parameters, buffers, states, constants, tables). An *entry*
+ * is a list of steps that runs as one call: `step` (or `micro` and `apply` when micro-batches are
+ * accumulated), those that run on a cue, and `eval`; all share the persistent slots and reuse the same
+ * transient region.
  *
  * Arena: [0, persistentBytes) persistent, [persistentBytes, arenaBytes) transient; every offset is a
  * multiple of ALIGNMENT. Each thread has `scratchBytes` more of its own behind the arena.
@@ -15,7 +16,8 @@
  * `<entry>.<name>` (`step.images`, `eval.logits`).
  */
 import { ExecutorError } from './errors.js';
-import type { Operands, Params } from './ir/graph.js';
+import type { Operands, Params, StateOf } from './ir/graph.js';
+import { contentsText, type HostArray } from './ir/host.js';
 import { printParams } from './ir/print.js';
 import { typeText, type TensorType } from './ir/types.js';
 import { opcodeOf, opNamed, type AnyOp } from './ops/index.js';
@@ -26,8 +28,10 @@ export const ALIGNMENT = 64;
 
 export type SlotRole =
   | 'parameter'
+  | 'buffer'
   | 'state'
   | 'constant'
+  | 'table'
   | 'input'
   | 'output'
   /** Produced by the forward pass and read by the backward pass. */
@@ -36,6 +40,13 @@ export type SlotRole =
   | 'gradient'
   | 'temporary'
   | 'workspace';
+
+/** Slots of these roles live across runs; those of any other belong to an entry. */
+export function isPersistent(role: SlotRole): boolean {
+  return PERSISTENT.includes(role);
+}
+
+const PERSISTENT: readonly SlotRole[] = ['parameter', 'buffer', 'state', 'constant', 'table'];
 
 export interface Slot {
   readonly name: string;
@@ -53,6 +64,10 @@ export interface Slot {
   readonly root: number;
   /** What a constant holds. */
   readonly fill?: number;
+  /** What a table holds. */
+  readonly data?: HostArray;
+  /** What a state is of. */
+  readonly of?: StateOf;
 }
 
 /** One op application; operands are indices into `slots`. */
@@ -77,11 +92,11 @@ export interface Entry {
 export interface Training {
   /** The method as `parseMethod` reads it: `last-k=2`. */
   readonly method: string;
-  /** In which form tensors wait for the backward pass. */
+  /** In which form tensors are saved for the backward pass. */
   readonly saved: string;
-  /** Images of one pass. */
+  /** Images of one micro-batch: the whole batch where there is only one. */
   readonly batch: number;
-  /** Passes whose gradients are averaged into one update; more than one: entries `micro` and `apply`. */
+  /** How many have their gradients averaged into one update; above one: entries `micro` and `apply`. */
   readonly microBatches: number;
   readonly optimizer: OptimizerRecord;
   /** Bound on the global gradient norm; null: none. */
@@ -272,8 +287,9 @@ export function printProgram(program: Program): string {
     const place = `@${String(slot.offset)}+${String(slot.bytes)}`;
     const life =
       slot.entry === null ? '' : ` ${slot.entry}:${String(slot.first)}-${String(slot.last)}`;
+    const contents = slot.data ? ` = ${contentsText(slot.data)}` : '';
     lines.push(
-      `  %${String(index)} ${slot.role} ${slot.name}: ${typeText(slot.type)} ${place}${life}`,
+      `  %${String(index)} ${slot.role} ${slot.name}: ${typeText(slot.type)} ${place}${life}${contents}`,
     );
   });
   for (const entry of program.entries) {

@@ -75,6 +75,11 @@ export function evaluate(
 ): ReadonlyMap<ValueId, Data> {
   const known = new Map(leaves);
   for (const value of graph.values) {
+    if (value.source.kind === 'table') {
+      const table = dataFor(value.type);
+      table.set(value.source.data);
+      known.set(value.id, table);
+    }
     if (value.source.kind !== 'constant') continue;
     known.set(value.id, new Float64Array(elements(value.type.shape)).fill(value.source.fill));
   }

@@ -154,6 +154,30 @@ describe('cutModel', () => {
     );
   });
 
+  it('takes buffers and tables along with the block that reads them', () => {
+    const builder = new GraphBuilder();
+    let x = builder.input('images', f32(2, 3));
+    const shift = Float32Array.of(1, 2, 3);
+    for (const block of ['blocks.0', 'blocks.1']) {
+      builder.scope(block, () => {
+        const mean = builder.buffer('mean', f32(3), { kind: 'zeros' });
+        const moved = builder.emit(add, { a: x, b: mean }, {}, 'moved').y;
+        const b = builder.table('shift', f32(3), shift);
+        x = builder.emit(add, { a: moved, b }, {}, 'shifted').y;
+      });
+    }
+    const normed = builder.emit(gelu, { x }, {}, 'norm').y;
+    const bias = builder.parameter('head.bias', f32(3), { initial: { kind: 'zeros' } });
+    const logits = builder.emit(add, { a: normed, b: bias }, {}, 'head').y;
+    const graph = builder.build({ logits });
+    const model = { graph, blocks: ['blocks.0.', 'blocks.1.'], tail: ['norm'], head: 'head.' };
+    const [, first, second] = cutModel(model);
+    expect([...first.parameters]).toEqual([['blocks.0.mean', 'block.mean']]);
+    expect([...second.parameters]).toEqual([['blocks.1.mean', 'block.mean']]);
+    expect(printGraph(first.graph)).toContain('table block.shift: f32[3] = 1 2 3 #');
+    expect(printGraph(second.graph)).toBe(printGraph(first.graph));
+  });
+
   it('refuses a model with two activations between its blocks', () => {
     const builder = new GraphBuilder();
     const images = builder.input('images', f32(2, 3));

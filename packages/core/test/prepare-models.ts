@@ -50,8 +50,8 @@ export const SWIN: SwinConfig = {
   layerNormEps: 1e-5,
 };
 
-export const vitModel: ModelBuilder = (batch) => vit(VIT, { batch });
-export const swinModel: ModelBuilder = (batch) => swin(SWIN, { batch });
+export const vitModel: ModelBuilder = (batch, mode) => vit(VIT, { batch, mode });
+export const swinModel: ModelBuilder = (batch, mode) => swin(SWIN, { batch, mode });
 
 /** Weights with falling spectra, in the file's names. */
 export function sourceOf(
@@ -60,7 +60,7 @@ export function sourceOf(
 ) {
   const tensors = new Map<string, Float32Array>();
   const shapes = new Map<string, readonly number[]>();
-  for (const { name, type, source } of parameters(model(1).graph)) {
+  for (const { name, type, source } of parameters(model(1, 'eval').graph)) {
     const { shape } = type;
     const mean = source.initial.kind === 'ones' ? 1 : 0;
     const own = Random.of(5, name).fillNormal(new Float32Array(elements(shape)), 0.3, mean);
@@ -79,7 +79,7 @@ export function sourceOf(
 }
 
 export function* batches(model: ModelBuilder, count = 5): Generator<Batch> {
-  const images = model(BATCH).graph.values.find(({ name }) => name === 'images');
+  const images = model(BATCH, 'train').graph.values.find(({ name }) => name === 'images');
   for (let index = 0; index < count; index++) {
     const pixels = new Float32Array(elements(images?.type.shape ?? []));
     yield {

@@ -69,7 +69,7 @@ describe.each(FAST_EXECUTORS)('prepare on $name', (kind) => {
       expectClose(gramOf(left, rank), identity(rank), { relative: 0, absolute: 1e-4 }, weight);
     }
     const dense = await kind.load(compile({ model, batch: BATCH }));
-    loadWeights(dense, model(1), sourceOf(model, products), 1);
+    loadWeights(dense, model(1, 'eval'), sourceOf(model, products), 1);
     const tolerance = { relative: 1e-3, absolute: 1e-3 };
     expectClose(await logitsOf(executor, model), await logitsOf(dense, model), tolerance, 'logits');
     await executor.dispose();
@@ -81,7 +81,7 @@ describe.each(FAST_EXECUTORS)('prepare on $name', (kind) => {
       const options = optionsFor(`wsi=1,layers=all,truncation=${truncation}`, { kind });
       const executor = await filled(options, await prepare(options));
       const dense = await kind.load(compile({ model: vitModel, batch: BATCH }));
-      loadWeights(dense, vitModel(1), options.source, 1);
+      loadWeights(dense, vitModel(1, 'eval'), options.source, 1);
       const [got, want] = [await logitsOf(executor, vitModel), await logitsOf(dense, vitModel)];
       expect([...got]).toEqual([...want]);
       await executor.dispose();
@@ -95,7 +95,7 @@ describe.each(FAST_EXECUTORS)('prepare on $name', (kind) => {
       const options = optionsFor('wsi=0.6,layers=all+asi=0.7,layers=all', { kind, threads });
       const prepared = await prepare(options);
       const executor = await filled(options, prepared);
-      const tensors = await readWeights(executor, prepared.method.forward(vitModel(1)));
+      const tensors = await readWeights(executor, prepared.method.forward(vitModel(1, 'eval')));
       results.push({ ranks: prepared.ranks, tables: prepared.tables, tensors });
       await executor.dispose();
     }
@@ -144,7 +144,7 @@ describe('weights', () => {
     const options = optionsFor('wsi=0.6,layers=all');
     const prepared = await prepare(options);
     const executor = await filled(options, prepared);
-    const saved = await readWeights(executor, prepared.method.forward(vitModel(1)));
+    const saved = await readWeights(executor, prepared.method.forward(vitModel(1, 'eval')));
     const source = storedSource(saved);
     const again = await prepare({ ...options, source, kind: none });
     expect(again.ranks).toEqual(prepared.ranks);
@@ -239,7 +239,7 @@ describe('prepare', () => {
     expect(prepared.ranks).toEqual({ weights: {}, activations: {} });
     const executor = await wasmExecutor.load(compile({ model: vitModel, batch: BATCH }));
     expect((await prepared.emitWeights(executor)).loaded).toBe(
-      parameters(vitModel(1).graph).length,
+      parameters(vitModel(1, 'eval').graph).length,
     );
     await executor.dispose();
   });
@@ -296,7 +296,7 @@ describe('prepare', () => {
   it('holds one block and its moments at a time', async () => {
     const programs: Program[] = [];
     const kind = recorded(wasmExecutor, programs);
-    const deep: ModelBuilder = (batch) => vit({ ...VIT, depth: 12 }, { batch });
+    const deep: ModelBuilder = (batch, mode) => vit({ ...VIT, depth: 12 }, { batch, mode });
     const options = optionsFor('wsi=0.6,layers=all', { kind }, deep);
     const prepared = await prepare(options);
     // Embedding, block, tail and tail backwards; then measuring and spectra, block by block.

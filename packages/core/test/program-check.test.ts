@@ -78,6 +78,14 @@ function slots(changes: Readonly<Record<string, Partial<Slot>>>): Program {
   return { ...SMALL, slots: changed };
 }
 
+/** SMALL whose state does not say what it is of, with a change. */
+function ofNothing(change: Partial<Slot>): Program {
+  const changed = SMALL.slots.map(({ of, ...slot }) =>
+    of === undefined ? slot : { ...slot, ...change },
+  );
+  return { ...SMALL, slots: changed };
+}
+
 function entry(name: string, change: (entry: Entry) => Partial<Entry>): Program {
   const entries = SMALL.entries.map((each) =>
     each.name === name ? { ...each, ...change(each) } : each,
@@ -203,6 +211,7 @@ const TABLES: readonly Damage[] = [
     slots({ 'constant f32[] 0': { role: 'state' } }),
     'slot constant f32[] 0 with the fill 0',
   ],
+  ['a state of nothing', ofNothing({}), 'slot s with the role state of undefined'],
   ['a state with a value', slots({ s: { fill: 1 } }), 'slot s with the fill 1'],
   [
     'weights over each other',
@@ -229,13 +238,13 @@ const TABLES: readonly Damage[] = [
   ],
   ['weights that are none', { ...SMALL, persistentBytes: 256 }, 'slot lr outside of the arena'],
   [
-    'training in other passes',
+    'training in other micro-batches',
     { ...SMALL, training: { ...TRAINING, microBatches: 2 } },
     '2 micro-batches with the entries step',
   ],
   ['training with other images', compiled({ batch: 4 }), 'a batch of 4 for 3 images'],
   [
-    'training without an entry for its passes',
+    'training without an entry for its micro-batches',
     compiled({ microBatches: 4 }),
     '4 micro-batches with the entries step',
   ],
@@ -337,7 +346,7 @@ const MEMORY: readonly Damage[] = [
   ],
   [
     'an update of a constant',
-    slots({ s: { role: 'constant', fill: 0 } }),
+    ofNothing({ role: 'constant', fill: 0 }),
     'step clear that writes over s',
   ],
   [

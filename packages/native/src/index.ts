@@ -13,6 +13,7 @@ import {
   hostArray,
   hostWords,
   loadChecked,
+  loadedContents,
   opNamed,
   peakMeter,
   plannedBytes,
@@ -93,8 +94,9 @@ class NativeBackend implements Backend {
     const engine = openEngine(addon, program, threads, variant);
     this.engine = engine;
     this.entries = program.entries.map((entry) => addedEntry(engine, program, entry));
-    program.slots.forEach(({ type, fill = 0 }, slot) => {
-      if (fill !== 0) this.write(slot, hostArray(type).fill(fill));
+    program.slots.forEach((slot, index) => {
+      const contents = loadedContents(slot);
+      if (contents) this.write(index, contents);
     });
   }
 

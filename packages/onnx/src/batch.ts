@@ -9,6 +9,7 @@
 import {
   GraphError,
   prune,
+  sameContents,
   type Graph,
   type ModelGraph,
   type Node,
@@ -34,6 +35,7 @@ const BATCHES = [2, 3] as const;
 export function openBatch(model: (batch: number) => ModelGraph): OpenGraph {
   const [first, second] = BATCHES.map((batch) => logitsOnly(model(batch).graph));
   checkSameNodes(first, second);
+  checkSameTables(first, second);
   const extents = first.values.map(({ name, type }, id) => {
     const other = second.values[id].type.shape;
     return type.shape.map((extent, axis) =>
@@ -65,6 +67,15 @@ function checkSameNodes(first: Graph, second: Graph): void {
     if (!a || !b) throw notOpen('nodes', 'a different number of them for another batch');
     if (identity(a) !== identity(b))
       throw notOpen(`node ${a.name}`, 'another one for another batch');
+  }
+}
+
+function checkSameTables(first: Graph, second: Graph): void {
+  for (const { id, name, source } of first.values) {
+    const other = second.values[id].source;
+    if (source.kind !== 'table' || other.kind !== 'table') continue;
+    if (sameContents(source.data, other.data)) continue;
+    throw notOpen(`table ${name}`, 'other contents for another batch');
   }
 }
 

@@ -2,7 +2,7 @@
  * The forms in which a model is written as ONNX. A new one is a function from graph to graph here,
  * and is then exported, checked and measured like the others.
  */
-import { lookUp, type ModelGraph } from '@thimble/core';
+import { lookUp, type ModelBuilder } from '@thimble/core';
 import type { OnnxGraph, OnnxModel } from './graph.js';
 import { half } from './half.js';
 import { lower } from './lower.js';
@@ -44,7 +44,7 @@ export type OnnxFormatName = keyof typeof ONNX_FORMATS;
 
 export interface OnnxOptions {
   /** The forward graph for a batch: what a method's `forward` returned. */
-  readonly model: (batch: number) => ModelGraph;
+  readonly model: ModelBuilder;
   /** The value of a parameter; asked for once or twice for each, when it is written. */
   readonly read: ReadWeight;
   /** What the graph is called: the model's name. */

@@ -10,7 +10,7 @@ import {
   lookUp,
   narrow,
   required,
-  type ModelGraph,
+  type ModelBuilder,
   type Node,
   type ValueId,
 } from '@thimble/core';
@@ -25,16 +25,17 @@ export const OUTPUT = 'logits';
 /**
  * The graph of `model` up to its logits.
  *
- * @param model the forward graph for a batch: what a method's `forward` returned
- * @param read the value of a parameter
+ * @param model the forward graph for a batch in mode `eval`: what a method's `forward` returned
+ * @param read the value of a parameter or buffer
  *
  * Throws GraphError for an op that only training has, or a batch that cannot be left open.
  *
  * @example
- * lower((batch) => method.forward(buildModel(config, { batch })), (name) => checkpoint.read(name));
+ * const model: ModelBuilder = (batch, mode) => method.forward(buildModel(config, { batch, mode }));
+ * lower(model, (name) => checkpoint.read(name));
  */
-export function lower(model: (batch: number) => ModelGraph, read: ReadWeight): OnnxGraph {
-  const open = openBatch((batch) => narrow(model(batch), new Set()));
+export function lower(model: ModelBuilder, read: ReadWeight): OnnxGraph {
+  const open = openBatch((batch) => narrow(model(batch, 'eval'), new Set()));
   const images = open.graph.values.find(
     ({ name, source }) => name === 'images' && source.kind === 'input',
   );

@@ -8,15 +8,19 @@
  */
 import {
   GraphError,
-  isParameter,
+  isCheckpointed,
+  type Checkpointed,
   type Graph,
   type Node,
-  type Parameter,
+  type DType,
+  type HostArray,
+  type TensorData,
   type Value,
   type ValueId,
 } from '@thimble/core';
 import type { Extent, OpenGraph } from './batch.js';
-import type { Attribute, Initializer, OnnxData, OnnxNode, OnnxType } from './graph.js';
+import { floats, type Attribute, type Initializer, type OnnxData } from './graph.js';
+import type { OnnxNode, OnnxType } from './graph.js';
 
 /** ONNX nodes and constants as they are written, in order. */
 export class Emission {
@@ -57,8 +61,11 @@ export class Emission {
   }
 }
 
-/** The weights as the model's parameters are called. */
-export type ReadWeight = (parameter: string) => Float32Array;
+/** The ONNX type of each dtype. */
+const TYPES: { readonly [D in DType]: OnnxType } = { f32: 'float32', i32: 'int32', i8: 'int8' };
+
+/** The weights as the model's parameters and buffers are called. */
+export type ReadWeight = (name: string) => TensorData;
 
 /** One node of the graph about to be lowered. */
 export class Site {
@@ -104,16 +111,18 @@ export class Site {
     return this.extents(operand).map(({ count, perImage }) => (perImage ? NaN : count));
   }
 
-  /** The ONNX name of an input. A parameter becomes a constant of the graph. */
+  /** The ONNX name of an input. A parameter or buffer becomes a constant of the graph. */
   input(operand: string): string {
     const value = this.value(operand);
     const name = this.names.get(value.id);
     if (name !== undefined) return name;
-    if (isParameter(value)) return this.weight(value);
+    if (isCheckpointed(value)) return this.weight(value);
     if (value.source.kind === 'constant') return this.filled(value, value.source.fill);
+    if (value.source.kind === 'table') return this.stored(value, value.source.data);
     throw new GraphError({
       where: `node ${this.node.name}, operand ${operand}`,
-      expected: 'images, a parameter, a constant or the result of an earlier node',
+      expected:
+        'images, a parameter, a buffer, a constant, a table or the result of an earlier node',
       got: `${value.name}, a result or ${value.source.kind} that a forward pass does not use`,
       todo: 'Export a model whose forward pass reads nothing else',
     });
@@ -171,26 +180,35 @@ export class Site {
   }
 
   /** The weight as it is. */
-  weight({ name, type }: Parameter): string {
-    return this.floats(name, type.shape, () => this.read(name));
+  weight({ name, type }: Checkpointed): string {
+    return this.emission.constant(name, TYPES[type.dtype], type.shape, () => this.read(name));
   }
 
   /** The weight [O, …], its other axes folded into I, as [I, O]. */
-  transposed({ name, type }: Parameter): string {
+  transposed({ name, type }: Checkpointed): string {
     const [outputs, ...rest] = type.shape;
     const inputs = rest.reduce((product, extent) => product * extent, 1);
-    const make = () => transpose(this.read(name), outputs, inputs);
+    const make = () => transpose(floats(this.read(name)), outputs, inputs);
     return this.floats(`${name}.T`, [inputs, outputs], make);
   }
 
-  private filled({ name, type }: Value, fill: number): string {
-    const extents = this.open.extents(this.graph.values.findIndex((value) => value.name === name));
-    if (extents.every(({ perImage }) => !perImage)) {
-      const count = type.shape.reduce((product, extent) => product * extent, 1);
-      return this.floats(name, type.shape, () => new Float32Array(count).fill(fill));
-    }
+  private filled(value: Value, fill: number): string {
+    this.expectFixed(value);
+    const { name, type } = value;
+    const count = type.shape.reduce((product, extent) => product * extent, 1);
+    return this.floats(name, type.shape, () => new Float32Array(count).fill(fill));
+  }
+
+  private stored(value: Value, data: HostArray): string {
+    this.expectFixed(value);
+    const { name, type } = value;
+    return this.emission.constant(name, TYPES[type.dtype], type.shape, () => data);
+  }
+
+  private expectFixed({ id, name, type, source }: Value): void {
+    if (this.open.extents(id).every(({ perImage }) => !perImage)) return;
     throw new GraphError({
-      where: `constant ${name}`,
+      where: `${source.kind} ${name}`,
       expected: 'a shape without the batch',
       got: `[${type.shape.join(',')}]`,
       todo: 'Use a constant that is repeated over the batch',

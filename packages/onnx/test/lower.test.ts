@@ -5,8 +5,11 @@ import {
   f32,
   GraphBuilder,
   GraphError,
+  i32,
+  i8,
   OPS,
   parameters,
+  type ModelBuilder,
   type ModelGraph,
 } from '@thimble/core';
 import { describe, expect, it } from 'vitest';
@@ -15,6 +18,7 @@ import { half } from '../src/half.js';
 import { lower } from '../src/lower.js';
 import { printOnnx } from '../src/print.js';
 import { quantise } from '../src/quantise.js';
+import { Emission, Site } from '../src/site.js';
 import { modelOf, reader, TEST_MODELS, weightsOf } from './models.js';
 
 const TINY = {
@@ -159,6 +163,81 @@ describe('lower', () => {
       'expected an op of a forward pass to logits, got softmax_cross_entropy_grad, which only training has. Export the forward graph of a model.',
     );
     expect(() => lower(training, unread)).toThrow(GraphError);
+  });
+});
+
+/** logits = images + mean + prior: a buffer and a table. */
+const kept: ModelBuilder = (batch, mode) => {
+  const builder = new GraphBuilder();
+  const images = builder.input('images', f32(batch, 3));
+  const mean = builder.buffer('mean', f32(3), { kind: 'zeros' });
+  const moved = builder.emit(OPS.add, { a: images, b: mean }, {}, 'moved').y;
+  const b = builder.table('prior', f32(3), Float32Array.of(0.1, 2, -3));
+  const logits = builder.emit(OPS.add, { a: moved, b }, {}, 'shifted').y;
+  if (mode === 'train') {
+    const value = builder.emit(OPS.scale, { x: mean }, { factor: 0.5 }, 'half').y;
+    builder.emit(OPS.assign, { target: mean, value }, {}, 'follow');
+  }
+  return { graph: builder.build({ logits }), blocks: [], tail: [], head: 'head.' };
+};
+
+describe('buffers and tables', () => {
+  it('become initialisers', () => {
+    const graph = lower(kept, () => Float32Array.of(7, 8, 9));
+    expect(printOnnx(graph)).toMatchInlineSnapshot(`
+      "input pixel_values: float32[batch,3]
+      initializer mean: float32[3]
+      initializer prior: float32[3]
+      moved/Add = Add(pixel_values, mean)
+      logits = Add(moved/Add, prior)
+      output logits: float32[batch,3]
+      "
+    `);
+    expect(graph.initializers.map(({ name, read }) => [name, Array.from(read(), Number)])).toEqual([
+      ['mean', [7, 8, 9]],
+      ['prior', [Math.fround(0.1), 2, -3]],
+    ]);
+  });
+
+  it('keep their integers', () => {
+    const builder = new GraphBuilder();
+    const images = builder.input('images', f32(2, 3));
+    const signs = builder.table('signs', i8(3), Int8Array.of(1, -1, 1));
+    const steps = builder.buffer('steps', i32(), { kind: 'ones' });
+    const node = { name: 'n', op: 'add', params: {}, outputs: {} };
+    const { values } = builder.build({});
+    const graph = { values, nodes: [], outputs: {} };
+    const emission = new Emission();
+    const open = { graph, extents: () => [{ count: 3, perImage: false }] };
+    const read = () => Int32Array.of(5);
+    const inputs = { a: signs.id, b: steps.id, c: images.id };
+    const site = new Site({ ...node, inputs }, open, emission, new Map(), read);
+    expect([site.input('a'), site.input('b')]).toEqual(['signs', 'steps']);
+    const made = [...emission.initializers.values()];
+    expect(made.map(({ type }) => type)).toEqual(['int8', 'int32']);
+    expect(made.map((each) => each.read())).toEqual([Int8Array.of(1, -1, 1), Int32Array.of(5)]);
+  });
+
+  it('are refused where the forward pass changes them, with the node', () => {
+    expect(() => lower((batch) => kept(batch, 'train'), unread)).toThrow(
+      'node follow: expected an op of a forward pass to logits, got assign, which only training has.',
+    );
+  });
+
+  it('are refused where they depend on the batch', () => {
+    const model: ModelBuilder = (batch, mode) => {
+      const { graph, ...rest } = kept(batch, mode);
+      const values = graph.values.map((value) =>
+        value.source.kind === 'table'
+          ? { ...value, source: { ...value.source, data: Float32Array.of(batch, 2, -3) } }
+          : value,
+      );
+      return { ...rest, graph: { ...graph, values } };
+    };
+    expect(() => lower(model, unread)).toThrow(
+      'batch of table prior: expected an extent that is fixed or in proportion to the batch, ' +
+        'got other contents for another batch.',
+    );
   });
 });
 

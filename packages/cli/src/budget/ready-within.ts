@@ -13,6 +13,7 @@ import {
   megabytes,
   preparationBytes,
   type BoundMethod,
+  type ModelBuilder,
   type OptionAxis,
   type PreparationBytes,
   type Prepared,
@@ -96,14 +97,14 @@ async function settle({ images }: MemoryRequest, output: Output): Promise<void> 
 function budgetRequestOf(job: Job, request: MemoryRequest): BudgetRequest {
   const { options, threads, start, method } = job;
   checkStep(options, method);
-  const build = (batch: number) => buildModel(options.model.config, { batch });
-  const load = loadOf(job, request, largestTensor(build(1)));
+  const build: ModelBuilder = (batch, mode) => buildModel(options.model.config, { batch, mode });
+  const load = loadOf(job, request, largestTensor(build(1, 'train')));
   const { imageSize } = options.model.config;
   const known = (pass: number): BoundMethod => {
     const found = startedFound(method, { pass, imageSize }, start);
     if (found) return method.with(found);
     // Factors are as they were stored; of inputs in passes of another size typical ranks are known.
-    const { activations } = foundRanks(method.findings(method.forward(build(pass))));
+    const { activations } = foundRanks(method.findings(method.forward(build(pass, 'train'))));
     const { weights } = foundRanks(start?.form?.found ?? {});
     return method.with({ ranks: { weights, activations } });
   };

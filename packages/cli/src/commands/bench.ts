@@ -8,6 +8,7 @@ import {
   PLAIN_METHOD,
   plannedBytes,
   stepFlops,
+  type ModelBuilder,
 } from '@thimble/core';
 import type { Command } from 'commander';
 import { profileSteps, timeSteps, type Profile, type StepTimes } from '../bench/measure.js';
@@ -124,12 +125,12 @@ function trainingStep(model: NamedModel, options: BenchOptions): Subject {
 function forwardPass(model: NamedModel, options: BenchOptions): Subject {
   const { batch } = options;
   const method = parseMethod(options.method ?? PLAIN_METHOD, givenKeys(options));
-  const build = (images: number) => buildModel(model.config, { batch: images });
+  const build: ModelBuilder = (images, mode) => buildModel(model.config, { batch: images, mode });
   const program = compile({ model: build, method, batch, evalBatch: batch });
   return {
     ...{ program, optimizer: null, classes: model.config.classes },
     ...describe(model, options, { method: method.text }),
-    model: method.forward(build(1)),
+    model: method.forward(build(1, 'eval')),
     flops: entryFlops(program, entryNamed(program, 'eval')),
   };
 }

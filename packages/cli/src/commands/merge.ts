@@ -20,12 +20,14 @@ import {
   type BoundMethod,
   type ExecutorKind,
   type MergedTensor,
+  type ModelBuilder,
   type ModelGraph,
+  type TensorShape,
 } from '@thimble/core';
 import type { Command } from 'commander';
 import { existsSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { checkpointMetadata, openCheckpoint } from '../weights/checkpoint.js';
+import { checkpointMetadata, openCheckpoint, STORED } from '../weights/checkpoint.js';
 import { chooseExecutor } from '../host/executors.js';
 import { Staging } from '../export/staging.js';
 import { counted } from '../terminal/format.js';
@@ -83,7 +85,7 @@ async function mergeCommand(run: string, options: MergeOptions): Promise<void> {
   const { record, path, checkpoint, method, model } = openRun(run, options.best);
   checkpoint.close();
   const out = options.out ?? join(run, 'merged.safetensors');
-  const build = (batch: number) => buildModel(record.model.config, { batch });
+  const build: ModelBuilder = (batch, mode) => buildModel(record.model.config, { batch, mode });
   const factored = linears(model, 'all').filter(({ form }) => form.kind !== 'dense');
   if (factored.length === 0) throw alreadyDense(run, record, path);
   checkNew(out, options.force);
@@ -128,10 +130,10 @@ async function writeMerged(
 ): Promise<{ readonly path: string; readonly bytes: number }> {
   const checkpoint = openCheckpoint(from);
   try {
-    const { read } = matchWeights(model, checkpoint, record.seed);
-    const tensors = mergedWeights(model, read).map((tensor) => ({
+    const { contents } = matchWeights(model, checkpoint, record.seed);
+    const tensors = mergedWeights(model, contents).map((tensor) => ({
       ...tensor,
-      dtype: 'F32' as const,
+      dtype: STORED[tensor.dtype],
     }));
     const { model: named, classes, preprocess } = record;
     checkedClassNames(classes, from, 'Export the run instead, with --labels');
@@ -147,12 +149,12 @@ async function writeMerged(
   }
 }
 
-function bytesOf({ name, shape, read }: MergedTensor): Uint8Array {
-  return safetensorsData({ name, shape, dtype: 'F32', data: read() });
+function bytesOf({ read, ...tensor }: TensorShape & Pick<MergedTensor, 'read'>): Uint8Array {
+  return safetensorsData({ ...tensor, data: read() });
 }
 
 interface Forms {
-  readonly build: (batch: number) => ModelGraph;
+  readonly build: ModelBuilder;
   readonly method: BoundMethod;
   readonly kind: ExecutorKind;
   readonly record: RunRecord;
@@ -189,7 +191,7 @@ async function logitsOf(
   const executor = await kind.load(program, { threads: options.threads });
   const checkpoint = openCheckpoint(path);
   try {
-    loadWeights(executor, method.forward(build(1)), checkpoint, record.seed);
+    loadWeights(executor, method.forward(build(1, 'eval')), checkpoint, record.seed);
     const { imageSize } = record.model.config;
     const noise = new Float32Array(CHECKED * 3 * imageSize * imageSize);
     const random = Random.of(record.seed, 'merge');

@@ -197,6 +197,8 @@ function planLines(step: CompiledStep, fields: PlanFields): readonly string[] {
   const cut = microBatches > 1 ? ` in ${String(microBatches)} passes` : '';
   const rows: readonly (readonly [string, number])[] = [
     ['Weights', fields.weightBytes],
+    ...(fields.bufferBytes > 0 ? [['Buffers', fields.bufferBytes] as const] : []),
+    ...(fields.tableBytes > 0 ? [['Tables', fields.tableBytes] as const] : []),
     ['Optimiser state', fields.optimizerBytes],
     ...(fields.factorBytes > 0 ? [['Factors of activations', fields.factorBytes] as const] : []),
     ['Saved for the backward pass', fields.savedBytes],

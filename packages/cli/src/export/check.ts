@@ -20,6 +20,7 @@ import {
   type Executor,
   type ExecutorKind,
   type HostData,
+  type ModelBuilder,
 } from '@thimble/core';
 import type { ExportedModel } from './model.js';
 import type { Preparation } from './preparation.js';
@@ -144,10 +145,10 @@ async function loaded(
   threads: number,
 ): Promise<Executor> {
   const { method, weights } = original;
-  const build = (batch: number) => buildModel(config, { batch });
+  const build: ModelBuilder = (batch, mode) => buildModel(config, { batch, mode });
   const executor = await kind.load(compile({ model: build, method, batch: 1 }), { threads });
   try {
-    loadWeights(executor, method.forward(build(1)), weights, 0);
+    loadWeights(executor, method.forward(build(1, 'eval')), weights, 0);
     return executor;
   } catch (error) {
     await executor.dispose();

@@ -17,11 +17,13 @@ import {
   preprocessorConfig,
   safetensorsData,
   safetensorsPrefix,
-  type WeightSource,
+  type MergedTensor,
+  type SafetensorsDtype,
 } from '@thimble/core';
 import { encodeOnnx, ONNX_FORMATS, onnxModel, type OnnxFormatName } from '@thimble/onnx';
 import { VERSION } from '../host/version.js';
 import { FORM_KEY } from '../run/form.js';
+import { STORED } from '../weights/checkpoint.js';
 import { graphOf, type ExportedModel } from './model.js';
 
 export const PREPROCESSOR = 'preprocessor_config.json';
@@ -56,7 +58,7 @@ export const EXPORT_FORMATS: Readonly<Record<string, ExportFormat>> = {
     file: 'thimble.safetensors',
     onnx: null,
     hasConfig: false,
-    parts: (model, dtype) => safetensorsParts(model.weights, dtype, ownMetadata(model)),
+    parts: (model, dtype) => safetensorsParts(model.tensors, dtype, ownMetadata(model)),
   },
   hf: {
     summary: 'weights, configuration and labels for transformers (Python); always dense',
@@ -65,7 +67,10 @@ export const EXPORT_FORMATS: Readonly<Record<string, ExportFormat>> = {
     hasConfig: true,
     parts: ({ dense, config }, dtype) => {
       const weights = foreignWeights('hugging-face', config, dense);
-      return safetensorsParts(weights, dtype, new Map([['format', 'pt']]));
+      const tensors = [...weights.shapes].map(([name, shape]) => {
+        return { name, shape, dtype: 'f32' as const, read: () => weights.read(name) };
+      });
+      return safetensorsParts(tensors, dtype, new Map([['format', 'pt']]));
     },
   },
 };
@@ -86,7 +91,7 @@ function onnxFormat(name: OnnxFormatName): ExportFormat {
     onnx: name,
     hasConfig: true,
     parts: (model) => {
-      const { read } = model.weights;
+      const read = model.contents;
       const parts = { model: graphOf(model), read, name: model.name, producerVersion: VERSION };
       return encodeOnnx(onnxModel(name, { ...parts, metadata: onnxMetadata(model) })).parts();
     },
@@ -118,17 +123,21 @@ function ownMetadata(model: ExportedModel): ReadonlyMap<string, string> {
 }
 
 function* safetensorsParts(
-  weights: WeightSource,
+  all: readonly MergedTensor[],
   dtype: DtypeName,
   metadata: ReadonlyMap<string, string>,
 ): Iterable<Uint8Array> {
-  const type = DTYPES[dtype].safetensors;
-  const tensors = [...weights.shapes].map(([name, shape]) => ({ name, shape, dtype: type }));
+  const tensors = all.map((tensor) => {
+    return { ...tensor, dtype: storedDtype(tensor, dtype) };
+  });
   const { prefix, ordered } = safetensorsPrefix(tensors, metadata);
   yield prefix;
-  for (const tensor of ordered) {
-    yield safetensorsData({ ...tensor, data: weights.read(tensor.name) });
-  }
+  for (const { read, ...tensor } of ordered) yield safetensorsData({ ...tensor, data: read() });
+}
+
+/** Integers stay as they are. */
+function storedDtype({ dtype }: MergedTensor, asked: DtypeName): SafetensorsDtype {
+  return dtype === 'f32' ? DTYPES[asked].safetensors : STORED[dtype];
 }
 
 /** The text files of the folder, by name. */

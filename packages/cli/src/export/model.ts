@@ -2,20 +2,23 @@
 import {
   buildModel,
   checkedClassNames,
+  checkpointed,
   ConfigError,
   DataError,
   FileError,
+  InternalError,
   linears,
   matchWeights,
   mergedWeights,
-  parameters,
   parseMethod,
   PLAIN_METHOD,
   type BoundMethod,
+  type MergedTensor,
+  type ModelBuilder,
   type ModelConfig,
   type ModelGraph,
   type Preprocess,
-  type Shape,
+  type TensorData,
   type WeightSource,
 } from '@thimble/core';
 import { readBytes } from '../host/files.js';
@@ -28,10 +31,14 @@ export interface ExportedModel {
   readonly config: ModelConfig;
   /** As it is written: the weights' own, or `full`. */
   readonly method: BoundMethod;
-  /** The parameters that `method` makes of the model. */
+  /** The parameters and buffers that `method` makes of the model. */
   readonly weights: WeightSource;
-  /** The parameters of the dense model: products multiplied out as they are read. */
+  /** Those of the dense model: products multiplied out as they are read. */
   readonly dense: WeightSource;
+  /** What is written, each in its own dtype. */
+  readonly tensors: readonly MergedTensor[];
+  /** The same by name. */
+  readonly contents: (tensor: string) => TensorData;
   /** Whether `weights` has factors. */
   readonly isFactored: boolean;
   /** Names of the classes in the order of the logits. */
@@ -73,12 +80,14 @@ function exportedModel(start: Start, options: ExportedOptions): ExportedModel {
   const { name, config } = start.model;
   const own = methodOf(start);
   const form = own.forward(buildModel(config, { batch: 1 }));
-  const { read } = matchWeights(form, checkpoint, record?.seed ?? 0);
-  const all = parameters(form.graph);
-  const shapes = new Map(all.map((parameter) => [parameter.name, parameter.type.shape]));
-  const weights = { name: path, shapes, read };
-  const dense = denseWeights(path, form, read);
+  const { contents } = matchWeights(form, checkpoint, record?.seed ?? 0);
+  const stored = checkpointed(form.graph).map(({ name: tensor, type }): MergedTensor => {
+    return { name: tensor, ...type, read: () => contents(tensor) };
+  });
+  const merged = mergedWeights(form, contents);
+  const [weights, dense] = [sourceOf(path, stored), sourceOf(path, merged)];
   const isFactored = hasFactors(form) && !options.dense;
+  const tensors = isFactored ? stored : merged;
   const asked = options.preprocess;
   return {
     name,
@@ -86,6 +95,8 @@ function exportedModel(start: Start, options: ExportedOptions): ExportedModel {
     method: isFactored ? own : parseMethod(PLAIN_METHOD),
     weights: isFactored ? weights : dense,
     dense,
+    tensors,
+    contents: contentsOf(path, tensors),
     isFactored,
     labels: labelsOf(start, options.labels),
     preprocess: preprocessFor(
@@ -101,27 +112,41 @@ function exportedModel(start: Start, options: ExportedOptions): ExportedModel {
 }
 
 /** The forward graph of what is exported, for a batch. */
-export function graphOf({ config, method }: ExportedModel): (batch: number) => ModelGraph {
-  return (batch) => method.forward(buildModel(config, { batch }));
+export function graphOf({ config, method }: ExportedModel): ModelBuilder {
+  return (batch, mode) => method.forward(buildModel(config, { batch, mode }));
 }
 
 function hasFactors(model: ModelGraph): boolean {
   return linears(model, 'all').some(({ form }) => form.kind !== 'dense');
 }
 
-function denseWeights(
-  name: string,
-  model: ModelGraph,
-  read: (parameter: string) => Float32Array,
-): WeightSource {
-  const tensors = new Map(mergedWeights(model, read).map((tensor) => [tensor.name, tensor]));
-  const shapes = new Map<string, Shape>([...tensors].map(([key, { shape }]) => [key, shape]));
+/** Reads of `tensors` by name. */
+function contentsOf(
+  file: string,
+  tensors: readonly MergedTensor[],
+): (tensor: string) => TensorData {
+  const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]));
+  return (tensor) => {
+    const data = byName.get(tensor)?.read();
+    if (data) return data instanceof Float64Array ? Float32Array.from(data) : data;
+    throw InternalError.of(file, `tensor ${tensor}`, 'none of this name');
+  };
+}
+
+function sourceOf(name: string, tensors: readonly MergedTensor[]): WeightSource {
+  const contents = contentsOf(name, tensors);
   return {
     name,
-    shapes,
-    read: (parameter) => {
-      const data = tensors.get(parameter)?.read() ?? read(parameter);
-      return data instanceof Float32Array ? data : Float32Array.from(data);
+    shapes: new Map(tensors.map((tensor) => [tensor.name, tensor.shape])),
+    read: (tensor) => {
+      const data = contents(tensor);
+      if (data instanceof Float32Array) return data;
+      throw InternalError.of(`${name}, tensor ${tensor}`, 'reals', 'integers');
+    },
+    readIntegers: (tensor, dtype) => {
+      const data = contents(tensor);
+      if (!(data instanceof Float32Array)) return data;
+      throw InternalError.of(`${name}, tensor ${tensor}`, `integers for ${dtype}`, 'reals');
     },
   };
 }

@@ -10,6 +10,7 @@ import {
   type BoundMethod,
   type Executor,
   type ExecutorKind,
+  type ModelBuilder,
   type Preprocess,
 } from '@thimble/core';
 import { Loader } from '../data/loader.js';
@@ -57,13 +58,14 @@ export class Classifier {
     const start = await openStart(from, access);
     try {
       if (!start.hasClassifier) throw withoutClassifier(start);
-      const build = (images: number) => buildModel(start.model.config, { batch: images });
+      const { config } = start.model;
+      const build: ModelBuilder = (images, mode) => buildModel(config, { batch: images, mode });
       const method = methodOf(start);
       const program = compile({ model: build, method, batch, evalBatch: batch });
       const executor = await kind.load(program, { threads });
       try {
         const seed = start.record?.seed ?? 0;
-        loadWeights(executor, method.forward(build(1)), start.checkpoint, seed);
+        loadWeights(executor, method.forward(build(1, 'eval')), start.checkpoint, seed);
         return new Classifier(start, executor, options);
       } catch (error) {
         await executor.dispose();

@@ -29,7 +29,9 @@ const GROUPS = {
 
 const GROUP_OF: { readonly [R in SlotRole]: keyof typeof GROUPS } = {
   parameter: 'weights',
+  buffer: 'weights',
   constant: 'weights',
+  table: 'weights',
   state: 'state',
   saved: 'saved',
   gradient: 'gradient',

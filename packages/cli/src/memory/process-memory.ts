@@ -133,13 +133,13 @@ export const memoryReader: schema.Reader<MemoryRecord> = schema.objectOf<MemoryR
 });
 
 /**
- * The most that an executor has: its plan, or, before that is used, its parameters while weights are
+ * The most that an executor has: its plan, or, before that is used, its weights and buffers while weights are
  * emitted beside it.
  */
 export function executorBytes(program: Program, threads: number, emitting: number): number {
-  const filled = program.slots.filter(({ role, root }, at) => role === 'parameter' && root === at);
-  const parameterBytes = filled.reduce((sum, { bytes }) => sum + bytes, 0);
-  return Math.max(plannedBytes(program, threads), parameterBytes + emitting);
+  const filled = program.slots.filter(({ role }) => role === 'parameter' || role === 'buffer');
+  const filledBytes = filled.reduce((sum, { bytes }) => sum + bytes, 0);
+  return Math.max(plannedBytes(program, threads), filledBytes + emitting);
 }
 
 /** Bytes of the model's largest parameter. */

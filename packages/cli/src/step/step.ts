@@ -16,6 +16,7 @@ import {
   SAVED_FORMS,
   type BoundMethod,
   type CompileOptions,
+  type Mode,
   type ModelConfig,
   type ModelGraph,
   type Optimizer,
@@ -108,7 +109,7 @@ export function checkStep(
   }
   const pass = batch / microBatches;
   const compileOptions = {
-    model: (images: number) => buildModel(config, { batch: images, smoothing }),
+    model: (images: number, mode: Mode) => buildModel(config, { batch: images, mode, smoothing }),
     method,
     saved,
     optimizer,

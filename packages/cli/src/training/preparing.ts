@@ -93,7 +93,7 @@ export async function makeReady(
 
 /** With what a program was compiled, typical ranks included. */
 function usedFindings({ method, compileOptions }: Step): Found {
-  return method.findings(method.forward(compileOptions.model(compileOptions.batch)));
+  return method.findings(method.forward(compileOptions.model(compileOptions.batch, 'train')));
 }
 
 /** Compiles with the ranks that were found. */

@@ -3,10 +3,10 @@
  * is never held a second time in memory.
  */
 import {
-  elements,
+  bytesOf,
+  checkpointed,
   firstNotFinite,
   FormatError,
-  parameters,
   readSafetensorsHeader,
   safetensorsData,
   safetensorsHeaderEnd,
@@ -14,8 +14,11 @@ import {
   ThimbleError,
   TensorView,
   TrainingError,
+  type DType,
   type Executor,
   type HostData,
+  type IntegerArray,
+  type IntegerDType,
   type ModelConfig,
   type ModelGraph,
   type Preprocess,
@@ -32,6 +35,7 @@ import { notSafetensors } from './content.js';
 export interface OpenCheckpoint extends WeightSource {
   /** As the file stores each tensor. */
   readonly dtypes: ReadonlyMap<string, SafetensorsDtype>;
+  readIntegers(tensor: string, dtype: IntegerDType): IntegerArray;
   readonly metadata: ReadonlyMap<string, string>;
   close(): void;
 }
@@ -51,10 +55,12 @@ export function openCheckpoint(path: string): OpenCheckpoint {
     return {
       ...{ name: path, metadata: header.metadata, shapes, dtypes },
       read: (tensor) => {
-        const data = readTensor(path, descriptor, header, tensor);
+        const data = readTensor(path, descriptor, header, tensor, (view) => view.asFloat32());
         garbage.dropped(data.byteLength); // sooner or later
         return data;
       },
+      readIntegers: (tensor, dtype) =>
+        readTensor(path, descriptor, header, tensor, (view) => integersOf(view, dtype)),
       close: () => {
         closeSync(descriptor);
       },
@@ -82,13 +88,15 @@ export function checkpointMetadata(
 
 /** Bytes of the file that `saveCheckpoint` writes. */
 export function checkpointBytes(model: ModelGraph, metadata: ReadonlyMap<string, string>): number {
-  const shapes = storedTensors(model);
-  const { prefix } = safetensorsPrefix(shapes, metadata);
-  return shapes.reduce((sum, { shape }) => sum + 4 * elements(shape), prefix.byteLength);
+  const { prefix } = safetensorsPrefix(storedTensors(model), metadata);
+  return checkpointed(model.graph).reduce(
+    (sum, { type }) => sum + bytesOf(type),
+    prefix.byteLength,
+  );
 }
 
 /**
- * Writes every parameter of the model. Throws TrainingError, and leaves the file at `path` as it
+ * Writes every parameter and buffer of the model. Throws TrainingError, and leaves the file at `path` as it
  * was, when a value is not finite.
  */
 export async function saveCheckpoint(
@@ -111,10 +119,17 @@ export async function saveCheckpoint(
 }
 
 function storedTensors({ graph }: ModelGraph) {
-  return parameters(graph).map(({ name, type }) => {
-    return { name, dtype: 'F32' as const, shape: type.shape };
+  return checkpointed(graph).map(({ name, type }) => {
+    return { name, dtype: STORED[type.dtype], shape: type.shape };
   });
 }
+
+/** How a file stores each dtype of the IR. */
+export const STORED = {
+  f32: 'F32',
+  i32: 'I32',
+  i8: 'I8',
+} as const satisfies Record<DType, SafetensorsDtype>;
 
 function cannotOpen(path: string, got: string): FormatError {
   const todo = 'Check the path';
@@ -128,19 +143,24 @@ function readHeader(path: string, descriptor: number): SafetensorsHeader {
   return readSafetensorsHeader(readBytes(path, descriptor, 0, end), size);
 }
 
-function readTensor(
+function readTensor<T>(
   path: string,
   descriptor: number,
   header: SafetensorsHeader,
   name: string,
-): Float32Array {
+  contents: (view: TensorView) => T,
+): T {
   const info = header.tensors.get(name);
   if (!info) throw cannotOpen(path, `no tensor ${name}`);
   try {
-    return new TensorView(info, readBytes(path, descriptor, info.begin, info.end)).asFloat32();
+    return contents(new TensorView(info, readBytes(path, descriptor, info.begin, info.end)));
   } catch (error) {
     throw naming(path, error);
   }
+}
+
+function integersOf(view: TensorView, dtype: IntegerDType): IntegerArray {
+  return dtype === 'i8' ? view.toInt8() : view.toInt32();
 }
 
 function readBytes(path: string, descriptor: number, begin: number, end: number): Uint8Array {

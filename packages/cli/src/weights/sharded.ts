@@ -22,6 +22,11 @@ export function openSharded(path: string): OpenCheckpoint {
   try {
     for (const shard of shards) opened.set(shard, openCheckpoint(join(dirname(path), shard)));
     const owner = owners(path, opened, shardOf);
+    const shardOfTensor = (tensor: string): OpenCheckpoint => {
+      const shard = owner.get(tensor);
+      if (shard) return shard;
+      throw wrong(path, `tensor ${tensor}`, 'none of this name');
+    };
     return {
       name: path,
       metadata: new Map([...opened.values()].flatMap(({ metadata }) => [...metadata])),
@@ -29,11 +34,8 @@ export function openSharded(path: string): OpenCheckpoint {
         [...owner].map(([tensor, shard]) => [tensor, shard.shapes.get(tensor) ?? []]),
       ),
       dtypes: new Map([...opened.values()].flatMap(({ dtypes }) => [...dtypes])),
-      read: (tensor) => {
-        const shard = owner.get(tensor);
-        if (shard) return shard.read(tensor);
-        throw wrong(path, `tensor ${tensor}`, 'none of this name');
-      },
+      read: (tensor) => shardOfTensor(tensor).read(tensor),
+      readIntegers: (tensor, dtype) => shardOfTensor(tensor).readIntegers(tensor, dtype),
       close: () => {
         for (const shard of opened.values()) shard.close();
       },

@@ -5,7 +5,7 @@
  * that the other library has not (mean pooling in transformers) is an error.
  */
 import { ConfigError } from '../errors.js';
-import { parameters } from '../ir/graph.js';
+import { checkpointed } from '../ir/graph.js';
 import type { Shape } from '../ir/types.js';
 import type { ExportUse } from '../models/family.js';
 import { buildModel, familyOf, type ModelConfig } from '../models/index.js';
@@ -31,7 +31,7 @@ export function foreignWeights(
   const layout = familyOf(config).writtenLayout(naming, config);
   const shapes = new Map<string, Shape>();
   const pieces = new Map<string, Piece>();
-  for (const { name, type } of parameters(buildModel(config, { batch: 1 }).graph)) {
+  for (const { name, type } of checkpointed(buildModel(config, { batch: 1 }).graph)) {
     const places = placesOf(layout, name);
     if (!places) throw noPlace(naming, name);
     if (!source.shapes.has(name)) throw noWeight(source, name);

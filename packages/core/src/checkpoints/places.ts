@@ -33,6 +33,15 @@ export function readPlaced(layout: PlacedLayout, source: WeightSource, name: str
   return whole;
 }
 
+/** How tensors of integers are read of `source`, which calls them otherwise; nothing where it has none. */
+export function integersOf(
+  source: WeightSource,
+  place: (name: string) => string,
+): Pick<WeightSource, 'readIntegers'> {
+  const { readIntegers } = source;
+  return readIntegers ? { readIntegers: (name, dtype) => readIntegers(place(name), dtype) } : {};
+}
+
 /** Where an element of our parameter `name` is in the file. */
 export function placedElement(
   layout: PlacedLayout,
@@ -62,6 +71,7 @@ export function withoutWrapper(source: WeightSource): WeightSource {
     name: source.name,
     shapes: new Map([...source.shapes].map(([name, shape]) => [name.slice(wrapper.length), shape])),
     read: (name) => source.read(wrapper + name),
+    ...integersOf(source, (name) => wrapper + name),
     locate: (name, element) => locate(source, wrapper + name, element),
   };
 }

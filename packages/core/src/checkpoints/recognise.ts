@@ -7,7 +7,7 @@
  * that lists it; nothing is left out in silence.
  */
 import { CheckpointError, ConfigError } from '../errors.js';
-import { parameters, type Parameter } from '../ir/graph.js';
+import { checkpointed, type Checkpointed } from '../ir/graph.js';
 import type { Shape } from '../ir/types.js';
 import { agree, type Configured } from '../models/evidence.js';
 import type { Family } from '../models/family.js';
@@ -24,7 +24,7 @@ import { storedRanks } from '../train/factors.js';
 import type { WeightSource } from '../train/weights.js';
 import { describeConfig, unknownArchitecture, withParts } from './describe.js';
 import { labelsOf } from './labels.js';
-import { placedElement, placedShape, readPlaced, withoutWrapper } from './places.js';
+import { integersOf, placedElement, placedShape, readPlaced, withoutWrapper } from './places.js';
 import { parsePreprocess, storedPreprocess, writtenPreprocess } from './preprocess.js';
 import { isThimble, saidOf, type SaidModel } from './said.js';
 import type { Recognised, Sidecars } from './types.js';
@@ -123,14 +123,14 @@ function configured(
   });
 }
 
-/** Every parameter that the file has to hold. */
+/** Every parameter and buffer that the file has to hold. */
 function wantedParameters(
   file: string,
   { config, hasClassifier }: Configured<ModelConfig>,
-): readonly Parameter[] {
+): readonly Checkpointed[] {
   try {
     const model = buildModel(config, { batch: 1 });
-    const all = parameters(model.graph);
+    const all = checkpointed(model.graph);
     return hasClassifier ? all : all.filter(({ name }) => !name.startsWith(model.head));
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
@@ -146,7 +146,7 @@ interface Match extends FoundLayout {
   readonly bare: WeightSource;
   /** Of `bare`, and of the products of its factors. */
   readonly shapes: ReadonlyMap<string, Shape>;
-  readonly wanted: readonly Parameter[];
+  readonly wanted: readonly Checkpointed[];
 }
 
 /** Throws CheckpointError unless every tensor has its place and shape; returns what is ignored. */
@@ -209,7 +209,7 @@ function oddShape(
 function translated(
   layout: PlacedLayout,
   bare: WeightSource,
-  wanted: readonly Parameter[],
+  wanted: readonly Checkpointed[],
 ): WeightSource {
   const shapes = new Map<string, Shape>();
   for (const { name } of wanted) {
@@ -224,6 +224,8 @@ function translated(
     name: bare.name,
     shapes,
     read: (name) => readPlaced(layout, bare, name),
+    // Tensors of integers are in one place each.
+    ...integersOf(bare, (name) => placesOf(layout, name)?.[0] ?? name),
     locate: (name, element) => placedElement(layout, bare, name, element),
   };
 }

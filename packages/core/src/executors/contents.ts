@@ -5,7 +5,7 @@
  *   input    holds what was written, until a run of its entry takes it or another write or run has its bytes
  *   output   holds the result of its entry's last run, until another write or run has its bytes
  *
- * Persistent tensors last. A parameter, or a state that an entry on a cue sets, has to be set before another
+ * Persistent tensors last. A parameter or buffer, or a state that an entry on a cue sets, has to be set before another
  * entry reads it. `micro` adds to sums that `apply` uses, after as many runs as the program has micro-batches: any
  * other number would give the update another scale.
  *
@@ -100,12 +100,13 @@ export class Contents {
     const missing = needs.filter((slot) => this.unset.has(slot));
     if (missing.length === 0) return;
     const names = missing.map((slot) => this.program.slots[slot].name);
-    const isState = this.program.slots[missing[0]].role === 'state';
+    const { role } = this.program.slots[missing[0]];
+    const isState = role === 'state';
     throw new ExecutorError({
       where: what,
       expected: isState
         ? `the states that ${this.cuedNames()} sets`
-        : 'every parameter to be written before',
+        : `every ${role} to be written before`,
       got: `${String(names.length)} never set: ${names.slice(0, 5).join(', ')}`,
       todo: isState
         ? `Run ${this.cuedNames()} on the first batch, or write the states`
@@ -166,12 +167,12 @@ function tensorsOf(program: Program): ReadonlyMap<string, Tensor> {
   return tensors;
 }
 
-/** Parameters, and states that entries on a cue set. */
+/** Parameters, buffers, and states that entries on a cue set. */
 function unsetOf(program: Program): Set<number> {
   const cued = program.entries.filter(({ name }) => isCued(program, name));
   const unset = new Set(cued.flatMap((entry) => [...persistentWrites(program, entry)]));
   program.slots.forEach(({ role }, index) => {
-    if (role === 'parameter') unset.add(index);
+    if (role === 'parameter' || role === 'buffer') unset.add(index);
   });
   return unset;
 }

@@ -2,7 +2,7 @@
  * The Executor contract: `load(program) · write · run · read · dispose`.
  *
  * An executor owns one block of memory (arena and per-thread scratch) that it allocates in `load` and never
- * grows. Persistent slots start at zero, constants at their fill. `run` is asynchronous and never blocks the
+ * grows. Persistent slots start at zero, constants and tables with what they hold. `run` is asynchronous and never blocks the
  * event loop; one run at a time. Results are bit-identical for any number of threads.
  *
  * `load` takes a program that can be run (program-check/) and nothing else. The inputs of an entry are written
@@ -10,9 +10,9 @@
  * memory; what is not there is refused, by the places that the program gives (contents.ts).
  */
 import { ExecutorError } from '../errors.js';
-import { bytesOf, elements, typeText } from '../ir/types.js';
-import type { DType, HostData, TensorType } from '../ir/types.js';
-import { hostSlots, type Program } from '../program.js';
+import { hostArray, type HostArray } from '../ir/host.js';
+import { elements, typeText, type DType, type HostData } from '../ir/types.js';
+import { hostSlots, type Program, type Slot } from '../program.js';
 
 export type { HostData } from '../ir/types.js';
 
@@ -33,7 +33,7 @@ export interface Executor {
   write(name: string, data: HostData): void;
   /**
    * Runs an entry once. Rejects with ExecutorError when another run is under way, and when an input, a
-   * parameter or a state that an entry on a cue sets is not there. A run that fails ends the executor.
+   * parameter, a buffer or a state that an entry on a cue sets is not there. A run that fails ends the executor.
    */
   run(entry: string): Promise<void>;
   /** A copy of the tensor called `name`. Rejects with ExecutorError when it is there no more. */
@@ -102,19 +102,10 @@ export class HostTable {
   }
 }
 
-/** A tensor's contents on the host as an arena holds them. */
-export type HostArray =
-  Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer> | Int8Array<ArrayBuffer>;
-
-const HOST_ARRAYS: { readonly [K in DType]: (bytes: ArrayBuffer) => HostArray } = {
-  f32: (bytes) => new Float32Array(bytes),
-  i32: (bytes) => new Int32Array(bytes),
-  i8: (bytes) => new Int8Array(bytes),
-};
-
-/** Host storage of a tensor: over `bytes`, or zeros. */
-export function hostArray(type: TensorType, bytes?: ArrayBuffer): HostArray {
-  return HOST_ARRAYS[type.dtype](bytes ?? new ArrayBuffer(bytesOf(type)));
+/** What a slot holds when its program is loaded; null: zeros. */
+export function loadedContents({ type, fill = 0, data }: Slot): HostArray | null {
+  if (data) return data;
+  return fill === 0 ? null : hostArray(type).fill(fill);
 }
 
 /** `data` as an arena holds it: reals rounded to float32. */

@@ -111,10 +111,16 @@ export class TensorView {
     return this.#decode(new Float64Array(this.#floatLength()));
   }
 
-  /** A new array of the elements. Throws FormatError for floats, and where an I64 does not fit. */
-  toInt32(): Int32Array {
+  /** A new array of the elements. Throws FormatError for floats, and where an element does not fit. */
+  toInt32(): Int32Array<ArrayBuffer> {
     if (isFloat(this.dtype)) throw this.#wrongDtype('an integer dtype', 'toFloat32');
-    return this.#decode(new Int32Array(this.length));
+    return this.#decode(new Int32Array(this.length), 32);
+  }
+
+  /** A new array of the elements. Throws FormatError for floats, and where an element does not fit. */
+  toInt8(): Int8Array<ArrayBuffer> {
+    if (isFloat(this.dtype)) throw this.#wrongDtype('an integer dtype', 'toFloat32');
+    return this.#decode(new Int8Array(this.length), 8);
   }
 
   #floatLength(): number {
@@ -122,17 +128,21 @@ export class TensorView {
     return this.length;
   }
 
-  #decode<Values extends Float32Array | Float64Array | Int32Array>(values: Values): Values {
+  /** @param bits of the integers that `values` holds; absent for floats */
+  #decode<Values extends Float32Array | Float64Array | Int32Array | Int8Array>(
+    values: Values,
+    bits?: number,
+  ): Values {
     const view = new DataView(this.bytes.buffer, this.bytes.byteOffset, this.bytes.byteLength);
     const elementBytes = DTYPE_BYTES[this.dtype];
     const decode = DECODE[this.dtype];
-    const fits = this.dtype === 'I64' ? fitsInt32 : null;
+    const bound = bits === undefined ? Infinity : 2 ** (bits - 1);
     for (let index = 0; index < values.length; index++) {
       const value = decode(view, index * elementBytes);
-      if (fits !== null && !fits(value)) {
+      if (bits !== undefined && !(value >= -bound && value < bound)) {
         throw new FormatError({
           where: tensorLabel(this.name),
-          expected: 'integers of 32 bits',
+          expected: `integers of ${bits} bits`,
           got: `${value} at element ${index}`,
           todo: 'Store the tensor with smaller values',
         });
@@ -221,10 +231,6 @@ function isLittleEndian(): boolean {
 }
 
 const WRITE_ORDER: readonly string[] = Object.keys(DTYPE_BYTES);
-
-function fitsInt32(value: number): boolean {
-  return value >= -(2 ** 31) && value < 2 ** 31;
-}
 
 function byteLength(tensor: TensorSource): number {
   if ('bytes' in tensor) return tensor.bytes.byteLength;
@@ -354,12 +360,13 @@ function halfData(tensor: TensorShape, dtype: 'F16' | 'BF16', data: Float32Array
 
 /** Infinity may be written, but nothing becomes it. */
 function beyond(tensor: TensorShape, value: number, index: number): FormatError {
-  return badSource(
-    tensor,
-    `values that ${tensor.dtype} can hold`,
-    `${String(value)} at element ${String(index)}, which would be infinite`,
-    'Write it in a dtype with a larger range: F32, --dtype f32',
-  );
+  return new FormatError({
+    where: tensorLabel(tensor.name),
+    expected: `values that ${tensor.dtype} can hold`,
+    got: `${String(value)} at element ${String(index)}, which would be infinite`,
+    todo: 'Write it in a dtype with a larger range: F32',
+    options: ['dtype'],
+  });
 }
 
 function quote(text: string): string {

@@ -2,13 +2,14 @@
  * The IR: a graph of named values in static single assignment.
  *
  * Terms. A *value* is a tensor with a type; a *leaf* value comes from outside the step (input, parameter,
- * state, constant), every other value is the output of exactly one *node*. A node applies an op to named
+ * buffer, state, constant, table), every other value is the output of exactly one *node*. A node applies an op to named
  * operands. A graph is immutable: passes and methods return a new one and share what they keep.
  *
  * Invariants (checked by `verify`): `nodes` is in topological order; ids index `values`; names are unique;
  * a node's operands are the ones its op declares; an updating op (`sgd`, …) writes over its operand's
  * memory, so nothing later may read the old value.
  */
+import type { HostArray } from './host.js';
 import type { TensorType } from './types.js';
 import type { WeightForm } from './weight-form.js';
 
@@ -17,7 +18,7 @@ export type ValueId = number;
 /** Op parameters: plain data, so that a graph can be printed, compared and serialised. */
 export type Params = Readonly<Record<string, number | boolean | string>>;
 
-/** How a parameter starts when no checkpoint provides it; drawn by (seed, name), see nn/initialise.ts. */
+/** How a parameter or buffer starts when no checkpoint provides it; drawn by (seed, name), see nn/initialise.ts. */
 export type Initial =
   | { readonly kind: 'zeros' }
   | { readonly kind: 'ones' }
@@ -40,6 +41,15 @@ export interface Factor {
   readonly form: 'low-rank' | 'adapter';
 }
 
+/**
+ * What a state is of:
+ *
+ *   optimizer    moments, velocity
+ *   gradient     sums over micro-batches
+ *   activation   factors of a compressed activation
+ */
+export type StateOf = 'optimizer' | 'gradient' | 'activation';
+
 /** Where a value comes from. */
 export type Source =
   /** Written by the host before each run. */
@@ -53,10 +63,17 @@ export type Source =
       /** Set where the tensor is one side of a product that stands for, or adds to, a weight. */
       readonly factor?: Factor;
     }
-  /** Anything else that lives across steps (momentum, accumulators, Tucker factors); starts at zero. */
-  | { readonly kind: 'state' }
+  /**
+   * What the model keeps beside its weights (running statistics, masks): lives across steps, is in
+   * checkpoints, has no gradient; nodes of the model or of a method update it.
+   */
+  | { readonly kind: 'buffer'; readonly initial: Initial }
+  /** Anything else that lives across steps; starts at zero. */
+  | { readonly kind: 'state'; readonly of: StateOf }
   /** Known at compile time; every element is `fill`. */
   | { readonly kind: 'constant'; readonly fill: number }
+  /** Known at compile time, element by element: priors, signs. */
+  | { readonly kind: 'table'; readonly data: HostArray }
   /** Output of a node. */
   | { readonly kind: 'node' };
 
@@ -110,6 +127,20 @@ export function parameters(graph: Graph): readonly Parameter[] {
   return graph.values.filter(isParameter);
 }
 
+/** A parameter or buffer: what a checkpoint of the model holds. */
+export interface Checkpointed extends Value {
+  readonly source: Extract<Source, { kind: 'parameter' | 'buffer' }>;
+}
+
+export function isCheckpointed(value: Value): value is Checkpointed {
+  return value.source.kind === 'parameter' || value.source.kind === 'buffer';
+}
+
+/** All parameters and buffers, in the order in which the model declared them. */
+export function checkpointed(graph: Graph): readonly Checkpointed[] {
+  return graph.values.filter(isCheckpointed);
+}
+
 /** The graph's outputs as values, by name. */
 export function outputValues(graph: Graph): Readonly<Record<string, Value>> {
   return Object.fromEntries(
@@ -138,6 +169,12 @@ export function consumers(graph: Graph): ReadonlyMap<ValueId, readonly number[]>
   });
   return result;
 }
+
+/**
+ * What a model is built for. In `train` it may compute statistics of the batch and update its buffers; in `eval` it
+ * reads these and updates nothing. Both have the same parameters and buffers.
+ */
+export type Mode = 'train' | 'eval';
 
 /**
  * A model's forward graph with what methods need to know of its structure. The graph has inputs `images`

@@ -7,6 +7,7 @@
  *   output loss = loss.loss
  */
 import type { Graph, Node, Operands, Params, Value } from './graph.js';
+import { contentsText } from './host.js';
 import { typeText } from './types.js';
 
 export function printGraph(graph: Graph): string {
@@ -51,7 +52,10 @@ function printLeaf(value: Value): string {
       return text + (value.source.trainable ? ' trainable' : ' frozen');
     case 'constant':
       return `${text} = ${String(value.source.fill)}`;
+    case 'table':
+      return `${text} = ${contentsText(value.source.data)}`;
     case 'input':
+    case 'buffer':
     case 'state':
     case 'node':
       return text;

@@ -5,7 +5,8 @@
  * A failure throws GraphError with the offending node printed.
  */
 import { GraphError } from '../errors.js';
-import type { Graph, Node, Params, ValueId } from './graph.js';
+import type { Graph, Node, Params, Value, ValueId } from './graph.js';
+import { contentsFault } from './host.js';
 import { printNode } from './print.js';
 import { sameType, typeText, type TensorType } from './types.js';
 
@@ -50,7 +51,9 @@ export function verify(graph: Graph, ops: OpSignatures): void {
     }
     for (const [, input] of op.updates ?? []) {
       const id = node.inputs[input];
-      if (id !== undefined) overwritten.set(memory(id), node.name);
+      if (id === undefined) continue;
+      checkUpdate(graph, node, memory(id));
+      overwritten.set(memory(id), node.name);
     }
     if (op.view) viewed.set(node.outputs[op.view[0]], memory(node.inputs[op.view[1]]));
   }
@@ -99,6 +102,37 @@ function checkValues(graph: Graph): void {
       });
     }
     names.add(value.name);
+    checkInitial(value);
+    checkTable(value);
+  });
+}
+
+/** What is known at compile time is the same in every run. */
+function checkUpdate(graph: Graph, node: Node, id: ValueId): void {
+  const { source, name } = graph.values[id];
+  const { kind } = source;
+  if (kind === 'constant' || kind === 'table')
+    fail(graph, node, 'an update of what may change', name);
+}
+
+/** A table has contents of its type, and none that spreads NaN. */
+function checkTable({ name, type, source }: Value): void {
+  const got = source.kind === 'table' ? contentsFault(type, source.data) : null;
+  if (got === null) return;
+  const expected = `finite contents of ${typeText(type)}`;
+  throw new GraphError({ where: `table ${name}`, expected, got, todo: 'Correct the contents' });
+}
+
+/** Integers are drawn from no distribution of reals. */
+function checkInitial({ name, type, source }: Value): void {
+  if (source.kind !== 'parameter' && source.kind !== 'buffer') return;
+  const { kind } = source.initial;
+  if (type.dtype === 'f32' || kind === 'zeros' || kind === 'ones') return;
+  throw new GraphError({
+    where: `${source.kind} ${name}`,
+    expected: `initial zeros or ones for ${typeText(type)}`,
+    got: kind,
+    todo: 'Choose another dtype or initial values',
   });
 }
 

@@ -5,7 +5,7 @@
 import type { Shape } from './types.js';
 
 /** Any array of numbers. */
-export type Numbers = Float32Array | Float64Array;
+export type Numbers = Float32Array | Float64Array | Int32Array | Int8Array;
 
 export interface WeightForm {
   /** What errors call it: `low-rank`, `adapter`. */

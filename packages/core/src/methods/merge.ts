@@ -4,14 +4,15 @@
  */
 import { CheckpointError } from '../errors.js';
 import { firstNotFinite } from '../finite.js';
-import { parameters, type ModelGraph } from '../ir/graph.js';
-import type { Shape } from '../ir/types.js';
+import { checkpointed, type ModelGraph } from '../ir/graph.js';
+import type { DType, Shape } from '../ir/types.js';
 import type { Numbers, WeightForm } from '../ir/weight-form.js';
 
 /** A tensor of a dense checkpoint. */
 export interface MergedTensor {
   readonly name: string;
   readonly shape: Shape;
+  readonly dtype: DType;
   /**
    * Computed anew at each call, so that one weight at a time is held. Throws CheckpointError where a weight is
    * beyond float32, although its parts are not.
@@ -20,10 +21,11 @@ export interface MergedTensor {
 }
 
 /**
- * The parameters of the dense model that `model` stands for; those that live as they are unchanged.
+ * The parameters and buffers of the dense model that `model` stands for; those that live as they are
+ * unchanged.
  *
  * @param model what `method.forward` returned
- * @param read the current value of a parameter of `model`
+ * @param read the current value of a parameter or buffer of `model`
  *
  * @example
  * const tensors = mergedWeights(method.forward(build(1)), (name) => file.read(name));
@@ -33,11 +35,13 @@ export function mergedWeights(
   read: (parameter: string) => Numbers,
 ): readonly MergedTensor[] {
   const formOf = new Map(forms.flatMap((form) => form.parts.map((part) => [part, form] as const)));
-  return parameters(graph).flatMap(({ name, type }): readonly MergedTensor[] => {
+  return checkpointed(graph).flatMap(({ name, type }): readonly MergedTensor[] => {
     const form = formOf.get(name);
-    if (!form) return [{ name, shape: type.shape, read: () => read(name) }];
+    const { shape, dtype } = type;
+    if (!form) return [{ name, shape, dtype, read: () => read(name) }];
     if (form.parts[0] !== name) return [];
-    return [{ name: form.weight, shape: form.shape, read: () => merged(form, read) }];
+    const { weight } = form;
+    return [{ name: weight, shape: form.shape, dtype: 'f32', read: () => merged(form, read) }];
   });
 }
 

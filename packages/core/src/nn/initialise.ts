@@ -1,13 +1,21 @@
 /**
- * Starting values of parameters, drawn by (seed, parameter name): the same on every executor, and a
+ * Starting values of parameters and buffers, drawn by (seed, parameter name): the same on every executor, and a
  * parameter's values do not depend on which others exist.
  */
-import type { Initial } from '../ir/graph.js';
+import type { Checkpointed, Initial } from '../ir/graph.js';
+import { hostArray, type HostArray } from '../ir/host.js';
 import { elements, type Shape } from '../ir/types.js';
 import { Random } from '../random.js';
 
 /** Normal draws further out than this many standard deviations are drawn again. */
 const TRUNCATION = 2;
+
+/** A parameter or buffer before training, in its own dtype; integers are zeros or ones (ir/verify.ts). */
+export function initialContents({ name, type, source }: Checkpointed, seed: number): HostArray {
+  const { initial } = source;
+  if (type.dtype === 'f32') return initialValues(initial, type.shape, seed, name);
+  return hostArray(type).fill(initial.kind === 'ones' ? 1 : 0);
+}
 
 /** Values of a parameter of `shape` before training. */
 export function initialValues(
@@ -15,7 +23,7 @@ export function initialValues(
   shape: Shape,
   seed: number,
   name: string,
-): Float32Array {
+): Float32Array<ArrayBuffer> {
   const values = new Float32Array(elements(shape));
   const random = Random.of(seed, 'parameter', name);
   switch (initial.kind) {
@@ -38,7 +46,7 @@ export function initialValues(
 }
 
 /** Normal columns made orthonormal by Gram and Schmidt, twice over, in float64; [rows, cols]. */
-function orthonormalColumns(rows: number, cols: number, random: Random): Float32Array {
+function orthonormalColumns(rows: number, cols: number, random: Random): Float32Array<ArrayBuffer> {
   const result = new Float32Array(rows * cols);
   const done: Float64Array[] = [];
   for (let c = 0; c < cols; c++) {

@@ -14,10 +14,12 @@ import type {
   Parameter,
   Params,
   Source,
+  StateOf,
   Value,
   ValueId,
 } from '../ir/graph.js';
 import { EMPTY_GRAPH } from '../ir/graph.js';
+import type { HostArray } from '../ir/host.js';
 import type { TensorType } from '../ir/types.js';
 import { GraphError } from '../errors.js';
 import type { Bag, Emitter, Op } from './op.js';
@@ -73,13 +75,25 @@ export class GraphBuilder implements Emitter {
     return { ...this.leaf(this.scoped(name), type, source), source };
   }
 
+  /** What the model keeps beside its weights, named within the current scope as in checkpoints. */
+  buffer(name: string, type: TensorType, initial: Initial): Value {
+    return this.leaf(this.scoped(name), type, { kind: 'buffer', initial });
+  }
+
   /** A tensor that lives across steps and starts at zero. */
-  state(name: string, type: TensorType): Value {
-    return this.leaf(name, type, { kind: 'state' });
+  state(name: string, type: TensorType, of: StateOf = 'optimizer'): Value {
+    return this.leaf(name, type, { kind: 'state', of });
   }
 
   constant(type: TensorType, fill: number): Value {
     return this.leaf(this.unique('constant', this.valueNames), type, { kind: 'constant', fill });
+  }
+
+  table(name: string, type: TensorType, data: HostArray): Value {
+    return this.leaf(this.unique(this.scoped(name), this.valueNames), type, {
+      kind: 'table',
+      data,
+    });
   }
 
   emit<P extends Params, I extends string, OI extends string, O extends string, OO extends string>(

@@ -74,7 +74,7 @@ export function applyAccumulated(train: TrainGraph, options: UpdateOptions): Gra
   const builder = new GraphBuilder(EMPTY_GRAPH);
   const accumulators = new Map<string, Value>();
   const summed = (name: string, type: TensorType, part: string): Value => {
-    const sum = builder.state(`${name}.gradient${suffix(part)}`, type);
+    const sum = builder.state(`${name}.gradient${suffix(part)}`, type, 'gradient');
     accumulators.set(name + suffix(part), sum);
     return sum;
   };
@@ -106,7 +106,7 @@ export function applyAccumulated(train: TrainGraph, options: UpdateOptions): Gra
 }
 
 function accumulate(builder: GraphBuilder, parameter: string, part: string, x: Value): void {
-  const acc = builder.state(`${parameter}.gradient${suffix(part)}`, x.type);
+  const acc = builder.state(`${parameter}.gradient${suffix(part)}`, x.type, 'gradient');
   builder.emit(accumulateOp, { acc, x }, {}, `accumulate.${parameter}${suffix(part)}`);
 }
 

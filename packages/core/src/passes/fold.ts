@@ -4,12 +4,13 @@
  *   reshape(x) to the same shape            → x
  *   reshape(reshape(x))                     → reshape(x)
  *   add(x, constant 0)                      → x
- *   equal constants                         → one constant
+ *   equal constants, equal tables           → one of them
  *
  * Invariant: every remaining value keeps its type; nothing is evaluated in floating point, so results are
  * bit-identical.
  */
 import type { Graph, Node, Value, ValueId } from '../ir/graph.js';
+import { sameContents } from '../ir/host.js';
 import { redirect } from '../ir/rewrite.js';
 import { sameType, typeText } from '../ir/types.js';
 
@@ -38,13 +39,24 @@ export function fold(graph: Graph): Graph {
 
 function shareConstants(graph: Graph, replaced: Map<ValueId, ValueId>): void {
   const first = new Map<string, Value>();
+  const tables: Value[] = [];
   for (const value of graph.values) {
+    if (value.source.kind === 'table') {
+      const same = tables.find((other) => isSameTable(other, value));
+      if (same) replaced.set(value.id, same.id);
+      else tables.push(value);
+    }
     if (value.source.kind !== 'constant') continue;
     const key = `${typeText(value.type)} ${String(value.source.fill)}`;
     const same = first.get(key);
     if (same) replaced.set(value.id, same.id);
     else first.set(key, value);
   }
+}
+
+function isSameTable(a: Value, b: Value): boolean {
+  if (a.source.kind !== 'table' || b.source.kind !== 'table') return false;
+  return sameType(a.type, b.type) && sameContents(a.source.data, b.source.data);
 }
 
 function foldReshape(

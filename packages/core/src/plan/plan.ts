@@ -5,14 +5,15 @@
  * one transient region that is as large as the largest entry needs. An entry's inputs are live from its
  * first step, its outputs until its last.
  */
-import { GraphError } from '../errors.js';
-import type { Graph, Node, Operands, ValueId } from '../ir/graph.js';
+import { GraphError, InternalError } from '../errors.js';
+import type { Graph, Node, Operands, Source, Value, ValueId } from '../ir/graph.js';
+import { sameContents } from '../ir/host.js';
 import { bytesOf, sameType, typeText, type TensorType } from '../ir/types.js';
 import { opNamed } from '../ops/index.js';
 import { ALIGNMENT } from '../program.js';
 import type { Entry, Program, Slot, Step, Training } from '../program.js';
 import { placeBlocks, type Block } from './arena.js';
-import { assignBuffers, type Buffer } from './buffers.js';
+import { assignMemory, type Memory } from './sharing.js';
 import { schedule } from './schedule.js';
 
 /** A graph that becomes an entry of the program. */
@@ -66,20 +67,16 @@ function align(bytes: number): number {
   return Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
 }
 
-/** Parameters, states and constants of all entries; one slot for each name. */
+/** Parameters, buffers, states, constants and tables of all entries; one slot for each name. */
 class PersistentSlots {
   readonly slots: Slot[] = [];
   bytes = 0;
   private readonly byName = new Map<string, number>();
 
-  /** Index of the slot for `buffer`, which is made on its first mention. */
-  index(buffer: Buffer): number {
-    const { value, role, bytes } = buffer;
-    const fill = value.source.kind === 'constant' ? { fill: value.source.fill } : {};
-    const name =
-      value.source.kind === 'constant'
-        ? `constant ${typeText(value.type)} ${String(value.source.fill)}`
-        : value.name;
+  /** Index of the slot for `memory`, which is made on its first mention. */
+  index(memory: Memory): number {
+    const { value, role, bytes } = memory;
+    const name = this.nameOf(value);
     const known = this.byName.get(name);
     if (known !== undefined) {
       checkSameType(name, this.slots[known].type, value.type);
@@ -88,10 +85,31 @@ class PersistentSlots {
     const root = this.slots.length;
     const place = { offset: this.bytes, bytes, entry: null, first: 0, last: 0, root };
     this.byName.set(name, root);
-    this.slots.push({ name, type: value.type, role, ...place, ...fill });
+    this.slots.push({ name, type: value.type, role, ...place, ...factsOf(value.source) });
     this.bytes += align(bytes);
     return root;
   }
+
+  /** What is known at compile time is shared by what it holds, everything else by its name. */
+  private nameOf({ name, type, source }: Value): string {
+    if (source.kind === 'constant') return `constant ${typeText(type)} ${String(source.fill)}`;
+    if (source.kind !== 'table') return name;
+    const same = this.slots.find(
+      ({ data, type: other }) =>
+        data !== undefined && sameType(type, other) && sameContents(data, source.data),
+    );
+    if (same) return same.name;
+    let free = name;
+    for (let n = 2; this.byName.has(free); n++) free = `${name}~${String(n)}`;
+    return free;
+  }
+}
+
+/** What a persistent slot says of its source. */
+function factsOf(source: Source): Pick<Slot, 'fill' | 'data' | 'of'> {
+  if (source.kind === 'constant') return { fill: source.fill };
+  if (source.kind === 'table') return { data: source.data };
+  return source.kind === 'state' ? { of: source.of } : {};
 }
 
 function checkSameType(name: string, known: TensorType, other: TensorType): void {
@@ -125,27 +143,27 @@ interface Draft {
 
 function draftEntry(name: string, graph: Graph, persistent: PersistentSlots): Draft {
   const nodes = schedule(graph);
-  const { all, values } = assignBuffers(graph, nodes);
+  const { all, values } = assignMemory(graph, nodes);
   const blocks: Block[] = [];
   const slots: DraftSlot[] = [];
   const slotOf = new Map<ValueId, number>();
-  /** Block and first slot of every buffer. */
-  const homes = all.map((buffer) =>
-    buffer.persistent
-      ? { block: null, root: persistent.index(buffer) }
-      : { block: blocks.push(buffer) - 1, root: null },
+  /** Block and first slot of every memory. */
+  const homes = all.map((memory) =>
+    memory.persistent
+      ? { block: null, root: persistent.index(memory) }
+      : { block: blocks.push(memory) - 1, root: null },
   );
   const roots = homes.map((home) => home.root);
-  for (const [id, { value, role, buffer, first, last }] of values) {
+  for (const [id, { value, role, memory, first, last }] of values) {
     const draftIndex = -slots.length - 1;
-    const known = roots[buffer];
-    if (known !== null && known >= 0 && all[buffer].value.id === id) {
+    const known = roots[memory];
+    if (known !== null && known >= 0 && all[memory].value.id === id) {
       slotOf.set(id, known);
       continue;
     }
-    const root = (roots[buffer] ??= draftIndex);
+    const root = (roots[memory] ??= draftIndex);
     const { name: slotName, type } = value;
-    const { block } = homes[buffer];
+    const { block } = homes[memory];
     slots.push({ name: slotName, type, role, bytes: bytesOf(type), first, last, root, block });
     slotOf.set(id, draftIndex);
   }
@@ -185,7 +203,7 @@ function addWorkspace(
 function finishEntry(draft: Draft, final: (index: number) => number): Entry {
   const place = (operands: Operands): Operands =>
     Object.fromEntries(
-      Object.entries(operands).map(([key, id]) => [key, final(draft.slotOf.get(id) ?? -1)]),
+      Object.entries(operands).map(([key, id]) => [key, final(slotOf(draft, id))]),
     );
   const steps = draft.nodes.map((node): Step => {
     const workspace = draft.workspaces.get(node);
@@ -200,6 +218,12 @@ function finishEntry(draft: Draft, final: (index: number) => number): Entry {
   });
   const { name, inputs, outputs } = draft;
   return { name, steps, inputs: place(inputs), outputs: place(outputs) };
+}
+
+function slotOf({ name, slotOf: slots }: Draft, id: ValueId): number {
+  const slot = slots.get(id);
+  if (slot !== undefined) return slot;
+  throw InternalError.of(`plan of ${name}`, 'a slot for every operand', `none for #${String(id)}`);
 }
 
 function typesOf(graph: Graph, node: Node): Readonly<Record<string, TensorType>> {

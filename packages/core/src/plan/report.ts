@@ -2,6 +2,7 @@
  * report: where the bytes of a program go, by tensor and by moment.
  */
 import { BudgetError } from '../errors.js';
+import { opNamed } from '../ops/index.js';
 import { entryFlops, plannedBytes, updateEntries } from '../program.js';
 import type { Entry, Program, Slot } from '../program.js';
 
@@ -9,11 +10,15 @@ export interface MemoryReport {
   /** Everything: arena and the scratch of all threads. */
   readonly peakBytes: number;
   readonly weightBytes: number;
+  /** What the model keeps beside its weights: running statistics, masks. */
+  readonly bufferBytes: number;
+  /** What is known at compile time, element by element. */
+  readonly tableBytes: number;
   /** Optimiser state and gradient accumulators. */
   readonly optimizerBytes: number;
   /** Factors of compressed activations, which live across steps. */
   readonly factorBytes: number;
-  /** Tensors that wait for the backward pass, all live together at the end of the forward pass. */
+  /** Tensors that are saved for the backward pass, all live together at the end of the forward pass. */
   readonly savedBytes: number;
   /** What is left: the widest moment's other tensors, scratch, and bytes lost to alignment or gaps. */
   readonly transientBytes: number;
@@ -58,22 +63,31 @@ export function memoryReport(program: Program, threads: number): MemoryReport {
   const ofRole = (role: Slot['role']) =>
     program.slots.filter((slot) => slot.role === role && slot.entry === null);
   const weightBytes = sum(ofRole('parameter'));
-  const factors = ofRole('state').filter(({ name }) => isFactor(name));
-  const factorBytes = sum(factors);
-  const optimizerBytes = sum(ofRole('state')) - factorBytes;
+  const [bufferBytes, tableBytes] = [sum(ofRole('buffer')), sum(ofRole('table'))];
+  const states = ofRole('state');
+  const factorBytes = sum(states.filter(({ of }) => of === 'activation'));
+  const optimizerBytes = sum(states) - factorBytes;
   const passes = updateEntries(program).map(({ entry }) => sum(savedSlots(program, entry)));
   const savedBytes = Math.max(0, ...passes);
   const peakBytes = plannedBytes(program, threads);
+  const kept = weightBytes + bufferBytes + tableBytes + optimizerBytes + factorBytes;
   return {
     peakBytes,
     weightBytes,
+    bufferBytes,
+    tableBytes,
     optimizerBytes,
     factorBytes,
     savedBytes,
-    transientBytes: peakBytes - weightBytes - optimizerBytes - factorBytes - savedBytes,
+    transientBytes: peakBytes - kept - savedBytes,
     scratchBytes: threads * program.scratchBytes,
     flopsPerStep: stepFlops(program),
   };
+}
+
+/** Index of the first step that computes a gradient, with which a backward pass begins; −1: none does. */
+export function backwardStart({ steps }: Entry): number {
+  return steps.findIndex(({ op }) => opNamed(op).gradientOf !== undefined);
 }
 
 /** Floating-point operations of one update: every pass, and applying the sum of their gradients. */
@@ -82,11 +96,6 @@ export function stepFlops(program: Program): number {
     (sum, { entry, times }) => sum + times * entryFlops(program, entry),
     0,
   );
-}
-
-/** True for the state `<weight>.tucker.<mode>`. */
-function isFactor(name: string): boolean {
-  return /\.tucker\.\d+$/.test(name);
 }
 
 /** Saved tensors of an entry, each memory once. */
@@ -109,8 +118,9 @@ export function checkBudget(program: Program, threads: number, budget: number): 
     expected: `at most ${megabytes(budget)}`,
     got: `${megabytes(peak)}; largest: ${largest(program, 5).join(', ')}`,
     todo:
-      'Lower --batch, keep less (--saved compact or smallest), train fewer parameters ' +
-      '(--method head or last-k), or raise --memory',
+      'Lower the batch, keep less (saved compact or smallest), train fewer parameters ' +
+      '(method head or last-k), or raise the budget',
+    options: ['batch', 'saved', 'method', 'budget'],
   });
 }
 

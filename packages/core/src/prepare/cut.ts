@@ -11,7 +11,7 @@
  * (`blocks.3.mlp.fc1.weight` is `block.mlp.fc1.weight`), so that blocks of one shape are one program.
  */
 import { GraphError } from '../errors.js';
-import { ancestors, type Graph, type ModelGraph, type Node } from '../ir/graph.js';
+import { ancestors, isCheckpointed, type Graph, type ModelGraph, type Node } from '../ir/graph.js';
 import type { Value, ValueId } from '../ir/graph.js';
 import { renumber } from '../ir/rewrite.js';
 
@@ -22,7 +22,7 @@ export interface Part {
   readonly graph: Graph;
   readonly x: Value;
   readonly y: Value;
-  /** Name in the model → name in the part, of its parameters. */
+  /** Name in the model → name in the part, of its parameters and buffers. */
   readonly parameters: ReadonlyMap<string, string>;
   /** Id in the model → value in the part. */
   readonly values: ReadonlyMap<ValueId, Value>;
@@ -114,9 +114,7 @@ function partOf(graph: Graph, name: string, nodes: readonly Node[], x: ValueId, 
   const values = graph.values.map((value): Value => {
     if (value.id === x) return { ...value, name: 'x', source: { kind: 'input' } };
     const renamed = { ...value, name: local(value.name) };
-    if (used.has(value.id) && value.source.kind === 'parameter') {
-      parameters.set(value.name, renamed.name);
-    }
+    if (used.has(value.id) && isCheckpointed(value)) parameters.set(value.name, renamed.name);
     return renamed;
   });
   const renamed = nodes.map((node) => ({ ...node, name: local(node.name) }));

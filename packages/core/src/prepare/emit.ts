@@ -5,7 +5,7 @@
  */
 import { InternalError } from '../errors.js';
 import type { HostData } from '../executors/executor.js';
-import { parameters, type Graph, type ModelGraph } from '../ir/graph.js';
+import { checkpointed, isParameter, type Graph, type ModelGraph } from '../ir/graph.js';
 import type { WeightMatch } from '../train/weights.js';
 import { dataDirections, factorGraph, gramGraph, plainDirections } from './factor.js';
 import { triangleOf } from './held.js';
@@ -40,18 +40,18 @@ export interface EmitOptions {
   readonly onPart: (part: FactoredPart) => void;
 }
 
-/** Hands every parameter of the factored model to `write`. */
+/** Hands every parameter and buffer of the factored model to `write`. */
 export async function emitFactored(
   options: EmitOptions,
   write: (name: string, data: HostData) => void,
 ): Promise<void> {
   const { model, match, parts, onPart } = options;
-  const all = parameters(model.graph);
   const names = new Map<string, string>();
-  for (const { name, source } of all) {
-    const { factor } = source;
+  for (const value of checkpointed(model.graph)) {
+    const { name } = value;
+    const factor = isParameter(value) ? value.source.factor : undefined;
     if (factor?.form === 'low-rank') names.set(`${factor.weight} ${factor.side}`, name);
-    else write(name, match.read(name));
+    else write(name, match.contents(name));
   }
   for (let part = parts.shift(); part; part = parts.shift()) {
     for (let site = part.sites.shift(); site; site = part.sites.shift()) {

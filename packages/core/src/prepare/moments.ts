@@ -83,7 +83,8 @@ function addMoments(
 ): void {
   const names = stateNames(index);
   const add = (name: string, x: Value): void => {
-    builder.emit(accumulate, { acc: builder.state(name, x.type), x }, {}, `${name}.add`);
+    const acc = builder.state(name, x.type, 'gradient');
+    builder.emit(accumulate, { acc, x }, {}, `${name}.add`);
   };
   const addOuter = (name: string, v: Value): void => {
     add(name, builder.emit(matmul, { a: v, b: v }, TRANSPOSED_A, `${name}.outer`).y);

@@ -157,7 +157,8 @@ function eigen(builder: GraphBuilder, x: Value, mode: number) {
 
 function basisState(builder: GraphBuilder, shape: Shape, mode: number, most: number): Value {
   const name = `basis.${String(mode)}`;
-  return builder.state(name, f32(directionCount(shape, mode, most), shape[mode]));
+  const type = f32(directionCount(shape, mode, most), shape[mode]);
+  return builder.state(name, type, 'activation');
 }
 
 /** Σ_r v[r, c]² */

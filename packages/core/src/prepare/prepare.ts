@@ -149,7 +149,7 @@ export function askedOf(
 ): Asked {
   const { model: build, method } = options;
   const { probe } = method;
-  const dense = build(calibrationBatch(options));
+  const dense = build(calibrationBatch(options), 'eval');
   const shaped = method.forward(dense);
   const trained = probe?.weights ? linears(shaped, probe.weights.layers).filter(isTrained) : [];
   const held = probe?.activations ? compressible(shaped, probe.activations.layers) : [];
@@ -213,7 +213,7 @@ async function measureAll(
       growth: options.batch / calibrationBatch(options),
       inputs: calibration?.take(index) ?? NO_INPUTS,
       gradients,
-      read: match.read,
+      read: match.contents,
     });
     ({ gradients } = result);
     results.set(index, { ...result, gradients: [] });
@@ -246,7 +246,7 @@ async function calibrated(
     all,
     batches: options.batches(calibrationBatch(options)),
     classes: model.graph.values[logits].type.shape[1],
-    read: match.read,
+    read: match.contents,
     onPart: (part, done, total) => {
       progress(options, 'forward', part.name, done, total);
     },
@@ -373,7 +373,7 @@ async function emit(
   executor: Executor,
 ): Promise<LoadReport> {
   const { model: build, source, seed } = options;
-  const model = method.forward(build(1));
+  const model = method.forward(build(1, 'eval'));
   if (parts.length === 0) return loadWeights(executor, model, source, seed);
   const stage = new Stage(options);
   const total = parts.length;

@@ -45,13 +45,14 @@ export function sharingFault(program: Program, step: Step): string | null {
   });
 }
 
-/** What is written over is no constant, and the memory of one operand and of one result. */
+/** What is written over is no constant or table, and the memory of one operand and of one result. */
 export function overwriteFault(program: Program, step: Step): string | null {
   const inputs = Object.values(step.inputs).map((index) => rootOf(program, index));
   const outputs = Object.values(step.outputs).map((index) => rootOf(program, index));
   return firstFault(overwritten(program, step), (root) => {
     const alone = [inputs, outputs].every((all) => all.filter((one) => one === root).length === 1);
-    if (alone && program.slots[root].role !== 'constant') return null;
+    const { role } = program.slots[root];
+    if (alone && role !== 'constant' && role !== 'table') return null;
     return `step ${step.name} that writes over ${nameOf(program, root)}`;
   });
 }

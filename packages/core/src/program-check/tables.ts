@@ -2,13 +2,12 @@
  * Invariants of a program's tables: every slot by itself, names, and the sizes of the regions. Each function
  * is one invariant and says what breaks it, or null.
  */
+import { contentsFault } from '../ir/host.js';
 import { bytesOf, DTYPE_BYTES, type TensorType } from '../ir/types.js';
 import { opNamed } from '../ops/index.js';
-import { ALIGNMENT, hostNames, rateInput, stepTypes, UPDATE_ENTRIES } from '../program.js';
-import type { Entry, Program, Slot, SlotRole, Training } from '../program.js';
-
-/** Roles of slots that live across runs. */
-const PERSISTENT: readonly SlotRole[] = ['parameter', 'state', 'constant'];
+import { ALIGNMENT, hostNames, isPersistent, rateInput, stepTypes } from '../program.js';
+import { UPDATE_ENTRIES } from '../program.js';
+import type { Entry, Program, Slot, Training } from '../program.js';
 
 /** What entries on a cue may be given. */
 const CUED_INPUTS: readonly string[] = ['images', 'labels', 'seed', 'count'];
@@ -52,17 +51,28 @@ export function rootFault(program: Program, slot: Slot, index: number): string |
   return `slot ${slot.name} with the root ${root.name}`;
 }
 
-/** A slot without an entry is a parameter, state or constant; only constants, and all, have a fill. */
+/**
+ * A slot without an entry is a parameter, buffer, state, constant or table; only constants, and all, have a fill,
+ * and only tables contents, of their type; only states, and all, say what they are of.
+ */
 export function roleFault(program: Program, slot: Slot): string | null {
-  const { name, role, entry, fill } = slot;
+  const { name, role, entry, fill, data, of } = slot;
   if (entry !== null && !program.entries.some((each) => each.name === entry)) {
     return `slot ${name} of the entry ${entry}, which is none`;
   }
-  if (PERSISTENT.includes(role) !== (entry === null)) {
+  if (isPersistent(role) !== (entry === null)) {
     return `slot ${name} with the role ${role} ${entry === null ? 'without' : 'in'} an entry`;
   }
   const filled = role === 'constant' ? Number.isFinite(fill) : fill === undefined;
-  return filled ? null : `slot ${name} with the fill ${String(fill)}`;
+  if (!filled) return `slot ${name} with the fill ${String(fill)}`;
+  if ((role === 'table') !== (data !== undefined)) {
+    return `slot ${name} with the role ${role} ${data ? 'and' : 'without'} contents`;
+  }
+  const bad = data ? contentsFault(slot.type, data) : null;
+  if (bad !== null) return `slot ${name} with ${bad}`;
+  return (role === 'state') === (of !== undefined)
+    ? null
+    : `slot ${name} with the role ${role} of ${String(of)}`;
 }
 
 /** Entries have different names, and so have the slots of an entry, and all tensors of the host. */

@@ -4,7 +4,7 @@
  * Parts of a program's peak; they add up to it:
  *
  *   weights        of the counted linears, in the form in which they live             counted
- *   otherWeights   biases, norms, embeddings, linears that are not counted
+ *   otherWeights   biases, norms, embeddings, linears that are not counted, buffers, tables
  *   inputs         of the counted linears: saved as they are, or core and factors     counted
  *   norm, gelu, attention, otherSaved   saved for the gradients of these
  *   optimizer      momentum and the like, accumulators of micro-batches
@@ -13,7 +13,10 @@
  * A saved tensor belongs to the counted inputs if it is one, or a core; else to the first gradient
  * that reads it, directly or after it was unpacked. The paper counts two parts of the eight.
  */
-import { memoryReport, savedSlots } from '../plan/report.js';
+import { opNamed } from '../ops/index.js';
+import { matmul } from '../ops/matmul.js';
+import { modeProduct } from '../ops/mode-product.js';
+import { backwardStart, memoryReport, savedSlots } from '../plan/report.js';
 import { updateEntries } from '../program.js';
 import type { Entry, Program, Slot, Step } from '../program.js';
 import type { PaperLayer } from './paper.js';
@@ -61,19 +64,18 @@ export function breakdown(
   }
   return {
     weights,
-    otherWeights: report.weightBytes - weights,
+    otherWeights: report.weightBytes + report.bufferBytes + report.tableBytes - weights,
     ...saved,
     optimizer: report.optimizerBytes,
     transient: report.transientBytes,
   };
 }
 
-/** What a gradient op keeps tensors for; other readers are looked through. */
+/** What an op's gradient keeps tensors for; other readers are looked through. */
 const READERS: Readonly<Record<string, SavedPart | undefined>> = {
-  layernorm_grad_input: 'norm',
-  layernorm_grad_params: 'norm',
-  gelu_grad: 'gelu',
-  attention_grad: 'attention',
+  layernorm: 'norm',
+  gelu: 'gelu',
+  attention: 'attention',
 };
 
 function savedPart(
@@ -83,13 +85,14 @@ function savedPart(
   counted: ReadonlySet<string>,
 ): SavedPart {
   const slot = program.slots.indexOf(saved);
-  const backward = entry.steps.findIndex(({ op }) => op.includes('_grad'));
+  const backward = backwardStart(entry);
   if (isInput(program, entry.steps.slice(0, backward), slot, counted)) return 'inputs';
   // What was saved, and what the backward pass unpacks or recomputes from it.
   const tensors = new Set([slot]);
   for (const step of entry.steps.slice(backward)) {
     if (!Object.values(step.inputs).some((input) => tensors.has(input))) continue;
-    const part = READERS[step.op];
+    const { gradientOf } = opNamed(step.op);
+    const part = gradientOf === undefined ? undefined : READERS[gradientOf];
     if (part) return part;
     for (const output of Object.values(step.outputs)) tensors.add(output);
   }
@@ -104,8 +107,9 @@ function isInput(
   counted: ReadonlySet<string>,
 ): boolean {
   return forward.some(({ op, inputs, outputs }) => {
-    if (op === 'mode_product') return outputs['y'] === slot;
-    const weight = op === 'matmul' && inputs['a'] === slot ? program.slots[inputs['b']].name : '';
+    if (op === modeProduct.name) return outputs['y'] === slot;
+    const weight =
+      op === matmul.name && inputs['a'] === slot ? program.slots[inputs['b']].name : '';
     return counted.has(weight);
   });
 }

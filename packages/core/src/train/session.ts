@@ -12,7 +12,8 @@
  */
 import type { CompiledPhase } from '../compile.js';
 import { ConfigError, DataError } from '../errors.js';
-import { hostArray, type Executor, type ExecutorKind } from '../executors/executor.js';
+import type { Executor, ExecutorKind } from '../executors/executor.js';
+import { hostArray } from '../ir/host.js';
 import { sameType, type HostData, type TensorType } from '../ir/types.js';
 import type { Optimizer } from '../optim/optimizer.js';
 import { accumulators, optimizerText, rateInput } from '../program.js';
@@ -327,7 +328,9 @@ function phaseOf(executor: Executor, index: number): Phase {
 
 /** What lives across steps and is no constant. */
 function persistentSlots({ slots }: Program): readonly Slot[] {
-  return slots.filter(({ entry, role }) => entry === null && role !== 'constant');
+  return slots.filter(
+    ({ entry, role }) => entry === null && role !== 'constant' && role !== 'table',
+  );
 }
 
 async function tensorsOf(executor: Executor): Promise<readonly SnapshotTensor[]> {

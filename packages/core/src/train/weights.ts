@@ -4,9 +4,11 @@
 import { CheckpointError } from '../errors.js';
 import type { Executor, HostData } from '../executors/executor.js';
 import { firstNotFinite } from '../finite.js';
-import { parameters, type ModelGraph, type Parameter } from '../ir/graph.js';
-import { sameShape, type Shape } from '../ir/types.js';
-import { initialValues } from '../nn/initialise.js';
+import { checkpointed, isParameter, parameters } from '../ir/graph.js';
+import type { Checkpointed, ModelGraph } from '../ir/graph.js';
+import { sameShape, type DType, type Shape } from '../ir/types.js';
+import { initialContents } from '../nn/initialise.js';
+import { hostSlots } from '../program.js';
 import { checkForms } from './factors.js';
 import { canResizePositions, resizePositions } from './positions.js';
 
@@ -15,10 +17,22 @@ export interface WeightSource {
   /** What errors call it: a file name. */
   readonly name: string;
   readonly shapes: ReadonlyMap<string, Shape>;
+  /** A tensor of reals. */
   read(tensor: string): Float32Array;
+  /**
+   * A tensor of integers, exact; absent: the source has none. Throws for one of reals, and for elements that `dtype`
+   * cannot hold.
+   */
+  readIntegers?(tensor: string, dtype: IntegerDType): IntegerArray;
   /** For errors, where a file calls it otherwise: whose element `element` of `tensor` is there. */
   readonly locate?: (tensor: string, element: number) => ElementPlace;
 }
+
+export type IntegerDType = Exclude<DType, 'f32'>;
+export type IntegerArray = Int32Array | Int8Array;
+
+/** Contents of a tensor, in its own dtype. */
+export type TensorData = Float32Array | IntegerArray;
 
 /** An element of a tensor of a file. */
 export interface ElementPlace {
@@ -37,13 +51,15 @@ export interface LoadReport {
   readonly unused: readonly string[];
 }
 
-/** Starts every parameter from its initial distribution. */
+/** Starts every parameter and buffer from its initial distribution. */
 export function initialise(executor: Executor, model: ModelGraph, seed: number): void {
-  for (const parameter of parameters(model.graph)) writeInitial(executor, parameter, seed);
+  for (const value of placed(executor, model)) {
+    executor.write(value.name, initialContents(value, seed));
+  }
 }
 
 /**
- * Starts every parameter from `source`; a classifier of another size starts fresh (zero), as usual when a
+ * Starts every parameter and buffer from `source`; a classifier of another size starts fresh (zero), as usual when a
  * pretrained model meets new classes; a position embedding of another image size is resized; adapters that
  * the source does not have start from their initial distribution. Throws CheckpointError, before anything is
  * written, when a tensor is missing or has another shape, and as soon as a value is NaN or infinite.
@@ -54,48 +70,60 @@ export function loadWeights(
   given: WeightSource,
   seed: number,
 ): LoadReport {
-  const { read, report } = matchWeights(model, given, seed);
-  for (const { name } of parameters(model.graph)) executor.write(name, read(name));
+  const { contents, report } = matchWeights(model, given, seed);
+  for (const { name } of placed(executor, model)) executor.write(name, contents(name));
   return report;
+}
+
+/** The parameters and buffers of `model` but for the buffers that no entry of the program reads. */
+function placed({ program }: Executor, { graph }: ModelGraph): readonly Checkpointed[] {
+  const slots = hostSlots(program);
+  return checkpointed(graph).filter((value) => isParameter(value) || slots.has(value.name));
 }
 
 /** A checkpoint that was found to fit a model. */
 export interface WeightMatch {
-  /** The starting value of any parameter of the model; throws CheckpointError unless it is finite. */
-  read(parameter: string): Float32Array;
+  /** The starting value of a parameter or buffer of reals; throws CheckpointError unless it is finite. */
+  read(name: string): Float32Array;
+  /** The starting value of any parameter or buffer, in its own dtype; throws what `read` throws. */
+  contents(name: string): TensorData;
   readonly report: LoadReport;
 }
 
 /** The checks of `loadWeights`. Throws CheckpointError; reads and writes nothing. */
 export function matchWeights(model: ModelGraph, given: WeightSource, seed: number): WeightMatch {
   const { source, resized } = fitPositions(model, given);
-  const all = parameters(model.graph);
-  const replaced = new Map(
-    all
-      .filter((parameter) => isReplacedHead(parameter, model, source))
-      .map(({ name, type }) => [name, type.shape]),
-  );
+  const all = checkpointed(model.graph);
+  const replaced = all.filter((value) => isReplacedHead(value, model, source)).map(zeroed);
   const added = new Set(addedParts(model, source));
-  const fresh = new Map(all.filter(({ name }) => added.has(name)).map((p) => [p.name, p]));
-  const loaded = all.filter(({ name }) => !replaced.has(name) && !fresh.has(name));
-  checkForms(loaded, source.name, source.shapes);
+  const parts = all.filter(({ name }) => added.has(name));
+  const fresh = new Map([...parts, ...replaced].map((value) => [value.name, value]));
+  const loaded = all.filter(({ name }) => !fresh.has(name));
+  checkForms(loaded.filter(isParameter), source.name, source.shapes);
   checkShapes(loaded, source);
-  const known = new Set(all.map((parameter) => parameter.name));
+  const known = new Map(all.map((value) => [value.name, value]));
+  const contents = (name: string): TensorData => {
+    const value = fresh.get(name);
+    if (value) return initialContents(value, seed);
+    const { dtype } = known.get(name)?.type ?? { dtype: 'f32' };
+    if (dtype !== 'f32') return integers(source, name, dtype);
+    return finite(source, name, source.read(name));
+  };
   return {
-    read: (name) => {
-      const shape = replaced.get(name);
-      const adapter = fresh.get(name);
-      if (adapter) return initialValues(adapter.source.initial, adapter.type.shape, seed, name);
-      if (shape) return initialValues({ kind: 'zeros' }, shape, seed, '');
-      return finite(source, name, source.read(name));
-    },
+    read: (name) => reals(source, name, contents(name)),
+    contents,
     report: {
       loaded: loaded.length,
-      replaced: [...replaced.keys()],
+      replaced: replaced.map(({ name }) => name),
       resized,
       unused: [...source.shapes.keys()].filter((name) => !known.has(name)),
     },
   };
+}
+
+/** The same, starting at zero. */
+function zeroed(value: Checkpointed): Checkpointed {
+  return { ...value, source: { ...value.source, initial: { kind: 'zeros' } } };
 }
 
 /**
@@ -126,14 +154,23 @@ export function fitPositions(
   return { source: { ...source, shapes, read }, resized: [...resizedTo.keys()] };
 }
 
-/** The current value of every parameter, in the model's order. */
+/** A tensor of a model as an executor has it. */
+export interface ReadTensor {
+  readonly name: string;
+  readonly shape: Shape;
+  readonly dtype: DType;
+  readonly data: HostData;
+}
+
+/** The current value of every parameter and buffer, in the model's order. */
 export async function readWeights(
   executor: Executor,
   model: ModelGraph,
-): Promise<readonly { readonly name: string; readonly shape: Shape; readonly data: HostData }[]> {
+): Promise<readonly ReadTensor[]> {
   const result = [];
-  for (const { name, type } of parameters(model.graph)) {
-    result.push({ name, shape: type.shape, data: await executor.read(name) });
+  for (const { name, type } of checkpointed(model.graph)) {
+    const { shape, dtype } = type;
+    result.push({ name, shape, dtype, data: await executor.read(name) });
   }
   return result;
 }
@@ -151,9 +188,26 @@ function finite(source: WeightSource, name: string, data: Float32Array): Float32
   });
 }
 
-function writeInitial(executor: Executor, parameter: Parameter, seed: number): void {
-  const { name, type, source } = parameter;
-  executor.write(name, initialValues(source.initial, type.shape, seed, name));
+/** `data`, if it is of reals. Throws CheckpointError. */
+function reals({ name: file }: WeightSource, name: string, data: TensorData): Float32Array {
+  if (data instanceof Float32Array) return data;
+  throw new CheckpointError({
+    where: `${file}, tensor ${name}`,
+    expected: 'a tensor of reals',
+    got: 'one that the model holds as integers',
+    todo: 'Report this as a bug',
+  });
+}
+
+/** The tensor `name`, which the model holds as integers. Throws CheckpointError. */
+function integers(source: WeightSource, name: string, dtype: IntegerDType): IntegerArray {
+  if (source.readIntegers) return source.readIntegers(name, dtype);
+  throw new CheckpointError({
+    where: `${source.name}, tensor ${name}`,
+    expected: `integers, which the model holds as ${dtype}`,
+    got: 'a source of reals only',
+    todo: 'Use the checkpoint that Thimble saved',
+  });
 }
 
 /** What forms add to a dense weight, where `source` has nothing of it. */
@@ -162,15 +216,15 @@ function addedParts({ forms = [] }: ModelGraph, { shapes }: WeightSource): reado
 }
 
 /** True for a classifier tensor whose first extent, the number of classes, differs. */
-function isReplacedHead(parameter: Parameter, model: ModelGraph, source: WeightSource): boolean {
-  const found = source.shapes.get(parameter.name);
-  if (!parameter.name.startsWith(model.head)) return false;
+function isReplacedHead(value: Checkpointed, model: ModelGraph, source: WeightSource): boolean {
+  const found = source.shapes.get(value.name);
+  if (!isParameter(value) || !value.name.startsWith(model.head)) return false;
   if (!found) return true;
-  const { shape } = parameter.type;
+  const { shape } = value.type;
   return found[0] !== shape[0] && sameShape(found.slice(1), shape.slice(1));
 }
 
-function checkShapes(expected: readonly Parameter[], source: WeightSource): void {
+function checkShapes(expected: readonly Checkpointed[], source: WeightSource): void {
   const missing = expected.filter(({ name }) => !source.shapes.has(name)).map(({ name }) => name);
   if (missing.length > 0) {
     const shown = missing.slice(0, 5).join(', ') + (missing.length > 5 ? ', …' : '');
@@ -178,7 +232,8 @@ function checkShapes(expected: readonly Parameter[], source: WeightSource): void
       where: source.name,
       expected: `all ${String(expected.length)} tensors of the model`,
       got: `${String(missing.length)} missing: ${shown}`,
-      todo: 'Choose the --model that the checkpoint was made for',
+      todo: 'Choose the model that the checkpoint was made for',
+      options: ['model'],
     });
   }
   for (const { name, type } of expected) {
@@ -188,7 +243,8 @@ function checkShapes(expected: readonly Parameter[], source: WeightSource): void
       where: `${source.name}, tensor ${name}`,
       expected: `shape [${type.shape.join(', ')}]`,
       got: `[${found.join(', ')}]`,
-      todo: 'Choose the --model and --image-size that the checkpoint was made for',
+      todo: 'Choose the model and the image size that the checkpoint was made for',
+      options: ['model', 'imageSize'],
     });
   }
 }

@@ -3,9 +3,10 @@
  * `run`, and counts steps and floating-point operations; tests and `thimble plan` use it where only the
  * bookkeeping matters.
  */
+import { hostArray } from '../../ir/host.js';
 import { entryFlops, plannedBytes, type Program } from '../../program.js';
 import { CheckedExecutor, expectSound, type Backend } from '../checked.js';
-import { hostArray, type ExecutorKind, type LoadOptions } from '../executor.js';
+import type { ExecutorKind, LoadOptions } from '../executor.js';
 
 /** What a null executor has been asked to do. */
 export interface Counts {

@@ -10,7 +10,7 @@ import { opNamed } from '../../ops/index.js';
 import { dataFor, type Data } from '../../ops/op.js';
 import { plannedBytes, stepTypes, type Program, type Step } from '../../program.js';
 import { loadChecked, type Backend } from '../checked.js';
-import type { ExecutorKind, HostData } from '../executor.js';
+import { loadedContents, type ExecutorKind, type HostData } from '../executor.js';
 
 /** Longest stretch of work between two looks at the event loop. */
 const SLICE_MS = 20;
@@ -32,9 +32,11 @@ class ReferenceBackend implements Backend {
     this.data = program.slots.map((slot) => {
       const known = roots.get(slot.root);
       if (known) return known;
-      const { type, fill = 0 } = program.slots[slot.root];
-      const array = dataFor(type);
-      roots.set(slot.root, array.fill(fill));
+      const root = program.slots[slot.root];
+      const array = dataFor(root.type);
+      const contents = loadedContents(root);
+      if (contents) array.set(contents);
+      roots.set(slot.root, array);
       return array;
     });
   }

@@ -6,12 +6,13 @@
  * was asked for. Results have the same bits for any number of threads; they differ in the last
  * bits between `simd128` and `relaxed-simd128`, which fuses multiply and add.
  */
+import { hostArray } from '../../ir/host.js';
 import { opNamed } from '../../ops/index.js';
 import { plannedBytes, type Program } from '../../program.js';
 import { loadChecked, type Backend } from '../checked.js';
 import {
-  hostArray,
   hostWords,
+  loadedContents,
   type Executor,
   type ExecutorKind,
   type HostData,
@@ -74,8 +75,9 @@ class WasmBackend implements Backend {
     this.crew = crew;
     this.store = store;
     for (const entry of layout.entries) store.write(entry.address, entry.words);
-    program.slots.forEach(({ type, fill = 0 }, slot) => {
-      if (fill !== 0) this.write(slot, hostArray(type).fill(fill));
+    program.slots.forEach((slot, index) => {
+      const contents = loadedContents(slot);
+      if (contents) this.write(index, contents);
     });
   }
 

@@ -1,18 +1,18 @@
 /**
- * buffers: which values share memory, and when each piece of memory is live.
+ * sharing: which values share memory, and when each piece of memory is live.
  *
- * A *buffer* is the memory of one or more values: a view shares its operand's buffer; an update's
- * output is its operand's buffer; an elementwise output may take over the buffer of an operand that
- * dies there. Invariant: at any step, two values whose lives overlap are in one buffer only if one
+ * A *memory* is the bytes of one or more values: a view shares its operand's memory; an update's
+ * output is its operand's memory; an elementwise output may take over the memory of an operand that
+ * dies there. Invariant: at any step, two values whose lives overlap are in one memory only if one
  * is a view or the new value of the other.
  */
 import { ancestors, type Graph, type Node, type Operands } from '../ir/graph.js';
 import type { Value, ValueId } from '../ir/graph.js';
 import { bytesOf } from '../ir/types.js';
 import { opNamed } from '../ops/index.js';
-import type { SlotRole } from '../program.js';
+import { isPersistent, type SlotRole } from '../program.js';
 
-export interface Buffer {
+export interface Memory {
   /** The value that names it: its first one. */
   readonly value: Value;
   readonly role: SlotRole;
@@ -23,58 +23,58 @@ export interface Buffer {
   last: number;
 }
 
-/** The life of one value inside its buffer. */
+/** The life of one value inside its memory. */
 export interface ValueLife {
   readonly value: Value;
   readonly role: SlotRole;
-  /** Index into `Buffers.all`. */
-  readonly buffer: number;
+  /** Index into `Memories.all`. */
+  readonly memory: number;
   readonly first: number;
   readonly last: number;
 }
 
-export interface Buffers {
-  readonly all: readonly Buffer[];
+export interface Memories {
+  readonly all: readonly Memory[];
   /** Every value in use, in the order in which they come to life. */
   readonly values: ReadonlyMap<ValueId, ValueLife>;
 }
 
-/** Assigns the values of `graph`, run in the order `nodes`, to buffers. */
-export function assignBuffers(graph: Graph, nodes: readonly Node[]): Buffers {
+/** Assigns the values of `graph`, run in the order `nodes`, to memories. */
+export function assignMemory(graph: Graph, nodes: readonly Node[]): Memories {
   const lastRead = lastReads(graph, nodes);
   const roles = rolesOf(graph, nodes);
-  const all: Buffer[] = [];
+  const all: Memory[] = [];
   const of = new Map<ValueId, ValueLife>();
-  const join = (id: ValueId, buffer: number, step: number): void => {
+  const join = (id: ValueId, memory: number, step: number): void => {
     const value = graph.values[id];
     const last = Math.max(step, lastRead.get(id) ?? step);
-    of.set(id, { value, role: roles(value), buffer, first: step, last });
-    all[buffer].last = Math.max(all[buffer].last, last);
+    of.set(id, { value, role: roles(value), memory, first: step, last });
+    all[memory].last = Math.max(all[memory].last, last);
   };
   const open = (id: ValueId, step: number): void => {
     const value = graph.values[id];
     const role = roles(value);
-    const persistent = role === 'parameter' || role === 'state' || role === 'constant';
+    const persistent = isPersistent(role);
     all.push({ value, role, bytes: bytesOf(value.type), persistent, first: step, last: step });
     join(id, all.length - 1, step);
   };
   nodes.forEach((node, step) => {
     for (const id of Object.values(node.inputs)) if (!of.has(id)) open(id, 0);
     const shared = sharedMemory(node);
-    // A buffer is taken over by one output only.
+    // A memory is taken over by one output only.
     const taken = new Set<number>();
     for (const [key, id] of Object.entries(node.outputs)) {
       const source = shared.get(key);
-      const buffer =
+      const memory =
         source === undefined
           ? reusable(graph, node, key, step, all, of, taken)
-          : of.get(node.inputs[source])?.buffer;
-      if (buffer === undefined) {
+          : of.get(node.inputs[source])?.memory;
+      if (memory === undefined) {
         open(id, step);
         continue;
       }
-      taken.add(buffer);
-      join(id, buffer, step);
+      taken.add(memory);
+      join(id, memory, step);
     }
   });
   for (const id of Object.values(graph.outputs)) if (!of.has(id)) open(id, 0);
@@ -87,13 +87,13 @@ function sharedMemory(node: Node): ReadonlyMap<string, string> {
   return new Map([...(op.view ? [op.view] : []), ...(op.updates ?? [])]);
 }
 
-/** The buffer of an operand that output `key` may be written over, if one dies at this step. */
+/** The memory of an operand that output `key` may be written over, if one dies at this step. */
 function reusable(
   graph: Graph,
   node: Node,
   key: string,
   step: number,
-  all: readonly Buffer[],
+  all: readonly Memory[],
   of: ReadonlyMap<ValueId, ValueLife>,
   taken: ReadonlySet<number>,
 ): number | undefined {
@@ -103,12 +103,12 @@ function reusable(
     const operands: Readonly<Partial<Operands>> = node.inputs;
     const id = operands[input];
     if (output !== key || id === undefined) continue;
-    const index = of.get(id)?.buffer;
+    const index = of.get(id)?.memory;
     if (index === undefined || taken.has(index)) continue;
-    const buffer = all[index];
-    const dies = !buffer.persistent && buffer.last === step && buffer.bytes === bytes;
+    const memory = all[index];
+    const dies = !memory.persistent && memory.last === step && memory.bytes === bytes;
     const alone = Object.entries(node.inputs).every(
-      ([other, otherId]) => other === input || of.get(otherId)?.buffer !== index,
+      ([other, otherId]) => other === input || of.get(otherId)?.memory !== index,
     );
     if (dies && alone) return index;
   }
@@ -158,9 +158,8 @@ function producesAny(node: Node, values: ReadonlySet<ValueId>): boolean {
 function gradientsOf(nodes: readonly Node[]): ReadonlySet<ValueId> {
   const gradients = new Set<ValueId>();
   for (const node of nodes) {
-    const operands: Readonly<Partial<Operands>> = node.inputs;
-    const gradient = node.op === 'accumulate' ? operands.x : operands.grad;
-    if (gradient !== undefined) gradients.add(gradient);
+    const { gradient } = opNamed(node.op);
+    if (gradient !== undefined) gradients.add(node.inputs[gradient]);
   }
   return gradients;
 }
