@@ -156,7 +156,7 @@ const CLI: Rooms = {
   step: ['terminal', 'weights'],
   training: ['terminal', 'host', 'data', 'memory', 'weights', 'run', 'source', 'step'],
   budget: ['terminal', 'data', 'memory', 'run', 'step', 'training'],
-  inference: ['terminal', 'data', 'weights', 'options', 'source'],
+  inference: ['terminal', 'data', 'weights', 'options', 'run', 'source'],
   export: ['host', 'data', 'weights', 'run', 'source', 'inference'],
   forget: ['terminal', 'host', 'data', 'weights', 'run', 'training'],
   bench: ['terminal'],

@@ -7,7 +7,7 @@ import {
   type Random,
   type Sidecars,
 } from '@thimble/core';
-import { storedFactors } from '../../packages/cli/src/run/factors.js';
+import { storedForm } from '../../packages/cli/src/run/form.js';
 import { parseJsonObject } from '../../packages/cli/src/weights/json-file.js';
 import { parseShardIndex } from '../../packages/cli/src/weights/shard-index.js';
 import { runCase } from '../../packages/cli/test/run-cases.js';
@@ -104,8 +104,8 @@ const metadata: Target = {
     const { at, text } = parts(input);
     const said = new Map([...OWN.checkpoint.metadata, [JSON_KEYS[at], text] as const]);
     const found = recognise(OWN.checkpoint, said, NO_FILES);
-    const factors = storedFactors('model.safetensors', said, found.config);
-    const strangers = Object.keys(factors?.ranks.weights ?? {}).filter(
+    const form = storedForm('model.safetensors', said, found.config);
+    const strangers = Object.keys(form?.found.ranks?.weights ?? {}).filter(
       (name) => !name.startsWith('blocks.'),
     );
     return strangers.length > 0 ? 'ranks of weights that are none' : recognisedFault(found);

@@ -3,7 +3,7 @@ import { SWIN_PRESETS, type Random } from '@thimble/core';
 import { ranksLines } from '../../packages/cli/src/commands/ranks.js';
 import { parseRanks } from '../../packages/cli/src/run/ranks-file.js';
 import { checkedRun } from '../../packages/cli/src/run/open.js';
-import { differenceOf, parseRunRecord } from '../../packages/cli/src/run/record.js';
+import { differenceOf, parseRunRecord, writtenRun } from '../../packages/cli/src/run/record.js';
 import { CLASSES, recordText, runCase, type RunCase } from '../../packages/cli/test/run-cases.js';
 import type { Target } from '../campaign.js';
 import { damagedJson, pick } from '../mutate.js';
@@ -15,10 +15,11 @@ const SWIN = { ...SWIN_PRESETS['swin-micro'], depths: [1, 1], classes: CLASSES.l
 
 /** The record of one run beside its weights, which are as they were. */
 function runTarget(name: string, { record, checkpoint }: RunCase): Target {
-  const { ranks, origin, memory, ...former } = record;
-  const whole: unknown = JSON.parse(recordText(record));
+  const written = writtenRun(record);
+  const { ranks, origin, memory, ...former } = written;
+  const whole: unknown = JSON.parse(recordText(written));
   const old: unknown = JSON.parse(recordText(former)); // as version 0.1.0 wrote it
-  const isFactored = Object.keys(ranks.weights).length > 0;
+  const isFactored = Object.keys(ranks?.weights ?? {}).length > 0;
   const values = isFactored || !origin || !memory ? [whole] : [whole, old];
   return {
     name,
@@ -27,7 +28,8 @@ function runTarget(name: string, { record, checkpoint }: RunCase): Target {
       const found = checkedRun('run.json', parseRunRecord('run.json', textOf(input)), checkpoint);
       const { model, classes, preprocess, history } = found.record;
       for (const key of ['model.config', 'method', 'ranks', 'classes', 'preprocess'] as const) {
-        const value = (of: typeof record) => (key === 'model.config' ? of.model.config : of[key]);
+        const value = (of: typeof record) =>
+          key === 'model.config' ? of.model.config : writtenRun(of)[key];
         if (differenceOf('', withFamily(value(found.record)), withFamily(value(record)))) {
           return `another ${key} than that of the weights`;
         }

@@ -168,7 +168,7 @@ describe('bad input', () => {
     ['asi=1.2', 'method asi: expected an explained variance in (0, 1], got "1.2"'],
     ['wsi=0.8,layers=some', 'method wsi: expected layers=mlp or layers=all, got "some"'],
     ['wsi=0.8,truncation=fine', 'method wsi: expected truncation=data or truncation=plain'],
-    ['wsi+asi+wsi', 'expected at most one method that factors weights, got 2'],
+    ['wsi+asi+wsi', 'expected one method for the ranks of weights, got two, wsi=0.8'],
   ])('refuses --method %s', async (method, message) => {
     const ended = await train('--init', 'base', '--method', method, '--out', 'never');
     expect(ended.code).toBe(2);

@@ -6,7 +6,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { RunRecord } from '../src/run/record.js';
+import type { WrittenRun } from '../src/run/record.js';
 import {
   jsonLines,
   lastLine,
@@ -28,7 +28,7 @@ const run = (...args: string[]) => thimble(args, folder);
 const train = (...args: string[]) => run('train', 'photos', ...TRAIN, ...args, '--json');
 const path = (...parts: string[]) => join(folder, ...parts);
 const recordOf = (name: string) =>
-  JSON.parse(readFileSync(path(name, 'run.json'), 'utf8')) as RunRecord;
+  JSON.parse(readFileSync(path(name, 'run.json'), 'utf8')) as WrittenRun;
 
 interface BudgetLine extends JsonLine {
   readonly budget: number;
@@ -116,7 +116,7 @@ describe('train --memory', () => {
       const ended = await train('--memory', String(bytes), ...wasi, '--out', 'wasi');
       endWithin(ended);
       const { ranks, saved, microBatches } = recordOf('wasi');
-      expect(Object.keys(ranks.weights).length).toBeGreaterThan(0);
+      expect(Object.keys(ranks?.weights ?? {}).length).toBeGreaterThan(0);
       const more = await train('--init', 'wasi', '--out', 'more');
       expect(lastLine(more).event, more.stdout + more.stderr).toBe('done');
       expect(recordOf('more')).toMatchObject({ ranks, saved, microBatches });

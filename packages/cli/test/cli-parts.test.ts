@@ -44,7 +44,7 @@ import { Output } from '../src/terminal/output.js';
 import { predictionsPicture } from '../src/pictures/predictions.js';
 import { sayDone, sayInterrupted } from '../src/training/closing.js';
 import { checkFree } from '../src/training/folder.js';
-import { parameterCounts, setUp } from '../src/step/setup.js';
+import { checkStep, compileStep, parameterCounts } from '../src/step/step.js';
 import { element, escapeText, ticks } from '../src/pictures/svg.js';
 import { Tally } from '../src/inference/tally.js';
 import type { RunSummary } from '../src/training/training.js';
@@ -290,8 +290,8 @@ describe('memory of a step', () => {
   const model = presetModel('vit-micro', { classes: 10 });
   const fixed = { model, method: 'last-k=2', saved: 'exact', optimizer: 'sgd' };
   const step = { ...fixed, batch: 4, smoothing: 0 };
-  const whole = setUp({ ...step, microBatches: 1 });
-  const passes = setUp({ ...step, microBatches: 2 });
+  const whole = compileStep(checkStep({ ...step, microBatches: 1 }));
+  const passes = compileStep(checkStep({ ...step, microBatches: 2 }));
 
   it('gives every byte to one tensor at a time', () => {
     for (const { program } of [whole, passes]) {

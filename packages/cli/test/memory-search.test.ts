@@ -1,16 +1,21 @@
 /** The search for a plan within a budget, on made-up needs and on real plans. */
 import { parseMethod, plannedBytes } from '@thimble/core';
 import { describe, expect, it } from 'vitest';
-import { passesOf, searchPlans, type Candidate, type SearchSpace } from '../src/budget/search.js';
+import {
+  passesOf,
+  searchPlans,
+  type Candidate,
+  type SearchSpace,
+  type Worded,
+} from '../src/budget/search.js';
 import { methodLadder } from '../src/budget/method-ladder.js';
 import { presetModel } from '../src/weights/named-model.js';
-import { setUp } from '../src/step/setup.js';
+import { checkStep, compileStep } from '../src/step/step.js';
 
-const SPACE: SearchSpace = {
-  methods: [
-    ['w9 a9', 'w9 a5'],
-    ['w5 a9', 'w5 a5', 'w5 a1'],
-  ],
+const worded = (...texts: readonly string[]): readonly Worded[] => texts.map((text) => ({ text }));
+
+const SPACE: SearchSpace<Worded> = {
+  methods: [worded('w9 a9', 'w9 a5'), worded('w5 a9', 'w5 a5', 'w5 a1')],
   saved: ['exact', 'compact', 'smallest'],
   passes: [32, 16, 8, 4, 2, 1],
 };
@@ -18,13 +23,17 @@ const SPACE: SearchSpace = {
 const FORM = { all: 8, exact: 4, compact: 2, smallest: 1 } as const;
 
 /** Weights by the first ε, with sums of gradients once the batch is cut; inputs by the second. */
-function bytes({ method, saved, pass }: Candidate): number {
-  const [weight, input] = [...method.matchAll(/\d/g)].map(([digit]) => Number(digit));
+function bytes({ method, saved, pass }: Candidate<Worded>): number {
+  const [weight, input] = [...method.text.matchAll(/\d/g)].map(([digit]) => Number(digit));
   return weight * (pass < 32 ? 20 : 10) + (input * FORM[saved] * pass) / 4;
 }
 
 /** Every candidate in the order that the search promises. */
-function inOrder({ methods, saved, passes }: SearchSpace): readonly Candidate[] {
+function inOrder<M extends Worded>({
+  methods,
+  saved,
+  passes,
+}: SearchSpace<M>): readonly Candidate<M>[] {
   return methods
     .flat()
     .flatMap((method) =>
@@ -51,8 +60,9 @@ describe('searchPlans', () => {
   });
 
   it('takes what is fixed as it is', () => {
-    const fixed: SearchSpace = { methods: [['w5 a5']], saved: ['exact'], passes: [16] };
-    const only = { method: 'w5 a5', saved: 'exact', pass: 16 } as const;
+    const [method] = worded('w5 a5');
+    const fixed: SearchSpace<Worded> = { methods: [[method]], saved: ['exact'], passes: [16] };
+    const only = { method, saved: 'exact', pass: 16 } as const;
     const least = { candidate: only, bytes: bytes(only) };
     expect(searchPlans(fixed, bytes, 1000)).toEqual({ chosen: only, least, tried: 1 });
     expect(searchPlans(fixed, bytes, 100).chosen).toBeNull();
@@ -63,13 +73,13 @@ describe('searchPlans', () => {
       methods: [
         ['wasi=0.8,activations=0.8', 'wasi=0.8,activations=0.5'],
         ['wasi=0.5,activations=0.5'],
-      ],
+      ].map((row) => row.map((text) => parseMethod(text))),
       saved: ['exact', 'smallest'],
       passes: [8, 2, 1],
     };
     const planned = new Map<string, number>();
     const planOf = (candidate: Candidate) => {
-      const key = JSON.stringify(candidate);
+      const key = JSON.stringify({ ...candidate, method: candidate.method.text });
       const known = planned.get(key) ?? vitPlan(candidate);
       planned.set(key, known);
       return known;
@@ -89,7 +99,7 @@ describe('searchPlans', () => {
 function vitPlan({ method, saved, pass }: Candidate): number {
   const model = presetModel('vit-micro', { classes: 3 });
   const step = { model, optimizer: 'sgd', smoothing: 0, batch: 8 };
-  const { program } = setUp({ ...step, method, saved, microBatches: 8 / pass });
+  const { program } = compileStep(checkStep({ ...step, saved, microBatches: 8 / pass }, method));
   return plannedBytes(program, 1);
 }
 
@@ -100,12 +110,16 @@ it('cuts a batch into passes of equal size', () => {
 
 /** ε of weights and of activations of every rung; null where a method has none. */
 function rungs(text: string, given = {}) {
-  return methodLadder(text, given).map((row) =>
-    row.map((rung) => {
-      const { weights, activations } = parseMethod(rung).probe ?? {};
+  return methodLadder(parseMethod(text, given)).map((row) =>
+    row.map(({ probe }) => {
+      const { weights, activations } = probe ?? {};
       return [weights?.epsilon ?? null, activations?.epsilon ?? null];
     }),
   );
+}
+
+function texts(text: string, given = {}) {
+  return methodLadder(parseMethod(text, given)).map((row) => row.map((rung) => rung.text));
 }
 
 describe('methodLadder', () => {
@@ -116,7 +130,7 @@ describe('methodLadder', () => {
     'wasi=0.7,activations=0.5',
     'wasi=0.3,activations=0.3',
   ])('leaves %s as it is', (text) => {
-    expect(methodLadder(text)).toEqual([[parseMethod(text).text]]);
+    expect(texts(text)).toEqual([[parseMethod(text).text]]);
   });
 
   it('lowers activations first, then weights, from the defaults', () => {
@@ -129,7 +143,7 @@ describe('methodLadder', () => {
       below(activations?.epsilon).map((activation) => [weight, activation]),
     );
     expect(rungs('wasi')).toEqual(expected);
-    expect(methodLadder('wasi')[0][0]).toBe(parseMethod('wasi').text);
+    expect(texts('wasi')[0][0]).toBe(parseMethod('wasi').text);
   });
 
   it.each(['wasi=0.6', 'wasi=epsilon=0.6'])('keeps the weights of %s', (text) => {
@@ -141,7 +155,7 @@ describe('methodLadder', () => {
   });
 
   it('keeps the activations that were said, and other options', () => {
-    const ladder = methodLadder('last-4+wasi=activations=0.5', { layers: 'all' });
+    const ladder = texts('last-4+wasi=activations=0.5', { layers: 'all' });
     expect(ladder.every((row) => row.length === 1)).toBe(true);
     expect(ladder.at(-1)).toEqual(['last-k=4+wasi=0.4,layers=all,truncation=data,activations=0.5']);
   });

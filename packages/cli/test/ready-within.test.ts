@@ -15,10 +15,10 @@ import { readyWithin } from '../src/budget/ready-within.js';
 import { TINY } from './tiny-models.js';
 
 const model = { name: 'tiny', config: TINY };
-const step = { model, method: 'wasi=0.6', optimizer: 'sgd', smoothing: 0, batch: 8 };
+const options = { model, method: 'wasi=0.6', optimizer: 'sgd', smoothing: 0, batch: 8 };
 const job: Job = {
-  step,
-  method: parseMethod(step.method),
+  options,
+  method: parseMethod(options.method),
   start: null,
   kind: referenceExecutor,
   threads: 1,
@@ -42,11 +42,11 @@ async function chosenAt(resident: number, bytes: number, largest = IMAGE) {
   const notes = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
   const request = { bytes, images: 100, workers: 0, largest };
   const { ready, memory } = await readyWithin(job, request, new Output(false));
-  const { saved, microBatches, program } = ready.setup;
+  const { saved, microBatches, program } = ready.step;
   const said = notes.mock.calls.map(([text]) => String(text)).join('');
   vi.restoreAllMocks();
   return {
-    chosen: { memory, saved, microBatches, ranks: ready.ranks, planned: plannedBytes(program, 1) },
+    chosen: { memory, saved, microBatches, found: ready.found, planned: plannedBytes(program, 1) },
     said,
   };
 }

@@ -5,7 +5,6 @@ import {
   FileError,
   initialise,
   InternalError,
-  NO_RANKS,
   readSafetensors,
   referenceExecutor,
   type EpochEvent,
@@ -19,9 +18,9 @@ import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { Loader } from '../src/data/loader.js';
 import { Recorder } from '../src/training/recorder.js';
-import type { RunPlan } from '../src/training/run-plan.js';
+import { stepSettings, type RunPlan } from '../src/training/run-plan.js';
 import type { RunRecord } from '../src/run/record.js';
-import { setUp } from '../src/step/setup.js';
+import { checkStep, compileStep } from '../src/step/step.js';
 import { TrainingFolder } from '../src/training/folder.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'thimble-recorder-'));
@@ -40,18 +39,24 @@ const TINY: VitConfig = {
   ...{ classes: 3, pooling: 'token', classToken: true, layerNormEps: 1e-6 },
 };
 
-const setup = setUp({
-  ...{ model: { name: 'tiny', config: TINY }, method: 'full', optimizer: 'sgd' },
-  ...{ batch: 2, microBatches: 1, smoothing: 0 },
-});
+const step = compileStep(
+  checkStep({
+    ...{ model: { name: 'tiny', config: TINY }, method: 'full', optimizer: 'sgd' },
+    ...{ batch: 2, microBatches: 1, smoothing: 0 },
+  }),
+);
 const source = { kind: 'shapes', seed: 1, count: 4 } as const;
 const EPOCHS = 4;
 const plan: RunPlan = {
-  ...{ setup, classes: ['a', 'b', 'c'], preprocess: defaultPreprocess },
-  ...{ augment: augments.none, augmentName: 'none', train: source, validation: source },
-  data: { from: 'd', validationFrom: 'd', trainImages: 4, validationImages: 4 },
-  ...{ epochs: EPOCHS, learningRate: 0.1, warmup: 0, smoothing: 0, clip: null, seed: 0 },
-  ...{ init: null, origin: null, ignored: [], ranks: NO_RANKS, tables: null, memory: null },
+  settings: {
+    ...stepSettings(step),
+    ...{ classes: ['a', 'b', 'c'], preprocess: defaultPreprocess, augment: 'none' },
+    data: { from: 'd', validationFrom: 'd', trainImages: 4, validationImages: 4 },
+    ...{ epochs: EPOCHS, learningRate: 0.1, smoothing: 0, clip: null, seed: 0 },
+    ...{ init: null, found: {} },
+  },
+  ...{ step, augment: augments.none, train: source, validation: source, warmup: 0 },
+  ...{ ignored: [], tables: null },
   ...{ strict: true, loading: { workers: 0 }, kind: referenceExecutor, threads: 1 },
   fill: () => Promise.resolve(null),
   takeFolder: () => TrainingFolder.take(path, true),
@@ -69,8 +74,8 @@ interface Recording {
 }
 
 async function recording(): Promise<Recording> {
-  const executor: Executor = await referenceExecutor.load(setup.program);
-  initialise(executor, setup.model, 0);
+  const executor: Executor = await referenceExecutor.load(step.program);
+  initialise(executor, step.model, 0);
   const taken = plan.takeFolder();
   const recorder = new Recorder(plan, executor, taken, 2);
   await recorder.start(new AbortController().signal);

@@ -5,7 +5,7 @@ import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { needOf, takeRoom } from '../src/host/room.js';
+import { writtenBytes, takeRoom } from '../src/host/room.js';
 import { MAIN, writeClasses } from './cli-command.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'thimble-room-'));
@@ -21,7 +21,7 @@ describe('room for a run', () => {
     [9, 2e6, 2], // an earlier run of two such files goes before the third one comes
     [9, 0.5e6, 2.5],
   ])('of %i epochs in place of %i bytes is %d times its checkpoint', (epochs, replaced, times) => {
-    const { bytes, largestFile } = needOf(1e6, epochs, replaced);
+    const { bytes, largestFile } = writtenBytes(1e6, epochs, replaced);
     expect(bytes - 3e5).toBe(times * 1e6);
     expect(largestFile).toBe(1e6);
   });

@@ -1,7 +1,15 @@
 /** A run in memory: its record and its weights, in agreement, to be changed by tests. */
-import { buildModel, parameters, parseMethod, type ModelConfig, type Ranks } from '@thimble/core';
+import {
+  buildModel,
+  NO_RANKS,
+  parameters,
+  parseMethod,
+  type Found,
+  type ModelConfig,
+  type Ranks,
+} from '@thimble/core';
 import { checkpointMetadata, type OpenCheckpoint } from '../src/weights/checkpoint.js';
-import { factorMetadata } from '../src/run/factors.js';
+import { formMetadata } from '../src/run/form.js';
 import type { RunRecord } from '../src/run/record.js';
 import { PICTURES, TINY } from './tiny-models.js';
 
@@ -15,25 +23,26 @@ export interface RunCase {
 /** A run of a method with ranks. */
 export function runCase(
   text: string,
-  ranks: Ranks = { weights: {}, activations: {} },
+  ranks: Ranks = NO_RANKS,
   config: ModelConfig = TINY,
 ): RunCase {
-  const method = parseMethod(text).with({ ranks });
+  const found = { ranks };
+  const method = parseMethod(text).with(found);
   const form = method.forward(buildModel(config, { batch: 1 }));
   const model = { name: 'tiny', config };
   const shapes = new Map(parameters(form.graph).map(({ name, type }) => [name, type.shape]));
   const metadata = new Map([
     ...checkpointMetadata(model, CLASSES, PICTURES),
-    ...factorMetadata(method, form, ranks, 4),
+    ...formMetadata(method, form, found, 4),
   ]);
   const read = () => new Float32Array();
   const checkpoint = { name: 'run/model.safetensors', metadata, shapes, read };
-  return { record: recordOf(model, method.text, ranks), checkpoint };
+  return { record: recordOf(model, method.text, found), checkpoint };
 }
 
-function recordOf(model: RunRecord['model'], method: string, ranks: Ranks): RunRecord {
+function recordOf(model: RunRecord['model'], method: string, found: Found): RunRecord {
   return {
-    ...{ model, method, ranks, saved: 'exact', classes: CLASSES, preprocess: PICTURES },
+    ...{ model, method, found, saved: 'exact', classes: CLASSES, preprocess: PICTURES },
     memory: { budget: 5e8, besidePlan: 1e8, givenUp: ['compact'] },
     optimizer: { name: 'sgd', settings: { momentum: 0.9 } },
     ...{ augment: 'light', learningRate: 0.01, warmupSteps: 1, smoothing: 0, clip: null },

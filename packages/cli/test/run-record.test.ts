@@ -4,10 +4,10 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { startedRanks } from '../src/run/factors.js';
+import { startedFound } from '../src/run/form.js';
 import { parseRanks, readRanks, writeRanks } from '../src/run/ranks-file.js';
 import { checkedRun } from '../src/run/open.js';
-import { parseRunRecord, type RunRecord } from '../src/run/record.js';
+import { parseRunRecord, writtenRun, type RunRecord } from '../src/run/record.js';
 import { recordText, runCase } from './run-cases.js';
 
 const FC1 = 'blocks.0.mlp.fc1.weight'; // [64, 32]
@@ -17,7 +17,7 @@ const factored = runCase('wasi=0.8', RANKS);
 
 /** A copy with the value at a path changed; undefined takes it away. */
 function changed(record: RunRecord, path: string, value: unknown): object {
-  const copy = JSON.parse(JSON.stringify(record)) as Record<string, unknown>;
+  const copy = JSON.parse(JSON.stringify(writtenRun(record))) as Record<string, unknown>;
   const keys = path.split('.');
   const last = keys.pop() ?? '';
   let inner = copy;
@@ -30,17 +30,17 @@ const parsed = (record: object) => parseRunRecord('r/run.json', recordText(recor
 
 describe('run.json', () => {
   it.each([dense, factored])('comes back as it was written', ({ record }) => {
-    expect(parsed(record)).toEqual(record);
+    expect(parsed(writtenRun(record))).toEqual(record);
   });
 
   it('is read as version 0.1.0 wrote it', () => {
-    const { ranks, saved, memory, origin, ...former } = dense.record;
+    const { ranks, saved, memory, origin, ...former } = writtenRun(dense.record);
     expect([ranks, saved, memory, origin].every((value) => value !== undefined)).toBe(true);
     const { family, ...config } = { ...dense.record.model.config, family: 'vit' };
     expect(family).toBe('vit');
     const record = { ...former, model: { name: 'tiny', config } };
     const { model } = dense.record;
-    expect(parsed(record)).toEqual({ ...record, model, ranks: NO_RANKS });
+    expect(parsed(record)).toEqual({ ...record, model, found: {} });
     const metadata = new Map([['model', 'vit-micro']]);
     const { checkpoint } = dense;
     expect(() => checkedRun('r', parsed(record), { ...checkpoint, metadata })).not.toThrow();
@@ -87,7 +87,7 @@ describe('run.json', () => {
     expect(() => parseRunRecord('r/run.json', '{')).toThrow(
       'r/run.json: expected JSON, got no JSON',
     );
-    expect(() => parsed({ ...factored.record, ranks: undefined })).toThrow(
+    expect(() => parsed({ ...writtenRun(factored.record), ranks: undefined })).toThrow(
       'r/run.json, ranks: expected those with which wasi=0.8,layers=all,truncation=data,' +
         'activations=0.8 was compiled, got nothing',
     );
@@ -99,8 +99,9 @@ describe('a record and its weights', () => {
     checkedRun('run.json', parsed(record), checkpoint);
 
   it('make a run', () => {
-    expect(check(dense.record).method.text).toBe('full');
-    expect(check(factored.record, factored.checkpoint).factors?.ranks).toEqual(RANKS);
+    expect(check(writtenRun(dense.record)).method.text).toBe('full');
+    const { form } = check(writtenRun(factored.record), factored.checkpoint);
+    expect(form?.found).toEqual({ ranks: RANKS });
   });
 
   it.each([
@@ -144,7 +145,9 @@ describe('a record and its weights', () => {
       `run.json, ranks.activations.${FC1}: expected [2,9,5], as run/`,
     ],
   ])('with ranks %j are refused', (ranks, message) => {
-    expect(() => check({ ...factored.record, ranks }, factored.checkpoint)).toThrow(message);
+    expect(() => check({ ...writtenRun(factored.record), ranks }, factored.checkpoint)).toThrow(
+      message,
+    );
   });
 
   it.each([
@@ -160,19 +163,19 @@ describe('a record and its weights', () => {
   ])('with thimble.factors %s are refused', (text, message) => {
     const { record, checkpoint } = factored;
     const metadata = new Map([...checkpoint.metadata, ['thimble.factors', text] as const]);
-    expect(() => check(record, { ...checkpoint, metadata })).toThrow(message);
+    expect(() => check(writtenRun(record), { ...checkpoint, metadata })).toThrow(message);
   });
 });
 
-describe('the ranks of a start', () => {
-  const { method, factors } = checkedRun('run.json', parsed(factored.record), factored.checkpoint);
-  const start = { path: 'run', factors, model: factored.record.model };
+describe('what was found for a start', () => {
+  const { method, form } = checkedRun('run.json', factored.record, factored.checkpoint);
+  const start = { path: 'run', form, model: factored.record.model };
 
   it('continue with passes and images of the same size only', () => {
-    expect(startedRanks(method, { pass: 4, imageSize: 16 }, start)).toEqual(RANKS);
-    expect(startedRanks(method, { pass: 2, imageSize: 16 }, start)).toBeNull();
-    expect(startedRanks(method, { pass: 4, imageSize: 24 }, start)).toBeNull();
-    expect(startedRanks(method, { pass: 4, imageSize: 16 }, null)).toBeNull();
+    expect(startedFound(method, { pass: 4, imageSize: 16 }, start)).toEqual({ ranks: RANKS });
+    expect(startedFound(method, { pass: 2, imageSize: 16 }, start)).toBeNull();
+    expect(startedFound(method, { pass: 4, imageSize: 24 }, start)).toBeNull();
+    expect(startedFound(method, { pass: 4, imageSize: 16 }, null)).toBeNull();
   });
 });
 
@@ -185,7 +188,7 @@ describe('ranks.json', () => {
   const write = async (changes: object) => {
     const run = join(folder, 'run');
     mkdirSync(run, { recursive: true });
-    writeFileSync(join(run, 'run.json'), recordText(factored.record));
+    writeFileSync(join(run, 'run.json'), recordText(writtenRun(factored.record)));
     await writeRanks(join(run, 'ranks.json'), { ...file, ...changes });
     return run;
   };

@@ -56,7 +56,7 @@ async function forgetterOf(
     ...{ model: MODEL, method: FULL, pass: 1, evalBatch: 2, labelFree: false },
     ...given,
   };
-  const model = options.method.forward(options.model(1));
+  const model = options.method.forward(options.model(1, 'eval'));
   const executor = await started(kind, importanceProgram(options), model);
   return { executor, forgetter: new Forgetter(executor, model, options.pass) };
 }

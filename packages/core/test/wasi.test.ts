@@ -332,7 +332,7 @@ function layerProgram({ shape, outputs, rank, ranks }: FactoredLayer): Program {
   const graph = new GraphBuilder(train.graph).build(found);
   const step = prune(applyUpdates({ graph, gradients }, { optimizer: sgd(), clipNorm: null }));
   verify(step, OPS);
-  const before = method.entries(model).map(({ name, graph: start }) => ({
+  const before = method.entries(model, sgd()).map(({ name, graph: start }) => ({
     name,
     graph: prune(start),
   }));

@@ -7,6 +7,7 @@ import {
   megabytes,
   parseMethod,
   SAVED_FORMS,
+  SMALLEST_METHOD,
   type BoundMethod,
   type SavedForm,
 } from '@thimble/core';
@@ -17,17 +18,19 @@ import { passesOf, searchPlans, type Candidate, type SearchSpace } from './searc
 import { methodLadder } from './method-ladder.js';
 import type { Output } from '../terminal/output.js';
 import { executorBytes } from '../memory/process-memory.js';
-import { givenKeys, setUp, type StepOptions } from '../step/setup.js';
+import { checkStep, compileStep, type CompiledStep, type StepOptions } from '../step/step.js';
 
 /** What a budget is shared out to. */
-export interface BudgetJob {
-  readonly step: StepOptions;
+export interface BudgetRequest {
+  readonly options: StepOptions;
+  /** With what its text leaves open. */
+  readonly method: BoundMethod;
   readonly threads: number;
   /** Bytes of the whole process. */
   readonly budget: number;
   /** The image that takes the most to be read. */
   readonly largest: Reading;
-  /** The method for passes of this many images, where its text is not to be changed. */
+  /** The method for passes of this many images, where nothing of it may be chosen. */
   readonly fixed: ((pass: number) => BoundMethod) | null;
   /** Bytes beside the plan while training. */
   besidePlan(pass: number): number;
@@ -39,8 +42,10 @@ export interface BudgetJob {
 
 /** The options of a step with what was chosen for them. */
 export interface BudgetChoice {
-  readonly step: StepOptions;
+  readonly options: StepOptions;
   readonly method: BoundMethod;
+  /** With typical or known ranks. */
+  readonly step: CompiledStep;
   readonly candidate: Candidate;
   /** The best that was open; what is not like it was given up. */
   readonly best: Candidate;
@@ -48,41 +53,46 @@ export interface BudgetChoice {
 }
 
 /** Throws BudgetError, naming the least that is possible, when nothing fits. */
-export function chooseWithin(job: BudgetJob): BudgetChoice {
-  const { choice, least } = searchWithin(job);
+export function chooseWithin(request: BudgetRequest): BudgetChoice {
+  const { choice, least } = searchWithin(request);
   if (choice) return choice;
-  throw tooSmall(job, least);
+  throw tooSmall(request, least);
 }
 
 /** `least` is the candidate of the fewest bytes when nothing fits. */
-export function searchWithin(job: BudgetJob): {
+export function searchWithin(request: BudgetRequest): {
   readonly choice: BudgetChoice | null;
   readonly least: Candidate;
 } {
-  const space = spaceOf(job);
+  const space = spaceOf(request);
   const best = { method: space.methods[0][0], saved: space.saved[0], pass: space.passes[0] };
-  const bytesOf = (candidate: Candidate) => needsOf(job, candidate).bytes;
-  const { chosen, least, tried } = searchPlans(space, bytesOf, job.budget);
+  const compiler = new CandidateCompiler(request);
+  const bytesOf = (candidate: Candidate) => compiler.bytesOf(candidate).bytes;
+  const { chosen, least, tried } = searchPlans(space, bytesOf, request.budget);
   if (!chosen) return { choice: null, least: least.candidate };
-  const step = stepWith(job.step, chosen);
-  const choice = { step, method: methodOf(job, chosen), candidate: chosen, best, tried };
+  const choice = {
+    options: optionsWith(request.options, chosen),
+    method: methodOf(request, chosen),
+    step: compiler.step(chosen),
+    ...{ candidate: chosen, best, tried },
+  };
   return { choice, least: least.candidate };
 }
 
 /** Says what was chosen and what was given up for it. */
-export function sayBudget(job: BudgetJob, choice: BudgetChoice, output: Output): void {
-  const { budget, step } = job;
+export function sayBudget(request: BudgetRequest, choice: BudgetChoice, output: Output): void {
+  const { budget, options } = request;
   const { candidate, best, tried } = choice;
   const { method, saved, pass } = candidate;
-  const besidePlan = job.besidePlan(pass);
-  const givenUp = changes(best, candidate, step.batch);
-  const chosen = { method, saved, microBatches: step.batch / pass };
+  const besidePlan = request.besidePlan(pass);
+  const givenUp = changes(best, candidate, options.batch);
+  const chosen = { method: method.text, saved, microBatches: options.batch / pass };
   output.event('budget', { budget, besidePlan, ...chosen, givenUp, tried });
   const given = givenUp.length === 0 ? 'nothing given up' : `given up: ${givenUp.join(', ')}`;
   output.line(
     `Budget     ${megabytes(budget)}, ${megabytes(besidePlan)} of it for the process beside the plan`,
   );
-  output.line(`Chosen     ${described(candidate, step.batch)}; ${given}`);
+  output.line(`Chosen     ${described(candidate, options.batch)}; ${given}`);
 }
 
 /** `saved exact → compact` and the like. */
@@ -92,85 +102,111 @@ export function changes(best: Candidate, chosen: Candidate, batch: number): read
   return [
     ...of('saved', best.saved, chosen.saved),
     ...of('passes', String(batch / best.pass), String(batch / chosen.pass)),
-    ...of('method', best.method, chosen.method),
+    ...of('method', best.method.text, chosen.method.text),
   ];
 }
 
-/** A step with what a candidate says. */
-export function stepWith(step: StepOptions, { method, saved, pass }: Candidate): StepOptions {
-  return { ...step, method, saved, microBatches: step.batch / pass };
+/** The options with what a candidate says. */
+export function optionsWith(options: StepOptions, { saved, pass }: Candidate): StepOptions {
+  return { ...options, saved, microBatches: options.batch / pass };
 }
 
-function spaceOf({ step, fixed }: BudgetJob): SearchSpace {
-  const { batch, microBatches } = step;
+function spaceOf({ options, method: open, fixed }: BudgetRequest): SearchSpace {
+  const { batch, microBatches } = options;
   const passes = microBatches === undefined ? passesOf(batch) : [batch / microBatches];
   // Says which form is the default, and refuses options that go with nothing.
-  const { saved, method } = setUp(step, fixed?.(passes[0]));
+  const { saved, method } = checkStep(options, fixed?.(passes[0]) ?? open);
   const forms = Object.values(SAVED_FORMS).map(({ form }): SavedForm => form);
   return {
-    methods: fixed ? [[method.text]] : methodLadder(step.method ?? 'full', givenKeys(step)),
-    saved: step.saved === undefined ? forms.slice(forms.indexOf(saved)) : [saved],
+    methods: fixed ? [[method]] : methodLadder(method),
+    saved: options.saved === undefined ? forms.slice(forms.indexOf(saved)) : [saved],
     passes,
   };
 }
 
-interface Needs {
+interface CandidateBytes {
   /** The larger of what preparing and training take. */
   readonly bytes: number;
   readonly plan: number;
   readonly isPreparing: boolean;
 }
 
-function needsOf(job: BudgetJob, candidate: Candidate): Needs {
-  const { step, threads } = job;
-  const method = methodOf(job, candidate);
-  const { program } = setUp(stepWith(step, candidate), method);
-  const plan = executorBytes(program, threads, job.emitting(candidate.pass));
-  new Garbage().clear(); // of many programs, which would stay resident
-  const training = job.besidePlan(candidate.pass) + plan;
-  const preparing = job.preparing(candidate.pass);
-  return { bytes: Math.max(preparing, training), plan, isPreparing: preparing > training };
+/** Compiles candidates one by one and keeps the last one: it is often the one that is chosen. */
+class CandidateCompiler {
+  private readonly request: BudgetRequest;
+  private last: { readonly candidate: Candidate; readonly step: CompiledStep } | null = null;
+
+  constructor(request: BudgetRequest) {
+    this.request = request;
+  }
+
+  step(candidate: Candidate): CompiledStep {
+    if (this.last && isSame(this.last.candidate, candidate)) return this.last.step;
+    const { request } = this;
+    const options = optionsWith(request.options, candidate);
+    this.last = null; // never two programs at a time
+    const step = compileStep(checkStep(options, methodOf(request, candidate)));
+    this.last = { candidate, step };
+    return step;
+  }
+
+  bytesOf(candidate: Candidate): CandidateBytes {
+    const { request } = this;
+    const { program } = this.step(candidate);
+    const plan = executorBytes(program, request.threads, request.emitting(candidate.pass));
+    new Garbage().clear(); // of many programs, which would stay resident
+    const training = request.besidePlan(candidate.pass) + plan;
+    const preparing = request.preparing(candidate.pass);
+    return { bytes: Math.max(preparing, training), plan, isPreparing: preparing > training };
+  }
 }
 
-function methodOf({ step, fixed }: BudgetJob, { method, pass }: Candidate): BoundMethod {
-  return fixed ? fixed(pass) : parseMethod(method, givenKeys(step));
+function isSame(one: Candidate, other: Candidate): boolean {
+  return one.method === other.method && one.saved === other.saved && one.pass === other.pass;
+}
+
+function methodOf({ fixed }: BudgetRequest, { method, pass }: Candidate): BoundMethod {
+  return fixed ? fixed(pass) : method;
 }
 
 /** Of what is needed, when an image is worth a word. */
 const LARGE_SHARE = 0.1;
 
-function tooSmall(job: BudgetJob, least: Candidate): BudgetError {
-  const { step, budget } = job;
-  const { bytes, plan, isPreparing } = needsOf(job, least);
+function tooSmall(request: BudgetRequest, least: Candidate): BudgetError {
+  const { options, budget } = request;
+  const { bytes, plan, isPreparing } = new CandidateCompiler(request).bytesOf(least);
   const what = isPreparing
     ? 'to find the ranks of'
     : `${megabytes(bytes - plan)} for the process and ${megabytes(plan)} for the plan of`;
-  const { path, bytes: reading } = job.largest;
+  const { path, bytes: reading } = request.largest;
   const image =
     reading < LARGE_SHARE * bytes
       ? ''
       : `make ${path} smaller (${megabytes(reading)} of it are to read this image), `;
-  const other = headFits(job) ? '--method head, which fits' : 'a smaller --model or --image-size';
+  const smaller = smallestMethod(request, least);
+  const other = smaller
+    ? `--method ${smaller.text}, which fits`
+    : 'a smaller --model or --image-size';
   return new BudgetError({
     where: `--memory ${megabytes(budget)}`,
-    expected: `at least ${megabytes(bytes)}: ${what} ${described(least, step.batch)}`,
+    expected: `at least ${megabytes(bytes)}: ${what} ${described(least, options.batch)}`,
     got: megabytes(budget),
     todo: `Raise --memory, leave more open, ${image}or choose ${other}`,
   });
 }
 
-/** Whether training the head alone would fit. */
-function headFits(job: BudgetJob): boolean {
-  if (job.fixed || job.step.method === 'head') return false;
-  const head = { method: 'head', saved: 'exact', pass: 1 } as const;
+/** The method of the least memory, where it is another one and would fit. */
+function smallestMethod(request: BudgetRequest, least: Candidate): BoundMethod | null {
+  if (request.fixed || least.method.name === SMALLEST_METHOD) return null;
+  const method = parseMethod(SMALLEST_METHOD);
   const none = () => 0;
-  const other = { fixed: () => parseMethod('head'), preparing: none, emitting: none };
-  const { bytes } = needsOf({ ...job, ...other }, head);
-  return bytes <= job.budget;
+  const compiler = new CandidateCompiler({ ...request, preparing: none, emitting: none });
+  const { bytes } = compiler.bytesOf({ method, saved: 'exact', pass: 1 });
+  return bytes <= request.budget ? method : null;
 }
 
 function described({ method, saved, pass }: Candidate, batch: number): string {
   const cut =
     pass === batch ? 'one pass' : `${String(batch / pass)} passes of ${counted(pass, 'image')}`;
-  return `${method}, saved ${saved}, ${cut}`;
+  return `${method.text}, saved ${saved}, ${cut}`;
 }

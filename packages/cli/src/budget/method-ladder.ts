@@ -1,34 +1,29 @@
 /**
- * The texts that a method's text may stand for when a budget decides what it leaves open: the
- * explained variances ε of weights and of activations, from their defaults downward.
+ * The methods that a budget may choose from: a method with the values that its text leaves open, as they
+ * are and downward (`BoundMethod.options`).
  *
  *   wasi                   wasi=0.8,…,activations=0.8 to 0.4; then wasi=0.7,…,activations=0.8 to 0.4; …
  *   wasi=0.8               wasi=0.8,…,activations=0.8 to 0.4
- *   wasi=activations=0.5   wasi=0.8,…,activations=0.5; then wasi=0.7,…,activations=0.5; …
+ *   wasi=activations=0.5   wasi=0.8,…,activations=0.5
+ *                          wasi=0.7,…,activations=0.5; …
  *   asi                    asi=0.8,… to asi=0.4,…
  *   full, wsi=0.8          themselves
  */
-import { parseMethod, type BoundMethod } from '@thimble/core';
+import type { BoundMethod, OptionAxis } from '@thimble/core';
 
 /**
- * What the method's open options may be chosen to be: rows by the one that is given up last, in each row by
- * the others. The first text is the method's own.
- *
- * @param given options beside the text, as `parseMethod` takes them
+ * Rows by falling values of weights; in each row by falling values of activations, for each of these by those of
+ * updates. The first is the method as it is.
  */
-export function methodLadder(
-  text: string,
-  given: Readonly<Record<string, string>> = {},
-): readonly (readonly string[])[] {
-  const method = parseMethod(text, given);
-  const last = method.options.at(-1);
-  if (!last || method.options.length === 1) return [choices(method).map(({ text: own }) => own)];
-  return last.values.map((value) => choices(last.choose(value)).map(({ text: own }) => own));
+export function methodLadder(method: BoundMethod): readonly (readonly BoundMethod[])[] {
+  return chosenAlong('weights', method).map((row) =>
+    chosenAlong('activations', row).flatMap((rung) => chosenAlong('updates', rung)),
+  );
 }
 
-/** All that the open options leave, by falling values of the one that is given up last. */
-function choices(method: BoundMethod): readonly BoundMethod[] {
-  const last = method.options.at(-1);
-  if (!last) return [method];
-  return last.values.flatMap((value) => choices(last.choose(value)));
+/** The method with every value of what is open along an axis. */
+function chosenAlong(axis: OptionAxis, method: BoundMethod): readonly BoundMethod[] {
+  const open = method.options.find((option) => option.axis === axis);
+  if (!open) return [method];
+  return open.values.flatMap((value) => chosenAlong(axis, open.choose(value)));
 }

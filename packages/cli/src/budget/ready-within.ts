@@ -14,6 +14,7 @@ import {
   preparationBytes,
   type BoundMethod,
   type ModelBuilder,
+  type OptionAxis,
   type PreparationBytes,
   type Prepared,
   type RankBudgets,
@@ -23,12 +24,11 @@ import {
   chooseWithin,
   sayBudget,
   searchWithin,
-  stepWith,
+  optionsWith,
   type BudgetChoice,
-  type BudgetJob,
+  type BudgetRequest,
 } from './budget.js';
 import { Garbage, returnFreedMemory } from '@thimble/native';
-import { methodLadder } from './method-ladder.js';
 import type { Output } from '../terminal/output.js';
 import { makeReady, readyFrom, type Job, type Ready } from '../training/preparing.js';
 import {
@@ -42,8 +42,8 @@ import {
   type MemoryRequest,
   type ProcessLoad,
 } from '../memory/process-memory.js';
-import { givenKeys, setUp } from '../step/setup.js';
-import { startedRanks } from '../run/factors.js';
+import { checkStep } from '../step/step.js';
+import { startedFound } from '../run/form.js';
 
 export interface Fitting {
   readonly ready: Ready;
@@ -56,19 +56,20 @@ export async function readyWithin(
   request: MemoryRequest,
   output: Output,
 ): Promise<Fitting> {
-  const before = budgetJobOf(job, request);
-  await settle(request, output);
+  const before = budgetRequestOf(job, request);
   const choice = chooseWithin(before);
+  await settle(request, output);
   sayBudget(before, choice, output);
-  const found = await makeReady({ ...job, step: choice.step, method: choice.method }, output);
+  const { options, method, step } = choice;
+  const found = await makeReady({ ...job, options, method }, output, step);
   const { pass } = choice.candidate;
-  const givenUp = changes(choice.best, choice.candidate, choice.step.batch);
+  const givenUp = changes(choice.best, choice.candidate, options.batch);
   const chosen = { budget: request.bytes, besidePlan: before.besidePlan(pass), givenUp };
   if (!found.prepared) return { ready: found, memory: chosen };
   await new Garbage().settled();
-  const after: BudgetJob = { ...before, fixed: null, preparing: () => 0 };
+  const after: BudgetRequest = { ...before, fixed: null, preparing: () => 0 };
   const room = request.bytes - after.besidePlan(pass);
-  const planned = executorBytes(found.setup.program, job.threads, after.emitting(pass));
+  const planned = executorBytes(found.step.program, job.threads, after.emitting(pass));
   if (planned <= room) return { ready: found, memory: chosen };
   const { ready, said } = fitted(job, after, choice, found);
   output.event('fitted', { planned, room, givenUp: said });
@@ -93,33 +94,35 @@ async function settle({ images }: MemoryRequest, output: Output): Promise<void> 
   );
 }
 
-function budgetJobOf(job: Job, request: MemoryRequest): BudgetJob {
-  const { step, threads, start, method } = job;
-  const build: ModelBuilder = (batch, mode) => buildModel(step.model.config, { batch, mode });
-  setUp(step, method); // refuses what does not go together, and loads what compiling needs
+function budgetRequestOf(job: Job, request: MemoryRequest): BudgetRequest {
+  const { options, threads, start, method } = job;
+  checkStep(options, method);
+  const build: ModelBuilder = (batch, mode) => buildModel(options.model.config, { batch, mode });
   const load = loadOf(job, request, largestTensor(build(1, 'train')));
-  const { imageSize } = step.model.config;
+  const { imageSize } = options.model.config;
   const known = (pass: number): BoundMethod => {
-    const ranks = startedRanks(method, { pass, imageSize }, start);
-    if (ranks) return method.with({ ranks });
+    const found = startedFound(method, { pass, imageSize }, start);
+    if (found) return method.with(found);
     // Factors are as they were stored; of inputs in passes of another size typical ranks are known.
     const { activations } = foundRanks(method.findings(method.forward(build(pass, 'train'))));
-    return method.with({ ranks: { weights: start?.factors?.ranks.weights ?? {}, activations } });
+    const { weights } = foundRanks(start?.form?.found ?? {});
+    return method.with({ ranks: { weights, activations } });
   };
   const preparations = new Map<number, PreparationBytes>();
   const preparation = (pass: number): PreparationBytes | null => {
-    if (!start || startedRanks(method, { pass, imageSize }, start)) return null;
+    if (!start || startedFound(method, { pass, imageSize }, start)) return null;
     const asked = { model: build, method, batch: pass, threads };
     const bytes = preparations.get(pass) ?? preparationBytes(asked, start.checkpoint.shapes);
     preparations.set(pass, bytes);
     return bytes;
   };
   return {
-    step,
+    options,
+    method,
     threads,
     budget: request.bytes,
     largest: request.largest,
-    fixed: start?.factors ? known : null,
+    fixed: start?.form ? known : null,
     besidePlan: (pass) => {
       const found = preparation(pass);
       if (!found) return bytesBesidePlan(load, pass, REST.training);
@@ -164,25 +167,27 @@ interface Fitted {
 }
 
 /** Throws BudgetError when the ranks that were found do not fit in any form. */
-function fitted(job: Job, after: BudgetJob, { candidate }: BudgetChoice, found: Ready): Fitted {
-  const { step } = job;
-  const { method } = found.setup;
+function fitted(job: Job, after: BudgetRequest, { candidate }: BudgetChoice, found: Ready): Fitted {
+  const { options } = job;
+  const { method } = found.step;
   // Ranks of inputs belong to the pass.
-  const microBatches = method.probe?.activations ? step.batch / candidate.pass : step.microBatches;
-  const open = { ...step, ...(microBatches === undefined ? {} : { microBatches }) };
-  const same: BudgetJob = { ...after, step: open, fixed: () => method };
+  const microBatches = method.probe?.activations
+    ? options.batch / candidate.pass
+    : options.microBatches;
+  const open = { ...options, ...(microBatches === undefined ? {} : { microBatches }) };
+  const same: BudgetRequest = { ...after, options: open, fixed: () => method };
   const { choice, least } = searchWithin(same);
   if (choice) {
-    const ready = { ...found, setup: setUp(choice.step, method) };
-    return { ready, said: changes(candidate, choice.candidate, step.batch) };
+    const ready = { ...found, step: choice.step };
+    return { ready, said: changes(candidate, choice.candidate, options.batch) };
   }
   const room = after.budget - after.besidePlan(least.pass);
-  const lowered = { ...job, step: stepWith(step, least) };
+  const lowered = { ...job, options: optionsWith(options, least) };
   const budgets = found.prepared ? openBudgets(job, found.prepared) : [];
-  const planned = ({ setup }: Ready) =>
-    executorBytes(setup.program, job.threads, after.emitting(least.pass));
+  const planned = ({ step }: Ready) =>
+    executorBytes(step.program, job.threads, after.emitting(least.pass));
   const { ready, said } = withLowerRanks(lowered, found, { open: budgets, room, planned });
-  return { ready, said: [...changes(candidate, least, step.batch), ...said] };
+  return { ready, said: [...changes(candidate, least, options.batch), ...said] };
 }
 
 /** The least share of its bytes that a weight is left: with less it is not worth training. */
@@ -225,7 +230,7 @@ function withLowerRanks(job: Job, found: Ready, { open, room, planned }: RankSea
   throw new BudgetError({
     where: 'the ranks found',
     expected: `a plan of at most ${megabytes(room)}`,
-    got: `${megabytes(planned(least))} with the smallest ranks of ${least.setup.method.text}`,
+    got: `${megabytes(planned(least))} with the smallest ranks of ${least.step.method.text}`,
     todo: 'Raise --memory, or choose a lower ε, a smaller --model or --image-size',
   });
 }
@@ -239,15 +244,17 @@ interface OpenBudget {
   readonly to: number;
 }
 
-function openBudgets({ step, start }: Job, { tables }: Prepared): readonly OpenBudget[] {
-  const ladder = start?.factors ? [['']] : methodLadder(step.method ?? 'full', givenKeys(step));
+function openBudgets({ method, start }: Job, { tables }: Prepared): readonly OpenBudget[] {
+  // Factors that were stored stay as they are.
+  const isOpen = (along: OptionAxis) =>
+    !start?.form && method.options.some(({ axis, values }) => axis === along && values.length > 1);
   const { weights, activations } = tables;
   const result: OpenBudget[] = [];
-  if (activations && ladder[0].length > 1) {
+  if (activations && isOpen('activations')) {
     const { bytes: from, minimumBytes: to } = activations;
     result.push({ key: 'activationBytes', what: 'inputs', from, to });
   }
-  if (weights && ladder.length > 1) {
+  if (weights && isOpen('weights')) {
     const { bytes: from, minimumBytes } = weights;
     const to = Math.max(minimumBytes, LEAST_SHARE * from);
     result.push({ key: 'weightBytes', what: 'weights', from, to });

@@ -10,58 +10,63 @@
  *   weights      that of factored weights, falling: truncation of weights costs the most accuracy
  *
  * So candidates have an order, and the first one that fits is the answer. Plans are made for few of
- * them, which is exact where bytes do not rise along a list: of forms, of the texts of a row, of
+ * them, which is exact where bytes do not rise along a list: of forms, of the methods of a row, of
  * rows, and of passes from the second on. (A batch that is cut at all sums its gradients in memory
  * of their own, which the whole batch does without.)
  */
-import type { SavedForm } from '@thimble/core';
+import type { BoundMethod, SavedForm } from '@thimble/core';
+
+/** What the search knows of a method: what tells it from the others. */
+export interface Worded {
+  readonly text: string;
+}
 
 /** What is open, best first; a list of one where the user has chosen. */
-export interface SearchSpace {
-  /** Method texts: rows by falling ε of weights, in a row by falling ε of activations. */
-  readonly methods: readonly (readonly string[])[];
+export interface SearchSpace<M extends Worded = BoundMethod> {
+  /** Rows by falling ε of weights, in a row by falling ε of activations. */
+  readonly methods: readonly (readonly M[])[];
   readonly saved: readonly SavedForm[];
   /** Images of one pass, falling; the first may be the whole batch. */
   readonly passes: readonly number[];
 }
 
-export interface Candidate {
-  readonly method: string;
+export interface Candidate<M extends Worded = BoundMethod> {
+  readonly method: M;
   readonly saved: SavedForm;
   /** Images of one pass. */
   readonly pass: number;
 }
 
-export interface SearchResult {
+export interface SearchResult<M extends Worded = BoundMethod> {
   /** The first candidate that fits; null when none does. */
-  readonly chosen: Candidate | null;
+  readonly chosen: Candidate<M> | null;
   /** Of all that were looked at, the one of the fewest bytes: of all, when none fits. */
-  readonly least: { readonly candidate: Candidate; readonly bytes: number };
+  readonly least: { readonly candidate: Candidate<M>; readonly bytes: number };
   /** Candidates that were looked at. */
   readonly tried: number;
 }
 
 /** @param bytesOf what a candidate needs in all; called once for each */
-export function searchPlans(
-  { methods, saved, passes }: SearchSpace,
-  bytesOf: (candidate: Candidate) => number,
+export function searchPlans<M extends Worded>(
+  { methods, saved, passes }: SearchSpace<M>,
+  bytesOf: (candidate: Candidate<M>) => number,
   budget: number,
-): SearchResult {
-  const needs = new Needs(bytesOf);
-  const fits = (candidate: Candidate) => needs.of(candidate) <= budget;
+): SearchResult<M> {
+  const known = new KnownBytes(bytesOf);
+  const fits = (candidate: Candidate<M>) => known.of(candidate) <= budget;
   const smallest = saved[saved.length - 1];
   const ends = [...new Set([passes[0], passes[passes.length - 1]])];
-  const canFit = (method: string) => ends.some((pass) => fits({ method, saved: smallest, pass }));
-  const row = methods.find((texts) => canFit(texts[texts.length - 1]));
+  const canFit = (method: M) => ends.some((pass) => fits({ method, saved: smallest, pass }));
+  const row = methods.find((rungs) => canFit(rungs[rungs.length - 1]));
   const method = row?.find(canFit);
   const pass = passes.find(
     (images) => method !== undefined && fits({ method, saved: smallest, pass: images }),
   );
   if (method === undefined || pass === undefined) {
-    return { chosen: null, least: needs.least(), tried: needs.count };
+    return { chosen: null, least: known.least(), tried: known.count };
   }
   const form = saved.find((own) => fits({ method, saved: own, pass })) ?? smallest;
-  return { chosen: { method, saved: form, pass }, least: needs.least(), tried: needs.count };
+  return { chosen: { method, saved: form, pass }, least: known.least(), tried: known.count };
 }
 
 /** A batch in 1, 2, 3, … passes of equal size, as images of one pass, falling. */
@@ -70,28 +75,28 @@ export function passesOf(batch: number): readonly number[] {
   return all.filter((pass) => batch % pass === 0);
 }
 
-/** Bytes of candidates, each made once. */
-class Needs {
-  private readonly bytesOf: (candidate: Candidate) => number;
-  private readonly known = new Map<string, { candidate: Candidate; bytes: number }>();
+/** What candidates need, each asked once. */
+class KnownBytes<M extends Worded> {
+  private readonly bytesOf: (candidate: Candidate<M>) => number;
+  private readonly all = new Map<string, { candidate: Candidate<M>; bytes: number }>();
 
-  constructor(bytesOf: (candidate: Candidate) => number) {
+  constructor(bytesOf: (candidate: Candidate<M>) => number) {
     this.bytesOf = bytesOf;
   }
 
   get count(): number {
-    return this.known.size;
+    return this.all.size;
   }
 
-  of(candidate: Candidate): number {
-    const key = JSON.stringify(candidate);
-    const found = this.known.get(key) ?? { candidate, bytes: this.bytesOf(candidate) };
-    this.known.set(key, found);
+  of(candidate: Candidate<M>): number {
+    const key = JSON.stringify({ ...candidate, method: candidate.method.text });
+    const found = this.all.get(key) ?? { candidate, bytes: this.bytesOf(candidate) };
+    this.all.set(key, found);
     return found.bytes;
   }
 
-  least(): { candidate: Candidate; bytes: number } {
-    return [...this.known.values()].reduce((best, other) =>
+  least(): { candidate: Candidate<M>; bytes: number } {
+    return [...this.all.values()].reduce((best, other) =>
       other.bytes < best.bytes ? other : best,
     );
   }

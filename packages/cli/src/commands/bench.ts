@@ -5,6 +5,7 @@ import {
   entryFlops,
   entryNamed,
   parseMethod,
+  PLAIN_METHOD,
   plannedBytes,
   stepFlops,
   type ModelBuilder,
@@ -17,7 +18,7 @@ import { chooseExecutor } from '../host/executors.js';
 import { fittedModel, type NamedModel } from '../weights/named-model.js';
 import { MOST, wholeNumber } from '../options/readers.js';
 import { Output } from '../terminal/output.js';
-import { givenKeys, setUp, type StepOptions } from '../step/setup.js';
+import { checkStep, compileStep, givenKeys, type StepOptions } from '../step/step.js';
 import {
   addExecutor,
   addHub,
@@ -111,11 +112,11 @@ function subjectOf(model: NamedModel, options: BenchOptions): Subject {
 }
 
 function trainingStep(model: NamedModel, options: BenchOptions): Subject {
-  const setup = setUp({ ...options, model });
-  const { program, config, method, saved, optimizer } = setup;
+  const step = compileStep(checkStep({ ...options, model }));
+  const { program, config, method, saved, optimizer } = step;
   const how = { method: method.text, saved, optimizer: optimizer.name };
   return {
-    ...{ program, optimizer, model: setup.model, classes: config.classes },
+    ...{ program, optimizer, model: step.model, classes: config.classes },
     ...describe(model, options, how),
     flops: stepFlops(program),
   };
@@ -123,7 +124,7 @@ function trainingStep(model: NamedModel, options: BenchOptions): Subject {
 
 function forwardPass(model: NamedModel, options: BenchOptions): Subject {
   const { batch } = options;
-  const method = parseMethod(options.method ?? 'full', givenKeys(options));
+  const method = parseMethod(options.method ?? PLAIN_METHOD, givenKeys(options));
   const build: ModelBuilder = (images, mode) => buildModel(model.config, { batch: images, mode });
   const program = compile({ model: build, method, batch, evalBatch: batch });
   return {

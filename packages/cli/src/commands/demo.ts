@@ -11,7 +11,7 @@ import {
   initialise,
   loadWeights,
   megabytes,
-  NO_RANKS,
+  PLAIN_METHOD,
   predictLogits,
   shapesClasses,
   shapesSource,
@@ -32,7 +32,7 @@ import { fittedModel } from '../weights/named-model.js';
 import { Output } from '../terminal/output.js';
 import { predictionsPicture, type Prediction } from '../pictures/predictions.js';
 import { readRunRecord } from '../run/folder.js';
-import { setUp, type Setup } from '../step/setup.js';
+import { checkStep, compileStep, type CompiledStep } from '../step/step.js';
 import { sayInterrupted } from '../training/closing.js';
 import { openStart, type Start } from '../source/start.js';
 import { originOf } from '../source/origin-of.js';
@@ -43,7 +43,8 @@ import {
   type ExecutorOptions,
 } from '../options/shared.js';
 import { tableText } from '../terminal/table.js';
-import type { RunPlan } from '../training/run-plan.js';
+import { stepSettings, type RunPlan } from '../training/run-plan.js';
+import type { RunSettings } from '../run/record.js';
 import { runTraining, type RunSummary } from '../training/training.js';
 import { checkFree, TrainingFolder } from '../training/folder.js';
 
@@ -124,13 +125,14 @@ async function demoCommand(options: DemoOptions): Promise<void> {
   const found = await openStart(RECIPE.model, { output });
   const start = { ...found, preprocess: centredDown(found.preprocess) };
   try {
-    const setup = demoSetup(start);
-    const plan = { ...demoPlan(options, setup, start.preprocess), kind };
+    const step = demoStep(start);
+    const plan = { ...demoPlan(options, step), kind };
+    const shared = { step, settings: demoSettings(options, step, start.preprocess) };
     // Both runs lie in it: no other process comes in between them.
     const folder = TrainingFolder.take(options.out, isReplaced(options));
     try {
-      const random = { ...plan, ...fromRandom(setup, options) };
-      const pretrained = { ...plan, ...fromStart(setup, options, start, folder) };
+      const random = { ...plan, ...fromRandom(shared, options) };
+      const pretrained = { ...plan, ...fromStart(shared, options, start, folder) };
       await demo(random, pretrained, output);
     } finally {
       folder.close();
@@ -161,62 +163,71 @@ async function demo(random: RunPlan, pretrained: RunPlan, output: Output): Promi
   sayDemo(before.summary, summary, output);
 }
 
-function demoSetup({ model: { name, config } }: Start): Setup {
+function demoStep({ model: { name, config } }: Start): CompiledStep {
   const { batch, weightDecay } = RECIPE;
   const model = fittedModel({ name, config }, { classes: shapesClasses.length });
-  const fixed = { model, method: 'full', optimizer: 'adamw', microBatches: 1 };
-  return setUp({ ...fixed, batch, weightDecay, smoothing: 0 });
+  const fixed = { model, method: PLAIN_METHOD, optimizer: 'adamw', microBatches: 1 };
+  return compileStep(checkStep({ ...fixed, batch, weightDecay, smoothing: 0 }));
 }
 
-/** What both runs share; each has its own start and folder. */
+/** What both runs share. */
 function demoPlan(
   options: DemoOptions,
-  setup: Setup,
-  preprocess: Preprocess,
-): Omit<RunPlan, 'kind' | keyof Beginning> {
-  const { images, epochs, seed, threads } = options;
-  const { validationImages, augment, learningRate, warmup } = RECIPE;
+  step: CompiledStep,
+): Omit<RunPlan, 'kind' | keyof DemoStart> {
+  const { images, seed, threads } = options;
+  const { validationImages, augment, warmup } = RECIPE;
   return {
-    setup,
-    classes: shapesClasses,
-    preprocess,
+    step,
     augment: augmentNamed(augment),
-    augmentName: augment,
     train: { kind: 'shapes', seed, count: images },
     validation: { kind: 'shapes', seed: seed + VALIDATION_SEED, count: validationImages },
-    data: {
-      from: `drawn shapes of seed ${String(seed)}`,
-      validationFrom: `drawn shapes of seed ${String(seed + VALIDATION_SEED)}`,
-      trainImages: images,
-      validationImages,
-    },
-    epochs,
-    learningRate,
     warmup,
-    smoothing: 0,
-    clip: null,
-    seed,
-    ranks: NO_RANKS,
     tables: null,
-    memory: null,
     strict: true,
     loading: { workers: 0 },
     threads,
   };
 }
 
-type Beginning = Pick<
-  RunPlan,
-  'init' | 'origin' | 'ignored' | 'fill' | 'takeFolder' | 'afterwards'
->;
-
-function fromRandom({ model }: Setup, { seed, out }: DemoOptions): Beginning {
+function demoSettings(
+  options: DemoOptions,
+  step: CompiledStep,
+  preprocess: Preprocess,
+): DemoShared['settings'] {
+  const { images, epochs, seed } = options;
+  const { validationImages, augment, learningRate } = RECIPE;
   return {
-    init: null,
-    origin: null,
+    ...stepSettings(step),
+    found: {},
+    classes: shapesClasses,
+    preprocess,
+    augment,
+    learningRate,
+    ...{ smoothing: 0, clip: null, epochs, seed },
+    data: {
+      from: `drawn shapes of seed ${String(seed)}`,
+      validationFrom: `drawn shapes of seed ${String(seed + VALIDATION_SEED)}`,
+      trainImages: images,
+      validationImages,
+    },
+  };
+}
+
+interface DemoShared {
+  readonly step: CompiledStep;
+  readonly settings: Omit<RunSettings, 'init' | 'origin'>;
+}
+
+/** What each run has of its own: where it starts, and its folder. */
+type DemoStart = Pick<RunPlan, 'settings' | 'ignored' | 'fill' | 'takeFolder' | 'afterwards'>;
+
+function fromRandom({ step, settings }: DemoShared, { seed, out }: DemoOptions): DemoStart {
+  return {
+    settings: { ...settings, init: null },
     ignored: [],
     fill: (executor) => {
-      initialise(executor, model, seed);
+      initialise(executor, step.model, seed);
       return Promise.resolve(null);
     },
     takeFolder: () => TrainingFolder.take(join(out, RANDOM), true),
@@ -224,20 +235,19 @@ function fromRandom({ model }: Setup, { seed, out }: DemoOptions): Beginning {
 }
 
 function fromStart(
-  setup: Setup,
+  { step, settings }: DemoShared,
   { seed, out }: DemoOptions,
   start: Start,
   folder: TrainingFolder,
-): Beginning {
+): DemoStart {
   const { preprocess, text: init, ignored, checkpoint } = start;
   return {
-    init,
-    origin: originOf(start),
+    settings: { ...settings, init, origin: originOf(start) },
     ignored,
-    fill: (executor) => Promise.resolve(loadWeights(executor, setup.model, checkpoint, seed)),
+    fill: (executor) => Promise.resolve(loadWeights(executor, step.model, checkpoint, seed)),
     takeFolder: () => folder,
     afterwards: async (executor) => {
-      const pictures = await predictions(executor, preprocess, seed + VALIDATION_SEED, setup.pass);
+      const pictures = await predictions(executor, preprocess, seed + VALIDATION_SEED, step.pass);
       const png = await picture(pictures);
       await replaceFile(join(out, 'predictions.png'), (descriptor) => writeAll(descriptor, png));
     },
@@ -289,7 +299,7 @@ function picture(all: readonly Prediction[]): Promise<Buffer> {
 
 async function writeMemory(plan: RunPlan, folder: string): Promise<void> {
   const title = `vit-micro, full, adamw, batch ${String(RECIPE.batch)}`;
-  const chart = memoryChart(plan.setup.program, { title, threads: plan.threads });
+  const chart = memoryChart(plan.step.program, { title, threads: plan.threads });
   await replaceWithText(join(folder, 'memory.svg'), chart);
 }
 

@@ -115,12 +115,12 @@ async function exportCommand(run: string, options: ExportOptions): Promise<void>
     checker = await openChecker(model, pictures, options, formats, output);
     const prepared = checker instanceof Checker ? await checker.prepared() : null;
     const files = { model, dtype, staging, checker, signal: interrupt.signal };
-    const job: Job = { ...files, pictures, prepared };
+    const context: ExportContext = { ...files, pictures, prepared };
     const written: Written[] = [];
-    for (const [name, format] of formats) written.push(await exportFile(name, format, job));
+    for (const [name, format] of formats) written.push(await exportFile(name, format, context));
     staging.commit();
     interrupt.dispose(); // from now on there is nothing to remove
-    await report(written, folder, job, options, output);
+    await report(written, folder, context, options, output);
   } finally {
     staging.discard();
     if (checker instanceof Checker) await checker.close();
@@ -157,7 +157,8 @@ async function openChecker(
   return Checker.open(kind, runtime, model, pictures, options.threads);
 }
 
-interface Job {
+/** What all files of one export share. */
+interface ExportContext {
   readonly model: ExportedModel;
   readonly dtype: DtypeName;
   readonly staging: Staging;
@@ -177,8 +178,12 @@ interface Written {
 }
 
 /** Writes one file beside its place, and checks it there. */
-async function exportFile(name: string, format: ExportFormat, job: Job): Promise<Written> {
-  const { model, dtype, staging, checker, signal } = job;
+async function exportFile(
+  name: string,
+  format: ExportFormat,
+  context: ExportContext,
+): Promise<Written> {
+  const { model, dtype, staging, checker, signal } = context;
   const { file, onnx } = format;
   const { path, bytes } = await staging.write(file, format.parts(model, dtype), signal);
   const compared = onnx !== null && checker instanceof Checker ? checker : null;
@@ -190,11 +195,11 @@ async function exportFile(name: string, format: ExportFormat, job: Job): Promise
 async function report(
   written: readonly Written[],
   folder: string,
-  job: Job,
+  context: ExportContext,
   options: ExportOptions,
   output: Output,
 ): Promise<void> {
-  const { checker, model } = job;
+  const { checker, model } = context;
   const isChecked = checker instanceof Checker;
   const times = isChecked ? await checker.latencies() : new Map<string, number>();
   const dense = denseBytes(model);
@@ -208,7 +213,7 @@ async function report(
     files: written.length,
     classes: model.labels.length,
     factored: model.isFactored,
-    pictures: pictureRecord(job),
+    pictures: pictureRecord(context),
     ...(isChecked && { executor: checker.executor, latencyMs: times.get('') ?? null }),
     threads: options.threads,
     notChecked: unchecked,
@@ -225,17 +230,20 @@ async function report(
     );
   }
   if (unchecked !== null) output.line(`Not checked: ${unchecked}.`);
-  for (const line of pictureLines(job)) output.line(line);
+  for (const line of pictureLines(context)) output.line(line);
 }
 
 /** What preprocessor_config.json makes of the test pictures: for programs. */
-function pictureRecord({ pictures, prepared }: Job): Readonly<Record<string, unknown>> | null {
+function pictureRecord({
+  pictures,
+  prepared,
+}: ExportContext): Readonly<Record<string, unknown>> | null {
   const { count, aside, exported } = pictures;
   return exported === null ? null : { tried: count, aside, ...prepared };
 }
 
 /** The same for people, where it is not the model's own way. */
-function pictureLines({ pictures, prepared }: Job): readonly string[] {
+function pictureLines({ pictures, prepared }: ExportContext): readonly string[] {
   const { count, aside } = pictures;
   if (aside === 0) return [];
   const change = prepared

@@ -213,8 +213,8 @@ function requestOf(options: ForgetOptions): Request {
   return { importance, labelFree, shuffled, alpha, lambda, budget };
 }
 
-function isFactored({ factors }: OpenRun): boolean {
-  return factors !== null;
+function isFactored({ model }: OpenRun): boolean {
+  return (model.forms ?? []).length > 0;
 }
 
 function sayOtherImages(

@@ -11,6 +11,7 @@ import {
   megabytes,
   mergedWeights,
   parseMethod,
+  PLAIN_METHOD,
   predictLogits,
   Random,
   safetensorsData,
@@ -167,7 +168,7 @@ async function compareForms(
   merged: string,
 ): Promise<{ readonly maxDifference: number; readonly maxLogit: number }> {
   const before = await logitsOf(forms, forms.method, factored);
-  const after = await logitsOf(forms, parseMethod('full'), merged);
+  const after = await logitsOf(forms, parseMethod(PLAIN_METHOD), merged);
   const most = (values: readonly number[]) =>
     values.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
   const maxLogit = most(before);

@@ -20,7 +20,13 @@ import { MOST, outputPath, wholeNumber } from '../options/readers.js';
 import { fittedModel } from '../weights/named-model.js';
 import { Output } from '../terminal/output.js';
 import { paperFields, paperLines } from '../step/paper.js';
-import { parameterCounts, setUp, type Setup, type StepOptions } from '../step/setup.js';
+import {
+  parameterCounts,
+  checkStep,
+  compileStep,
+  type CompiledStep,
+  type StepOptions,
+} from '../step/step.js';
 import {
   addHub,
   addJson,
@@ -100,18 +106,18 @@ async function planCommand(positional: string | undefined, options: PlanOptions)
   const access = { output, offline, ...(revision === undefined ? {} : { revision }) };
   // A plan is the same whatever the weights are.
   const { model: published } = await chooseModel({ model: name, init: 'random' }, name, access);
-  const setup = setUp({ ...options, model: fittedModel(published, options) });
+  const step = compileStep(checkStep({ ...options, model: fittedModel(published, options) }));
   if (options.print !== undefined) {
-    const text = lookUp('text form', options.print, PRINTERS)(setup);
+    const text = lookUp('text form', options.print, PRINTERS)(step);
     output.event('text', { form: options.print, text });
     output.line(text.replace(/\n$/, ''));
     return;
   }
-  const fields = planFields(setup, options);
-  if (options.svg !== undefined) await writeChart(options.svg, setup, options);
-  const paper = options.paper ? paperFields(setup, options.threads) : null;
+  const fields = planFields(step, options);
+  if (options.svg !== undefined) await writeChart(options.svg, step, options);
+  const paper = options.paper ? paperFields(step, options.threads) : null;
   output.event('plan', { ...fields, ...(paper && { paper }) });
-  for (const line of planLines(setup, fields)) output.line(line);
+  for (const line of planLines(step, fields)) output.line(line);
   if (paper) for (const line of ['', ...paperLines(paper)]) output.line(line);
   if (options.svg !== undefined) output.line(`\nDrawn in ${options.svg}`);
 }
@@ -131,12 +137,12 @@ function modelName(positional: string | undefined, option: string | undefined): 
   });
 }
 
-const PRINTERS: Readonly<Record<string, (setup: Setup) => string>> = {
-  graph: (setup) =>
-    compileGraphs(setup.compileOptions)
+const PRINTERS: Readonly<Record<string, (step: CompiledStep) => string>> = {
+  graph: (step) =>
+    compileGraphs(step.compileOptions)
       .map(({ name, graph }) => `entry ${name}\n${printGraph(graph)}`)
       .join('\n'),
-  program: (setup) => printProgram(setup.program),
+  program: (step) => printProgram(step.program),
 };
 
 interface PlanFields extends MemoryReport {
@@ -147,12 +153,12 @@ interface PlanFields extends MemoryReport {
   readonly ranks: 'typical' | null;
 }
 
-function planFields(setup: Setup, options: PlanOptions): PlanFields {
-  const { program, modelName: model, method, optimizer, config, pass, microBatches } = setup;
+function planFields(step: CompiledStep, options: PlanOptions): PlanFields {
+  const { program, modelName: model, method, optimizer, config, pass, microBatches } = step;
   return {
     model,
     method: method.text,
-    saved: setup.saved,
+    saved: step.saved,
     optimizer: optimizer.name,
     batch: pass * microBatches,
     microBatches,
@@ -160,7 +166,7 @@ function planFields(setup: Setup, options: PlanOptions): PlanFields {
     classes: config.classes,
     threads: options.threads,
     ...memoryReport(program, options.threads),
-    ...parameterCounts(setup.model),
+    ...parameterCounts(step.model),
     ranks: hasRanks(method) ? 'typical' : null,
     largest: largest(program).slice(0, TOP),
   };
@@ -186,8 +192,8 @@ function largest(program: Program): readonly LargeTensor[] {
     }));
 }
 
-function planLines(setup: Setup, fields: PlanFields): readonly string[] {
-  const { microBatches, pass } = setup;
+function planLines(step: CompiledStep, fields: PlanFields): readonly string[] {
+  const { microBatches, pass } = step;
   const cut = microBatches > 1 ? ` in ${String(microBatches)} passes` : '';
   const rows: readonly (readonly [string, number])[] = [
     ['Weights', fields.weightBytes],
@@ -201,9 +207,9 @@ function planLines(setup: Setup, fields: PlanFields): readonly string[] {
   ];
   const share = (bytes: number) => `${((100 * bytes) / fields.peakBytes).toFixed(1)} %`;
   return [
-    `${setup.modelName}, ${setup.method.text}, saved ${setup.saved}, ${setup.optimizer.name}, batch ` +
-      `${String(pass * microBatches)}${cut}, ${String(setup.config.imageSize)} px, ` +
-      `${String(setup.config.classes)} classes`,
+    `${step.modelName}, ${step.method.text}, saved ${step.saved}, ${step.optimizer.name}, batch ` +
+      `${String(pass * microBatches)}${cut}, ${String(step.config.imageSize)} px, ` +
+      `${String(step.config.classes)} classes`,
     `${metric(fields.parameters)} parameters, ${metric(fields.trainable)} of them training, ` +
       `${metric(fields.flopsPerStep)}FLOP per step`,
     '',
@@ -214,7 +220,7 @@ function planLines(setup: Setup, fields: PlanFields): readonly string[] {
     '',
     tableText(
       ['Largest tensors', 'Role', '>Bytes', 'Live in steps'],
-      largest(setup.program)
+      largest(step.program)
         .slice(0, TOP)
         .map(({ name, role, bytes, live }) => [name, role, megabytes(bytes), live ?? 'all']),
     ),
@@ -222,8 +228,8 @@ function planLines(setup: Setup, fields: PlanFields): readonly string[] {
   ];
 }
 
-async function writeChart(path: string, setup: Setup, options: PlanOptions): Promise<void> {
-  const { modelName: model, method, optimizer, pass, microBatches, program } = setup;
+async function writeChart(path: string, step: CompiledStep, options: PlanOptions): Promise<void> {
+  const { modelName: model, method, optimizer, pass, microBatches, program } = step;
   const cut = microBatches > 1 ? ` in ${String(microBatches)} passes` : '';
   const batch = String(pass * microBatches) + cut;
   const title = `${model}, ${method.text}, ${optimizer.name}, batch ${batch}`;

@@ -28,10 +28,10 @@ import {
   wholeNumber,
 } from '../options/readers.js';
 import { Output } from '../terminal/output.js';
-import { makeReady, type Job } from '../training/preparing.js';
-import type { MemoryRequest } from '../memory/process-memory.js';
-import { readyWithin, type Fitting } from '../budget/ready-within.js';
-import { givenKeys, type StepOptions } from '../step/setup.js';
+import { makeReady, type Job, type Ready } from '../training/preparing.js';
+import type { MemoryRecord, MemoryRequest } from '../memory/process-memory.js';
+import { readyWithin } from '../budget/ready-within.js';
+import { givenKeys, type StepOptions } from '../step/step.js';
 import {
   addAllowEmpty,
   addExecutor,
@@ -49,8 +49,9 @@ import {
   type PreprocessOptions,
 } from '../options/shared.js';
 import { sayDone, sayInterrupted, saySkipped } from '../training/closing.js';
-import type { RunPlan } from '../training/run-plan.js';
-import { startedMethod } from '../run/factors.js';
+import { stepSettings, type RunPlan } from '../training/run-plan.js';
+import type { RunSettings } from '../run/record.js';
+import { startedMethod } from '../run/form.js';
 import type { Start } from '../source/start.js';
 import { runTraining } from '../training/training.js';
 import { checkFree, nextNumbered, TrainingFolder } from '../training/folder.js';
@@ -176,8 +177,9 @@ async function trainCommand(folder: string, asked: TrainOptions): Promise<void> 
     sayStart(beginning, output);
     const request = memoryRequest(options, beginning);
     const fitting = await readyToTrain(jobOf(options, beginning, kind), request, output);
-    const { setup, tables } = fitting.ready;
-    sayChoices(tables, compareWithFull(setup, options.threads), output);
+    const { step, tables } = fitting.ready;
+    sayTables(tables, output);
+    if (tables || output.json) sayComparison(compareWithFull(step, options.threads), output);
     const takeFolder = () =>
       out === undefined ? TrainingFolder.takeNumbered(folder) : TrainingFolder.take(out, force);
     const plan = { ...planOf(options, beginning, fitting), kind, takeFolder };
@@ -203,14 +205,18 @@ function memoryRequest(
   return { bytes: memory, images: paths.length, workers, largest };
 }
 
-type Prepared = Omit<Fitting, 'memory'> & { readonly memory: Fitting['memory'] | null };
+interface ReadyToTrain {
+  readonly ready: Ready;
+  /** What was chosen for --memory; null without. */
+  readonly memory: MemoryRecord | null;
+}
 
 /** Finds ranks and compiles; nothing is written, so that Ctrl-C may end it anywhere. */
 async function readyToTrain(
   job: Job,
   request: MemoryRequest | null,
   output: Output,
-): Promise<Prepared> {
+): Promise<ReadyToTrain> {
   if (request) return readyWithin(job, request, output);
   return { ready: await makeReady(job, output), memory: null };
 }
@@ -222,10 +228,10 @@ function jobOf(
 ): Job {
   const { seed, strict, threads, augment } = options;
   const taken = options.memory === undefined ? takenUp(options, start) : {};
-  const step = { ...options, ...taken, model };
+  const chosen = { ...options, ...taken, model };
   return {
-    step,
-    method: startedMethod(options.method, givenKeys(step), start),
+    options: chosen,
+    method: startedMethod(options.method, givenKeys(chosen), start),
     start,
     kind,
     threads,
@@ -247,56 +253,68 @@ function takenUp(
   return { saved: saved ?? chosen.saved, microBatches: microBatches ?? chosen.microBatches };
 }
 
-function sayChoices(
-  tables: PrepareTables | null,
-  comparison: Comparison | null,
-  output: Output,
-): void {
-  if (tables) {
-    output.event('prepared', { ...tables });
-    for (const line of choiceLines(tables)) output.line(line);
-  }
+function sayTables(tables: PrepareTables | null, output: Output): void {
+  if (!tables) return;
+  output.event('prepared', { ...tables });
+  for (const line of choiceLines(tables)) output.line(line);
+}
+
+function sayComparison(comparison: Comparison | null, output: Output): void {
   if (!comparison) return;
   output.event('comparison', { ...comparison });
-  if (tables) for (const line of ['', ...comparisonLines(comparison)]) output.line(line);
+  for (const line of ['', ...comparisonLines(comparison)]) output.line(line);
 }
 
 function planOf(
   options: TrainOptions,
-  { data, start, preprocess, origin }: Beginning,
-  { ready: { setup, ranks, tables, fill }, memory }: Prepared,
+  beginning: Beginning,
+  fitting: ReadyToTrain,
 ): Omit<RunPlan, 'kind' | 'takeFolder'> {
-  const { epochs, warmup, smoothing, seed, strict, threads, augment, workers } = options;
+  const { data, start } = beginning;
+  const { warmup, strict, threads, augment, workers } = options;
+  const { step, tables, fill } = fitting.ready;
   return {
-    setup,
-    classes: data.classes,
-    preprocess,
+    settings: settingsOf(options, beginning, fitting),
+    step,
     augment: augmentNamed(augment),
-    augmentName: augment,
     train: { kind: 'folder', files: data.train },
     validation: { kind: 'folder', files: data.validation },
+    warmup,
+    ignored: start?.ignored ?? [],
+    tables,
+    fill,
+    strict,
+    loading: { workers },
+    threads,
+  };
+}
+
+function settingsOf(
+  options: TrainOptions,
+  { data, start, preprocess, origin }: Beginning,
+  { ready: { step, found }, memory }: ReadyToTrain,
+): RunSettings {
+  const { epochs, smoothing, seed, augment } = options;
+  const { optimizer, model } = step;
+  return {
+    ...stepSettings(step),
+    found,
+    ...(memory && { memory }),
+    classes: data.classes,
+    preprocess,
+    augment,
+    learningRate: options.lr ?? defaultLearningRate(optimizer.name, model, start === null),
+    smoothing,
+    clip: options.clip ?? null,
+    epochs,
+    seed,
+    init: start?.text ?? null,
+    ...(origin && { origin }),
     data: {
       from: data.trainFrom,
       validationFrom: data.validationFrom,
       trainImages: data.train.length,
       validationImages: data.validation.length,
     },
-    epochs,
-    learningRate:
-      options.lr ?? defaultLearningRate(setup.optimizer.name, setup.method.name, start === null),
-    warmup,
-    smoothing,
-    clip: options.clip ?? null,
-    seed,
-    init: start?.text ?? null,
-    origin,
-    ignored: start?.ignored ?? [],
-    ranks,
-    tables,
-    memory,
-    fill,
-    strict,
-    loading: { workers },
-    threads,
   };
 }

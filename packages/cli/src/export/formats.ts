@@ -22,7 +22,7 @@ import {
 } from '@thimble/core';
 import { encodeOnnx, ONNX_FORMATS, onnxModel, type OnnxFormatName } from '@thimble/onnx';
 import { VERSION } from '../host/version.js';
-import { FACTORS } from '../run/factors.js';
+import { FORM_KEY } from '../run/form.js';
 import { STORED } from '../weights/checkpoint.js';
 import { graphOf, type ExportedModel } from './model.js';
 
@@ -111,14 +111,14 @@ function onnxMetadata(model: ExportedModel): ReadonlyMap<string, string> {
 
 /** What a run's own checkpoint says, so that the file is read back as one. */
 function ownMetadata(model: ExportedModel): ReadonlyMap<string, string> {
-  const factors = model.isFactored ? model.metadata.get(FACTORS) : undefined;
+  const form = model.isFactored ? model.metadata.get(FORM_KEY) : undefined;
   return new Map([
     ['format', 'pt'],
     ['model', model.name],
     ['classes', JSON.stringify(model.labels)],
     ['thimble.config', JSON.stringify(model.config)],
     ['preprocess', JSON.stringify(model.preprocess)],
-    ...(factors === undefined ? [] : [[FACTORS, factors] as const]),
+    ...(form === undefined ? [] : [[FORM_KEY, form] as const]),
   ]);
 }
 

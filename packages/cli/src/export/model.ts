@@ -11,6 +11,7 @@ import {
   matchWeights,
   mergedWeights,
   parseMethod,
+  PLAIN_METHOD,
   type BoundMethod,
   type MergedTensor,
   type ModelBuilder,
@@ -91,7 +92,7 @@ function exportedModel(start: Start, options: ExportedOptions): ExportedModel {
   return {
     name,
     config,
-    method: isFactored ? own : parseMethod('full'),
+    method: isFactored ? own : parseMethod(PLAIN_METHOD),
     weights: isFactored ? weights : dense,
     dense,
     tensors,

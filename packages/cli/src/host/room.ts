@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { fileError, replaceFile, writeAll } from './files.js';
 
-export interface Need {
+export interface WrittenBytes {
   /** Of everything, at the moment when most of it is there. */
   readonly bytes: number;
   readonly largestFile: number;
@@ -32,32 +32,36 @@ const RECORD_BYTES = 3e5;
  *
  * @param replaced of an earlier run, which goes with the first checkpoint
  */
-export function needOf(checkpoint: number, epochs: number, replaced: number): Need {
+export function writtenBytes(checkpoint: number, epochs: number, replaced: number): WrittenBytes {
   const then = epochs > 1 ? 3 * checkpoint - replaced : 0;
   return { bytes: Math.max(2 * checkpoint, then) + RECORD_BYTES, largestFile: checkpoint };
 }
 
 /** Leaves ROOM_FILE. Throws FileError, or the reason of `signal`; then it leaves nothing. */
-export async function takeRoom(folder: string, need: Need, signal: AbortSignal): Promise<void> {
+export async function takeRoom(
+  folder: string,
+  needed: WrittenBytes,
+  signal: AbortSignal,
+): Promise<void> {
   const free = freeBytes(folder);
-  if (need.bytes > free) throw noRoom(folder, need, `${megabytes(free)} free`);
+  if (needed.bytes > free) throw noRoom(folder, needed, `${megabytes(free)} free`);
   const path = join(folder, ROOM_FILE);
   try {
     await replaceFile(path, async (descriptor) => {
-      for (let left = need.largestFile; left > 0; left -= CHUNK.byteLength) {
+      for (let left = needed.largestFile; left > 0; left -= CHUNK.byteLength) {
         writeAll(descriptor, CHUNK.subarray(0, left));
         await setImmediate(); // lets a signal in
         signal.throwIfAborted();
       }
     });
-    truncateSync(path, Math.min(KEPT_BYTES, need.largestFile));
+    truncateSync(path, Math.min(KEPT_BYTES, needed.largestFile));
   } catch (error) {
     const known = fileError(folder, 'room', error);
-    throw known instanceof FileError ? noRoom(folder, need, known.parts.got) : known;
+    throw known instanceof FileError ? noRoom(folder, needed, known.parts.got) : known;
   }
 }
 
-function noRoom(folder: string, { bytes, largestFile }: Need, got: string): FileError {
+function noRoom(folder: string, { bytes, largestFile }: WrittenBytes, got: string): FileError {
   return new FileError({
     where: folder,
     expected: `room for ${megabytes(bytes)}, ${megabytes(largestFile)} of it in one file`,

@@ -102,19 +102,20 @@ async function download(
   const sidecars = SIDECARS.flatMap((path) => listed.get(path) ?? []);
   for (const file of sidecars) checkSize(reference, file, MAX_SIDECAR_BYTES);
   for (const path of SIDECARS) if (!listed.has(path)) cache.keepMissing(commit, path);
-  const job = { reference, settings, cache, commit, output };
+  const download = { reference, settings, cache, commit, output };
   if (weights.path === SHARD_INDEX) {
     checkSize(reference, weights, MAX_INDEX_BYTES);
-    await fetchFiles([...sidecars, weights], job);
-    await fetchFiles(shardsOf(job, listed), job);
+    await fetchFiles([...sidecars, weights], download);
+    await fetchFiles(shardsOf(download, listed), download);
   } else {
-    await fetchFiles([...sidecars, weights], job);
+    await fetchFiles([...sidecars, weights], download);
   }
   await cache.keepCommit(reference, commit);
   return { folder: cache.snapshot(commit), reference, commit };
 }
 
-interface Job {
+/** One model in one commit, on its way. */
+interface HubDownload {
   readonly reference: HubReference;
   readonly settings: HubSettings;
   readonly cache: HubCache;
@@ -122,8 +123,8 @@ interface Job {
   readonly output: Output;
 }
 
-async function fetchFiles(files: readonly HubFile[], job: Job): Promise<void> {
-  const { reference, settings, cache, commit, output } = job;
+async function fetchFiles(files: readonly HubFile[], download: HubDownload): Promise<void> {
+  const { reference, settings, cache, commit, output } = download;
   const missing = files.filter(({ path }) => cache.file(commit, path) === null);
   if (missing.length === 0) return;
   const progress = new DownloadProgress(output, reference.name, missing);
@@ -131,7 +132,7 @@ async function fetchFiles(files: readonly HubFile[], job: Job): Promise<void> {
     for (const file of missing) {
       await fetchBlob({
         ...{ settings, reference, cache, file },
-        address: () => addressOf(file, job),
+        address: () => addressOf(file, download),
         onProgress: (done) => {
           progress.update(file, done);
         },
@@ -149,9 +150,9 @@ async function fetchFiles(files: readonly HubFile[], job: Job): Promise<void> {
 }
 
 /** Where the file's bytes are; the large ones live on another host, to which this redirects. */
-async function addressOf(file: HubFile, job: Job): Promise<URL> {
+async function addressOf(file: HubFile, download: HubDownload): Promise<URL> {
   const { fileDownloadInfo } = await import('@huggingface/hub');
-  const { reference, settings, commit } = job;
+  const { reference, settings, commit } = download;
   const repo = { type: 'model', name: reference.name } as const;
   const info = await ask(settings, reference, 'headers', (server) =>
     fileDownloadInfo({ ...server, repo, path: file.path, revision: commit }),
@@ -162,7 +163,7 @@ async function addressOf(file: HubFile, job: Job): Promise<URL> {
 }
 
 function shardsOf(
-  { reference, cache, commit }: Job,
+  { reference, cache, commit }: HubDownload,
   listed: ReadonlyMap<string, HubFile>,
 ): readonly HubFile[] {
   const path = join(cache.snapshot(commit), SHARD_INDEX);

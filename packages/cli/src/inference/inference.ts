@@ -5,8 +5,8 @@ import {
   CheckpointError,
   compile,
   loadWeights,
-  NO_RANKS,
   parseMethod,
+  PLAIN_METHOD,
   type BoundMethod,
   type Executor,
   type ExecutorKind,
@@ -89,9 +89,9 @@ export class Classifier {
 }
 
 /** The method that gives the weights their form. */
-export function methodOf({ record, factors }: Start): BoundMethod {
-  const { method = 'full', ranks = NO_RANKS } = record ?? factors ?? {};
-  return parseMethod(method).with({ ranks });
+export function methodOf({ record, form }: Start): BoundMethod {
+  const { method = PLAIN_METHOD, found = {} } = record ?? form ?? {};
+  return parseMethod(method).with(found);
 }
 
 export function withoutClassifier({ path, description }: Start): CheckpointError {

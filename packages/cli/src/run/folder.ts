@@ -5,7 +5,7 @@
  *   model.safetensors   weights after the last good epoch, or where the run was interrupted
  *   best.safetensors    weights of the epoch with the highest validation accuracy; of equal ones, with
  *                       the lowest loss
- *   ranks.json          of a factored run: its ranks and what they were chosen from
+ *   ranks.json          of a run with ranks: these, and what they were chosen from
  *   forgotten.safetensors   after thimble forget: weights that were dampened, as training had left them
  *   set-aside.safetensors   after thimble forget: the weights that it did not start from, where those differ
  *   labels.txt          names of the classes, one per line, in the order of the model's outputs
@@ -17,7 +17,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { replaceWithText } from '../host/files.js';
 import type { ForgottenRecord } from './forgotten.js';
-import { parseRunRecord, RUN_FORMAT, RUN_VERSION, type RunRecord } from './record.js';
+import { parseRunRecord, RUN_FORMAT, RUN_VERSION, writtenRun, type RunRecord } from './record.js';
 import { VERSION } from '../host/version.js';
 import { parseFile, parseJsonObject } from '../weights/json-file.js';
 
@@ -34,7 +34,7 @@ export const RUN_FILES = {
 /** Replaces the record in the file `path`. */
 export async function writeRunRecord(path: string, record: RunRecord): Promise<void> {
   const written = { thimble: VERSION, node: process.version };
-  const file = { format: RUN_FORMAT, version: RUN_VERSION, ...written, ...record };
+  const file = { format: RUN_FORMAT, version: RUN_VERSION, ...written, ...writtenRun(record) };
   await replaceWithText(path, `${JSON.stringify(file, finite, 2)}\n`);
 }
 

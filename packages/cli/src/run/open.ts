@@ -5,6 +5,7 @@
 import {
   CheckpointError,
   FormatError,
+  foundRanks,
   matchWeights,
   modelReader,
   parameters,
@@ -15,9 +16,9 @@ import {
 } from '@thimble/core';
 import { join } from 'node:path';
 import { openCheckpoint, type OpenCheckpoint } from '../weights/checkpoint.js';
-import { formOf, storedFactors, type StoredFactors } from './factors.js';
+import { builtForm, storedForm, type Form } from './form.js';
 import { checkpointPath, readRunRecord, RUN_FILES } from './folder.js';
-import { differenceOf, type RunRecord } from './record.js';
+import { differenceOf, formOf, type RunRecord } from './record.js';
 
 export interface OpenRun {
   readonly record: RunRecord;
@@ -29,8 +30,8 @@ export interface OpenRun {
   readonly method: BoundMethod;
   /** The forward graph that `method` makes, for one image. */
   readonly model: ModelGraph;
-  /** What the weights say of their factors; null for dense ones. */
-  readonly factors: StoredFactors | null;
+  /** What the weights say of their form; null for dense ones. */
+  readonly form: Form | null;
 }
 
 /**
@@ -57,14 +58,12 @@ export function checkedRun(
   record: RunRecord,
   checkpoint: Pick<OpenCheckpoint, 'name' | 'metadata' | 'shapes' | 'read'>,
 ): Omit<OpenRun, 'path' | 'checkpoint'> {
-  const { ranks, batch, microBatches } = record;
   const { config } = record.model;
-  const stored = { method: record.method, ranks, pass: batch / microBatches };
-  const form = formOf(file, config, stored);
-  checkWeights(form.model, checkpoint, record);
-  const factors = storedFactors(checkpoint.name, checkpoint.metadata, config);
-  checkAgreement(file, record, checkpoint, factors);
-  return { record, ...form, factors };
+  const built = builtForm(file, config, formOf(record));
+  checkWeights(built.model, checkpoint, record);
+  const form = storedForm(checkpoint.name, checkpoint.metadata, config);
+  checkAgreement(file, record, checkpoint, form);
+  return { record, ...built, form };
 }
 
 /** Throws CheckpointError unless the file holds exactly the parameters of the model. */
@@ -94,7 +93,7 @@ function checkAgreement(
   file: string,
   record: RunRecord,
   { name, metadata }: Pick<OpenCheckpoint, 'name' | 'metadata'>,
-  factors: StoredFactors | null,
+  form: Form | null,
 ): void {
   const said = <T>(key: string, reader: schema.Reader<T>, what: string, recorded: T) => {
     const text = metadata.get(key);
@@ -112,10 +111,11 @@ function checkAgreement(
   said('thimble.config', modelReader, 'model.config', record.model.config);
   said('classes', CLASSES, 'classes', record.classes);
   said('preprocess', preprocessReader, 'preprocess', record.preprocess);
-  if (!factors) return;
-  agree('method', record.method, factors.method);
-  agree('ranks', record.ranks, factors.ranks);
-  agree('batch / microBatches', record.batch / record.microBatches, factors.pass);
+  if (!form) return;
+  const recorded = formOf(record);
+  agree('method', recorded.method, form.method);
+  agree('ranks', foundRanks(recorded.found), foundRanks(form.found));
+  agree('batch / microBatches', recorded.pass, form.pass);
 }
 
 const CLASSES = schema.list(schema.text({ most: 1000 }), { most: 1_000_000 });

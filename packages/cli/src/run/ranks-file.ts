@@ -4,6 +4,7 @@
  */
 import {
   FormatError,
+  foundRanks,
   methodReader,
   ranksReader,
   schema,
@@ -15,14 +16,12 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { replaceWithText } from '../host/files.js';
 import { readRunRecord, RUN_FILES } from './folder.js';
-import { differenceOf, type RunRecord } from './record.js';
+import type { WrittenForm } from './form.js';
+import { differenceOf, formOf, type RunRecord } from './record.js';
 import { parseFile } from '../weights/json-file.js';
 
-export interface RanksFile {
-  readonly method: string;
-  /** Images of one pass, to which Tucker ranks belong. */
-  readonly pass: number;
-  readonly ranks: Ranks;
+/** A form with ranks as it is written, and where they come from. */
+export interface RanksFile extends Required<WrittenForm> {
   /** null where the ranks are typical ones, or those of the run that this one started from. */
   readonly tables: PrepareTables | null;
 }
@@ -88,10 +87,11 @@ function checkTables({ ranks, tables }: RanksFile, place: schema.Place): void {
 
 /** Throws FormatError for ranks that are not those of the run's record. */
 function checkOwn(file: string, { method, ranks, pass }: RanksFile, record: RunRecord): void {
+  const form = formOf(record);
   const difference =
-    differenceOf('method', record.method, method) ??
-    differenceOf('pass', record.batch / record.microBatches, pass) ??
-    differenceOf('ranks', record.ranks, ranks);
+    differenceOf('method', form.method, method) ??
+    differenceOf('pass', form.pass, pass) ??
+    differenceOf('ranks', foundRanks(form.found), ranks);
   if (!difference) return;
   const [expected, got] = difference.texts;
   const where = `${file}, ${difference.at}`;

@@ -4,19 +4,20 @@
  */
 import {
   FormatError,
+  foundRanks,
   methodReader,
   modelReader,
-  NO_RANKS,
   parseMethod,
   preprocessReader,
   ranksReader,
   SAVED_FORMS,
   schema,
+  type Found,
   type ModelConfig,
   type Preprocess,
-  type Ranks,
   type SavedForm,
 } from '@thimble/core';
+import type { Form } from './form.js';
 import { originReader, type Origin } from './origin.js';
 import { forgottenReader, type ForgottenRecord } from './forgotten.js';
 import { memoryReader, type MemoryRecord } from '../memory/process-memory.js';
@@ -34,12 +35,16 @@ export interface EpochRecord {
   readonly seconds: number;
 }
 
-export interface RunRecord {
+/**
+ * What is decided about a run before it starts: the one description of it that a plan is made with, a record
+ * keeps, and what is said of the run picks from.
+ */
+export interface RunSettings {
   readonly model: { readonly name: string; readonly config: ModelConfig };
   /** Reproduces the method through `parseMethod`. */
   readonly method: string;
-  /** With which the method was compiled; empty without a factored form. */
-  readonly ranks: Ranks;
+  /** With what the method was compiled. */
+  readonly found: Found;
   /** Form of saved tensors; absent in runs from before there was a choice. */
   readonly saved?: SavedForm;
   /** What was chosen for --memory; absent without. */
@@ -48,8 +53,8 @@ export interface RunRecord {
   readonly preprocess: Preprocess;
   readonly augment: string;
   readonly optimizer: { readonly name: string; readonly settings: object };
+  /** The peak. */
   readonly learningRate: number;
-  readonly warmupSteps: number;
   readonly smoothing: number;
   readonly clip: number | null;
   readonly batch: number;
@@ -57,7 +62,7 @@ export interface RunRecord {
   readonly epochs: number;
   readonly seed: number;
   readonly init: string | null;
-  /** Where the starting weights came from; absent without any, and in runs of version 0.1.0. */
+  /** Where the starting weights came from; absent without any, and in runs from before it was kept. */
   readonly origin?: Origin;
   readonly data: {
     readonly from: string;
@@ -65,6 +70,10 @@ export interface RunRecord {
     readonly trainImages: number;
     readonly validationImages: number;
   };
+}
+
+export interface RunRecord extends RunSettings {
+  readonly warmupSteps: number;
   readonly executor: { readonly name: string; readonly detail: string; readonly threads: number };
   readonly status: 'running' | 'done' | 'interrupted' | 'failed';
   readonly history: readonly EpochRecord[];
@@ -72,7 +81,7 @@ export interface RunRecord {
   readonly forgotten?: readonly ForgottenRecord[];
 }
 
-const { anything, list, nullable, number, object, objectOf, oneOf, optional, text, whole } = schema;
+const { list, nullable, number, object, objectOf, oneOf, optional, text, whole } = schema;
 
 const COUNT = whole({ least: 0, most: Number.MAX_SAFE_INTEGER });
 const ABOVE_ZERO = whole({ most: Number.MAX_SAFE_INTEGER });
@@ -92,13 +101,20 @@ const settings: schema.Reader<object> = (value, place) =>
   schema.isObject(value) ? value : place.fail('an object', value);
 
 /** A version of the format that this program reads. */
-const header = object({ format: oneOf(RUN_FORMAT), version: oneOf(RUN_VERSION), ranks: anything });
+const header = object({ format: oneOf(RUN_FORMAT), version: oneOf(RUN_VERSION) });
 
-const recordReader: schema.Reader<RunRecord> = schema.refined(
-  objectOf<RunRecord>({
+/** A record as run.json has it: what was found by kind, beside the rest. */
+export type WrittenRun = Omit<RunRecord, 'found'> & Found;
+
+export function writtenRun({ model, method, found, ...rest }: RunRecord): WrittenRun {
+  return { model, method, ranks: foundRanks(found), ...rest };
+}
+
+const writtenReader: schema.Reader<WrittenRun> = schema.refined(
+  objectOf<WrittenRun>({
     model: objectOf<RunRecord['model']>({ name: NAME, config: modelReader }),
     method: methodReader,
-    ranks: (value, place) => (value === undefined ? NO_RANKS : ranksReader(value, place)),
+    ranks: optional(ranksReader),
     saved: optional(oneOf(...Object.values(SAVED_FORMS).map(({ form }) => form))),
     memory: optional(memoryReader),
     classes: list(NAME, { least: 1, most: 1_000_000 }),
@@ -130,7 +146,7 @@ const recordReader: schema.Reader<RunRecord> = schema.refined(
 );
 
 /** What holds of several fields. */
-function checkTogether(record: RunRecord, place: schema.Place): void {
+function checkTogether(record: WrittenRun, place: schema.Place): void {
   const { model, classes, batch, microBatches } = record;
   const { channels } = model.config;
   if (channels !== 3) {
@@ -151,6 +167,12 @@ function checkTogether(record: RunRecord, place: schema.Place): void {
   }
 }
 
+/** The form in which the weights of a run live. */
+export function formOf(run: RunSettings): Form {
+  const { method, found, batch, microBatches } = run;
+  return { method, found, pass: batch / microBatches };
+}
+
 /** The record in a text. Throws FormatError. @param file what errors call it */
 export function parseRunRecord(file: string, json: string): RunRecord {
   const document = {
@@ -158,13 +180,13 @@ export function parseRunRecord(file: string, json: string): RunRecord {
     error: FormatError,
     todo: 'Pass the folder of a run as thimble train wrote it',
   };
-  const { ranks } = schema.read(json, header, document);
-  const record = schema.read(json, recordReader, document);
+  schema.read(json, header, document);
+  const { ranks, ...record } = schema.read(json, writtenReader, document);
   if (ranks === undefined && parseMethod(record.method).probe !== null) {
     const expected = `those with which ${record.method} was compiled`;
     throw new schema.Place(document).at('ranks').error(expected, 'nothing');
   }
-  return record;
+  return { ...record, found: ranks === undefined ? {} : { ranks } };
 }
 
 /** Where two values are not written the same. */

@@ -19,7 +19,7 @@ import {
 } from '@thimble/core';
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { storedFactors } from '../run/factors.js';
+import { storedForm } from '../run/form.js';
 import { isFolder } from '../host/files.js';
 import { inNumericOrder } from '../terminal/format.js';
 import { openRun, type OpenRun } from '../run/open.js';
@@ -161,7 +161,7 @@ function modelOf(files: WeightFiles): Pick<Inspection, 'model' | 'reason'> {
   try {
     const found = recognise(checkpoint, checkpoint.metadata, sidecars);
     const { config, naming, weights, preprocess } = found;
-    storedFactors(checkpoint.name, checkpoint.metadata, config);
+    storedForm(checkpoint.name, checkpoint.metadata, config);
     const pictures = withSize(preprocess ?? familyPreprocess(naming, config), config.imageSize);
     const parameters = [...weights.shapes.values()].reduce(
       (sum, shape) => sum + elements(shape),

@@ -17,12 +17,11 @@ import {
   type ModelConfig,
   type Preprocess,
   type Recognised,
-  type SavedForm,
 } from '@thimble/core';
 import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { OpenCheckpoint } from '../weights/checkpoint.js';
-import { storedFactors, type StoredFactors } from '../run/factors.js';
+import { storedForm, type Form } from '../run/form.js';
 import { isFolder } from '../host/files.js';
 import { hubModel, type HubModel } from '../hub/model.js';
 import { hubReference, looksLikeHubName, referenceText } from '../hub/reference.js';
@@ -63,18 +62,14 @@ export interface Start {
   /** What --memory chose for the run; null without a run or its budget. */
   readonly chosen: ChosenStep | null;
   /** null for dense weights. */
-  readonly factors: StoredFactors | null;
+  readonly form: Form | null;
   /** Of a run folder. */
   readonly record: RunRecord | null;
   readonly hub: HubModel | null;
 }
 
 /** Options with which a run fitted into --memory. */
-export interface ChosenStep {
-  readonly saved: SavedForm;
-  readonly batch: number;
-  readonly microBatches: number;
-}
+export type ChosenStep = Required<Pick<RunRecord, 'saved' | 'batch' | 'microBatches'>>;
 
 /** How weights may be had. */
 export interface Access {
@@ -116,11 +111,11 @@ export function classesOf({ labels, model }: Start): readonly string[] {
 }
 
 function startOfRun(folder: string, { best = false }: Access): Start {
-  const { record, path, checkpoint, factors } = openRun(folder, best);
+  const { record, path, checkpoint, form } = openRun(folder, best);
   const { model, classes: labels, preprocess } = record;
   const description = `${model.name}, ${String(model.config.imageSize)} px, of a run`;
   return {
-    ...{ text: folder, path, description, model, labels, preprocess, checkpoint, record, factors },
+    ...{ text: folder, path, description, model, labels, preprocess, checkpoint, record, form },
     ...{ isDescribed: true, hasClassifier: true, isPreprocessSaid: true, ignored: [], hub: null },
     chosen: chosenStep(record),
     hashes: once(() => hashedFiles(path)),
@@ -149,7 +144,7 @@ function openWeights(text: string, where: string, hub: HubModel | null): Start {
       preprocess: preprocessFor(found.config, said ?? familyPreprocess(found.naming, found.config)),
       isPreprocessSaid: said !== null,
       ignored: found.ignored,
-      factors: storedFactors(path, file.metadata, found.config),
+      form: storedForm(path, file.metadata, found.config),
     };
   });
 }

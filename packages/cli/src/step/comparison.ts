@@ -7,13 +7,14 @@ import {
   megabytes,
   memoryReport,
   parseMethod,
+  PLAIN_METHOD,
   type MemoryReport,
   type PrepareTables,
   type SavedForm,
 } from '@thimble/core';
 import { counted, metric, percent } from '../terminal/format.js';
 import { ratio } from './paper.js';
-import type { Setup } from './setup.js';
+import type { CompiledStep } from './step.js';
 import { tableText } from '../terminal/table.js';
 
 /** Bytes of a plan and operations of an update. */
@@ -35,12 +36,12 @@ export interface Comparison {
 }
 
 /** Plans `full` with its own form of saved tensors; null where the run is that. */
-export function compareWithFull(setup: Setup, threads: number): Comparison | null {
-  const { compileOptions, pass, microBatches, program, method, saved: runSaved } = setup;
+export function compareWithFull(step: CompiledStep, threads: number): Comparison | null {
+  const { compileOptions, pass, microBatches, program, method, saved: runSaved } = step;
   const fullSaved = 'exact';
-  if (method.name === 'full' && microBatches === 1 && runSaved === fullSaved) return null;
+  if (method.name === PLAIN_METHOD && microBatches === 1 && runSaved === fullSaved) return null;
   const batch = pass * microBatches;
-  const full = parseMethod('full');
+  const full = parseMethod(PLAIN_METHOD);
   const plain = compile({
     ...{ ...compileOptions, method: full, saved: fullSaved },
     ...{ batch, microBatches: 1, evalBatch: 0 },

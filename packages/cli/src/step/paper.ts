@@ -23,7 +23,7 @@ import {
   type Refresh,
 } from '@thimble/core';
 import { metric } from '../terminal/format.js';
-import type { Setup } from './setup.js';
+import type { CompiledStep, Step } from './step.js';
 import { tableText } from '../terminal/table.js';
 
 /** The paper's counts and the plans, of plain training and of the run. */
@@ -43,14 +43,14 @@ interface PlannedParts extends Breakdown {
 }
 
 /** Counts the set-up run and, for comparison, full training with the same passes. */
-export function paperFields(setup: Setup, threads: number): PaperFields {
-  const { method, config, pass, program } = setup;
+export function paperFields(step: CompiledStep, threads: number): PaperFields {
+  const { method, config, pass, program } = step;
   const dense = buildModel(config, { batch: pass });
   const model = method.forward(dense);
-  const layers = countedLayers(setup);
+  const layers = countedLayers(step);
   const refresh: Refresh = method.probe?.activations?.refresh ?? 'whole';
   const full = parseMethod(PLAIN_METHOD);
-  const plain = compile({ ...setup.compileOptions, method: full, evalBatch: 0 });
+  const plain = compile({ ...step.compileOptions, method: full, evalBatch: 0 });
   const counted = paperLayers(model, layers, foundRanks(method.findings(model)).activations);
   return {
     pass,
@@ -64,7 +64,7 @@ export function paperFields(setup: Setup, threads: number): PaperFields {
 }
 
 /** The linears that the method acts on; those of the MLPs where it acts on none. */
-function countedLayers({ method, model }: Setup): Layers {
+function countedLayers({ method, model }: Step): Layers {
   const asked = method.probe?.weights?.layers ?? method.probe?.activations?.layers;
   const factored = linears(model, 'all').filter(({ form }) => form.kind !== 'dense');
   const attention = factored.some(({ weight }) => weight.includes('.attn.'));

@@ -7,7 +7,6 @@
  *   dense weights         `prepare` finds the ranks on the user's images and factors the weights
  */
 import {
-  foundRanks,
   initialise,
   loadWeights,
   prepare,
@@ -15,24 +14,30 @@ import {
   type BoundMethod,
   type Executor,
   type ExecutorKind,
+  type Found,
   type LoadReport,
   type Prepared,
   type PrepareEvent,
   type PrepareTables,
   type Preprocess,
-  type Ranks,
 } from '@thimble/core';
 import { Garbage, returnFreedMemory } from '@thimble/native';
 import { Loader } from '../data/loader.js';
 import type { SourceDescription } from '../data/source.js';
 import type { Output } from '../terminal/output.js';
 import type { Bar } from '../terminal/progress.js';
-import { setUp, type Setup, type StepOptions } from '../step/setup.js';
-import { startedRanks } from '../run/factors.js';
+import {
+  checkStep,
+  compileStep,
+  type CompiledStep,
+  type Step,
+  type StepOptions,
+} from '../step/step.js';
+import { startedFound } from '../run/form.js';
 import type { Start } from '../source/start.js';
 
 export interface Job {
-  readonly step: StepOptions;
+  readonly options: StepOptions;
   readonly method: BoundMethod;
   readonly start: Start | null;
   readonly kind: ExecutorKind;
@@ -47,8 +52,8 @@ export interface Job {
 
 /** A compiled program, and how its weights come into an executor. */
 export interface Ready {
-  readonly setup: Setup;
-  readonly ranks: Ranks;
+  readonly step: CompiledStep;
+  readonly found: Found;
   /** What the ranks were chosen from; null where they were not chosen now. */
   readonly tables: PrepareTables | null;
   /** What measured them, for ranks within other budgets; null likewise. */
@@ -57,39 +62,46 @@ export interface Ready {
   fill(executor: Executor): Promise<LoadReport | null>;
 }
 
-/** Finds what is missing and compiles. Throws what `prepare` and `compile` throw. */
-export async function makeReady(job: Job, output: Output): Promise<Ready> {
-  const { start, method, step, seed } = job;
-  const pass = step.batch / (step.microBatches ?? 1);
-  const { imageSize } = step.model.config;
-  const known = startedRanks(method, { pass, imageSize }, start);
+/**
+ * Finds what is missing and compiles. Throws what `prepare` and `compile` throw.
+ *
+ * @param compiled the step of `job` with typical or known ranks, where somebody has compiled it already
+ */
+export async function makeReady(
+  job: Job,
+  output: Output,
+  compiled: CompiledStep | null = null,
+): Promise<Ready> {
+  const { start, method, options, seed } = job;
+  const pass = options.batch / (options.microBatches ?? 1);
+  const { imageSize } = options.model.config;
+  const known = startedFound(method, { pass, imageSize }, start);
   if (start && !known) return readyFrom(await prepared(job, start, pass, output), job);
-  const setup = setUp(step, known ? method.with({ ranks: known }) : method);
+  const step = compiled ?? compileStep(checkStep(options, method.with(known ?? {})));
   return {
-    setup,
-    ranks: known ?? usedRanks(setup),
+    step,
+    found: known ?? usedFindings(step),
     tables: null,
     prepared: null,
     fill: (executor) => {
-      if (start) return Promise.resolve(loadWeights(executor, setup.model, start.checkpoint, seed));
-      initialise(executor, setup.model, seed);
+      if (start) return Promise.resolve(loadWeights(executor, step.model, start.checkpoint, seed));
+      initialise(executor, step.model, seed);
       return Promise.resolve(null);
     },
   };
 }
 
-/** The ranks with which a program was compiled, typical ones included. */
-function usedRanks({ method, compileOptions }: Setup): Ranks {
-  const whole = method.forward(compileOptions.model(compileOptions.batch, 'train'));
-  return foundRanks(method.findings(whole));
+/** With what a program was compiled, typical ranks included. */
+function usedFindings({ method, compileOptions }: Step): Found {
+  return method.findings(method.forward(compileOptions.model(compileOptions.batch, 'train')));
 }
 
 /** Compiles with the ranks that were found. */
-export function readyFrom(found: Prepared, { step }: Job): Ready {
+export function readyFrom(found: Prepared, { options }: Job): Ready {
   const { ranks, tables, method } = found;
   return {
-    setup: setUp(step, method),
-    ranks,
+    step: compileStep(checkStep(options, method)),
+    found: { ranks },
     tables,
     prepared: found,
     fill: (executor) => found.emitWeights(executor),
@@ -97,9 +109,9 @@ export function readyFrom(found: Prepared, { step }: Job): Ready {
 }
 
 async function prepared(job: Job, start: Start, pass: number, output: Output): Promise<Prepared> {
-  const { step, method, kind, threads, seed } = job;
-  // Shapes are checked before anything is read; the typical ranks do no harm.
-  const { compileOptions } = setUp(step, method);
+  const { options, method, kind, threads, seed } = job;
+  // Checked before anything is read; the typical ranks do no harm.
+  const { compileOptions } = checkStep(options, method);
   const loaders: Loader[] = [];
   const garbage = new Garbage();
   const progress = new PrepareProgress(output);

@@ -3,11 +3,11 @@ import { DataError, type EpochEvent, type Executor, type TrainResult } from '@th
 import { checkpointBytes, checkpointMetadata, saveCheckpoint } from '../weights/checkpoint.js';
 import type { Loader } from '../data/loader.js';
 import { replaceWithCopy, replaceWithText } from '../host/files.js';
-import { needOf, takeRoom, type Need } from '../host/room.js';
+import { writtenBytes, takeRoom, type WrittenBytes } from '../host/room.js';
 import { RUN_FILES, writeRunRecord } from '../run/folder.js';
 import type { RunPlan } from './run-plan.js';
 import type { EpochRecord, RunRecord } from '../run/record.js';
-import { factorMetadata } from '../run/factors.js';
+import { formMetadata } from '../run/form.js';
 import type { TrainingFolder } from './folder.js';
 
 export class Recorder {
@@ -23,15 +23,22 @@ export class Recorder {
   private readonly folder: TrainingFolder;
 
   constructor(plan: RunPlan, executor: Executor, folder: TrainingFolder, passesPerEpoch: number) {
-    const { microBatches } = plan.setup;
+    const { microBatches } = plan.step;
     this.plan = plan;
     this.executor = executor;
     this.folder = folder;
     this.stepsPerEpoch = passesPerEpoch / microBatches;
-    this.totalSteps = Math.floor((passesPerEpoch * plan.epochs) / microBatches);
-    const share = plan.warmup < 1 ? plan.warmup : plan.warmup / plan.epochs;
+    const { warmup, settings } = plan;
+    this.totalSteps = Math.floor((passesPerEpoch * settings.epochs) / microBatches);
+    const share = warmup < 1 ? warmup : warmup / settings.epochs;
     const warmupSteps = Math.min(this.totalSteps, Math.round(share * this.totalSteps));
-    this.record = initialRecord(plan, executor, warmupSteps);
+    this.record = {
+      ...settings,
+      warmupSteps,
+      executor: { name: executor.name, detail: executor.detail, threads: executor.threads },
+      status: 'running',
+      history: [],
+    };
   }
 
   /**
@@ -40,8 +47,8 @@ export class Recorder {
    */
   async start(signal: AbortSignal): Promise<void> {
     try {
-      await takeRoom(this.folder.path, this.need(), signal);
-      await replaceWithText(this.path(RUN_FILES.labels), `${this.plan.classes.join('\n')}\n`);
+      await takeRoom(this.folder.path, this.writtenBytes(), signal);
+      await replaceWithText(this.path(RUN_FILES.labels), `${this.record.classes.join('\n')}\n`);
       await this.write();
     } catch (error) {
       this.folder.discard();
@@ -81,7 +88,7 @@ export class Recorder {
       this.folder.discard();
       return;
     }
-    const isCut = aborted && this.record.history.length < this.plan.epochs;
+    const isCut = aborted && this.record.history.length < this.record.epochs;
     if (isCut) await this.save();
     this.record = { ...this.record, status: isCut ? 'interrupted' : 'done' };
     await this.write();
@@ -103,9 +110,9 @@ export class Recorder {
     return `${path} keeps the weights after epoch ${String(this.savedEpoch)}`;
   }
 
-  private need(): Need {
-    const checkpoint = checkpointBytes(this.plan.setup.model, this.metadata());
-    return needOf(checkpoint, this.plan.epochs, this.folder.replacedBytes);
+  private writtenBytes(): WrittenBytes {
+    const checkpoint = checkpointBytes(this.plan.step.model, this.metadata());
+    return writtenBytes(checkpoint, this.record.epochs, this.folder.replacedBytes);
   }
 
   private write(): Promise<void> {
@@ -114,16 +121,15 @@ export class Recorder {
 
   private save(): Promise<void> {
     const { executor, plan } = this;
-    return saveCheckpoint(this.path(RUN_FILES.model), executor, plan.setup.model, this.metadata());
+    return saveCheckpoint(this.path(RUN_FILES.model), executor, plan.step.model, this.metadata());
   }
 
   private metadata(): ReadonlyMap<string, string> {
-    const { setup, classes, preprocess, ranks } = this.plan;
-    const { method, model, pass } = setup;
-    const named = { name: setup.modelName, config: setup.config };
+    const { model, classes, preprocess, found } = this.record;
+    const { method, model: graph, pass } = this.plan.step;
     return new Map([
-      ...checkpointMetadata(named, classes, preprocess),
-      ...factorMetadata(method, model, ranks, pass),
+      ...checkpointMetadata(model, classes, preprocess),
+      ...formMetadata(method, graph, found, pass),
     ]);
   }
 
@@ -136,34 +142,4 @@ export class Recorder {
 function isBetter(one: EpochRecord, other: EpochRecord): boolean {
   if (one.accuracy !== other.accuracy) return one.accuracy > other.accuracy;
   return one.loss < other.loss;
-}
-
-function initialRecord(plan: RunPlan, executor: Executor, warmupSteps: number): RunRecord {
-  const { setup, classes, preprocess, learningRate, smoothing, clip, epochs, seed, init } = plan;
-  const { modelName, config, method, saved, optimizer, pass, microBatches } = setup;
-  return {
-    model: { name: modelName, config },
-    method: method.text,
-    ranks: plan.ranks,
-    saved,
-    ...(plan.memory && { memory: plan.memory }),
-    classes,
-    preprocess,
-    augment: plan.augmentName,
-    optimizer: { name: optimizer.name, settings: optimizer.settings },
-    learningRate,
-    warmupSteps,
-    smoothing,
-    clip,
-    batch: pass * microBatches,
-    microBatches,
-    epochs,
-    seed,
-    init,
-    ...(plan.origin && { origin: plan.origin }),
-    data: plan.data,
-    executor: { name: executor.name, detail: executor.detail, threads: executor.threads },
-    status: 'running',
-    history: [],
-  };
 }

@@ -3,24 +3,28 @@ import { megabytes, type TrainEvent } from '@thimble/core';
 import { counted, duration, metric, milliseconds, percent } from '../terminal/format.js';
 import type { Output } from '../terminal/output.js';
 import type { Bar } from '../terminal/progress.js';
+import type { RunSettings } from '../run/record.js';
 
-export interface StartFields {
-  readonly model: string;
-  readonly method: string;
-  readonly parameters: number;
-  readonly trainable: number;
-  readonly classes: readonly string[];
-  readonly trainImages: number;
-  readonly validationImages: number;
-  readonly steps: number;
-  readonly batch: number;
-  readonly learningRate: number;
-  readonly optimizer: string;
+/** Where a run happens. */
+export interface PlaceFields {
   readonly plannedBytes: number;
   readonly executor: string;
   readonly executorDetail: string;
   readonly threads: number;
   readonly run: string;
+}
+
+/** The fields of the JSON line `start`: settings of the run, by name where a record has more of them. */
+export interface StartFields
+  extends
+    PlaceFields,
+    Pick<RunSettings, 'method' | 'classes' | 'preprocess' | 'batch' | 'learningRate'>,
+    Pick<RunSettings['data'], 'trainImages' | 'validationImages'> {
+  readonly model: string;
+  readonly parameters: number;
+  readonly trainable: number;
+  readonly steps: number;
+  readonly optimizer: string;
 }
 
 export class TrainingReport {

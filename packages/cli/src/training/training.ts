@@ -9,6 +9,7 @@ import {
   DataError,
   ExecutorError,
   FileError,
+  foundRanks,
   plannedBytes,
   train,
   trainingBatchCount,
@@ -26,49 +27,42 @@ import type { Output } from '../terminal/output.js';
 import { Recorder } from './recorder.js';
 import { writeRanks, type RanksFile } from '../run/ranks-file.js';
 import { RUN_FILES } from '../run/folder.js';
+import { writtenForm } from '../run/form.js';
+import { formOf, type RunSettings } from '../run/record.js';
 import type { RunPlan } from './run-plan.js';
-import { parameterCounts } from '../step/setup.js';
+import { parameterCounts } from '../step/step.js';
 import type { TrainingFolder } from './folder.js';
-import { TrainingReport } from './report.js';
+import { TrainingReport, type PlaceFields, type StartFields } from './report.js';
 
 export interface RunOutcome {
   /** What a signal asks the command to end with; null without one. */
   readonly interrupted: ExitSignal | null;
-  /** The fields of the last JSON line. */
   readonly summary: RunSummary;
   readonly skipped: readonly SkippedImage[];
 }
 
-export interface RunSummary {
-  /** Of the last epoch's validation, 0–1. */
-  readonly accuracy: number | null;
-  /** Mean cross-entropy of the last epoch's validation. */
-  readonly loss: number | null;
-  readonly trainLoss: number | null;
+/** The fields of the last JSON line; of the epochs, the last one counts. */
+export interface RunSummary
+  extends PlaceFields, Record<'accuracy' | 'loss' | 'trainLoss', number | null> {
   readonly steps: number;
   readonly msPerStep: number | null;
-  readonly plannedBytes: number;
   readonly arenaBytes: number;
   readonly rssPeakBytes: number;
   /** --memory; null without. */
   readonly budgetBytes: number | null;
-  readonly executor: string;
-  readonly executorDetail: string;
-  readonly threads: number;
   readonly epochs: number;
   readonly bestAccuracy: number | null;
   readonly bestEpoch: number | null;
   readonly seconds: number;
   readonly skipped: number;
-  readonly run: string;
 }
 
 /** Runs the plan. Throws what core throws; the run folder then keeps the last good checkpoint. */
 export async function runTraining(plan: RunPlan, output: Output): Promise<RunOutcome> {
-  const { setup } = plan;
+  const { step } = plan;
   // The error of a set smaller than a batch speaks of the whole batch, not of one pass.
-  trainingBatchCount(plan.data.trainImages, setup.pass * setup.microBatches);
-  const executor = await plan.kind.load(setup.program, { threads: plan.threads });
+  trainingBatchCount(plan.settings.data.trainImages, plan.settings.batch);
+  const executor = await plan.kind.load(step.program, { threads: plan.threads });
   const loaders: Loader[] = [];
   try {
     sayLoaded(await plan.fill(executor), plan, output);
@@ -118,7 +112,8 @@ interface Parts extends Loaded {
 
 async function loop(plan: RunPlan, parts: Parts, output: Output): Promise<RunOutcome> {
   const { executor, training, validation, recorder, interrupt } = parts;
-  const { setup, epochs } = plan;
+  const { step, settings } = plan;
+  const { epochs, learningRate } = settings;
   new Garbage().clear(); // what compiling left
   const started = performance.now();
   const report = new TrainingReport(output, epochs, recorder.stepsPerEpoch);
@@ -126,9 +121,9 @@ async function loop(plan: RunPlan, parts: Parts, output: Output): Promise<RunOut
   try {
     const result = await train({
       executor,
-      optimizer: setup.optimizer,
+      optimizer: step.optimizer,
       schedule: cosine({
-        peak: plan.learningRate,
+        peak: learningRate,
         steps: Math.max(1, recorder.totalSteps),
         warmupSteps: recorder.record.warmupSteps,
       }),
@@ -151,14 +146,18 @@ async function loop(plan: RunPlan, parts: Parts, output: Output): Promise<RunOut
     return { interrupted: interrupt.exit, summary, skipped };
   } catch (error) {
     await recorder.fail();
-    throw withRemains(error, plan, recorder.remains);
+    throw withRemains(error, settings, recorder.remains);
   } finally {
     report.stop();
   }
 }
 
 /** The error with what there is now: after hours, that is the first question. */
-function withRemains(error: unknown, { learningRate, clip }: RunPlan, remains: string): unknown {
+function withRemains(
+  error: unknown,
+  { learningRate, clip }: RunSettings,
+  remains: string,
+): unknown {
   if (error instanceof TrainingError) {
     const orClip = clip === null ? ', or clip gradients with --clip 1' : '';
     const todo = `Lower --lr, which was ${String(learningRate)}${orClip}`;
@@ -170,27 +169,31 @@ function withRemains(error: unknown, { learningRate, clip }: RunPlan, remains: s
 }
 
 function openLoader(plan: RunPlan, purpose: 'train' | 'evaluate', buffers: Buffers): Loader {
-  const { preprocess, augment, seed, strict, loading } = plan;
+  const { augment, strict, loading } = plan;
+  const { preprocess, seed } = plan.settings;
   const source = purpose === 'train' ? plan.train : plan.validation;
-  const batch = plan.setup.pass;
+  const batch = plan.step.pass;
   const settings = { source, purpose, batch, seed, preprocess, augment, strict };
   // The calling thread only waits while a step runs; validation always does without another.
   return new Loader(settings, { ...(purpose === 'train' ? loading : { workers: 0 }), buffers });
 }
 
-function isFactored({ ranks, setup }: RunPlan): boolean {
+function isFactored({ settings, step }: RunPlan): boolean {
+  const ranks = foundRanks(settings.found);
   const found = Object.keys(ranks.weights).length + Object.keys(ranks.activations).length > 0;
-  return found || setup.method.probe !== null;
+  return found || step.method.probe !== null;
 }
 
-function ranksFile({ setup, ranks, tables }: RunPlan): RanksFile {
-  return { method: setup.method.text, pass: setup.pass, ranks, tables };
+function ranksFile({ settings, tables }: RunPlan): RanksFile {
+  const form = formOf(settings);
+  return { ...writtenForm(form), ranks: foundRanks(form.found), tables };
 }
 
 function sayLoaded(report: LoadReport | null, plan: RunPlan, output: Output): void {
   if (!report) return;
-  output.event('loaded', { from: plan.init, ...report, ignored: plan.ignored });
-  const classes = String(plan.classes.length);
+  const { init, classes: names, model } = plan.settings;
+  output.event('loaded', { from: init, ...report, ignored: plan.ignored });
+  const classes = String(names.length);
   const replaced =
     report.replaced.length === 0
       ? ''
@@ -198,11 +201,11 @@ function sayLoaded(report: LoadReport | null, plan: RunPlan, output: Output): vo
   const resized =
     report.resized.length === 0
       ? ''
-      : `; ${report.resized.join(' and ')} resized to ${String(plan.setup.config.imageSize)} px`;
+      : `; ${report.resized.join(' and ')} resized to ${String(model.config.imageSize)} px`;
   const unused = [...report.unused, ...plan.ignored];
   const left = unused.length === 0 ? '' : `; unused: ${abridged(unused)}`;
   output.line(
-    `Loaded ${String(report.loaded)} tensors of ${plan.init ?? ''}${replaced}${resized}${left}`,
+    `Loaded ${String(report.loaded)} tensors of ${init ?? ''}${replaced}${resized}${left}`,
   );
 }
 
@@ -215,21 +218,10 @@ function abridged(names: readonly string[]): string {
 
 const SHOWN_NAMES = 5;
 
-function startFields(plan: RunPlan, { executor, recorder, folder }: Parts) {
-  const { setup, classes, preprocess, data } = plan;
+/** What both the first and the last line say of where a run happens. */
+function placeFields({ step }: RunPlan, { executor, folder }: Parts): PlaceFields {
   return {
-    model: setup.modelName,
-    method: setup.method.text,
-    ...parameterCounts(setup.model),
-    classes,
-    preprocess,
-    trainImages: data.trainImages,
-    validationImages: data.validationImages,
-    steps: recorder.totalSteps,
-    batch: setup.pass * setup.microBatches,
-    learningRate: plan.learningRate,
-    optimizer: setup.optimizer.name,
-    plannedBytes: plannedBytes(setup.program, executor.threads),
+    plannedBytes: plannedBytes(step.program, executor.threads),
     executor: executor.name,
     executorDetail: executor.detail,
     threads: executor.threads,
@@ -237,14 +229,33 @@ function startFields(plan: RunPlan, { executor, recorder, folder }: Parts) {
   };
 }
 
+function startFields(plan: RunPlan, parts: Parts): StartFields {
+  const { model, method, classes, preprocess, data, batch, learningRate, optimizer } =
+    plan.settings;
+  return {
+    model: model.name,
+    method,
+    ...parameterCounts(plan.step.model),
+    classes,
+    preprocess,
+    trainImages: data.trainImages,
+    validationImages: data.validationImages,
+    steps: parts.recorder.totalSteps,
+    batch,
+    learningRate,
+    optimizer: optimizer.name,
+    ...placeFields(plan, parts),
+  };
+}
+
 function summarise(
   plan: RunPlan,
-  { executor, recorder, folder }: Parts,
+  parts: Parts,
   result: TrainResult,
   seconds: number,
   skipped: number,
 ): RunSummary {
-  const { best, record } = recorder;
+  const { best, record } = parts.recorder;
   const last = record.history.at(-1);
   return {
     accuracy: last?.accuracy ?? null,
@@ -252,18 +263,14 @@ function summarise(
     trainLoss: last?.trainLoss ?? null,
     steps: result.steps,
     msPerStep: Number.isFinite(result.msPerStep) ? result.msPerStep : null,
-    plannedBytes: plannedBytes(plan.setup.program, executor.threads),
-    arenaBytes: executor.arenaBytes,
+    arenaBytes: parts.executor.arenaBytes,
     rssPeakBytes: process.resourceUsage().maxRSS * 1024,
-    budgetBytes: plan.memory?.budget ?? null,
-    executor: executor.name,
-    executorDetail: executor.detail,
-    threads: executor.threads,
+    budgetBytes: record.memory?.budget ?? null,
     epochs: record.history.length,
     bestAccuracy: best?.accuracy ?? null,
     bestEpoch: best?.epoch ?? null,
     seconds,
     skipped,
-    run: folder.path,
+    ...placeFields(plan, parts),
   };
 }

@@ -194,7 +194,7 @@ function pairItem(
 
 function emitUpdates(graph: Graph, items: readonly Item[], options: UpdateOptions): Graph {
   const { optimizer, clipNorm } = options;
-  checkPairs(items, optimizer);
+  checkUpdates(graph, optimizer);
   const builder = new GraphBuilder(graph);
   const emitter = emitterOf(builder, items, options);
   let current = builder.build(outputValues(graph));
@@ -280,9 +280,12 @@ function trainedBy(item: Update): Parameter {
   return item.kind === 'pair' ? item.pair.left : item.parameter;
 }
 
-/** Throws ConfigError when the optimiser cannot update the pairs. */
-function checkPairs(items: readonly Item[], optimizer: Optimizer): void {
-  const pairs = items.filter(({ kind }) => kind === 'pair').length;
+/** Throws ConfigError when the optimiser cannot update what trains in `graph`: pairs ask for a rule. */
+export function checkUpdates(graph: Graph, optimizer: Optimizer): void {
+  const pairs = parameters(graph).filter(
+    ({ source: { trainable, factor } }) =>
+      trainable && factor?.form === 'low-rank' && factor.side === 'left',
+  ).length;
   if (pairs === 0 || optimizer.updatePair) return;
   throw new ConfigError({
     where: `optimizer ${optimizer.name}`,

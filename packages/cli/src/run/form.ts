@@ -1,7 +1,8 @@
 /**
- * Factored runs that continue: what a checkpoint says of its method and ranks (`FactorMetadata`).
+ * In what form the weights of a run live: the text of its method with what was found for it. It is written with the
+ * weights, in the record of the run and in ranks.json, always as `method`, `pass` and what was found by kind.
  *
- * A run that starts from it continues with them: its factors have their sizes, and the text of its
+ * A run that starts from weights in such a form continues with it: factors have their sizes, and the text of its
  * method, if it says anything, has to agree.
  */
 import {
@@ -9,32 +10,40 @@ import {
   checkFound,
   ConfigError,
   FormatError,
+  foundRanks,
   linears,
   methodReader,
-  NO_RANKS,
   parseMethod,
+  PLAIN_METHOD,
   ranksReader,
   schema,
   type BoundMethod,
+  type Found,
   type ModelConfig,
   type ModelGraph,
-  type Ranks,
 } from '@thimble/core';
 
-/** Method and ranks of the run that saved a checkpoint. */
-export interface StoredFactors {
+/** A method and what it was compiled with. */
+export interface Form {
   /** As `parseMethod` reads it. */
   readonly method: string;
-  readonly ranks: Ranks;
+  readonly found: Found;
   /** Images of one pass, to which Tucker ranks belong. */
   readonly pass: number;
 }
 
-/** What continues: a start, as far as its factors are concerned. */
-export interface FactoredStart {
+/** A form as files have it. */
+export type WrittenForm = Omit<Form, 'found'> & Found;
+
+export function writtenForm({ method, found, pass }: Form): WrittenForm {
+  return { method, ranks: foundRanks(found), pass };
+}
+
+/** What continues: a start, as far as the form of its weights is concerned. */
+export interface FormedStart {
   readonly path: string;
   /** null for dense weights. */
-  readonly factors: StoredFactors | null;
+  readonly form: Form | null;
   readonly model: { readonly config: ModelConfig };
 }
 
@@ -47,17 +56,17 @@ export interface Inputs {
 }
 
 /** Key of the checkpoint's metadata. */
-export const FACTORS = 'thimble.factors';
+export const FORM_KEY = 'thimble.factors';
 
 /**
  * What a checkpoint says of itself: nothing for plain training.
  *
  * @param model what the method's `forward` returned
  */
-export function factorMetadata(
+export function formMetadata(
   method: BoundMethod,
   model: ModelGraph,
-  ranks: Ranks,
+  found: Found,
   pass: number,
 ): ReadonlyMap<string, string> {
   const { weights, activations } = method.probe ?? {};
@@ -67,49 +76,54 @@ export function factorMetadata(
     return [[weight, { form: kind, rank: left.type.shape[1] }] as const];
   });
   if (!method.probe && forms.length === 0) return new Map();
-  const stored: StoredFactors = { method: method.text, ranks, pass };
+  const written = writtenForm({ method: method.text, found, pass });
   const epsilon = { weights: weights?.epsilon ?? null, activations: activations?.epsilon ?? null };
   return new Map([
-    [FACTORS, JSON.stringify({ ...stored, epsilon, forms: Object.fromEntries(forms) })],
+    [FORM_KEY, JSON.stringify({ ...written, epsilon, forms: Object.fromEntries(forms) })],
   ]);
 }
 
 /**
- * What a checkpoint says of its factors; null for dense weights. Throws FormatError, also where `config` cannot
- * have them.
+ * What a checkpoint says of its form; null for dense weights. Throws FormatError, also where `config` cannot
+ * have it.
  */
-export function storedFactors(
+export function storedForm(
   path: string,
   metadata: ReadonlyMap<string, string>,
   config: ModelConfig,
-): StoredFactors | null {
-  const text = metadata.get(FACTORS);
+): Form | null {
+  const text = metadata.get(FORM_KEY);
   if (text === undefined) return null;
-  const file = `${path}, metadata ${FACTORS}`;
+  const file = `${path}, metadata ${FORM_KEY}`;
   const todo = 'Use the file as thimble train saved it';
-  const stored = schema.read(text, factorsReader, { file, error: FormatError, todo });
-  formOf(file, config, stored);
-  return stored;
+  const form = schema.read(text, formReader, { file, error: FormatError, todo });
+  builtForm(file, config, form);
+  return form;
 }
 
-const factorsReader: schema.Reader<StoredFactors> = schema.objectOf<StoredFactors>({
+const writtenReader = schema.objectOf<WrittenForm>({
   method: methodReader,
-  ranks: ranksReader,
+  ranks: ranksReader, // always written, where there are none as well
   pass: schema.whole({ most: Number.MAX_SAFE_INTEGER }),
 });
 
-/** How weights live: a method with its ranks, and the forward graph for one image. */
-export interface Form {
+const formReader: schema.Reader<Form> = (value, place) => {
+  const { method, pass, ...found } = writtenReader(value, place);
+  return { method, pass, found };
+};
+
+/** How weights live: a method with what was found, and the forward graph for one image. */
+export interface BuiltForm {
   readonly method: BoundMethod;
   readonly model: ModelGraph;
 }
 
-/** Throws FormatError where the model cannot have the ranks, or take the method. @param file for errors */
-export function formOf(file: string, config: ModelConfig, stored: StoredFactors): Form {
-  const { method: text, ranks, pass } = stored;
+/** Throws FormatError where the model cannot have what was found, or take the method. @param file for errors */
+export function builtForm(file: string, config: ModelConfig, form: Form): BuiltForm {
+  const { method: text, found, pass } = form;
   try {
-    checkFound(buildModel(config, { batch: pass }), { ranks });
-    const method = parseMethod(text).with({ ranks });
+    checkFound(buildModel(config, { batch: pass }), found);
+    const method = parseMethod(text).with(found);
     return { method, model: method.forward(buildModel(config, { batch: 1 })) };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
@@ -130,10 +144,10 @@ export function formOf(file: string, config: ModelConfig, stored: StoredFactors)
 export function startedMethod(
   text: string | undefined,
   given: Readonly<Record<string, string>>,
-  start: FactoredStart | null,
+  start: FormedStart | null,
 ): BoundMethod {
-  const stored = start?.factors ?? null;
-  if (!stored || !start) return parseMethod(text ?? 'full', given);
+  const stored = start?.form ?? null;
+  if (!stored || !start) return parseMethod(text ?? PLAIN_METHOD, given);
   const before = parseMethod(stored.method);
   const bare = text === undefined || (text === before.name && Object.keys(given).length === 0);
   const method = bare ? before : parseMethod(text ?? before.name, given);
@@ -144,21 +158,21 @@ export function startedMethod(
 }
 
 /**
- * The ranks with which a run continues: those of the start where it was trained with the same
- * needs, and passes of as many images of the same size; null where ranks are to be found.
+ * With what a run continues: with what was found for its start where that was trained with the same
+ * needs, and passes of as many images of the same size; null where there is something to find.
  */
-export function startedRanks(
+export function startedFound(
   method: BoundMethod,
   { pass, imageSize }: Inputs,
-  start: FactoredStart | null,
-): Ranks | null {
-  if (!method.probe) return NO_RANKS;
-  const stored = start?.factors;
+  start: FormedStart | null,
+): Found | null {
+  if (!method.probe) return {};
+  const stored = start?.form;
   if (!stored) return null;
   const before = parseMethod(stored.method).probe;
   const isSame = JSON.stringify(before) === JSON.stringify(method.probe);
   const isForInputs = stored.pass === pass && start.model.config.imageSize === imageSize;
-  return isSame && (method.probe.activations === null || isForInputs) ? stored.ranks : null;
+  return isSame && (method.probe.activations === null || isForInputs) ? stored.found : null;
 }
 
 function changedRanks(method: BoundMethod, before: BoundMethod, path: string): ConfigError {

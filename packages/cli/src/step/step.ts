@@ -1,15 +1,18 @@
 /**
  * From options to a compiled program: what `train`, `plan` and `demo` share, so that the memory
- * that `plan` shows is what `train` allocates.
+ * that `plan` shows is what `train` allocates. Checking a step builds the model for one image; only
+ * compiling makes a program of it, which takes seconds for a large model.
  */
 import {
   buildModel,
+  checkUpdates,
   compile,
   ConfigError,
   lookUp,
   OPTIMIZERS,
   parameters,
   parseMethod,
+  PLAIN_METHOD,
   SAVED_FORMS,
   type BoundMethod,
   type CompileOptions,
@@ -46,7 +49,8 @@ export interface StepOptions {
   readonly smoothing: number;
 }
 
-export interface Setup {
+/** A step whose options are possible and go together. */
+export interface Step {
   readonly modelName: string;
   readonly config: ModelConfig;
   readonly method: BoundMethod;
@@ -55,9 +59,12 @@ export interface Setup {
   /** Images of one pass: the batch of the entries `step` or `micro`, and of `eval`. */
   readonly pass: number;
   readonly microBatches: number;
-  /** Forward graph with the method's choice of what trains. */
+  /** Forward graph for one image, with the method's forms and its choice of what trains. */
   readonly model: ModelGraph;
   readonly compileOptions: CompileOptions;
+}
+
+export interface CompiledStep extends Step {
   readonly program: Program;
 }
 
@@ -76,15 +83,14 @@ export function givenKeys({
 }
 
 /**
- * Compiles the program of the options. Throws ConfigError or UnknownNameError for impossible
- * ones.
+ * Throws ConfigError or UnknownNameError for options that are impossible or do not go together.
  *
  * @param method default: that of the options, with typical ranks where it needs any
  */
-export function setUp(
+export function checkStep(
   options: StepOptions,
-  method: BoundMethod = parseMethod(options.method ?? 'full', givenKeys(options)),
-): Setup {
+  method: BoundMethod = parseMethod(options.method ?? PLAIN_METHOD, givenKeys(options)),
+): Step {
   const { model: named, batch, microBatches = 1, smoothing, clip } = options;
   const { name: modelName, config } = named;
   const { form: saved } = lookUp<{ readonly form: SavedForm }>(
@@ -112,9 +118,14 @@ export function setUp(
     ...(clip === undefined ? {} : { clipNorm: clip }),
   };
   const model = method.forward(buildModel(config, { batch: 1 }));
-  const program = compile(compileOptions);
+  checkUpdates(model.graph, optimizer);
   const parts = { modelName, config, method, saved, optimizer, pass, microBatches };
-  return { ...parts, model, compileOptions, program };
+  return { ...parts, model, compileOptions };
+}
+
+/** Throws what `compile` throws. */
+export function compileStep(step: Step): CompiledStep {
+  return { ...step, program: compile(step.compileOptions) };
 }
 
 /** Elements of all parameters, and of those that train. */
