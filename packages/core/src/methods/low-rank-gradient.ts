@@ -29,7 +29,7 @@ import type { ModelGraph, Parameter, TrainGraph } from '../ir/graph.js';
 import { moveBehind } from '../ir/order.js';
 import { GraphBuilder } from '../ops/builder.js';
 import { drawnFactors, factorGradients, factorRule, factorsOf } from './gradient-factors.js';
-import type { Moments } from './gradient-factors.js';
+import type { MomentChoice } from './gradient-factors.js';
 import { isTrained, linears, type Linear } from './linears.js';
 import { notDense } from './low-rank.js';
 import type { Method, OpenOption } from './method.js';
@@ -47,7 +47,7 @@ export interface LowRankGradientConfig {
   readonly layers: Layers;
   /** The learning rate of the factored weights, as a factor on the schedule's. */
   readonly rate: number;
-  readonly moments: Moments;
+  readonly moments: MomentChoice;
 }
 
 const NAME = 'low-rank-gradient';
@@ -135,7 +135,7 @@ function parse(text: string | undefined): LowRankGradientConfig {
   };
 }
 
-function momentsOf(text: string): Moments {
+function momentsOf(text: string): MomentChoice {
   if (text === 'reset' || text === 'keep') return text;
   throw new ConfigError({
     where: `method ${NAME}`,
