@@ -66,7 +66,12 @@ export const lowRankGradient: Method<LowRankGradientConfig> = {
     `${NAME}=${String(rank)},refresh=${String(refresh)},layers=${layers},` +
     `rate=${String(rate)},moments=${moments}`,
   options: (config) => (config.isOpen ? [rankOption(config)] : []),
-  claims: (model, config) => ({ updates: chosen(model, config).map(({ weight }) => weight) }),
+  // A weight stays dense, which is a form too.
+  claims: (model, { layers }) => {
+    const names = weightsOf(linears(model, layers).filter(isTrained));
+    return { forms: names, updates: names };
+  },
+  parts: (model, config) => weightsOf(chosen(model, config)),
   backward,
   rule: (parameter, model, config) =>
     isChosen(parameter, model, config) ? factorRule(config.rank, config.moments) : null,
@@ -89,6 +94,10 @@ function chosen(model: ModelGraph, { layers, rank }: LowRankGradientConfig): rea
     checkRank(weight, rank, Math.min(outputs, inputs));
   }
   return all;
+}
+
+function weightsOf(all: readonly Linear[]): readonly string[] {
+  return all.map(({ weight }) => weight);
 }
 
 function isChosen(parameter: Parameter, model: ModelGraph, config: LowRankGradientConfig): boolean {
