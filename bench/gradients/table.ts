@@ -14,7 +14,7 @@ export function resultsText(store: Store, planned: readonly Planned[]): string {
     claims(planned),
     ...memorySections(planned),
     ...dataOf(store).map((data, at) => accuracySection(store, data, at === 0)),
-    searchSection(store),
+    ...(store.runs.length === 0 ? [] : [searchSection(store)]),
     notes(store),
   ].join('\n');
 }

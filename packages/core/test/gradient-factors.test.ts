@@ -16,7 +16,7 @@ import {
   factorGradients,
   factorRule,
   factorsOf,
-  type Moments,
+  type MomentChoice,
 } from '../src/methods/gradient-factors.js';
 import { GraphBuilder } from '../src/ops/builder.js';
 import { OPS } from '../src/ops/index.js';
@@ -92,7 +92,7 @@ class Linear {
   static async load(
     sizes: Sizes,
     optimizer: Optimizer,
-    moments: Moments = 'keep',
+    moments: MomentChoice = 'keep',
     kind: ExecutorKind = referenceExecutor,
   ): Promise<Linear> {
     const { B, O, I, r } = sizes;

@@ -313,7 +313,9 @@ describe('composition', () => {
     'refuses weights that are not dense: %s',
     (text) => {
       expect(() => programOf(text)).toThrow(ConfigError);
-      expect(() => programOf(text)).toThrow(/Compose at most one method that changes the form/);
+      expect(() => programOf(text)).toThrow(
+        /^method .*: expected one method for the form of blocks\.0\./,
+      );
     },
   );
 
@@ -321,6 +323,9 @@ describe('composition', () => {
     'refuses another form of the gradient: %s',
     (text) => {
       expect(() => programOf(text)).toThrow(ConfigError);
+      expect(() => programOf(text)).toThrow(
+        /^method .*: expected one method for the gradient of blocks\.0\./,
+      );
     },
   );
 });

@@ -40,7 +40,7 @@ export function compose(methods: readonly BoundMethod[]): BoundMethod {
 
 type Transforms = Pick<
   BoundMethod,
-  'claims' | 'holds' | 'forward' | 'backward' | 'rule' | 'rate' | 'after' | 'entries'
+  'claims' | 'holds' | 'parts' | 'forward' | 'backward' | 'rule' | 'rate' | 'after' | 'entries'
 >;
 
 function transformsOf(methods: readonly BoundMethod[], text: string): Transforms {
@@ -61,12 +61,15 @@ function transformsOf(methods: readonly BoundMethod[], text: string): Transforms
     for (const method of methods) inputs.add(method.text, method.holds(model));
     return inputs.names();
   };
+  const parts = (model: ModelGraph) => methods.flatMap((method) => method.parts(model));
   return {
     claims: (model) => through(model).claims,
     holds,
+    parts,
     forward: (model) => through(model).graph,
     backward: (train, model) => {
       holds(model);
+      checkGradients(methods, text, model);
       return methods.reduce((graph, method) => method.backward(graph, model), train);
     },
     rule: (parameter, model) => {
@@ -90,6 +93,16 @@ function transformsOf(methods: readonly BoundMethod[], text: string): Transforms
       });
     },
   };
+}
+
+/** Whoever holds an input makes the weight's gradient from what it holds. */
+function checkGradients(methods: readonly BoundMethod[], text: string, model: ModelGraph): void {
+  const parts = methods.map((method) => method.parts(model));
+  if (parts.every((names) => names.length === 0)) return;
+  const gradients = new Taken(text, 'the gradient of');
+  methods.forEach((method, at) =>
+    gradients.add(method.text, [...method.holds(model), ...parts[at]]),
+  );
 }
 
 /** Who has taken what, of things of one kind. */

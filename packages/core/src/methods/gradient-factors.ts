@@ -31,7 +31,7 @@ import type { Optimizer } from '../optim/optimizer.js';
 import type { UpdateRule } from '../optim/rule.js';
 
 /** Whether the optimiser's states of the factors start anew when these are drawn. */
-export type Moments = 'reset' | 'keep';
+export type MomentChoice = 'reset' | 'keep';
 
 /** The states u [r, O] and v [r, I] of one weight, or something of their shapes. */
 export interface Factors {
@@ -93,7 +93,7 @@ function asRows(builder: GraphBuilder, x: Value): Value {
 }
 
 /** The update of a weight whose gradient is known by the parts `u` and `v`. */
-export function factorRule(rank: number, moments: Moments): UpdateRule {
+export function factorRule(rank: number, moments: MomentChoice): UpdateRule {
   return {
     update: (builder, { parameter, parts, optimizer, inputs, scale }) => {
       const [outputs, ins] = parameter.type.shape;
@@ -120,7 +120,7 @@ function copied(builder: GraphBuilder, x: Value): Value {
 export function drawnFactors(
   all: readonly FactoredGradient[],
   optimizer: Optimizer,
-  moments: Moments,
+  moments: MomentChoice,
 ): Graph {
   const builder = new GraphBuilder();
   const by = { seed: builder.input('seed', i32()), count: builder.input('count', i32()) };

@@ -29,7 +29,7 @@ import type { ModelGraph, Parameter, TrainGraph } from '../ir/graph.js';
 import { moveBehind } from '../ir/order.js';
 import { GraphBuilder } from '../ops/builder.js';
 import { drawnFactors, factorGradients, factorRule, factorsOf } from './gradient-factors.js';
-import type { Moments } from './gradient-factors.js';
+import type { MomentChoice } from './gradient-factors.js';
 import { isTrained, linears, type Linear } from './linears.js';
 import { notDense } from './low-rank.js';
 import type { Method, OpenOption } from './method.js';
@@ -47,7 +47,7 @@ export interface LowRankGradientConfig {
   readonly layers: Layers;
   /** The learning rate of the factored weights, as a factor on the schedule's. */
   readonly rate: number;
-  readonly moments: Moments;
+  readonly moments: MomentChoice;
 }
 
 const NAME = 'low-rank-gradient';
@@ -66,7 +66,12 @@ export const lowRankGradient: Method<LowRankGradientConfig> = {
     `${NAME}=${String(rank)},refresh=${String(refresh)},layers=${layers},` +
     `rate=${String(rate)},moments=${moments}`,
   options: (config) => (config.isOpen ? [rankOption(config)] : []),
-  claims: (model, config) => ({ updates: chosen(model, config).map(({ weight }) => weight) }),
+  // A weight stays dense, which is a form too.
+  claims: (model, { layers }) => {
+    const names = weightsOf(linears(model, layers).filter(isTrained));
+    return { forms: names, updates: names };
+  },
+  parts: (model, config) => weightsOf(chosen(model, config)),
   backward,
   rule: (parameter, model, config) =>
     isChosen(parameter, model, config) ? factorRule(config.rank, config.moments) : null,
@@ -89,6 +94,10 @@ function chosen(model: ModelGraph, { layers, rank }: LowRankGradientConfig): rea
     checkRank(weight, rank, Math.min(outputs, inputs));
   }
   return all;
+}
+
+function weightsOf(all: readonly Linear[]): readonly string[] {
+  return all.map(({ weight }) => weight);
 }
 
 function isChosen(parameter: Parameter, model: ModelGraph, config: LowRankGradientConfig): boolean {
@@ -135,7 +144,7 @@ function parse(text: string | undefined): LowRankGradientConfig {
   };
 }
 
-function momentsOf(text: string): Moments {
+function momentsOf(text: string): MomentChoice {
   if (text === 'reset' || text === 'keep') return text;
   throw new ConfigError({
     where: `method ${NAME}`,

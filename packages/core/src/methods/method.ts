@@ -59,6 +59,11 @@ export interface Method<C> {
    * input keeps all tokens. `model` as in `backward`.
    */
   holds?(model: ModelGraph, config: C): readonly string[];
+  /**
+   * Weights whose gradient `backward` makes in parts of its own, from the input as it is; so nobody else may
+   * hold that in another form. `model` as in `backward`.
+   */
+  parts?(model: ModelGraph, config: C): readonly string[];
   forward?(model: ModelGraph, config: C): ModelGraph;
   /** `model` is what `forward` of all methods returned. */
   backward?(train: TrainGraph, model: ModelGraph, config: C): TrainGraph;
@@ -135,6 +140,7 @@ export interface BoundMethod {
   findings(model: ModelGraph): Found;
   claims(model: ModelGraph): Claims;
   holds(model: ModelGraph): readonly string[];
+  parts(model: ModelGraph): readonly string[];
   forward(model: ModelGraph): ModelGraph;
   /** `model` is what `forward` returned. */
   backward(train: TrainGraph, model: ModelGraph): TrainGraph;
@@ -173,6 +179,7 @@ export function bind<C>(method: Method<C>, config: C): BoundMethod {
     findings: (model) => method.findings?.(model, config) ?? {},
     claims: (model) => method.claims?.(model, config) ?? {},
     holds: (model) => method.holds?.(model, config) ?? [],
+    parts: (model) => method.parts?.(model, config) ?? [],
     forward: (model) => method.forward?.(model, config) ?? model,
     backward: (train, model) => method.backward?.(train, model, config) ?? train,
     rule: (parameter, model) => method.rule?.(parameter, model, config) ?? null,

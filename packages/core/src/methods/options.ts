@@ -81,6 +81,6 @@ export function positiveOf(method: string, what: string, text: string, form: Reg
     where: `method ${method}`,
     expected: `${what} above 0`,
     got: `"${text}"`,
-    todo: `Write another, or leave it out: the method ${method} alone has usual values`,
+    todo: 'Write another number, or leave it out for the usual one',
   });
 }
