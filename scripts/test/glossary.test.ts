@@ -13,28 +13,21 @@ interface Retired {
   readonly except?: readonly string[];
 }
 
-const METHODS = 'packages/core/src/methods/';
-const PREPARE = 'packages/core/src/prepare/';
-const CLI = 'packages/cli/';
-
 const RETIRED: readonly Retired[] = [
   { word: /\bask(s|ed|ing)? ahead\b|\bask_ahead\b/i, now: 'prefetch' },
   { word: /\bchang(e|es|ed) hands\b/i, now: 'work stealing' },
   {
     word: /\bwait(s|ed|ing)? for the backward pass\b|\bwhat (else )?waits\b/i,
     now: 'is saved for the backward pass',
-    except: [METHODS, PREPARE, CLI, 'packages/core/src/compile.ts', 'packages/core/test/prepare'],
   },
   {
     word: /\bcomput(e|es|ed|ing) (it |them |\w+ )?again\b/i,
     now: 'recompute',
-    except: [METHODS, CLI],
   },
   { word: /\bof the wanted time\b/, now: 'CPU steal time' },
   {
     word: /\bimages of (one|a) (training )?pass\b|\bin (one|\d+) pass(es)?['’`:,)]|\bpasses into which\b/i,
     now: 'micro-batch',
-    except: [METHODS, PREPARE, CLI],
   },
   {
     word: /'(iterate|iteration|decomposition)'/,
@@ -43,7 +36,6 @@ const RETIRED: readonly Retired[] = [
   {
     word: /\b(class|interface|type|struct) (Job|Needs|Need|Wanted|Prepared|Range|Beginning)\b/,
     now: 'a name that says of what',
-    except: [CLI, PREPARE],
   },
   { word: /readme:table/, now: 'bench:tables' },
 ];

@@ -9,14 +9,14 @@ import {
 } from '@thimble/core';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { Output } from '../src/terminal/output.js';
-import type { Job } from '../src/training/preparing.js';
+import type { TrainingRequest } from '../src/training/preparing.js';
 import { residentBytes } from '../src/memory/process-memory.js';
 import { readyWithin } from '../src/budget/ready-within.js';
 import { TINY } from './tiny-models.js';
 
 const model = { name: 'tiny', config: TINY };
 const options = { model, method: 'wasi=0.6', optimizer: 'sgd', smoothing: 0, batch: 8 };
-const job: Job = {
+const job: TrainingRequest = {
   options,
   method: parseMethod(options.method),
   start: null,

@@ -42,7 +42,7 @@ export interface CompileOptions {
   readonly microBatches?: number;
   /** Images of one evaluation call; default `batch`; 0 leaves evaluation out. */
   readonly evalBatch?: number;
-  /** In which form tensors wait for the backward pass; default: the method's, for most `exact`. */
+  /** In which form tensors are saved for the backward pass; default: the method's, for most `exact`. */
   readonly saved?: SavedForm;
   /** Bound on the global gradient norm; absent: no clipping. */
   readonly clipNorm?: number;

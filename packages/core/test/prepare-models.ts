@@ -11,7 +11,7 @@ import { parseMethod } from '../src/methods/index.js';
 import { swin, type SwinConfig } from '../src/models/swin/model.js';
 import { vit, type VitConfig } from '../src/models/vit/model.js';
 import { sgd } from '../src/optim/sgd.js';
-import type { Prepared, PrepareOptions } from '../src/prepare/types.js';
+import type { Preparation, PrepareOptions } from '../src/prepare/types.js';
 import { Random } from '../src/random.js';
 import type { Batch } from '../src/train/batch.js';
 import { predictLogits } from '../src/train/evaluate.js';
@@ -109,7 +109,7 @@ export function optionsFor(
 }
 
 /** Loads a program of the prepared method with its weights. */
-export async function filled(options: PrepareOptions, prepared: Prepared): Promise<Executor> {
+export async function filled(options: PrepareOptions, prepared: Preparation): Promise<Executor> {
   const { model, kind, batch } = options;
   const program = compile({ model, method: prepared.method, batch, optimizer: sgd() });
   const executor = await kind.load(program);

@@ -132,7 +132,7 @@ describe.each([referenceExecutor, wasmExecutor])('moments on $name', (kind) => {
   });
 });
 
-describe('what waits on the host', () => {
+describe('what is kept on the host', () => {
   it('is the moments to bfloat16, the metric as a root', async () => {
     const stage = new Stage({ kind: wasmExecutor, threads: 2 });
     const { sums } = await addUp(optionsOf(stage));

@@ -101,7 +101,7 @@ export function changes(best: Candidate, chosen: Candidate, batch: number): read
     from === to ? [] : [`${what} ${from} → ${to}`];
   return [
     ...of('saved', best.saved, chosen.saved),
-    ...of('passes', String(batch / best.pass), String(batch / chosen.pass)),
+    ...of('micro-batches', String(batch / best.pass), String(batch / chosen.pass)),
     ...of('method', best.method.text, chosen.method.text),
   ];
 }
@@ -207,6 +207,8 @@ function smallestMethod(request: BudgetRequest, least: Candidate): BoundMethod |
 
 function described({ method, saved, pass }: Candidate, batch: number): string {
   const cut =
-    pass === batch ? 'one pass' : `${String(batch / pass)} passes of ${counted(pass, 'image')}`;
+    pass === batch
+      ? 'one micro-batch'
+      : `${String(batch / pass)} micro-batches of ${counted(pass, 'image')}`;
   return `${method.text}, saved ${saved}, ${cut}`;
 }

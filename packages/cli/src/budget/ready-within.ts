@@ -16,7 +16,7 @@ import {
   type ModelBuilder,
   type OptionAxis,
   type PreparationBytes,
-  type Prepared,
+  type Preparation,
   type RankBudgets,
 } from '@thimble/core';
 import {
@@ -30,7 +30,7 @@ import {
 } from './budget.js';
 import { Garbage, returnFreedMemory } from '@thimble/native';
 import type { Output } from '../terminal/output.js';
-import { makeReady, readyFrom, type Job, type Ready } from '../training/preparing.js';
+import { makeReady, readyFrom, type TrainingRequest, type Ready } from '../training/preparing.js';
 import {
   bytesBesidePlan,
   executorBytes,
@@ -52,7 +52,7 @@ export interface Fitting {
 
 /** Throws BudgetError when nothing fits, before anything is written, and what `makeReady` throws. */
 export async function readyWithin(
-  job: Job,
+  job: TrainingRequest,
   request: MemoryRequest,
   output: Output,
 ): Promise<Fitting> {
@@ -94,7 +94,7 @@ async function settle({ images }: MemoryRequest, output: Output): Promise<void> 
   );
 }
 
-function budgetRequestOf(job: Job, request: MemoryRequest): BudgetRequest {
+function budgetRequestOf(job: TrainingRequest, request: MemoryRequest): BudgetRequest {
   const { options, threads, start, method } = job;
   checkStep(options, method);
   const build: ModelBuilder = (batch, mode) => buildModel(options.model.config, { batch, mode });
@@ -137,7 +137,7 @@ function budgetRequestOf(job: Job, request: MemoryRequest): BudgetRequest {
 }
 
 function loadOf(
-  { kind, preprocess }: Job,
+  { kind, preprocess }: TrainingRequest,
   { images, workers, largest }: MemoryRequest,
   tensorBytes: number,
 ): ProcessLoad {
@@ -167,7 +167,12 @@ interface Fitted {
 }
 
 /** Throws BudgetError when the ranks that were found do not fit in any form. */
-function fitted(job: Job, after: BudgetRequest, { candidate }: BudgetChoice, found: Ready): Fitted {
+function fitted(
+  job: TrainingRequest,
+  after: BudgetRequest,
+  { candidate }: BudgetChoice,
+  found: Ready,
+): Fitted {
   const { options } = job;
   const { method } = found.step;
   // Ranks of inputs belong to the pass.
@@ -204,7 +209,11 @@ interface RankSearch {
 }
 
 /** Fewer bytes for compressed inputs, then for factored weights, where their ε was not said. */
-function withLowerRanks(job: Job, found: Ready, { open, room, planned }: RankSearch): Fitted {
+function withLowerRanks(
+  job: TrainingRequest,
+  found: Ready,
+  { open, room, planned }: RankSearch,
+): Fitted {
   const garbage = new Garbage();
   const within = (budgets: RankBudgets) => {
     garbage.clear(); // of the program before
@@ -244,7 +253,10 @@ interface OpenBudget {
   readonly to: number;
 }
 
-function openBudgets({ method, start }: Job, { tables }: Prepared): readonly OpenBudget[] {
+function openBudgets(
+  { method, start }: TrainingRequest,
+  { tables }: Preparation,
+): readonly OpenBudget[] {
   // Factors that were stored stay as they are.
   const isOpen = (along: OptionAxis) =>
     !start?.form && method.options.some(({ axis, values }) => axis === along && values.length > 1);

@@ -26,14 +26,14 @@ export interface SearchSpace<M extends Worded = BoundMethod> {
   /** Rows by falling ε of weights, in a row by falling ε of activations. */
   readonly methods: readonly (readonly M[])[];
   readonly saved: readonly SavedForm[];
-  /** Images of one pass, falling; the first may be the whole batch. */
+  /** Images of a micro-batch, falling; the first may be the whole batch. */
   readonly passes: readonly number[];
 }
 
 export interface Candidate<M extends Worded = BoundMethod> {
   readonly method: M;
   readonly saved: SavedForm;
-  /** Images of one pass. */
+  /** Images of a micro-batch. */
   readonly pass: number;
 }
 
@@ -69,7 +69,7 @@ export function searchPlans<M extends Worded>(
   return { chosen: { method, saved: form, pass }, least: known.least(), tried: known.count };
 }
 
-/** A batch in 1, 2, 3, … passes of equal size, as images of one pass, falling. */
+/** A batch in 1, 2, 3, … micro-batches of equal size, as images of one, falling. */
 export function passesOf(batch: number): readonly number[] {
   const all = Array.from({ length: batch }, (_, index) => batch - index);
   return all.filter((pass) => batch % pass === 0);

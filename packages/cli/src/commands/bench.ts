@@ -141,7 +141,7 @@ function describe(
   how: Readonly<Record<string, string>>,
 ): Pick<Subject, 'description' | 'title'> {
   const { imageSize, classes } = config;
-  const passes = microBatches > 1 && !inference ? ` in ${String(microBatches)} passes` : '';
+  const passes = microBatches > 1 && !inference ? ` in ${String(microBatches)} micro-batches` : '';
   const parts = Object.entries(how).map(([key, is]) => (key === 'saved' ? `saved ${is}` : is));
   const size = `${String(imageSize)} px, ${String(classes)} classes`;
   return {

@@ -58,7 +58,7 @@ export function addEval(program: Command): void {
     )
     .argument('<DIR>', 'folder of class folders')
     .option('--best', 'of a run: weights of the best epoch instead of the last', false)
-    .option('--batch <n>', 'images of one pass', wholeNumber(1, MOST.batch), 16)
+    .option('--batch <n>', 'images at a time', wholeNumber(1, MOST.batch), 16)
     .option('--strict', 'stop at the first unreadable image', false);
   addJson(addExecutor(addHub(addPreprocess(addWorkers(addAllowEmpty(command))))))
     .addHelpText('after', HELP)

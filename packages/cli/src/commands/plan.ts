@@ -194,7 +194,7 @@ function largest(program: Program): readonly LargeTensor[] {
 
 function planLines(step: CompiledStep, fields: PlanFields): readonly string[] {
   const { microBatches, pass } = step;
-  const cut = microBatches > 1 ? ` in ${String(microBatches)} passes` : '';
+  const cut = microBatches > 1 ? ` in ${String(microBatches)} micro-batches` : '';
   const rows: readonly (readonly [string, number])[] = [
     ['Weights', fields.weightBytes],
     ...(fields.bufferBytes > 0 ? [['Buffers', fields.bufferBytes] as const] : []),
@@ -230,7 +230,7 @@ function planLines(step: CompiledStep, fields: PlanFields): readonly string[] {
 
 async function writeChart(path: string, step: CompiledStep, options: PlanOptions): Promise<void> {
   const { modelName: model, method, optimizer, pass, microBatches, program } = step;
-  const cut = microBatches > 1 ? ` in ${String(microBatches)} passes` : '';
+  const cut = microBatches > 1 ? ` in ${String(microBatches)} micro-batches` : '';
   const batch = String(pass * microBatches) + cut;
   const title = `${model}, ${method.text}, ${optimizer.name}, batch ${batch}`;
   await replaceWithText(path, memoryChart(program, { title, threads: options.threads }));

@@ -28,7 +28,7 @@ interface PredictOptions extends CommonOptions, ExecutorOptions, HubOptions, Pre
   readonly top: number;
 }
 
-/** Images of one pass at most; a single image is not made to pay for more. */
+/** Images at a time at most; a single image is not made to pay for more. */
 const MAX_BATCH = 8;
 
 const HELP = `

@@ -10,7 +10,7 @@ import { tableText } from '../terminal/table.js';
 const HELP = `
 Weights: W [outputs, inputs] is L R with an inner extent of K; "By ε" is the K at which W itself keeps
 the share ε of its energy, "Lost" the energy that the outputs lose. A weight without a K stays dense.
-Inputs: a linear's input waits for the backward pass as a core of these sizes and a factor for each
+Inputs: a linear's input is saved for the backward pass as a core of these sizes and a factor for each
 axis; "Error" is the share of the weight's gradient that it loses. --json has all options that were
 tried.
 
@@ -37,7 +37,7 @@ export function addRanks(program: Command): void {
 
 /** Tables where the ranks were chosen for this run, plain lists where they were not. */
 export function ranksLines({ method, pass, ranks, tables }: RanksFile): readonly string[] {
-  const head = `${method}, one pass of ${String(pass)}`;
+  const head = `${method}, micro-batches of ${String(pass)}`;
   const weights = tables?.weights ? weightLines(tables.weights) : weightList(ranks.weights);
   const inputs = tables?.activations
     ? activationLines(tables.activations)

@@ -28,7 +28,7 @@ import {
   wholeNumber,
 } from '../options/readers.js';
 import { Output } from '../terminal/output.js';
-import { makeReady, type Job, type Ready } from '../training/preparing.js';
+import { makeReady, type TrainingRequest, type Ready } from '../training/preparing.js';
 import type { MemoryRecord, MemoryRequest } from '../memory/process-memory.js';
 import { readyWithin } from '../budget/ready-within.js';
 import { givenKeys, type StepOptions } from '../step/step.js';
@@ -55,7 +55,7 @@ import { startedMethod } from '../run/form.js';
 import type { Start } from '../source/start.js';
 import { runTraining } from '../training/training.js';
 import { checkFree, nextNumbered, TrainingFolder } from '../training/folder.js';
-import { sayStart, startFrom, type Beginning } from '../source/beginning.js';
+import { sayStart, startFrom, type TrainingStart } from '../source/training-start.js';
 import { HEADS, type Head } from '../source/head.js';
 
 interface TrainOptions
@@ -197,7 +197,7 @@ async function trainCommand(folder: string, asked: TrainOptions): Promise<void> 
 
 function memoryRequest(
   { memory, workers }: TrainOptions,
-  { data: { train, validation }, preprocess }: Beginning,
+  { data: { train, validation }, preprocess }: TrainingStart,
 ): MemoryRequest | null {
   if (memory === undefined) return null;
   const paths = [...train, ...validation].map(({ path }) => path);
@@ -213,7 +213,7 @@ interface ReadyToTrain {
 
 /** Finds ranks and compiles; nothing is written, so that Ctrl-C may end it anywhere. */
 async function readyToTrain(
-  job: Job,
+  job: TrainingRequest,
   request: MemoryRequest | null,
   output: Output,
 ): Promise<ReadyToTrain> {
@@ -223,9 +223,9 @@ async function readyToTrain(
 
 function jobOf(
   options: TrainOptions,
-  { data, start, model, preprocess }: Beginning,
+  { data, start, model, preprocess }: TrainingStart,
   kind: ExecutorKind,
-): Job {
+): TrainingRequest {
   const { seed, strict, threads, augment } = options;
   const taken = options.memory === undefined ? takenUp(options, start) : {};
   const chosen = { ...options, ...taken, model };
@@ -267,7 +267,7 @@ function sayComparison(comparison: Comparison | null, output: Output): void {
 
 function planOf(
   options: TrainOptions,
-  beginning: Beginning,
+  beginning: TrainingStart,
   fitting: ReadyToTrain,
 ): Omit<RunPlan, 'kind' | 'takeFolder'> {
   const { data, start } = beginning;
@@ -291,7 +291,7 @@ function planOf(
 
 function settingsOf(
   options: TrainOptions,
-  { data, start, preprocess, origin }: Beginning,
+  { data, start, preprocess, origin }: TrainingStart,
   { ready: { step, found }, memory }: ReadyToTrain,
 ): RunSettings {
   const { epochs, smoothing, seed, augment } = options;

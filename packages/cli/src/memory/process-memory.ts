@@ -4,7 +4,7 @@
  *
  *   resident   when options are read and plans are made: Node, modules, libvips, what compiling left
  *   rest       what comes on top, by what the process has done before (`REST`)
- *   batches    float32 images of one pass, one array for each that makes them
+ *   batches    float32 images of a micro-batch, one array for each that makes them
  *   images     what reading the image that takes the most takes, and one that waits, for each maker
  *   tensors    the largest tensor on its way between file and executor, twice
  */

@@ -92,12 +92,12 @@ export function addStep(command: Command): Command {
     )
     .option(
       '--saved <form>',
-      `what waits for the backward pass: ${Object.keys(SAVED_FORMS).join(', ')} (default: smallest for wasi, else exact)`,
+      `how activations are saved for the backward pass: ${Object.keys(SAVED_FORMS).join(', ')} (default: smallest for wasi, else exact)`,
     )
     .option('--batch <n>', 'images of one update', wholeNumber(1, MOST.batch), DEFAULT_BATCH)
     .option(
       '--micro-batches <n>',
-      'passes into which a batch is cut: less memory (default: 1)',
+      'parts of a batch that run one after the other: less memory (default: 1)',
       wholeNumber(1, MOST.batch),
     )
     .option('--optimizer <name>', Object.keys(OPTIMIZERS).join(', '), 'sgd')

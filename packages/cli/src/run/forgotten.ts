@@ -16,7 +16,7 @@ export interface ForgottenRecord {
   readonly share: number;
   /** Whose squared gradients are averaged: those of single images or of batches. */
   readonly importance: 'sample' | 'batch';
-  /** Images of one pass. */
+  /** Images of a micro-batch. */
   readonly pass: number;
   /** By the norm of the logits instead of the loss. */
   readonly labelFree: boolean;

@@ -28,7 +28,7 @@ export interface Form {
   /** As `parseMethod` reads it. */
   readonly method: string;
   readonly found: Found;
-  /** Images of one pass, to which Tucker ranks belong. */
+  /** Images of a micro-batch, to which Tucker ranks belong. */
   readonly pass: number;
 }
 
@@ -49,7 +49,7 @@ export interface FormedStart {
 
 /** What Tucker ranks belong to, beside the model. */
 export interface Inputs {
-  /** Images of one pass. */
+  /** Images of a micro-batch. */
   readonly pass: number;
   /** Their side, in pixels. */
   readonly imageSize: number;

@@ -16,7 +16,7 @@ import { presetModel, type NamedModel } from '../weights/named-model.js';
 import { openStart, type Access, type Start } from './start.js';
 import { embeddedWeights } from './embedded.js';
 
-export interface Wanted {
+export interface ModelOptions {
   readonly model?: string | undefined;
   readonly init?: string | undefined;
 }
@@ -32,7 +32,7 @@ const RANDOM = 'random';
 
 /** @param preset when neither is given. Throws what `openStart` throws. */
 export async function chooseModel(
-  { model, init }: Wanted,
+  { model, init }: ModelOptions,
   preset: string,
   access: Access,
 ): Promise<ChosenModel> {

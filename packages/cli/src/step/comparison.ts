@@ -1,5 +1,5 @@
 /**
- * What a run's choices save: its plan beside that of `full` with the same batch in one pass, and
+ * What a run's choices save: its plan beside that of `full` with the same batch whole, and
  * the ranks in a few words.
  */
 import {

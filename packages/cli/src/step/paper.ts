@@ -1,7 +1,7 @@
 /**
  * thimble plan --paper: what the WASI paper counts of a step beside what the step really needs.
  *
- * Everything is for one pass. Memory is in MB of 2²⁰ bytes, the paper's unit, in both tables.
+ * Everything is for one micro-batch. Memory is in MB of 2²⁰ bytes, the paper's unit, in both tables.
  */
 import {
   breakdown,
@@ -111,7 +111,7 @@ export function paperLines(fields: PaperFields): readonly string[] {
   const which = layers === 'mlp' ? 'of the MLPs' : 'of MLPs and attention';
   return [
     `As the WASI paper counts: ${String(counted.layers)} linears ${which}, ` +
-      `one pass of ${String(pass)}; MB of 2²⁰ bytes`,
+      `micro-batches of ${String(pass)}; MB of 2²⁰ bytes`,
     '',
     tableText(['Counted', '>Dense', '>This run', '>Ratio'], countedRows(counted)),
     '',

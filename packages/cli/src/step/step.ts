@@ -35,11 +35,11 @@ export interface StepOptions {
   /** Values for keys that the method's text leaves out. */
   readonly layers?: string;
   readonly truncation?: string;
-  /** Form of the tensors that wait for the backward pass; default `exact`. */
+  /** Form of the tensors saved for the backward pass; default `exact`. */
   readonly saved?: string;
   /** Images of one update. */
   readonly batch: number;
-  /** Passes into which an update's batch is cut; default 1. */
+  /** Micro-batches into which an update's batch is cut; default 1. */
   readonly microBatches?: number;
   readonly optimizer: string;
   readonly momentum?: number;
@@ -56,7 +56,7 @@ export interface Step {
   readonly method: BoundMethod;
   readonly saved: SavedForm;
   readonly optimizer: Optimizer;
-  /** Images of one pass: the batch of the entries `step` or `micro`, and of `eval`. */
+  /** Images of a micro-batch: the batch of the entries `step` or `micro`, and of `eval`. */
   readonly pass: number;
   readonly microBatches: number;
   /** Forward graph for one image, with the method's forms and its choice of what trains. */

@@ -16,7 +16,7 @@ import {
   type ExecutorKind,
   type Found,
   type LoadReport,
-  type Prepared,
+  type Preparation,
   type PrepareEvent,
   type PrepareTables,
   type Preprocess,
@@ -36,7 +36,7 @@ import {
 import { startedFound } from '../run/form.js';
 import type { Start } from '../source/start.js';
 
-export interface Job {
+export interface TrainingRequest {
   readonly options: StepOptions;
   readonly method: BoundMethod;
   readonly start: Start | null;
@@ -57,7 +57,7 @@ export interface Ready {
   /** What the ranks were chosen from; null where they were not chosen now. */
   readonly tables: PrepareTables | null;
   /** What measured them, for ranks within other budgets; null likewise. */
-  readonly prepared: Prepared | null;
+  readonly prepared: Preparation | null;
   /** Writes every parameter; null when they start at random. */
   fill(executor: Executor): Promise<LoadReport | null>;
 }
@@ -68,7 +68,7 @@ export interface Ready {
  * @param compiled the step of `job` with typical or known ranks, where somebody has compiled it already
  */
 export async function makeReady(
-  job: Job,
+  job: TrainingRequest,
   output: Output,
   compiled: CompiledStep | null = null,
 ): Promise<Ready> {
@@ -97,7 +97,7 @@ function usedFindings({ method, compileOptions }: Step): Found {
 }
 
 /** Compiles with the ranks that were found. */
-export function readyFrom(found: Prepared, { options }: Job): Ready {
+export function readyFrom(found: Preparation, { options }: TrainingRequest): Ready {
   const { ranks, tables, method } = found;
   return {
     step: compileStep(checkStep(options, method)),
@@ -108,7 +108,12 @@ export function readyFrom(found: Prepared, { options }: Job): Ready {
   };
 }
 
-async function prepared(job: Job, start: Start, pass: number, output: Output): Promise<Prepared> {
+async function prepared(
+  job: TrainingRequest,
+  start: Start,
+  pass: number,
+  output: Output,
+): Promise<Preparation> {
   const { options, method, kind, threads, seed } = job;
   // Checked before anything is read; the typical ranks do no harm.
   const { compileOptions } = checkStep(options, method);
@@ -142,7 +147,7 @@ async function prepared(job: Job, start: Start, pass: number, output: Output): P
   }
 }
 
-function calibrationLoader(job: Job, batch: number): Loader {
+function calibrationLoader(job: TrainingRequest, batch: number): Loader {
   const { images: source, seed, preprocess, augment, strict } = job;
   return new Loader({ source, purpose: 'train', batch, seed, preprocess, augment, strict });
 }

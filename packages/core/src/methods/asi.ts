@@ -1,5 +1,5 @@
 /**
- * asi: the inputs of the blocks' linears wait for the backward pass in Tucker form, with factors
+ * asi: the inputs of the blocks' linears are saved for the backward pass in Tucker form, with factors
  * that are refreshed at every step by one warm-started subspace iteration (tucker.ts). Weights,
  * forward pass and dL/dx are exact.
  *

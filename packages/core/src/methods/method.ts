@@ -14,7 +14,7 @@
  * that two that do not go together are refused by name.
  *
  * Each method's header states the elements that its gradients read of the forward pass, 4 bytes each,
- * as a closed form that the contract test checks: what is saved unless it is computed again or kept in
+ * as a closed form that the contract test checks: what is saved unless it is recomputed or kept in
  * 8 bits (passes/saved.ts). Legend: B batch, N tokens, M patches of P values, D
  * width, H heads, R MLP ratio, L depth, C classes. The logits are outputs of the step and count as
  * such.

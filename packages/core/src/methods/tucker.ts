@@ -1,7 +1,7 @@
 /**
  * Saved inputs in Tucker form: the activation axis of ASI, WASI and HOSVD.
  *
- * The input x [D_1 … D_d] of a linear waits for the backward pass as a core and a factor per mode,
+ * The input x [D_1 … D_d] of a linear is saved for the backward pass as a core and a factor per mode,
  * x ≈ S ×_1 U_1ᵀ … ×_d U_dᵀ with U_m [r_m, D_m], rows orthonormal, S = x ×_1 U_1 … ×_d U_d. The
  * forward pass and dL/dx are untouched; only dL/dW sees the approximation x̂. With dy = dL/dy:
  *

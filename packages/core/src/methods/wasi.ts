@@ -8,7 +8,7 @@
  *
  * Departures from the paper: R⁺ = L⁺ᵀW⁺ from the new L, without a dense W beside it; truncation in the
  * metric of the data unless `truncation=plain`; the activations' ε sets a byte budget of its own; the rest
- * of what is saved is computed again from block inputs in 8 bits (`saved: 'smallest'`) unless asked otherwise.
+ * of what is saved is recomputed from block inputs in 8 bits (`saved: 'smallest'`) unless asked otherwise.
  *
  * Each mode of an input is refreshed on what the modes before it have left (tucker.ts): nearly the same
  * subspaces for a fraction of the work. `refresh=whole` refreshes it on the whole input, as published.

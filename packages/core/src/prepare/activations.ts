@@ -116,7 +116,7 @@ export interface GradientSums {
 /**
  * The options of a site with their perplexities.
  *
- * @param growth images of a training pass for each one that was measured: the first mode's extent and ranks
+ * @param growth images of a micro-batch for each one that was measured: the first mode's extent and ranks
  *   grow as much
  */
 export function measuredInput(

@@ -10,7 +10,7 @@ export type {
   ActivationTable,
   PrepareEvent,
   PrepareOptions,
-  Prepared,
+  Preparation,
   PrepareTables,
   RankBudgets,
   WeightRow,

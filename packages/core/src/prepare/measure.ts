@@ -49,7 +49,7 @@ export interface MeasureOptions {
   /** Linears whose inputs are to be held in Tucker form, tried at these explained variances. */
   readonly activations: readonly Site[];
   readonly epsilons: readonly number[];
-  /** Images of a training pass for each one of a calibration batch. */
+  /** Images of a micro-batch for each one of a calibration batch. */
   readonly growth: number;
   /** Directions of a mode that are looked at; default MOST_DIRECTIONS. */
   readonly directions?: number;

@@ -32,7 +32,7 @@ import type { PrepareOptions } from './types.js';
 export interface PreparationBytes {
   /** The most while ranks are found. */
   readonly finding: number;
-  /** What waits on the host from then until the weights are emitted. */
+  /** What is kept on the host from then until the weights are emitted. */
   readonly left: number;
   /** The most while weights are emitted, beside `left` and the executor that takes them. */
   readonly emitting: number;

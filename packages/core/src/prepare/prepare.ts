@@ -59,7 +59,7 @@ import type {
   ActivationTable,
   PrepareEvent,
   PrepareOptions,
-  Prepared,
+  Preparation,
   WeightTable,
 } from './types.js';
 
@@ -73,7 +73,7 @@ import type {
  * const executor = await kind.load(program, { threads });
  * const report = await prepared.emitWeights(executor);
  */
-export async function prepare(options: PrepareOptions): Promise<Prepared> {
+export async function prepare(options: PrepareOptions): Promise<Preparation> {
   const subject = subjectOf(options);
   const stage = new Stage(options);
   try {
@@ -93,7 +93,7 @@ function chosenFrom(
   options: PrepareOptions,
   subject: Subject,
   kept: { measured: Measured | null },
-): Prepared {
+): Preparation {
   const measured = takeOnce(kept.measured, 'within');
   const weights = weightChoice(options, subject, measured);
   const known = { ...subject.stored, ...weights.ranks };

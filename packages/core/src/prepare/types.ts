@@ -1,7 +1,7 @@
 /**
  * What `prepare` takes and returns: everything that happens once before a factored model is trained.
  *
- *   prepare(options: PrepareOptions): Promise<Prepared>
+ *   prepare(options: PrepareOptions): Promise<Preparation>
  *
  * Terms. A *linear* is y = x Wᵀ + b with W [O, I]; its *rank* K is the inner extent of W ≈ L R; a linear
  * without a rank stays dense. *Calibration* images are those on which layers are measured. The *table* of
@@ -49,7 +49,7 @@ export interface PrepareOptions extends RankBudgets {
   readonly batches: (images: number) => Batches;
   readonly kind: ExecutorKind;
   readonly threads: number;
-  /** Images of one pass, as the training program has them: Tucker ranks are for so many. */
+  /** Images of a micro-batch, as the training program has them: Tucker ranks are for so many. */
   readonly batch: number;
   readonly seed: number;
   readonly onProgress?: (event: PrepareEvent) => void;
@@ -77,7 +77,7 @@ export interface PrepareEvent {
   readonly what: string;
 }
 
-export interface Prepared {
+export interface Preparation {
   readonly ranks: Ranks;
   /** `method` with the ranks: what to compile. */
   readonly method: BoundMethod;
@@ -86,7 +86,7 @@ export interface Prepared {
    * The same measurements with ranks chosen under these budgets; at once, since nothing runs. Throws
    * BudgetError when a budget is below its table's `minimumBytes`, ExecutorError after `emitWeights`.
    */
-  within(budgets: RankBudgets): Prepared;
+  within(budgets: RankBudgets): Preparation;
   /**
    * Writes every parameter into an executor that holds a program of `method`: the factored counterpart
    * of `loadWeights`, one dense weight in memory at a time. Throws CheckpointError before

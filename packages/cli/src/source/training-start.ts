@@ -9,17 +9,17 @@ import type { Origin } from '../run/origin.js';
 import type { Output } from '../terminal/output.js';
 import { DEFAULT_MODEL, type HubOptions, type PreprocessOptions } from '../options/shared.js';
 import { preprocessFor, type Start } from './start.js';
-import { chooseModel, type Wanted } from './choose.js';
+import { chooseModel, type ModelOptions } from './choose.js';
 import { chooseHead, withoutHead, type Head, type HeadChoice } from './head.js';
 import { originOf } from './origin-of.js';
 import { preprocessNamed, preprocessText } from '../weights/preprocessing.js';
 
-export interface BeginningOptions extends Wanted, HubOptions, PreprocessOptions {
+export interface TrainingStartOptions extends ModelOptions, HubOptions, PreprocessOptions {
   readonly imageSize?: number;
   readonly head: Head;
 }
 
-export interface Beginning {
+export interface TrainingStart {
   /** With the classes and the image size to train with. */
   readonly model: NamedModel;
   /** null for random weights; without its classifier where that starts anew. */
@@ -35,10 +35,10 @@ export interface Beginning {
 
 /** Close the start's checkpoint afterwards. Throws what `openStart` and `chooseHead` throw. */
 export async function startFrom(
-  options: BeginningOptions,
+  options: TrainingStartOptions,
   photos: DataSet,
   output: Output,
-): Promise<Beginning> {
+): Promise<TrainingStart> {
   const { revision, offline, imageSize } = options;
   const access = { output, offline, ...(revision === undefined ? {} : { revision }) };
   const { model: found, start } = await chooseModel(options, DEFAULT_MODEL, access);
@@ -62,7 +62,7 @@ export async function startFrom(
 
 /** Says where weights and preprocessing came from. */
 export function sayStart(
-  { start, preprocess, preprocessFrom, origin, head }: Beginning,
+  { start, preprocess, preprocessFrom, origin, head }: TrainingStart,
   output: Output,
 ): void {
   if (start) {
