@@ -12,6 +12,12 @@ const NO_RAW_ERROR = {
   message: 'Throw one of the classes of errors.ts: where, expected, got, what to do.',
 };
 
+/** Libraries speak of their own options; the command adds its flags (cli/src/failure.ts). */
+const NO_FLAG = ['Literal[value=', 'TemplateElement[value.raw='].map((node) => ({
+  selector: `${node}/(^|[\\s(])--(?!experimental)[a-z]/]`,
+  message: 'Name the option as the API does, and list it in the error’s `options`.',
+}));
+
 export default tseslint.config(
   {
     ignores: [
@@ -58,8 +64,12 @@ export default tseslint.config(
     rules: { 'no-console': 'off' },
   },
   {
-    files: ['packages/*/src/**'],
+    files: ['packages/*/src/**/*.ts'],
     rules: { 'no-restricted-syntax': ['error', NO_FORCED_TYPE, NO_RAW_ERROR] },
+  },
+  {
+    files: ['packages/{core,onnx}/src/**/*.ts'],
+    rules: { 'no-restricted-syntax': ['error', NO_FORCED_TYPE, NO_RAW_ERROR, ...NO_FLAG] },
   },
   {
     // Standard streams have one writer, which knows what a lost one means.

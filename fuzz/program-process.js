@@ -3,7 +3,7 @@
  * Runs programs on the executors that have kernels, in a process of its own: one that crashes or hangs takes
  * nobody with it. Plain JavaScript over the packages as they are built.
  *
- * @typedef {import('./program-runner.js').Job} Job
+ * @typedef {import('./program-runner.js').ProgramTask} ProgramTask
  * @typedef {import('./program-runner.js').Answer} Answer
  * @typedef {import('./program-runner.js').Where} Where
  */
@@ -13,15 +13,15 @@ import { native, nativeVariants } from '@thimble/native';
 /** Whoever asked is gone. */
 process.on('disconnect', () => process.exit(0));
 
-process.on('message', (/** @type {Job} */ job) => {
-  void answer(job);
+process.on('message', (/** @type {ProgramTask} */ task) => {
+  void answer(task);
 });
 
-/** @param {Job} job */
-async function answer(job) {
-  for (const where of await places(job.wasm)) {
+/** @param {ProgramTask} task */
+async function answer(task) {
+  for (const where of await places(task.wasm)) {
     say({ kind: 'begun', where });
-    say(await outcome(job, where));
+    say(await outcome(task, where));
   }
   say({ kind: 'done' });
 }
@@ -43,7 +43,7 @@ async function places(wasm) {
 }
 
 /**
- * @param {Job} job
+ * @param {ProgramTask} task
  * @param {Where} where
  * @returns {Promise<Answer>}
  */

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import type { HostData } from '@thimble/core';
 
 /** What is run: the file of a program, what is written to it, and its entries in order. */
-export interface Job {
+export interface ProgramTask {
   readonly file: Uint8Array;
   readonly persistent: Readonly<Record<string, HostData>>;
   readonly runs: readonly Run[];
@@ -59,9 +59,9 @@ const PROCESS = fileURLToPath(new URL('program-process.js', import.meta.url));
 export class ProgramRunner {
   private child: ChildProcess | null = null;
 
-  async run(job: Job): Promise<Outcome> {
+  async run(task: ProgramTask): Promise<Outcome> {
     this.child ??= started();
-    const outcome = await conversation(this.child, job);
+    const outcome = await conversation(this.child, task);
     if (outcome.end !== null) {
       this.child.kill('SIGKILL');
       this.child = null;
@@ -78,7 +78,7 @@ function started(): ChildProcess {
   return child;
 }
 
-function conversation(child: ChildProcess, job: Job): Promise<Outcome> {
+function conversation(child: ChildProcess, task: ProgramTask): Promise<Outcome> {
   return new Promise((resolve) => {
     const answers: Answer[] = [];
     const at = () => {
@@ -108,6 +108,6 @@ function conversation(child: ChildProcess, job: Job): Promise<Outcome> {
     child.on('message', hear);
     child.on('exit', exited);
     child.channel?.ref();
-    child.send(job);
+    child.send(task);
   });
 }

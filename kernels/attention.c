@@ -23,7 +23,7 @@
  *   16 x 65 x 4 x 32 (65)        61 /  89    42 / 55      18 / 21      19 / 23
  */
 #include "attention.h"
-#include "ahead.h"
+#include "prefetch.h"
 #include "gemm.h"
 #include "kernels.h"
 #include "loop.h"
@@ -51,9 +51,9 @@ static Head head_at(const float *qkv, i64 index, i64 tokens, i64 heads, i64 dim)
 static Matrix transposed(Matrix x) { return (Matrix){x.data, x.col, x.row}; }
 
 /* The rows of the tile `t` of x [n, dim]. */
-static Soon tile_of(Matrix x, i64 n, i64 t, i64 tiles, i64 dim) {
+static NextRead tile_of(Matrix x, i64 n, i64 t, i64 tiles, i64 dim) {
   const i64 first = n * t / tiles;
-  return (Soon){matrix_at(x, first, 0), n * (t + 1) / tiles - first, dim};
+  return (NextRead){matrix_at(x, first, 0), n * (t + 1) / tiles - first, dim};
 }
 
 /* Takes `count` floats from *scratch. */
@@ -201,9 +201,9 @@ KERNEL(attention) {
     Head head = head_at(qkv, index, n, heads, dim);
     const i64 later = likely_unit(&work, item);
     const Head next = head_at(qkv, later < args->batch * heads ? later : index, n, heads, dim);
-    const Soon soon_q = t + 1 < tiles ? tile_of(head.q, n, t + 1, tiles, dim)
+    const NextRead read_q = t + 1 < tiles ? tile_of(head.q, n, t + 1, tiles, dim)
                                       : tile_of(next.q, n, 0, tiles, dim);
-    Ahead soon_k = ahead_in(tile_of(next.k, n, t, tiles, dim), rows / EACH_ROWS);
+    Prefetch prefetch_k = prefetch_in(tile_of(next.k, n, t, tiles, dim), rows / EACH_ROWS);
     if (index != packed) {
       SUFFIX(gemm_pack)(keys, transposed(head.k), dim, n);
       SUFFIX(gemm_pack)(values, head.v, n, dim);
@@ -211,14 +211,14 @@ KERNEL(attention) {
       packed = index;
     }
     SUFFIX(gemm_panels)(rows, width, dim, matrix_at(head.q, first, 0), keys, scores, width,
-                        args->scale, 0, soon_q, scratch);
+                        args->scale, 0, read_q, scratch);
     const float *head_bias = bias ? bias + (index % heads * n + first) * n : 0;
     add_to_scores(scores, rows, width, head_bias, n, region, first);
     float *out = y + head.y_at + first * head.y_row, *out_lse = lse + head.lse_at + first;
     for (i64 i = 0; i < rows; i++) out_lse[i] = highest_of(scores + i * width, n);
     for (i64 i = 0; i < rows;) {
       i += exp_scores(rows - i, scores + i * width, width, n, out_lse + i, 0, sums + i);
-      ask(&soon_k);
+      prefetch_turn(&prefetch_k);
     }
     for (i64 i = 0; i < rows; i += LANES) {
       const vf sum = vf_take(sums + i, rows - i), highest = vf_take(out_lse + i, rows - i);
@@ -319,14 +319,14 @@ static void head_gradient(const Context *ctx, const struct attention_grad_args *
     Matrix p = {room.scores, width, 1}, ds = {room.products, width, 1};
     const i32 more = t + 1 < tiles;
     const Matrix next_d = {dy + (more ? head : next).y_at, head.y_row, 1};
-    const Soon soon_q = tile_of((more ? head : next).q, n, more ? t + 1 : 0, tiles, dim);
-    const Soon soon_d = tile_of(next_d, n, more ? t + 1 : 0, tiles, dim);
+    const NextRead read_q = tile_of((more ? head : next).q, n, more ? t + 1 : 0, tiles, dim);
+    const NextRead read_d = tile_of(next_d, n, more ? t + 1 : 0, tiles, dim);
     SUFFIX(gemm_panels)(rows, width, dim, q, room.key_columns, room.scores, width, args->scale, 0,
-                        soon_q, room.row);
+                        read_q, room.row);
     add_to_scores(room.scores, rows, width, bias ? bias + (which * n + first) * n : 0, n, region,
                   first);
     SUFFIX(gemm_panels)(rows, width, dim, d, room.value_columns, room.products, width, 1.0f, 0,
-                        soon_d, room.row);
+                        read_d, room.row);
     score_gradients(room.scores, room.products, rows, width, n, lse + head.lse_at + first,
                     args->scale);
     if (bias_sum) add_rows(bias_sum + first * n, room.products, rows, width, n, accumulate);
@@ -337,7 +337,7 @@ static void head_gradient(const Context *ctx, const struct attention_grad_args *
     SUFFIX(gemm_panels)(n, dim, rows, transposed(ds), room.queries, dk, head.row, 1.0f, t > 0,
                         tile_of(next.v, n, t, tiles, dim), room.row);
     SUFFIX(gemm_panels)(n, dim, rows, transposed(p), room.outputs, dv, head.row, 1.0f, t > 0,
-                        (Soon){0}, room.row);
+                        (NextRead){0}, room.row);
   }
 }
 

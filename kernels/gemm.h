@@ -59,12 +59,12 @@ static inline Matrix matrix_at(Matrix x, i64 i, i64 j) {
   return (Matrix){x.data + i * x.row + j * x.col, x.row, x.col};
 }
 
-/* Memory that is read soon, [rows, cols] of x; no rows: none. A product asks for it while it works,
- * since reading it unasked would wait for every line. */
+/* Memory that is read next, [rows, cols] of x; no rows: none. A product prefetches it while it
+ * works, since reading it otherwise would wait for every line. */
 typedef struct {
   Matrix x;
   i64 rows, cols;
-} Soon;
+} NextRead;
 
 /* Floats that gemm_pack writes for a [k, n] right-hand side. */
 static inline i64 gemm_packed_floats(i64 k, i64 n) {
@@ -77,9 +77,9 @@ static inline i64 gemm_row_floats(i64 k) { return TILE_STRIDE * k + LANES + TILE
 void SUFFIX(gemm_pack)(float *panels, Matrix b, i64 k, i64 n);
 
 /* c[m, n] = alpha * a[m, k] * panels + (accumulate ? c : 0); rows of c are ldc floats apart. a is
- * expected to be in a cache. Asks for `soon` meanwhile. */
+ * expected to be in a cache. Prefetches `after` meanwhile. */
 void SUFFIX(gemm_panels)(i64 m, i64 n, i64 k, Matrix a, const float *panels, float *c, i64 ldc,
-                         float alpha, i32 accumulate, Soon soon, float *scratch);
+                         float alpha, i32 accumulate, NextRead after, float *scratch);
 
 /* c[m, n] = alpha * a[m, k] * b[k, n] + (accumulate ? c : 0) in GEMM_SCRATCH_BYTES of scratch. */
 void SUFFIX(gemm_serial)(i64 m, i64 n, i64 k, Matrix a, Matrix b, float *c, i64 ldc, float alpha,

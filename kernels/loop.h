@@ -27,16 +27,16 @@ ALWAYS_INLINE void vf_put(float *p, vf x, i64 count) {
   else vf_store_part(p, x, count);
 }
 
-/* The same for an array that is passed through once, from one end to the other: asks for what is
- * needed AHEAD floats later, which the processor alone would fetch too late. Asking beyond the
- * end is harmless. */
-#define AHEAD 1024
+/* The same for an array that is read once, from one end to the other: prefetches what is needed
+ * PREFETCH_DISTANCE floats later, which the processor alone would fetch too late. Prefetching beyond
+ * the end is harmless. */
+#define PREFETCH_DISTANCE 1024
 ALWAYS_INLINE vf vf_take_next(const float *p, i64 count) {
-  __builtin_prefetch(p + AHEAD, 0);
+  __builtin_prefetch(p + PREFETCH_DISTANCE, 0);
   return vf_take(p, count);
 }
 ALWAYS_INLINE void vf_put_next(float *p, vf x, i64 count) {
-  __builtin_prefetch(p + AHEAD, 1);
+  __builtin_prefetch(p + PREFETCH_DISTANCE, 1);
   vf_put(p, x, count);
 }
 

@@ -97,7 +97,7 @@ ALWAYS_INLINE void vf_gelu_each(i32 n, const vf *x, vf *value, vf *slope) {
   vf_tail_each(n, t, tail);
   EACH tail[i] = bell[i] * tail[i];
   /* Sums of products are spelled out: a compiler that fuses some of them would make the value's bits
-   * depend on whether the slope is wanted too, and what is computed again would differ. */
+   * depend on whether the slope is needed too, and what is recomputed would differ. */
   if (slope) {
     vi negative[EACH_VECTORS];
     vf above[EACH_VECTORS];

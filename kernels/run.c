@@ -1,10 +1,10 @@
 /* run.c - the interpreter of a program and the barrier between its steps.
  *
- * A step is [opcode, words, argument words...]; the argument words are the kernel's struct. All
- * threads of an executor run the same words, each does its share of a step, and nobody starts the
- * next step before everybody has finished this one.
+ * All threads of an executor run the same words (steps.h), each does its share of a step, and nobody
+ * starts the next step before everybody has finished this one.
  */
 #include "kernels.h"
+#include "steps.h"
 
 /* Spins before sleeping; partners are rarely late. Under WebAssembly a spin is a load (some 2 ns) and
  * nothing can yield: a thread that sleeps may be woken on its waker's core and wait there for the
@@ -87,11 +87,10 @@ static void run_step(const Context *ctx, i32 opcode, const i32 *words) {
 
 void SUFFIX(thimble_run)(const Context *ctx, const i32 *words) {
   Context context = *ctx;
-  while (words[0] != OP_END) {
-    const i32 *next = words + 2 + words[1];
-    context.after = next[0] == OP_END && ctx->after ? ctx->after : next;
-    run_step(&context, words[0], words + 2);
+  for (const i32 *step = words, *next; !is_end(step); step = next) {
+    next = step_after(step);
+    context.after = is_end(next) && ctx->after ? ctx->after : next;
+    run_step(&context, step[0], step_arguments(step));
     SUFFIX(thimble_barrier)(&context);
-    words = next;
   }
 }

@@ -27,15 +27,15 @@
 
 typedef struct {
   i64 outer, at, count; /* which p or part; columns or rows [at, at + count) of it */
-} Range;
+} Pieces;
 
 /* Takes the pieces of one `outer` from [*item, end); `extent` is what pieces cut. */
-static Range next_range(i64 *item, i64 end, i64 extent) {
+static Pieces next_pieces(i64 *item, i64 end, i64 extent) {
   const i64 pieces = (extent + PIECE - 1) / PIECE, outer = *item / pieces;
   const i64 last = end < (outer + 1) * pieces ? end : (outer + 1) * pieces;
   const i64 at = *item % pieces * PIECE, stop = (last - outer * pieces) * PIECE;
   *item = last;
-  return (Range){outer, at, (stop < extent ? stop : extent) - at};
+  return (Pieces){outer, at, (stop < extent ? stop : extent) - at};
 }
 
 /* ---- mode_product -------------------------------------------------------------------------- */
@@ -56,7 +56,7 @@ KERNEL(mode_product) {
   }
   share(ctx, args->outer * ((inner + PIECE - 1) / PIECE), 1, &item, &end);
   while (item < end) {
-    const Range on = next_range(&item, end, inner);
+    const Pieces on = next_pieces(&item, end, inner);
     const Matrix right = {x + on.outer * depth * inner + on.at, inner, 1};
     SUFFIX(gemm_serial)(rows, on.count, depth, m, right, y + on.outer * rows * inner + on.at, inner,
                         1, 0, scratch);
@@ -131,7 +131,7 @@ KERNEL(mode_contract) {
   i64 item, end;
   share(ctx, parts * ((extent + PIECE - 1) / PIECE), 1, &item, &end);
   while (item < end) {
-    const Range on = next_range(&item, end, extent);
+    const Pieces on = next_pieces(&item, end, extent);
     const i64 begin = length * on.outer / parts, stop = length * (on.outer + 1) / parts;
     float *to = sums ? sums + on.outer * rows * extent : y;
     if (inner == 1) contract_rows(x, z, begin, stop, on.at, on.count, to, scratch);

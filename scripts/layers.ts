@@ -177,7 +177,7 @@ const BENCH: Rooms = {
   steps: ['harness', 'peers'],
   scale: ['harness', 'peers', 'steps'],
   inference: ['harness', 'export', 'peers', 'scale', 'steps'],
-  readme: ['harness', 'inference', 'peers', 'scale', 'startup', 'steps'],
+  tables: ['harness', 'inference', 'peers', 'scale', 'startup', 'steps'],
 };
 
 /** Folder of sources → its rooms. */

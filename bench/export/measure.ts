@@ -7,7 +7,7 @@ import type { ExportedRun } from './files.js';
 import { readPhotos, type Photos } from './photos.js';
 import { BATCHES, OWN, type ExportResult, type ExportRow } from './result.js';
 
-/** Passes in one turn, by the images of a pass. */
+/** Forward passes in one turn, by the images of each. */
 const PASSES = [3, 1] as const;
 
 /** Threads of onnxruntime spin for a while after their last work. */

@@ -1,7 +1,7 @@
 /** What the export benchmark finds. */
 import type { Spread } from '../harness/statistics.js';
 
-/** Images of one pass. */
+/** Images of one forward pass. */
 export const BATCHES = [1, 8] as const;
 
 /** Our executor among the contestants. */

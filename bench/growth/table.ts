@@ -28,7 +28,7 @@ export function growthText(result: GrowthResult): string {
     '`wasi` has the ranks of a typical spectrum, fixed shares of every extent. Its time then has a',
     'part that batch and tokens do not change, the update of the factored weights, and products with',
     'Tucker factors, which are quadratic in the extents that they shorten. Its bytes are the larger',
-    'of what waits for the backward pass and what the update works in, so that they have a knee.',
+    'of what is saved for the backward pass and what the update works in, so that they have a knee.',
     '',
   ].join('\n');
 }

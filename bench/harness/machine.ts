@@ -21,8 +21,8 @@ export interface MachineRecord {
   readonly date: string;
   readonly idle: IdleRecord;
   /**
-   * Share of the time that the cores were wanted, in which a hypervisor gave them to others while
-   * the measurement ran; null where the system does not tell, absent where nobody counted.
+   * Steal time: the share of the time that the cores had work, in which a hypervisor gave them to others
+   * while the measurement ran; null where the system does not tell, absent where nobody counted.
    */
   readonly stolenShare?: number | null;
 }
@@ -69,13 +69,13 @@ export function disturbance({ idle }: MachineRecord): string | null {
   );
 }
 
-/** Starts to count stolen time (Linux); the answer is MachineRecord.stolenShare until then. */
-export function countStolenTime(): () => number | null {
-  const before = wantedTime();
+/** Starts to count steal time (Linux); the answer is MachineRecord.stolenShare until then. */
+export function countStealTime(): () => number | null {
+  const before = busyTime();
   return () => {
-    const after = wantedTime();
-    if (before === null || after === null || after.wanted === before.wanted) return null;
-    return (after.stolen - before.stolen) / (after.wanted - before.wanted);
+    const after = busyTime();
+    if (before === null || after === null || after.busy === before.busy) return null;
+    return (after.stolen - before.stolen) / (after.busy - before.busy);
   };
 }
 
@@ -84,16 +84,16 @@ export function measuredText({ commit, date, stolenShare }: MachineRecord): stri
   const text = `commit ${commit ?? 'unknown'}; ${date}`;
   if (stolenShare === undefined || stolenShare === null) return text;
   const share = (100 * stolenShare).toFixed(0);
-  return `${text}; the hypervisor gave ${share} % of the wanted time to others`;
+  return `${text}; CPU steal time ${share} %`;
 }
 
 /** Ticks since the start of the system, all cores: user nice system idle iowait irq softirq steal. */
-function wantedTime(): { readonly stolen: number; readonly wanted: number } | null {
+function busyTime(): { readonly stolen: number; readonly busy: number } | null {
   try {
     const line = /^cpu +(.*)$/m.exec(readFileSync('/proc/stat', 'utf8'))?.[1];
     const [user, nice, system, , , irq, softirq, stolen] = line?.split(' ').map(Number) ?? [];
-    const wanted = user + nice + system + irq + softirq + stolen;
-    return Number.isFinite(wanted) ? { stolen, wanted } : null;
+    const busy = user + nice + system + irq + softirq + stolen;
+    return Number.isFinite(busy) ? { stolen, busy } : null;
   } catch {
     return null;
   }

@@ -22,5 +22,5 @@ export interface InferenceRequest {
   readonly infer: { readonly batch: number; readonly repeat: number };
 }
 
-/** Images of one pass. */
+/** Images of one forward pass. */
 export const BATCHES = [1, 8] as const;

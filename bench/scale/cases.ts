@@ -19,13 +19,13 @@ const FULL: ScaleRow = {
   config: { method: 'full', saved: 'exact', microBatches: 1 },
 };
 
-/** Without the subspace: what recomputing the blocks alone saves, and what it costs. */
+/** Without the subspace: what recomputation of the blocks alone saves, and what it costs. */
 const FULL_RECOMPUTED: ScaleRow = {
   name: 'full, smallest',
   config: { method: 'full', saved: 'smallest', microBatches: 1 },
 };
-const FULL_IN_PASSES: ScaleRow = {
-  name: 'full, smallest, 8 passes',
+const FULL_IN_MICRO_BATCHES: ScaleRow = {
+  name: 'full, smallest, 8 micro-batches',
   config: { method: 'full', saved: 'smallest', microBatches: 8 },
 };
 
@@ -45,7 +45,7 @@ export const SCALE_CASES: readonly ScaleCase[] = [
     rows: [
       FULL,
       FULL_RECOMPUTED,
-      FULL_IN_PASSES,
+      FULL_IN_MICRO_BATCHES,
       ...SWEEP,
       smallest('0.8', 1),
       smallest('0.8', 8),
@@ -59,11 +59,11 @@ function plain(epsilon: string): string {
   return `wasi=${epsilon},truncation=plain`;
 }
 
-/** With the method's own form of saved tensors, in so many passes. */
+/** With the method's own form of saved tensors, in so many micro-batches. */
 function smallest(epsilon: string, microBatches: number): ScaleRow {
-  const passes = microBatches === 1 ? '' : `, ${String(microBatches)} passes`;
+  const parts = microBatches === 1 ? '' : `, ${String(microBatches)} micro-batches`;
   return {
-    name: `wasi ${epsilon}${passes}`,
+    name: `wasi ${epsilon}${parts}`,
     config: { method: plain(epsilon), saved: 'smallest', microBatches },
   };
 }

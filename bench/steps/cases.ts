@@ -12,7 +12,7 @@ export interface StepCase {
   readonly leaveOut?: RegExp;
 }
 
-/** The first one is the case that the README quotes. */
+/** The first one is the case that docs/benchmarks.md quotes. */
 export const STEP_CASES: readonly StepCase[] = [
   stepCase('vit-tiny-16', 8, { learningRate: 0.01, stepsPerTurn: 2 }),
   stepCase('vit-micro', 64, { learningRate: 0.05, stepsPerTurn: 4, leaveOut: /^(jax-js|tfjs)$/u }),

@@ -6,7 +6,7 @@ import type { PeakMeter } from '@thimble/core';
 import { native } from '@thimble/native';
 import { JsonProcess, numberIn, numbersIn, type Command } from '../harness/json-process.js';
 import type { RanSteps } from '../harness/json-answers.js';
-import { countStolenTime, machineRecord, type MachineRecord } from '../harness/machine.js';
+import { countStealTime, machineRecord, type MachineRecord } from '../harness/machine.js';
 import { interleave } from '../harness/rounds.js';
 import { pairedRatio, spread, type Rounds, type Spread } from '../harness/statistics.js';
 import { PEERS } from '../peers/index.js';
@@ -83,7 +83,7 @@ export async function measureCase(
   { threads, rounds, only }: MeasureOptions,
 ): Promise<CaseResult> {
   const before = await machineRecord();
-  const stolenShare = countStolenTime();
+  const stolenShare = countStealTime();
   const workload = await writeWorkload(step, threads);
   const { name, batch, stepsPerTurn, leaveOut } = step;
   const live: Live[] = [];

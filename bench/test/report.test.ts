@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { document } from '../harness/results.js';
 import { markdownTable, megabytes, number, percent } from '../harness/table.js';
 import type { CaseResult } from '../steps/measure.js';
-import { aimsTable } from '../readme/aims.js';
+import { aimsTable } from '../tables/aims.js';
 import { stepTable } from '../steps/table.js';
 import { MACHINE, QUIET } from './machine.js';
 
@@ -50,9 +50,7 @@ describe('document', () => {
 
   it('tells how much of the time a hypervisor took', () => {
     const machine = { ...MACHINE, stolenShare: 0.072 };
-    expect(document('Kernels', machine, '')).toContain(
-      '2026-01-02 03:04 UTC; the hypervisor gave 7 % of the wanted time to others.',
-    );
+    expect(document('Kernels', machine, '')).toContain('2026-01-02 03:04 UTC; CPU steal time 7 %.');
   });
 
   it('says loudly when the machine was busy', () => {

@@ -24,7 +24,7 @@ import { damagedJson, pick } from '../mutate.js';
 import { SINGLE, STEPS } from '../sample-programs.js';
 import {
   ProgramRunner,
-  type Job,
+  type ProgramTask,
   type Outcome,
   type Results,
   type Run,
@@ -60,12 +60,12 @@ class Programs implements Target {
     this.seen.add(meaning);
     const chosen = sampleContents(program);
     const wasm = this.seen.size % WASM_EVERY === 1;
-    const job = { ...jobOf(program, chosen ?? {}), file, wasm };
-    const expected = await referenceResults(program, job);
+    const task = { ...taskOf(program, chosen ?? {}), file, wasm };
+    const expected = await referenceResults(program, task);
     const isUnstable = program.entries.some(({ steps }) =>
       steps.some(({ op }) => UNSTABLE.includes(op)),
     );
-    return faultOf(await this.runner.run(job), isUnstable && !chosen ? null : expected);
+    return faultOf(await this.runner.run(task), isUnstable && !chosen ? null : expected);
   }
 }
 
@@ -105,8 +105,11 @@ function sampleContents({ slots, entries }: Program): Readonly<Record<string, Ho
   return Object.fromEntries(data.map(([key, each]) => [`${entry.name}.${key}`, each]));
 }
 
-/** What is written and read: all that is persistent, then every entry once, `micro` for each pass. */
-function jobOf(program: Program, chosen: Job['persistent']): Pick<Job, 'persistent' | 'runs'> {
+/** What is written and read: all that is persistent, then every entry once, `micro` for each micro-batch. */
+function taskOf(
+  program: Program,
+  chosen: ProgramTask['persistent'],
+): Pick<ProgramTask, 'persistent' | 'runs'> {
   const slots = hostSlots(program);
   const contents = (name: string): [string, HostData] => {
     const { type } = program.slots[slots.get(name) ?? 0];
@@ -117,14 +120,14 @@ function jobOf(program: Program, chosen: Job['persistent']): Pick<Job, 'persiste
     const isFixed = role === 'constant' || role === 'table';
     return entry === null && !isFixed ? [contents(name)] : [];
   });
-  const passes = Math.min(program.training?.microBatches ?? 1, 3);
+  const microBatches = Math.min(program.training?.microBatches ?? 1, 3);
   const runs = program.entries.flatMap(({ name: entry, inputs, outputs }) => {
     const run: Run = {
       entry,
       inputs: Object.fromEntries(Object.keys(inputs).map((key) => contents(`${entry}.${key}`))),
       outputs: Object.keys(outputs).map((key) => `${entry}.${key}`),
     };
-    return new Array<Run>(entry === 'micro' ? passes : 1).fill(run);
+    return new Array<Run>(entry === 'micro' ? microBatches : 1).fill(run);
   });
   return { persistent: Object.fromEntries(persistent), runs };
 }
@@ -141,13 +144,13 @@ function contentsOf(name: string, { dtype, shape }: TensorType): HostData {
 /** What the reference gives, or the message with which it refuses. */
 async function referenceResults(
   program: Program,
-  job: Pick<Job, 'persistent' | 'runs'>,
+  task: Pick<ProgramTask, 'persistent' | 'runs'>,
 ): Promise<Results | string> {
   const executor = await referenceExecutor.load(program);
   const results: Record<string, readonly number[]> = {};
   try {
-    for (const [name, data] of Object.entries(job.persistent)) executor.write(name, data);
-    for (const [index, { entry, inputs, outputs }] of job.runs.entries()) {
+    for (const [name, data] of Object.entries(task.persistent)) executor.write(name, data);
+    for (const [index, { entry, inputs, outputs }] of task.runs.entries()) {
       for (const [name, data] of Object.entries(inputs)) executor.write(name, data);
       await executor.run(entry);
       for (const name of outputs) {

@@ -1,18 +1,18 @@
-/** A thread of clang.ts: runs the jobs that it is sent, one after the other. */
+/** A thread of clang.ts: runs the tasks that it is sent, one after the other. */
 import { commands, Exit, type Tree } from '@yowasp/clang';
 import { parentPort } from 'node:worker_threads';
-import type { Job, JobResult } from './clang.js';
+import type { ToolTask, ToolResult } from './clang.js';
 
 /** Loads the tools; without this call they print their progress. */
 const loaded = commands.clang(undefined, {}, { fetchProgress: () => undefined });
 
-parentPort?.on('message', (job: Job) => {
-  void run(job).then((result) => {
+parentPort?.on('message', (task: ToolTask) => {
+  void run(task).then((result) => {
     parentPort?.postMessage(result);
   });
 });
 
-async function run({ tool, args, files, output }: Job): Promise<JobResult> {
+async function run({ tool, args, files, output }: ToolTask): Promise<ToolResult> {
   await loaded;
   const decoder = new TextDecoder();
   let printed = '';
@@ -31,6 +31,6 @@ async function run({ tool, args, files, output }: Job): Promise<JobResult> {
   }
 }
 
-function copyOf(files: Job['files']): Tree {
+function copyOf(files: ToolTask['files']): Tree {
   return { ...files };
 }

@@ -8,7 +8,7 @@ import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 
 /** One run of a tool over files in memory. */
-export interface Job {
+export interface ToolTask {
   readonly tool: 'clang' | 'wasm-ld';
   readonly args: readonly string[];
   readonly files: Readonly<Record<string, string | Uint8Array>>;
@@ -16,41 +16,41 @@ export interface Job {
   readonly output: string;
 }
 
-export type JobResult = { readonly bytes: Uint8Array } | { readonly printed: string };
+export type ToolResult = { readonly bytes: Uint8Array } | { readonly printed: string };
 
 const MAX_WORKERS = 2;
 
-/** Runs the jobs and passes on what each wrote; rejects with what the first failing tool printed.
+/** Runs the tasks and passes on what each wrote; rejects with what the first failing tool printed.
  * */
-export async function runJobs(
-  jobs: readonly Job[],
-  done: (job: Job, bytes: Uint8Array) => Promise<void>,
+export async function runTools(
+  tasks: readonly ToolTask[],
+  done: (task: ToolTask, bytes: Uint8Array) => Promise<void>,
 ): Promise<void> {
-  const waiting = [...jobs].reverse();
+  const waiting = [...tasks].reverse();
   const serve = async () => {
     if (waiting.length === 0) return;
     const worker = new Worker(new URL('./clang-worker.js', import.meta.url));
     try {
-      for (let job = waiting.pop(); job !== undefined; job = waiting.pop()) {
-        const result = await ask(worker, job);
+      for (let task = waiting.pop(); task !== undefined; task = waiting.pop()) {
+        const result = await ask(worker, task);
         if ('printed' in result) {
-          throw new Error(`${job.tool} ${job.args.join(' ')}\n${result.printed}`);
+          throw new Error(`${task.tool} ${task.args.join(' ')}\n${result.printed}`);
         }
-        await done(job, result.bytes);
+        await done(task, result.bytes);
       }
     } finally {
       await worker.terminate();
     }
   };
-  const workers = Math.min(MAX_WORKERS, availableParallelism(), jobs.length);
+  const workers = Math.min(MAX_WORKERS, availableParallelism(), tasks.length);
   await Promise.all(Array.from({ length: workers }, serve));
 }
 
-function ask(worker: Worker, job: Job): Promise<JobResult> {
+function ask(worker: Worker, task: ToolTask): Promise<ToolResult> {
   return new Promise((resolve, reject) => {
     worker.removeAllListeners();
     worker.once('message', resolve);
     worker.once('error', reject);
-    worker.postMessage(job);
+    worker.postMessage(task);
   });
 }

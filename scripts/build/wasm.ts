@@ -11,7 +11,7 @@
 import { existsSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { runJobs, type Job } from './clang.js';
+import { runTools, type ToolTask } from './clang.js';
 import {
   hashOf,
   isCurrent,
@@ -74,7 +74,7 @@ interface Unit {
   readonly set: string;
   /** Path of the object; its name holds the hash of all that it is made from. */
   readonly object: string;
-  readonly job: Job;
+  readonly task: ToolTask;
 }
 
 /** Builds both modules when an input changed. */
@@ -89,10 +89,10 @@ export async function buildWasm(): Promise<void> {
     units.map((unit) => unit.object),
   );
   const missing = units.filter((unit) => !existsSync(unit.object));
-  await runJobs(
-    missing.map((unit) => unit.job),
-    async (job, bytes) => {
-      const unit = missing.find((candidate) => candidate.job === job);
+  await runTools(
+    missing.map((unit) => unit.task),
+    async (task, bytes) => {
+      const unit = missing.find((candidate) => candidate.task === task);
       if (unit) await writeAtomically(unit.object, bytes);
     },
   );
@@ -115,7 +115,7 @@ async function listUnits(): Promise<Unit[]> {
       units.push({
         set,
         object: join(folder, `${set}-${hashOf([name, ...inputs])}.o`),
-        job: {
+        task: {
           tool: 'clang',
           args: [...allFlags, '-c', name, '-o', object],
           files: { ...included, [name]: text },
@@ -129,18 +129,18 @@ async function listUnits(): Promise<Unit[]> {
 
 /** Feature set → module. */
 async function linkModules(units: readonly Unit[]): Promise<ReadonlyMap<string, Uint8Array>> {
-  const jobs: Job[] = [];
+  const tasks: ToolTask[] = [];
   for (const set of Object.keys(featureSets)) {
     const files: Record<string, Uint8Array> = {};
     for (const unit of units.filter((candidate) => candidate.set === set)) {
-      files[unit.job.output] = await readFile(unit.object);
+      files[unit.task.output] = await readFile(unit.object);
     }
     const args = [...linkFlags, ...Object.keys(files), '-o', set];
-    jobs.push({ tool: 'wasm-ld', args, files, output: set });
+    tasks.push({ tool: 'wasm-ld', args, files, output: set });
   }
   const modules = new Map<string, Uint8Array>();
-  await runJobs(jobs, (job, bytes) => {
-    modules.set(job.output, bytes);
+  await runTools(tasks, (task, bytes) => {
+    modules.set(task.output, bytes);
     return Promise.resolve();
   });
   return modules;

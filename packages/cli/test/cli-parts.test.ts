@@ -148,6 +148,20 @@ describe('failures', () => {
       exitCode: 2,
     });
   });
+
+  it('names the flags of the options that the library advises to change', () => {
+    const parts = { where: 'training set', expected: 'a', got: 'b', todo: 'Lower the batch' };
+    const error = new BudgetError({ ...parts, options: ['batch', 'budget'] });
+    expect(error.message).toBe('training set: expected a, got b. Lower the batch.');
+    expect(failureRecord(error, EXIT.failed)).toEqual({
+      event: 'error',
+      name: 'BudgetError',
+      message: 'training set: expected a, got b. Lower the batch (--batch, --memory).',
+      ...parts,
+      todo: 'Lower the batch (--batch, --memory)',
+      exitCode: 1,
+    });
+  });
 });
 
 describe('closing words', () => {

@@ -152,6 +152,6 @@ describe('Loader', () => {
   });
 
   it('refuses a training set smaller than one batch', () => {
-    expect(() => new Loader({ ...shapes, batch: 23 })).toThrow('Lower --batch to 22 or less');
+    expect(() => new Loader({ ...shapes, batch: 23 })).toThrow('Lower the batch to 22 or less');
   });
 });

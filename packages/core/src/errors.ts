@@ -3,6 +3,10 @@
  * instead, and what to do about it. The message is the four parts in one line; tests pin the texts.
  */
 
+/** Options of the API that an error may advise to change; a command has flags for them. */
+export type AdvisedOption =
+  'batch' | 'budget' | 'dtype' | 'imageSize' | 'lr' | 'method' | 'model' | 'preprocess' | 'saved';
+
 /** The parts of an error; all are sentences without a final full stop. */
 export interface ErrorParts {
   /** Op, node, tensor, file or option the error is about. */
@@ -11,6 +15,8 @@ export interface ErrorParts {
   readonly got: string;
   /** What the reader can do next. */
   readonly todo: string;
+  /** Those that `todo` speaks of. */
+  readonly options?: readonly AdvisedOption[];
 }
 
 /** Base class: `where: expected E, got G. TODO.` */

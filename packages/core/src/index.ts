@@ -33,6 +33,7 @@ export { compile, compileGraphs, compilePhases } from './compile.js';
 export type { CompiledPhase, CompileOptions, ModelBuilder, Stage } from './compile.js';
 export { plan, type EntryGraph } from './plan/plan.js';
 export {
+  backwardStart,
   checkBudget,
   liveTimeline,
   megabytes,

@@ -92,11 +92,11 @@ export interface Entry {
 export interface Training {
   /** The method as `parseMethod` reads it: `last-k=2`. */
   readonly method: string;
-  /** In which form tensors wait for the backward pass. */
+  /** In which form tensors are saved for the backward pass. */
   readonly saved: string;
-  /** Images of one pass. */
+  /** Images of one micro-batch: the whole batch where there is only one. */
   readonly batch: number;
-  /** Passes whose gradients are averaged into one update; more than one: entries `micro` and `apply`. */
+  /** How many have their gradients averaged into one update; above one: entries `micro` and `apply`. */
   readonly microBatches: number;
   readonly optimizer: OptimizerRecord;
   /** Bound on the global gradient norm; null: none. */

@@ -1,5 +1,5 @@
 /**
- * asi and hosvd on a ViT: what waits for the backward pass and for how long, to the byte; what the
+ * asi and hosvd on a ViT: what is saved for the backward pass and for how long, to the byte; what the
  * loss says; and how the states start. The arithmetic of one layer is in tucker.test.ts.
  */
 import { describe, expect, it } from 'vitest';
@@ -27,7 +27,7 @@ const SHAPES = [
   [BATCH, 10, 48],
 ] as const;
 
-describe('what waits for the backward pass', () => {
+describe('what is saved for the backward pass', () => {
   it('is the cores, by name, and never a compressed input', () => {
     const saved = (text: string) => {
       const compiled = program(text, { ...TINY, depth: 1 });

@@ -509,7 +509,7 @@ describe('the memory report', () => {
     expect(check(plannedBytes(program, 2))).not.toThrow();
     expect(check(plannedBytes(program, 2) - 1)).toThrow(BudgetError);
     expect(messageOf(check(64e6))).toMatchInlineSnapshot(
-      `"memory plan: expected at most 64.0 MB, got 68.3 MB; largest: blocks.0.mlp.fc1.y 4.26 MB, blocks.1.mlp.fc1.y 4.26 MB, blocks.2.mlp.fc1.y 4.26 MB, blocks.3.mlp.fc1.y 4.26 MB, blocks.4.mlp.fc1.y 4.26 MB. Lower --batch, keep less (--saved compact or smallest), train fewer parameters (--method head or last-k), or raise --memory."`,
+      `"memory plan: expected at most 64.0 MB, got 68.3 MB; largest: blocks.0.mlp.fc1.y 4.26 MB, blocks.1.mlp.fc1.y 4.26 MB, blocks.2.mlp.fc1.y 4.26 MB, blocks.3.mlp.fc1.y 4.26 MB, blocks.4.mlp.fc1.y 4.26 MB. Lower the batch, keep less (saved compact or smallest), train fewer parameters (method head or last-k), or raise the budget."`,
     );
   });
 });

@@ -144,7 +144,7 @@ describe('batches', () => {
     expect(() => trainingBatchCount(7, 16)).toThrow(DataError);
     expect(() => trainingBatchCount(7, 16)).toThrow(
       'training set: expected at least one batch of 16 images, got 7 images. ' +
-        'Lower --batch to 7 or less, or add images.',
+        'Lower the batch to 7 or less, or add images.',
     );
     expect(() => trainingBatchCount(7, 0)).toThrow(ConfigError);
   });

@@ -94,7 +94,7 @@ describe('logits that are no numbers', () => {
     expect(() => checkedLogits(scores(value), 'a.jpg')).toThrow(NumericError);
     expect(() => checkedLogits(scores(value), 'a.jpg')).toThrow(
       `logits of a.jpg: expected finite numbers, got ${String(value)} at element 4. The weights lead ` +
-        'beyond float32; use others, lower --lr where they train, or check --preprocess.',
+        'beyond float32; use others, lower the learning rate where they train, or check the preprocessing.',
     );
     expect(checkedLogits(scores(3e38), 'a.jpg')).toEqual(scores(3e38));
   });

@@ -155,7 +155,7 @@ describe.each([nullExecutor, ...EXECUTORS])('$name', (kind) => {
     await executor.dispose();
   });
 
-  it('runs start before what reads its states, and apply after as many passes as compiled', async () => {
+  it('runs start before what reads its states, and apply after as many micro-batches as compiled', async () => {
     const [model, method] = [modelOf(TINY), parseMethod('asi=0.5,layers=all')];
     const options = { model, method, optimizer: sgd(), batch: 2, microBatches: 2, evalBatch: 0 };
     const program = compile(options);

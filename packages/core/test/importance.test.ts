@@ -345,7 +345,10 @@ describe('errors', () => {
   it.each([
     [{ images: { forget: 0, base: 1 } }, 'images to forget: expected at least one, got 0'],
     [{ images: { forget: 1, base: 0 } }, 'images to compare with: expected at least one, got 0'],
-    [{ images: { forget: 1, base: 1 }, pass: 0.5 }, 'images of one pass: expected a whole number'],
+    [
+      { images: { forget: 1, base: 1 }, pass: 0.5 },
+      'images of which the gradient is squared: expected a whole number',
+    ],
   ])('refuse %j', (given, text) => {
     const options = { model: MODEL, method: FULL, pass: 1, evalBatch: 1, labelFree: false };
     expect(() => importanceProgram({ ...options, ...given })).toThrow(ConfigError);

@@ -243,23 +243,23 @@ describe('options', () => {
   it.each([
     [
       'last-k=0',
-      `method last-k: ${blocks} "0". Change the number; --method head trains no block at all.`,
+      `method last-k: ${blocks} "0". Change the number; method head trains no block at all.`,
     ],
     [
       'last-k=',
-      `method last-k: ${blocks} "". Change the number; --method head trains no block at all.`,
+      `method last-k: ${blocks} "". Change the number; method head trains no block at all.`,
     ],
     [
       'last-k=two',
-      `method last-k: ${blocks} "two". Change the number; --method head trains no block at all.`,
+      `method last-k: ${blocks} "two". Change the number; method head trains no block at all.`,
     ],
     [
       'last-k=1.5',
-      `method last-k: ${blocks} "1.5". Change the number; --method head trains no block at all.`,
+      `method last-k: ${blocks} "1.5". Change the number; method head trains no block at all.`,
     ],
-    ['full=1', 'method full: expected no option, got "=1". Write --method full.'],
-    ['head=', 'method head: expected no option, got "=". Write --method head.'],
-    ['bias-only=x', 'method bias-only: expected no option, got "=x". Write --method bias-only.'],
+    ['full=1', 'method full: expected no option, got "=1". Write full alone.'],
+    ['head=', 'method head: expected no option, got "=". Write head alone.'],
+    ['bias-only=x', 'method bias-only: expected no option, got "=x". Write bias-only alone.'],
   ])('refuses %s', (text, message) => {
     expect(() => parseMethod(text)).toThrow(ConfigError);
     expect(messageOf(() => parseMethod(text))).toBe(message);
@@ -268,7 +268,7 @@ describe('options', () => {
   it('refuses more blocks than the model has', () => {
     expect(messageOf(() => program('last-k=4'))).toBe(
       'method last-k: expected at most 3 blocks, the depth of the model, got 4. ' +
-        'Lower K, or use --method full.',
+        'Lower K, or use method full.',
     );
   });
 

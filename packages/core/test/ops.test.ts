@@ -69,6 +69,17 @@ describe('registry', () => {
     expect(new Set(without)).toEqual(WITHOUT_GRADIENT);
   });
 
+  it.each(ALL_OPS)('$name says of itself what its names say', (op) => {
+    const inputs = op.inputs.map(operandName);
+    expect(op.gradientOf !== undefined).toBe(op.name.includes('_grad'));
+    if (op.gradientOf !== undefined) expect(opNamed(op.gradientOf).grad).toBeDefined();
+    expect(op.gradient !== undefined).toBe(inputs.includes('grad') || op.name === 'accumulate');
+    if (op.gradient !== undefined) expect(inputs).toContain(op.gradient);
+    if (op.gradient !== undefined) expect(op.updates).toBeDefined();
+    expect(op.residual !== undefined).toBe(op.inputs.includes('residual?'));
+    if (op.residual !== undefined) expect(op.outputs).toContain(op.residual);
+  });
+
   it.each(ALL_OPS)('$name uses each optional operand, and none, in some sample', (op) => {
     for (const declared of op.inputs.filter(isOptional)) {
       const uses = op.samples.map((sample) => operandName(declared) in sample.inputs);

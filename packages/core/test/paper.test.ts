@@ -185,7 +185,7 @@ describe('breakdown', () => {
     expect(memoryReport(program, 1).factorBytes).toBeGreaterThan(0);
   });
 
-  it('counts the passes of an update, and neither the start nor evaluation', () => {
+  it('counts the micro-batches of an update, and neither the start nor evaluation', () => {
     const program = compile({ ...options, microBatches: 4, evalBatch: 3 });
     const flops = (name: string) => entryFlops(program, entryNamed(program, name));
     expect(stepFlops(program)).toBe(4 * flops('micro') + flops('apply'));

@@ -13,7 +13,6 @@ import {
   ranksForBytes,
   type LayerSpectrum,
 } from '../src/prepare/spectra.js';
-import { printTables } from '../src/prepare/print.js';
 import { Random } from '../src/random.js';
 
 /** Every combination of one option per layer; the least loss within the budget. */
@@ -179,60 +178,5 @@ describe('ranks', () => {
         0,
       );
     expect(energy(ranksForBytes(layers, budget, 1))).toBeLessThanOrEqual(energy(plain));
-  });
-});
-
-describe('printTables', () => {
-  it('prints a line for each layer', () => {
-    const row = { outputs: 576, inputs: 192, plainRank: 76, bytes: 368640, lost: 0.0123 };
-    const weights = {
-      epsilon: 0.8,
-      truncation: 'data' as const,
-      images: 128,
-      budgetBytes: 900000,
-      bytes: 811008,
-      minimumBytes: 6144,
-      denseBytes: 884736,
-      layers: [
-        { ...row, weight: 'blocks.0.attn.qkv.weight', rank: 120 },
-        { ...row, weight: 'blocks.0.mlp.fc1.weight', rank: null, lost: 0, bytes: 442368 },
-      ],
-    };
-    const options = [{ ranks: [1, 3, 7], bytes: 12000, perplexity: 2 }];
-    const activations = {
-      epsilon: 0.7,
-      epsilons: [0.7],
-      budgetBytes: 12345,
-      bytes: 12000,
-      minimumBytes: 1000,
-      fullBytes: 8e6,
-      layers: [
-        {
-          weight: 'blocks.0.mlp.fc1.weight',
-          shape: [16, 65, 192],
-          gradientNorm: 8,
-          options,
-          chosen: 0,
-        },
-        {
-          weight: 'blocks.0.mlp.fc2.weight',
-          shape: [16, 65, 768],
-          gradientNorm: 8,
-          options: [{ ranks: null, bytes: 3194880, perplexity: 0 }],
-          chosen: 0,
-        },
-      ],
-    };
-    expect('\n' + printTables({ weights, activations })).toMatchInlineSnapshot(`
-      "
-      weights at ε = 0.8, truncated by data from 128 images: 0.81 MB (budget 0.90 MB, least 0.01 MB, dense 0.88 MB)
-        blocks.0.attn.qkv.weight  576×192  rank 120 (76)    0.37 MB  lost 1.2 %
-        blocks.0.mlp.fc1.weight   576×192  rank dense (76)  0.44 MB  lost 0.0 %
-      inputs at ε = 0.7: 0.01 MB (budget 0.01 MB, least 0.00 MB, as they are 8.00 MB)
-        blocks.0.mlp.fc1.weight  16×65×192  ranks 1,3,7  0.01 MB  gradient off by 25.0 %
-        blocks.0.mlp.fc2.weight  16×65×768  as it is     3.19 MB  gradient off by 0.0 %
-      "
-    `);
-    expect(printTables({ weights: null, activations: null })).toBe('');
   });
 });

@@ -1,6 +1,6 @@
 /**
  * What preparing a ViT-B/32 takes, planned by the executor that computes nothing: the largest program, and
- * the bytes that wait on the host, whatever the images of a training pass.
+ * the bytes that wait on the host, whatever the images of a micro-batch.
  */
 import { describe, expect, it } from 'vitest';
 import type { ExecutorKind } from '../src/executors/executor.js';

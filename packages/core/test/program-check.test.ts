@@ -238,13 +238,13 @@ const TABLES: readonly Damage[] = [
   ],
   ['weights that are none', { ...SMALL, persistentBytes: 256 }, 'slot lr outside of the arena'],
   [
-    'training in other passes',
+    'training in other micro-batches',
     { ...SMALL, training: { ...TRAINING, microBatches: 2 } },
     '2 micro-batches with the entries step',
   ],
   ['training with other images', compiled({ batch: 4 }), 'a batch of 4 for 3 images'],
   [
-    'training without an entry for its passes',
+    'training without an entry for its micro-batches',
     compiled({ microBatches: 4 }),
     '4 micro-batches with the entries step',
   ],

@@ -146,7 +146,7 @@ describe('writing', () => {
   ] as const)('refuses to make an infinity of a number: %s, %d', (dtype, value) => {
     const message =
       `tensor "w": expected values that ${dtype} can hold, got ${String(value)} at element 1, which would be ` +
-      'infinite. Write it in a dtype with a larger range: F32, --dtype f32.';
+      'infinite. Write it in a dtype with a larger range: F32.';
     const w = { name: 'w', dtype, shape: [3] };
     expect(() => writeSafetensors([{ ...w, data: [1, value, value] }])).toThrow(message);
     if (dtype === 'F32') return;

@@ -1,6 +1,6 @@
 /**
  * Forms of saved tensors: planned bytes are the closed forms of passes/saved.ts, recomputing keeps
- * every bit on every executor, 8 bits change gradients by little, and nothing is computed again
+ * every bit on every executor, 8 bits change gradients by little, and nothing is recomputed
  * where it would differ.
  *
  * Legend: see tiny-vit.ts; M patches of an image.
@@ -128,7 +128,7 @@ describe('roles', () => {
       .filter((name) => name.includes('blocks.1.'));
   };
 
-  it('names what waits', () => {
+  it('names what is saved', () => {
     expect(names('exact')).toEqual([
       'blocks.1.attn.qkv.y',
       'blocks.1.attn.mix.lse',
@@ -248,7 +248,7 @@ describe('8 bits', () => {
   });
 });
 
-describe('what may be computed again', () => {
+describe('what may be recomputed', () => {
   it('reads a parameter before it is updated', () => {
     const program = compiled('smallest', 'full', { optimizer: sgd({ momentum: 0.9 }) });
     const updated = new Set<number>();

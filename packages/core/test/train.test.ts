@@ -475,17 +475,17 @@ describe('loadWeights', () => {
     [
       { 'norm.bias': null, 'blocks.0.norm1.weight': null },
       'a.safetensors: expected all 32 tensors of the model, got 2 missing: ' +
-        'blocks.0.norm1.weight, norm.bias. Choose the --model that the checkpoint was made for.',
+        'blocks.0.norm1.weight, norm.bias. Choose the model that the checkpoint was made for.',
     ],
     [
       { pos_embed: [1, 190, 4] },
       'a.safetensors, tensor pos_embed: expected shape [1, 5, 4], got [1, 190, 4]. ' +
-        'Choose the --model and --image-size that the checkpoint was made for.',
+        'Choose the model and the image size that the checkpoint was made for.',
     ],
     [
       { 'head.weight': [3, 8] },
       'a.safetensors, tensor head.weight: expected shape [3, 4], got [3, 8]. ' +
-        'Choose the --model and --image-size that the checkpoint was made for.',
+        'Choose the model and the image size that the checkpoint was made for.',
     ],
   ])('writes nothing when the file does not fit: %o', async (changes, message) => {
     const executor = await load();
@@ -538,7 +538,7 @@ describe('loadWeights', () => {
     );
     expect(() => matchWeights(whole, factors(2), 1)).toThrow(
       'a.safetensors, tensor w: expected a dense weight, got factors of rank 2. ' +
-        'Use the --method and the ranks of the run that saved it (its run folder has both).',
+        'Use the method and the ranks of the run that saved it (its run folder has both).',
     );
   });
 

@@ -90,9 +90,9 @@ static bool begin(napi_env env, napi_callback_info info, Call *call) {
 /* A multiple of `unit` from `low` to `high`. */
 typedef struct {
   double unit, low, high;
-} Range;
+} Bounds;
 
-static bool number_of(const Call *call, i32 index, const char *name, Range range, usize *result) {
+static bool number_of(const Call *call, i32 index, const char *name, Bounds range, usize *result) {
   double value = -1;
   if (napi_get_value_double(call->env, call->arguments[index], &value) == napi_ok &&
       value >= range.low && value <= range.high &&
@@ -140,7 +140,7 @@ static bool contents_of(const Call *call, i32 index, const char *name, void **da
 static bool entry_of(const Call *call, const Entry **entry) {
   const Engine *engine = &call->handle->engine;
   usize index = 0;
-  const Range range = {1, 0, (double)engine->entryCount - 1};
+  const Bounds range = {1, 0, (double)engine->entryCount - 1};
   if (!number_of(call, 0, "entry", range, &index)) return false;
   *entry = &engine->entries[index];
   return true;
@@ -167,10 +167,10 @@ static void finalise(napi_env env, void *data, void *hint) {
 /* Reads the constructor's arguments into an engine that is not open yet. */
 static bool engine_arguments(const Call *call, Engine *engine) {
   usize threads = 0;
-  const Range bytes = {ALIGNMENT, 0, MAX_BYTES};
+  const Bounds bytes = {ALIGNMENT, 0, MAX_BYTES};
   if (!number_of(call, 0, "arenaBytes", bytes, &engine->arenaBytes) ||
       !number_of(call, 1, "scratchBytes", bytes, &engine->scratchBytes) ||
-      !number_of(call, 2, "threads", (Range){1, 1, MAX_THREADS}, &threads)) {
+      !number_of(call, 2, "threads", (Bounds){1, 1, MAX_THREADS}, &threads)) {
     return false;
   }
   char name[NAME_BYTES] = "";
@@ -228,7 +228,7 @@ static napi_value add_entry(napi_env env, napi_callback_info info) {
 static bool span_of(const Call *call, char **place, void **data, usize *bytes) {
   const Engine *engine = &call->handle->engine;
   usize offset = 0;
-  const Range range = {4, 0, (double)engine->arenaBytes};
+  const Bounds range = {4, 0, (double)engine->arenaBytes};
   if (!number_of(call, 0, "offset", range, &offset)) return false;
   if (!contents_of(call, 1, "data", data, bytes)) return false;
   if (*bytes > engine->arenaBytes - offset) {

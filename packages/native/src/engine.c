@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "program.h"
+#include "steps.h"
 
 #ifndef MAP_ANONYMOUS
 #define MAP_ANONYMOUS MAP_ANON
@@ -143,12 +144,13 @@ static const char *count_steps(const Engine *engine, const i32 *words, usize cou
     const i32 opcode = words[at];
     if (opcode < 0 || opcode >= OPCODES) return "opcodes that these kernels know";
     const usize length = (usize)argumentWords[opcode];
-    if (count - at < 2 || words[at + 1] != argumentWords[opcode]) {
+    if (count - at < STEP_HEAD || words[at + 1] != argumentWords[opcode]) {
       return "steps as long as their op's arguments";
     }
-    if (count - at < 2 + length) break;
-    if (!operands_fit(engine, opcode, words + at + 2)) return "operands inside of the arena";
-    at += 2 + length;
+    if (count - at < STEP_HEAD + length) break;
+    const i32 *places = step_arguments(words + at);
+    if (!operands_fit(engine, opcode, places)) return "operands inside of the arena";
+    at += STEP_HEAD + length;
     *steps += 1;
   }
   return at + 1 == count && words[at] == OP_END ? NULL : "one OP_END, at the end";
@@ -212,7 +214,7 @@ i32 *engine_single_steps(const Entry *entry) {
   i32 *to = copy;
   const i32 *from = entry->words;
   for (i32 step = 0; step < entry->steps; step++) {
-    const usize count = 2 + (usize)from[1];
+    const usize count = (usize)step_words(from);
     memcpy(to, from, count * sizeof(i32));
     to[count] = OP_END;
     to += count + 1;
@@ -235,11 +237,11 @@ static void profile_share(void *data, i32 thread) {
   const i32 *words = run->words;
   context.after = run->entry;
   for (i32 step = 0; step < run->steps; step++) {
-    context.after += 2 + words[1];
+    context.after = step_after(context.after);
     const double start = milliseconds();
     run->engine->variant->run(&context, words);
     if (thread == 0) run->ms[step] = milliseconds() - start;
-    words += 2 + words[1] + 1;
+    words = step_after(words) + 1; /* past its OP_END */
   }
 }
 

@@ -83,7 +83,7 @@ export const OPSET = 17;
 export const IR_VERSION = 8;
 
 /** Bytes of one element. */
-export const TYPE_BYTES: { readonly [T in OnnxType]: number } = {
+const TYPE_BYTES: { readonly [T in OnnxType]: number } = {
   float32: 4,
   float16: 2,
   int64: 8,

@@ -4,8 +4,8 @@ import { Option, type Command } from 'commander';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { sayDataSet } from '../data/report.js';
-import { baseOf, forgetImages, passOf, shareOf, type Request } from '../forget/forgetting.js';
-import { forgettingImages, readRunImages, type Wanted } from '../forget/images.js';
+import { baseOf, forgetImages, passOf, shareOf, type ForgetRequest } from '../forget/forgetting.js';
+import { forgettingImages, readRunImages, type ForgetTarget } from '../forget/images.js';
 import { keepForgotten, undoForgotten } from '../forget/keep.js';
 import type { Means } from '../forget/model.js';
 import { sayForgotten } from '../forget/say.js';
@@ -32,7 +32,7 @@ interface ForgetOptions extends CommonOptions, ExecutorOptions {
   readonly data?: string;
   readonly allowEmpty: boolean;
   readonly best: boolean;
-  readonly importance: Request['importance'];
+  readonly importance: ForgetRequest['importance'];
   readonly batch: number;
   readonly shuffle: boolean;
   readonly labelFree: boolean;
@@ -121,8 +121,8 @@ function wantedOf({
   files: list,
   undo: isUndo,
   ...rest
-}: ForgetOptions): Wanted | null {
-  const wanted: Wanted | null =
+}: ForgetOptions): ForgetTarget | null {
+  const wanted: ForgetTarget | null =
     name !== undefined
       ? { kind: 'class', name }
       : list !== undefined
@@ -156,7 +156,7 @@ async function undo(
 async function forget(
   run: string,
   folder: TrainingFolder | null,
-  wanted: Wanted,
+  wanted: ForgetTarget,
   options: ForgetOptions,
   output: Output,
   signal: AbortSignal,
@@ -207,7 +207,7 @@ async function forget(
   }
 }
 
-function requestOf(options: ForgetOptions): Request {
+function requestOf(options: ForgetOptions): ForgetRequest {
   const { importance, labelFree, shuffle: shuffled, alpha = null, lambda } = options;
   const budget = options.sweep ? (options.budget ?? DEFAULT_BUDGET) : null;
   return { importance, labelFree, shuffled, alpha, lambda, budget };

@@ -16,7 +16,7 @@ export const FULL_PIXELS = 2 ** 24;
 export const MAX_PIXELS = 2 ** 28;
 
 /** The largest side of a JPEG. */
-export const MAX_SIDE = 65_535;
+const MAX_SIDE = 65_535;
 
 /** What decoding one image may take, beside the process. */
 export const DECODE_BYTES = 2 ** 28;

@@ -32,7 +32,7 @@ import type { ForgettingImages } from './images.js';
 import { batchesOf, loadedRun, measure, readable, type Means } from './model.js';
 import { strongestAlpha } from './search.js';
 
-export interface Request {
+export interface ForgetRequest {
   readonly importance: ForgottenRecord['importance'];
   readonly labelFree: boolean;
   /** Batches of the importance are of images in random order, instead of class by class. */
@@ -71,12 +71,12 @@ export interface Forgetting {
 }
 
 /** Images of one pass of importance. */
-export function passOf({ importance }: Request, batch: number): number {
+export function passOf({ importance }: ForgetRequest, batch: number): number {
   return importance === 'sample' ? 1 : batch;
 }
 
 /** What the importance for the images to forget is compared with. */
-export function baseOf({ alpha, budget }: Request): ForgottenRecord['base'] {
+export function baseOf({ alpha, budget }: ForgetRequest): ForgottenRecord['base'] {
   return alpha === null || budget !== null ? 'retained' : 'all';
 }
 
@@ -84,7 +84,7 @@ export function baseOf({ alpha, budget }: Request): ForgottenRecord['base'] {
 export async function forgetImages(
   run: OpenRun,
   all: ForgettingImages,
-  request: Request,
+  request: ForgetRequest,
   means: Means,
 ): Promise<Forgetting> {
   const { config } = run.record.model;
@@ -130,7 +130,7 @@ interface Work {
   readonly executor: Executor;
   readonly forgetter: Forgetter;
   readonly images: ForgettingImages;
-  readonly request: Request;
+  readonly request: ForgetRequest;
   readonly means: Means;
   readonly before: ForgettingScores;
 }
@@ -213,7 +213,7 @@ export function shareOf(shares: readonly Share[]): number {
 
 /** Where α can select nothing, whatever the weights: with the importance of single images, or of class-pure passes. */
 function boundWarning(
-  request: Request,
+  request: ForgetRequest,
   alpha: number,
   forget: number,
   all: number,

@@ -24,7 +24,7 @@ export interface ForgettingImages {
 export type RunImages = Pick<DataSet, 'classes' | 'train' | 'validation' | 'trainFrom'>;
 
 /** What is to be forgotten: a class, or the images that a file lists. */
-export type Wanted =
+export type ForgetTarget =
   | { readonly kind: 'class'; readonly name: string }
   | { readonly kind: 'files'; readonly list: string };
 
@@ -75,7 +75,7 @@ export function heldOutShare({ data: { from, validationFrom } }: RunRecord): num
  * The images by what becomes of them. Throws UnknownNameError for a class that is none, DataError for files that
  * the run was not trained on.
  */
-export function forgettingImages(data: RunImages, wanted: Wanted): ForgettingImages {
+export function forgettingImages(data: RunImages, wanted: ForgetTarget): ForgettingImages {
   const isForgotten =
     wanted.kind === 'class' ? ofClass(data, wanted.name) : listed(data, wanted.list);
   const [forgotten, retained] = parted(data.train, isForgotten);
@@ -131,7 +131,7 @@ function readLines(path: string): readonly string[] {
   }
 }
 
-function nothing({ trainFrom }: RunImages, expected: string, wanted: Wanted): DataError {
+function nothing({ trainFrom }: RunImages, expected: string, wanted: ForgetTarget): DataError {
   const what = wanted.kind === 'class' ? `class ${wanted.name}` : `the lines of ${wanted.list}`;
   return new DataError({
     where: trainFrom,

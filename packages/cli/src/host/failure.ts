@@ -5,7 +5,7 @@
  *   129  SIGHUP  130  Ctrl-C    143  SIGTERM
  *   141  what it prints is all that it does, and nobody reads it (as SIGPIPE ends others)
  */
-import { ConfigError, UnknownNameError, type ThimbleError } from '@thimble/core';
+import { ConfigError, ThimbleError, UnknownNameError, type AdvisedOption } from '@thimble/core';
 import { CommanderError } from 'commander';
 import { fileError } from './files.js';
 import { writeError, writeOut, type Loss } from '../terminal/streams.js';
@@ -37,7 +37,7 @@ export function reportFailure(error: unknown, style: FailureStyle): number {
   const typed = typedError(error);
   const code = exitCodeOf(typed);
   if (style.json) writeOut(`${jsonLine(failureRecord(typed, code))}\n`);
-  else writeError(`thimble: ${visible(typed.message)}\n`);
+  else writeError(`thimble: ${visible(saidOf(typed).message)}\n`);
   if (style.debug && error instanceof Error) writeError(`${visible(error.stack ?? '')}\n`);
   return code;
 }
@@ -85,8 +85,28 @@ export function exitCodeOf(error: ThimbleError): number {
   return usage ? EXIT.usage : EXIT.failed;
 }
 
+/** How the command calls what the library advises to change. */
+const FLAGS: { readonly [K in AdvisedOption]: string } = {
+  batch: '--batch',
+  budget: '--memory',
+  dtype: '--dtype',
+  imageSize: '--image-size',
+  lr: '--lr',
+  method: '--method',
+  model: '--model',
+  preprocess: '--preprocess',
+  saved: '--saved',
+};
+
+/** What is said of an error: the same, with the flags of the options that its advice speaks of. */
+function saidOf({ parts: { options = [], ...parts } }: ThimbleError): ThimbleError {
+  if (options.length === 0) return new ThimbleError(parts);
+  const flags = options.map((option) => FLAGS[option]).join(', ');
+  return new ThimbleError({ ...parts, todo: `${parts.todo} (${flags})` });
+}
+
 /** The last line of a failed command under --json. */
 export function failureRecord(error: ThimbleError, exitCode: number): Record<string, unknown> {
-  const { name, message, parts } = error;
-  return { event: 'error', name, message, ...parts, exitCode };
+  const { message, parts } = saidOf(error);
+  return { event: 'error', name: error.name, message, ...parts, exitCode };
 }

@@ -14,7 +14,7 @@ export interface HubReference {
   readonly revision: string;
 }
 
-export const DEFAULT_REVISION = 'main';
+const DEFAULT_REVISION = 'main';
 
 const COMMIT = /^[0-9a-f]{40}$/;
 const PART = /^[A-Za-z0-9_](?:[\w.-]{0,94}[A-Za-z0-9_])?$/;

@@ -205,7 +205,7 @@ function headersFor(
 }
 
 /** Runs `attempt` again, after growing pauses, while it fails with what may pass and time is left. */
-export async function withRetries<T>(
+async function withRetries<T>(
   { retryMs, stallMs }: HubSettings,
   attempt: () => Promise<T>,
 ): Promise<T> {
@@ -226,7 +226,7 @@ export function isTemporary(error: unknown): error is DownloadError {
 }
 
 /** No connection, a broken one, or silence. */
-export function noAnswer(
+function noAnswer(
   { endpoint, stallMs }: HubSettings,
   reference: HubReference,
   error: unknown,

@@ -5,7 +5,8 @@
  * arena) and its stay (steps, inclusive). The entries of training follow each other on one axis
  * of steps: `step`, or `micro` and then `apply`. No two tenants share a byte at the same step.
  */
-import { residents, updateEntries, type Program, type SlotRole } from '@thimble/core';
+import { backwardStart, residents, updateEntries } from '@thimble/core';
+import type { Program, SlotRole } from '@thimble/core';
 
 export interface Tenant {
   readonly name: string;
@@ -41,7 +42,7 @@ export function trainingTenants(program: Program): MemoryMap {
       tenants.push({ name, role, shape: type.shape, offset, bytes, ...stay });
     }
     phases.push({ name: entry.name === 'apply' ? 'apply' : 'forward', first: steps });
-    const backward = entry.steps.findIndex(({ op }) => op.includes('_grad'));
+    const backward = backwardStart(entry);
     if (backward > 0) phases.push({ name: 'backward', first: steps + backward });
     steps += entry.steps.length;
   }

@@ -79,7 +79,7 @@ export async function makeReady(job: Job, output: Output): Promise<Ready> {
 }
 
 /** The ranks with which a program was compiled, typical ones included. */
-export function usedRanks({ method, compileOptions }: Setup): Ranks {
+function usedRanks({ method, compileOptions }: Setup): Ranks {
   const whole = method.forward(compileOptions.model(compileOptions.batch, 'train'));
   return foundRanks(method.findings(whole));
 }

@@ -17,7 +17,7 @@ const { filter, resize, mean, std } = defaultPreprocess;
 const SHARED = { size: 224, filter, resize } as const;
 
 /** By the names that timm's documentation uses for the constants. */
-export const PREPROCESSINGS: Readonly<Record<string, Preprocess>> = {
+const PREPROCESSINGS: Readonly<Record<string, Preprocess>> = {
   timm: { ...SHARED, cropPercentage: 0.9, mean, std },
   inception: { ...SHARED, cropPercentage: 0.875, mean, std },
   imagenet: { ...SHARED, cropPercentage: 0.875, mean: imagenetMean, std: imagenetStd },

@@ -8,7 +8,7 @@ import { CONFIG, metadataEntry } from '../models/documents.js';
 import type { Sidecars } from './types.js';
 
 /** A name of a class. */
-export const LABEL: Reader<string> = text({ most: 1000 });
+const LABEL: Reader<string> = text({ most: 1000 });
 /** Names of classes, one or more. */
 export const LABELS: Reader<readonly string[]> = list(LABEL, { least: 1, most: 1_000_000 });
 

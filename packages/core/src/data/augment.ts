@@ -15,11 +15,11 @@ import { centreCrop, normalizeInto, type Preprocess } from './preprocess.js';
 import { resize, type Rectangle } from './resample.js';
 
 /** Closed interval. */
-export type Range = readonly [low: number, high: number];
+export type Interval = readonly [low: number, high: number];
 
 export interface Augment {
   /** Area and aspect ratio (width / height) of the crop; null for the centre crop of evaluation. */
-  readonly crop: { readonly scale: Range; readonly ratio: Range } | null;
+  readonly crop: { readonly scale: Interval; readonly ratio: Interval } | null;
   /** Probability of mirroring left and right. */
   readonly flip: number;
   /** Factors are drawn from [max(0, 1 - x), 1 + x]; 0 leaves the picture alone. */
@@ -31,7 +31,7 @@ export interface Augment {
 export type AugmentName = 'none' | 'flip' | 'light' | 'standard';
 
 const still = { crop: null, flip: 0, brightness: 0, contrast: 0, saturation: 0 } as const;
-const ratio: Range = [3 / 4, 4 / 3];
+const ratio: Interval = [3 / 4, 4 / 3];
 
 /** Presets: `light` for small sets and short runs, `standard` for longer ones. */
 export const augments: { readonly [N in AugmentName]: Augment } = {
@@ -104,11 +104,11 @@ export function augmented(
 export function randomCropBox(
   width: number,
   height: number,
-  scale: Range,
-  ratio: Range,
+  scale: Interval,
+  ratio: Interval,
   random: Random,
 ): Rectangle {
-  const logRatio: Range = [Math.log(ratio[0]), Math.log(ratio[1])];
+  const logRatio: Interval = [Math.log(ratio[0]), Math.log(ratio[1])];
   for (let tries = 0; tries < 10; tries++) {
     const area = width * height * random.between(scale[0], scale[1]);
     const aspect = Math.exp(random.between(logRatio[0], logRatio[1]));

@@ -20,7 +20,8 @@ export function trainingBatchCount(count: number, batch: number): number {
       where: 'training set',
       expected: `at least one batch of ${batch} images`,
       got: `${count} images`,
-      todo: `Lower --batch to ${Math.max(1, count)} or less, or add images`,
+      todo: `Lower the batch to ${Math.max(1, count)} or less, or add images`,
+      options: ['batch'],
     });
   }
   return Math.floor(count / batch);
@@ -57,9 +58,10 @@ export function evaluationBatches(count: number, batch: number): EvaluationBatch
 function requireBatch(batch: number): void {
   if (Number.isInteger(batch) && batch >= 1) return;
   throw new ConfigError({
-    where: '--batch',
+    where: 'batch',
     expected: 'a positive integer',
     got: String(batch),
     todo: 'Choose for instance 16',
+    options: ['batch'],
   });
 }

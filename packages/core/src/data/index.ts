@@ -29,7 +29,7 @@ export {
   augments,
   type Augment,
   type AugmentName,
-  type Range,
+  type Interval,
 } from './augment.js';
 export { stratifiedSplit, type Split } from './split.js';
 export {

@@ -360,12 +360,13 @@ function halfData(tensor: TensorShape, dtype: 'F16' | 'BF16', data: Float32Array
 
 /** Infinity may be written, but nothing becomes it. */
 function beyond(tensor: TensorShape, value: number, index: number): FormatError {
-  return badSource(
-    tensor,
-    `values that ${tensor.dtype} can hold`,
-    `${String(value)} at element ${String(index)}, which would be infinite`,
-    'Write it in a dtype with a larger range: F32, --dtype f32',
-  );
+  return new FormatError({
+    where: tensorLabel(tensor.name),
+    expected: `values that ${tensor.dtype} can hold`,
+    got: `${String(value)} at element ${String(index)}, which would be infinite`,
+    todo: 'Write it in a dtype with a larger range: F32',
+    options: ['dtype'],
+  });
 }
 
 function quote(text: string): string {

@@ -28,7 +28,8 @@ export const lastK: Method<LastKConfig> = {
       where: 'method last-k',
       expected: 'a whole number of blocks ≥ 1, as in last-k=4',
       got: `"${text ?? ''}"`,
-      todo: 'Change the number; --method head trains no block at all',
+      todo: 'Change the number; method head trains no block at all',
+      options: ['method'],
     });
   },
   print: ({ blocks }) => `last-k=${String(blocks)}`,
@@ -39,7 +40,8 @@ export const lastK: Method<LastKConfig> = {
         where: 'method last-k',
         expected: `at most ${String(depth)} blocks, the depth of the model`,
         got: String(blocks),
-        todo: 'Lower K, or use --method full',
+        todo: 'Lower K, or use method full',
+        options: ['method'],
       });
     }
     const last = model.blocks.slice(depth - blocks);

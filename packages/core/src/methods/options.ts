@@ -9,7 +9,8 @@ export function noConfig(method: string, text: string | undefined): null {
     where: `method ${method}`,
     expected: 'no option',
     got: `"=${text}"`,
-    todo: `Write --method ${method}`,
+    todo: `Write ${method} alone`,
+    options: ['method'],
   });
 }
 

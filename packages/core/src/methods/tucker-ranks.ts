@@ -16,7 +16,7 @@ import { opNamed } from '../ops/index.js';
 import { isTrained, linears, type Linear } from './linears.js';
 import type { Layers, Ranks } from './ranks.js';
 
-export interface Mode {
+export interface TuckerMode {
   /** m, from 0. */
   readonly axis: number;
   /** D_m */
@@ -28,7 +28,7 @@ export interface Mode {
 export interface Compression {
   readonly linear: Linear;
   /** The modes that are not of full rank; at least one. */
-  readonly modes: readonly Mode[];
+  readonly modes: readonly TuckerMode[];
 }
 
 /** The trained linears of `layers` whose inputs compression can free. */
@@ -172,7 +172,7 @@ function viewedMemory(graph: Graph): (id: ValueId) => ValueId {
   return memory;
 }
 
-function modesOf({ weight, x }: Linear, ranks: readonly number[]): readonly Mode[] {
+function modesOf({ weight, x }: Linear, ranks: readonly number[]): readonly TuckerMode[] {
   const { shape } = x.type;
   if (ranks.length !== shape.length) {
     throw new ConfigError({
@@ -182,7 +182,7 @@ function modesOf({ weight, x }: Linear, ranks: readonly number[]): readonly Mode
       todo: 'Find the ranks again for this model',
     });
   }
-  return shape.flatMap((extent, axis): readonly Mode[] => {
+  return shape.flatMap((extent, axis): readonly TuckerMode[] => {
     checkRank(weight, shape, axis, ranks[axis]);
     const others = elements(shape) / extent;
     const rank = Math.min(ranks[axis], others);

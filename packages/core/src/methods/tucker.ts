@@ -48,7 +48,7 @@ import { sliceTokens } from '../ops/slice-tokens.js';
 import { symmetricEigen } from '../ops/symmetric-eigen.js';
 import type { MethodEntry } from './method.js';
 import type { Ranks, Refresh } from './ranks.js';
-import { besideInput, compressions, type Compression, type Mode } from './tucker-ranks.js';
+import { besideInput, compressions, type Compression, type TuckerMode } from './tucker-ranks.js';
 
 /**
  * Modes above this extent do not start from eigenvectors, which cost 9 D³, but from the first r
@@ -140,7 +140,7 @@ function scopeOf({ linear }: Compression): string {
   return `${linear.weight}.tucker`;
 }
 
-function factorState(builder: GraphBuilder, { linear }: Compression, mode: Mode): Value {
+function factorState(builder: GraphBuilder, { linear }: Compression, mode: TuckerMode): Value {
   const name = `${linear.weight}.tucker.${String(mode.axis)}`;
   return builder.state(name, f32(mode.rank, mode.extent), 'activation');
 }
@@ -148,7 +148,7 @@ function factorState(builder: GraphBuilder, { linear }: Compression, mode: Mode)
 function compress(builder: GraphBuilder, compression: Compression, refresh: Refresh): Tucker {
   const { linear, modes } = compression;
   const { x } = linear;
-  const next = (from: Value, mode: Mode): Factor => {
+  const next = (from: Value, mode: TuckerMode): Factor => {
     const state = factorState(builder, compression, mode);
     return { axis: mode.axis, u: iterated(builder, from, state, mode) };
   };
@@ -180,7 +180,7 @@ function compress(builder: GraphBuilder, compression: Compression, refresh: Refr
 }
 
 /** U⁺ = orth(U A Aᵀ), written over the state U. */
-function iterated(builder: GraphBuilder, x: Value, u: Value, { axis }: Mode): Value {
+function iterated(builder: GraphBuilder, x: Value, u: Value, { axis }: TuckerMode): Value {
   const z = projected(builder, x, u, axis);
   const value = turned(builder, x, z, axis);
   return builder.emit(assign, { target: u, value }, {}, `refresh.${String(axis)}`).y;
@@ -198,7 +198,7 @@ function turned(builder: GraphBuilder, x: Value, z: Value, axis: number): Value 
 }
 
 /** The factor that training starts with: nearly the first r eigenvectors of A Aᵀ, as rows [r, D]. */
-export function started(builder: GraphBuilder, x: Value, mode: Mode): Value {
+export function started(builder: GraphBuilder, x: Value, mode: TuckerMode): Value {
   const { axis, extent, rank } = mode;
   if (extent <= LARGEST_EIGEN) return decomposed(builder, x, mode);
   const { shape } = x.type;
@@ -214,7 +214,7 @@ export function started(builder: GraphBuilder, x: Value, mode: Mode): Value {
 }
 
 /** The first r eigenvectors of A Aᵀ, as rows [r, D]. */
-function decomposed(builder: GraphBuilder, x: Value, { axis, extent, rank }: Mode): Value {
+function decomposed(builder: GraphBuilder, x: Value, { axis, extent, rank }: TuckerMode): Value {
   const at = String(axis);
   const a = builder.emit(modeContract, { x, z: x }, { mode: axis }, `gram.${at}`).y;
   const { vectors } = builder.emit(symmetricEigen, { a }, {}, `eigen.${at}`);
@@ -251,7 +251,7 @@ function applied(builder: GraphBuilder, x: Value, { axis, u }: Factor, name: str
  * The order in which reducing every mode to its rank costs least; there are at most four modes.
  * `cost` counts multiply-adds of one product for each.
  */
-export function cheapestOrder<M extends Pick<Mode, 'axis' | 'rank'>>(
+export function cheapestOrder<M extends Pick<TuckerMode, 'axis' | 'rank'>>(
   shape: Shape,
   modes: readonly M[],
 ): { readonly order: readonly M[]; readonly cost: number } {

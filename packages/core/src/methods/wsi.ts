@@ -25,7 +25,7 @@ export interface WsiConfig extends WeightNeed {
 }
 
 /** What stands for options that are left out. */
-export const WEIGHT_DEFAULTS = { epsilon: '0.8', layers: 'all', truncation: 'data' } as const;
+const WEIGHT_DEFAULTS = { epsilon: '0.8', layers: 'all', truncation: 'data' } as const;
 
 export const wsi: Method<WsiConfig> = {
   name: 'wsi',

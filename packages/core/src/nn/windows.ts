@@ -30,7 +30,7 @@ export interface WindowOptions {
  * queries and the projection see windows [B·HW/w², w², C]; with a shift, tokens from opposite edges of the
  * image that meet in a window do not see each other.
  */
-export function windowAttention(
+function windowAttention(
   builder: GraphBuilder,
   name: string,
   x: Value,

@@ -20,6 +20,7 @@ export const accumulate: Op<NoParams, 'acc' | 'x', never, 'y', never> = {
   reference: ({ acc, x }, { y }) => {
     for (let i = 0; i < y.length; i++) y[i] = acc[i] + x[i];
   },
+  gradient: 'x',
   updates: [['y', 'acc']],
   scalars: { count: 'int' },
   encode: ({ acc }) => ({ count: elements(acc.shape) }),

@@ -57,6 +57,7 @@ export const adamw: Op<
       paramOut[i] = (1 - lr[0] * weightDecay) * param[i] - lr[0] * step;
     }
   },
+  gradient: 'grad',
   updates: [
     ['paramOut', 'param'],
     ['mOut', 'm'],

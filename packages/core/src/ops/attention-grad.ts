@@ -2,7 +2,7 @@
  * Gradient of attention, from the saved log-sum-exp instead of the N×N weights.
  *
  * The paper takes Δ from the output, Δᵢ = dyᵢ · yᵢ. As y = p v it is also the sum of p ∘ (dy vᵀ) over the
- * row, which is at hand: so the output need not wait for the backward pass.
+ * row, which is at hand: so the output need not be saved for the backward pass.
  */
 import { elements, f32, type TensorType } from '../ir/types.js';
 import {
@@ -31,6 +31,7 @@ export type AttentionGradParams = AttentionParams & {
 export const attentionGrad: Op<AttentionGradParams, 'qkv' | 'lse' | 'dy', 'bias', 'dqkv', 'dbias'> =
   {
     name: 'attention_grad',
+    gradientOf: 'attention',
     summary:
       'ds = p ∘ (dy vᵀ − Δ), dq = scale · ds k, dk = scale · dsᵀ q, dv = pᵀ dy, dbias = Σ ds',
     inputs: ['qkv', 'lse', 'dy', 'bias?'],

@@ -118,7 +118,7 @@ function expectWindows(qkv: TensorType, params: AttentionParams, at: string): vo
 }
 
 /** Whether tokens i and j of window `index` have come from different sides of the image. */
-export function isMasked(sizes: AttentionSizes, index: number, i: number, j: number): boolean {
+function isMasked(sizes: AttentionSizes, index: number, i: number, j: number): boolean {
   const { window, rows, columns, shift } = sizes;
   if (shift === 0) return false;
   const cut = window - shift;

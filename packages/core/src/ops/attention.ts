@@ -1,6 +1,6 @@
 /**
  * Multi-head self-attention from packed queries, keys and values. The N×N weights are never stored:
- * the log-sum-exp of every row of scores is saved and the gradient computes the weights again.
+ * the log-sum-exp of every row of scores is saved and the gradient recomputes the weights.
  *
  * Layout of qkv as in timm: [B, N, 3, heads, headDim] folded to [B, N, 3D], D = heads · headDim. A bias
  * [heads, N, N] is added to the scores of every image; with `shift`, the images are windows and tokens

@@ -15,6 +15,7 @@ export type GeluGradParams = {
 /** dx = dy · (Φ(x) + x · φ(x)); y = x · Φ(x). */
 export const geluGrad: Op<GeluGradParams, 'x' | 'dy', never, 'dx', 'y'> = {
   name: 'gelu_grad',
+  gradientOf: 'gelu',
   summary: 'dx = dy · (Φ(x) + x · φ(x)); y = x · Φ(x)',
   inputs: ['x', 'dy'],
   outputs: ['dx', 'y?'],

@@ -16,6 +16,7 @@ export const layernormGradInput: Op<
   never
 > = {
   name: 'layernorm_grad_input',
+  gradientOf: 'layernorm',
   summary: 'dx = rstd · (g − mean(g) − x̂ · mean(g · x̂)) + residual, g = dy · γ',
   inputs: ['x', 'gamma', 'mean', 'rstd', 'dy', 'residual?'],
   outputs: ['dx'],
@@ -51,6 +52,7 @@ export const layernormGradInput: Op<
       }
     }
   },
+  residual: 'dx',
   inPlace: [
     ['dx', 'dy'],
     ['dx', 'residual'],

@@ -18,6 +18,7 @@ export const layernormGradParams: Op<
   'dgamma' | 'dbeta'
 > = {
   name: 'layernorm_grad_params',
+  gradientOf: 'layernorm',
   summary: 'dγ[c] = Σᵣ dy[r,c] · x̂[r,c]; dβ[c] = Σᵣ dy[r,c]',
   inputs: ['x', 'mean', 'rstd', 'dy'],
   outputs: ['dgamma?', 'dbeta?'],

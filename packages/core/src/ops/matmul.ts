@@ -99,6 +99,7 @@ export const matmul: Op<MatmulParams, 'a' | 'b', 'bias' | 'residual', 'y', 'pre'
       }
     }
   },
+  residual: 'y',
   inPlace: [['y', 'residual']],
   scalars: {
     batch: 'int',

@@ -106,7 +106,7 @@ export interface Op<
   grad?(context: GradContext<P, I, OI, O, OO>): Readonly<Partial<Record<I | OI, Value>>>;
   /** Floating-point operations (a multiply-add counts two). */
   flops(types: Bag<I | O, OI | OO, TensorType>, params: P): number;
-  /** What it costs to compute the outputs again instead of keeping them. */
+  /** What it costs to recompute the outputs instead of keeping them. */
   readonly recompute: 'cheap' | 'costly';
   /** Plain float64 loops; writes into `outputs`, which may alias `inputs` where `updates` says so. */
   reference(
@@ -120,8 +120,14 @@ export interface Op<
   readonly inPlace?: readonly (readonly [output: O | OO, input: I | OI])[];
   /** Outputs that are the new value of an input, in the input's memory: parameters and states. */
   readonly updates?: readonly (readonly [output: O | OO, input: I | OI])[];
+  /** Name of the op whose derivative this is: only a backward pass has it. */
+  readonly gradientOf?: string;
+  /** Of an op that `updates`: the operand that it reads as a parameter's gradient. */
+  readonly gradient?: I;
+  /** The output that the optional operand `residual` is added to. */
+  readonly residual?: O;
   /**
-   * Outputs that are never stored in fewer bits while they wait for the backward pass: sums that a
+   * Outputs that are never saved for the backward pass in fewer bits: sums that a
    * gradient takes exponentials or differences of, and what is compressed already.
    */
   readonly keepExact?: readonly (O | OO)[];

@@ -1,5 +1,5 @@
 /**
- * Rows as 8-bit integers with one scale each: the form in which saved tensors wait for the backward
+ * Rows as 8-bit integers with one scale each: a form in which tensors are saved for the backward
  * pass at a quarter of their bytes.
  *
  * An element is off by at most half a step, max|x| / 254 of its row. Inserted behind autodiff, so

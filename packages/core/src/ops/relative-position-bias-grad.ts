@@ -22,6 +22,7 @@ export function tableType(window: number, heads: number): TensorType {
 /** dtable[r, h] = Σ dy[h, i, j] over the tokens i, j of displacement r. */
 export const relativePositionBiasGrad: Op<RelativePositionParams, 'dy', never, 'dtable', never> = {
   name: 'relative_position_bias_grad',
+  gradientOf: 'relative_position_bias',
   summary: 'dtable[r, h] = Σ dy[h, i, j] over the tokens i, j of displacement r',
   inputs: ['dy'],
   outputs: ['dtable'],

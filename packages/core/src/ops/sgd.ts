@@ -56,6 +56,7 @@ export const sgd: Op<
       paramOut[i] = param[i] - lr[0] * step;
     }
   },
+  gradient: 'grad',
   updates: [
     ['paramOut', 'param'],
     ['velocityOut', 'velocity'],

@@ -21,6 +21,7 @@ export const softmaxCrossEntropyGrad: Op<
   never
 > = {
   name: 'softmax_cross_entropy_grad',
+  gradientOf: 'softmax_cross_entropy',
   summary: 'dlogits = dloss/B · (softmax(logits) − target)',
   inputs: ['logits', 'labels', 'dloss'],
   outputs: ['dlogits'],

@@ -47,6 +47,7 @@ export const velocity: Op<
       if (step) step[i] = g + momentum * velocityOut[i];
     }
   },
+  gradient: 'grad',
   updates: [['velocityOut', 'velocity']],
   inPlace: [['step', 'grad']],
   scalars: { count: 'int', momentum: 'float', weightDecay: 'float' },

@@ -91,6 +91,7 @@ export const windows: Op<WindowsParams, 'x', 'residual', 'y', never> = {
       }
     }
   },
+  residual: 'y',
   inPlace: [['y', 'residual']],
   scalars: {
     batch: 'int',

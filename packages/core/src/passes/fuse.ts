@@ -8,7 +8,7 @@
  *   add(r, windows(x))                      → windows with residual r
  *
  * A node is folded only if its operand has no other reader (a gradient that reads the value before GELU
- * reads `pre` instead). The pair of the first line arises where the backward pass computes GELU again; it
+ * reads `pre` instead). The pair of the first line arises where the backward pass recomputes GELU; it
  * is formed where dy is known by the time of the value. Invariant: outputs are equal up to the rounding of one addition order.
  */
 import {
@@ -21,6 +21,11 @@ import {
 } from '../ir/graph.js';
 import { redirect } from '../ir/rewrite.js';
 import { sameType } from '../ir/types.js';
+import { add } from '../ops/add.js';
+import { gelu } from '../ops/gelu.js';
+import { geluGrad } from '../ops/gelu-grad.js';
+import { opNamed } from '../ops/index.js';
+import { matmul } from '../ops/matmul.js';
 
 export function fuse(graph: Graph): Graph {
   return fuseResiduals(fuseGelu(fuseGeluPairs(graph)));
@@ -33,9 +38,9 @@ function fuseGeluPairs(graph: Graph): Graph {
   const values: Value[] = [...graph.values];
   const replaced = new Map<ValueId, ValueId>();
   graph.nodes.forEach((node, index) => {
-    if (node.op !== 'gelu') return;
+    if (node.op !== gelu.name) return;
     const { x } = node.inputs;
-    const at = (readers.get(x) ?? []).find((reader) => nodes[reader]?.op === 'gelu_grad');
+    const at = (readers.get(x) ?? []).find((reader) => nodes[reader]?.op === geluGrad.name);
     const gradient = at === undefined ? null : nodes[at];
     if (at === undefined || gradient?.inputs.x !== x || gradient.params.value === true) return;
     if ((producer.get(gradient.inputs.dy) ?? -1) > index) return;
@@ -57,11 +62,11 @@ function fuseGelu(graph: Graph): Graph {
   const values: Value[] = [...graph.values];
   const replaced = new Map<ValueId, ValueId>();
   graph.nodes.forEach((node, index) => {
-    if (node.op !== 'gelu') return;
+    if (node.op !== gelu.name) return;
     const x = node.inputs.x;
     const at = producer.get(x);
     const source = at === undefined ? null : nodes[at];
-    if (at === undefined || source?.op !== 'matmul' || outputs.has(x)) return;
+    if (at === undefined || source?.op !== matmul.name || outputs.has(x)) return;
     if (source.params.gelu === true || 'residual' in source.inputs) return;
     const y = values.length;
     const type = graph.values[x].type;
@@ -77,13 +82,6 @@ function fuseGelu(graph: Graph): Graph {
   return redirect({ ...graph, values, nodes: nodes.filter((node) => node !== null) }, replaced);
 }
 
-/** Ops with an optional operand `residual` that is added to output `y` or `dx`. */
-const RESIDUAL_OUTPUT: Readonly<Record<string, string | undefined>> = {
-  matmul: 'y',
-  layernorm_grad_input: 'dx',
-  windows: 'y',
-};
-
 function fuseResiduals(graph: Graph): Graph {
   const producer = producers(graph);
   const readers = consumers(graph);
@@ -96,7 +94,7 @@ function fuseResiduals(graph: Graph): Graph {
     const at = producer.get(id);
     const source = at === undefined ? null : nodes[at];
     if (at === undefined || !source) return false;
-    const output = RESIDUAL_OUTPUT[source.op];
+    const output = opNamed(source.op).residual;
     if (output === undefined || source.outputs[output] !== id) return false;
     if (residual === id || 'residual' in source.inputs) return false;
     if (Object.keys(source.outputs).length > 1) return false;
@@ -108,7 +106,7 @@ function fuseResiduals(graph: Graph): Graph {
   };
 
   graph.nodes.forEach((node, index) => {
-    if (node.op !== 'add') return;
+    if (node.op !== add.name) return;
     const { a, b } = node.inputs;
     if (!sameType(graph.values[a].type, graph.values[b].type)) return;
     if (foldInto(b, a, index)) replaced.set(node.outputs.y, b);

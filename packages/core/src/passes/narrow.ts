@@ -25,6 +25,7 @@ import { redirect } from '../ir/rewrite.js';
 import type { TensorType } from '../ir/types.js';
 import { GraphBuilder } from '../ops/builder.js';
 import { opNamed } from '../ops/index.js';
+import { matmul } from '../ops/matmul.js';
 import { sliceTokens } from '../ops/slice-tokens.js';
 
 /** Tokens [start, end). */
@@ -54,7 +55,7 @@ export function narrow(model: ModelGraph, whole: ReadonlySet<string>): ModelGrap
 
 /** The dense names of the matrices that a node multiplies by. */
 function weightsOf({ values }: Graph, { op, inputs }: Node): readonly string[] {
-  if (op !== 'matmul') return [];
+  if (op !== matmul.name) return [];
   const b = values[inputs.b];
   return isParameter(b) ? [b.source.factor?.weight ?? b.name] : [];
 }
@@ -89,7 +90,7 @@ function hull(a: Span | undefined, b: Span): Span {
 }
 
 function sliceOf({ op, params }: Node): Span | null {
-  if (op !== 'slice_tokens') return null;
+  if (op !== sliceTokens.name) return null;
   const start = Number(params.start);
   return { start, end: start + Number(params.count) };
 }

@@ -1,5 +1,5 @@
 /**
- * quantise-saved: saved tensors wait for the backward pass in 8 bits.
+ * quantise-saved: tensors are saved for the backward pass in 8 bits.
  *
  * A saved value is quantised right behind the node that produces it and turned back just before the
  * backward nodes that read it; the forward pass goes on with the value itself. Elements share a

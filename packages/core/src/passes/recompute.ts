@@ -1,5 +1,6 @@
 /**
- * recompute: the backward pass computes forward values again instead of keeping them.
+ * recompute: the backward pass recomputes values of the forward pass instead of keeping them
+ * (gradient checkpointing).
  *
  * Every forward value that a backward node reads and that is not kept is computed a second time
  * from what is kept, parameters and constants, by clones (`again.<node>`) just before its first

@@ -1,11 +1,11 @@
 /**
- * saved: in which form the forward pass's tensors wait for the backward pass.
+ * saved: in which form tensors of the forward pass are saved for the backward pass.
  *
  *   all        everything that a gradient reads, as it is
- *   exact      the same, but what is cheap (GELU, layer norm) is computed again from what is kept
+ *   exact      the same, but what is cheap (GELU, layer norm) is recomputed from what is kept
  *   compact    the same in 8 bits
- *   smallest   of every block its input in 8 bits, from which the block is computed again; the rest
- *              as compact
+ *   smallest   of every block its input in 8 bits, from which the block is recomputed (gradient
+ *              checkpointing); the rest as compact
  *
  * Bytes that a ViT's block saves for each token under full training, with D width, H heads, R MLP
  * ratio:
@@ -33,9 +33,9 @@ export const SAVED_FORMS: {
   readonly [K in SavedForm]: { readonly form: K; readonly summary: string };
 } = {
   all: { form: 'all', summary: 'everything that gradients read' },
-  exact: { form: 'exact', summary: 'less what is cheap to compute again; the same results' },
+  exact: { form: 'exact', summary: 'less what is cheap to recompute; the same results' },
   compact: { form: 'compact', summary: 'the same in 8 bits' },
-  smallest: { form: 'smallest', summary: 'block inputs in 8 bits; blocks are computed again' },
+  smallest: { form: 'smallest', summary: 'block inputs in 8 bits; blocks are recomputed' },
 };
 
 /** @param blocks name prefixes of the model's blocks */

@@ -2,6 +2,7 @@
  * report: where the bytes of a program go, by tensor and by moment.
  */
 import { BudgetError } from '../errors.js';
+import { opNamed } from '../ops/index.js';
 import { entryFlops, plannedBytes, updateEntries } from '../program.js';
 import type { Entry, Program, Slot } from '../program.js';
 
@@ -17,7 +18,7 @@ export interface MemoryReport {
   readonly optimizerBytes: number;
   /** Factors of compressed activations, which live across steps. */
   readonly factorBytes: number;
-  /** Tensors that wait for the backward pass, all live together at the end of the forward pass. */
+  /** Tensors that are saved for the backward pass, all live together at the end of the forward pass. */
   readonly savedBytes: number;
   /** What is left: the widest moment's other tensors, scratch, and bytes lost to alignment or gaps. */
   readonly transientBytes: number;
@@ -84,6 +85,11 @@ export function memoryReport(program: Program, threads: number): MemoryReport {
   };
 }
 
+/** Index of the first step that computes a gradient, with which a backward pass begins; −1: none does. */
+export function backwardStart({ steps }: Entry): number {
+  return steps.findIndex(({ op }) => opNamed(op).gradientOf !== undefined);
+}
+
 /** Floating-point operations of one update: every pass, and applying the sum of their gradients. */
 export function stepFlops(program: Program): number {
   return updateEntries(program).reduce(
@@ -112,8 +118,9 @@ export function checkBudget(program: Program, threads: number, budget: number): 
     expected: `at most ${megabytes(budget)}`,
     got: `${megabytes(peak)}; largest: ${largest(program, 5).join(', ')}`,
     todo:
-      'Lower --batch, keep less (--saved compact or smallest), train fewer parameters ' +
-      '(--method head or last-k), or raise --memory',
+      'Lower the batch, keep less (saved compact or smallest), train fewer parameters ' +
+      '(method head or last-k), or raise the budget',
+    options: ['batch', 'saved', 'method', 'budget'],
   });
 }
 

@@ -158,9 +158,8 @@ function producesAny(node: Node, values: ReadonlySet<ValueId>): boolean {
 function gradientsOf(nodes: readonly Node[]): ReadonlySet<ValueId> {
   const gradients = new Set<ValueId>();
   for (const node of nodes) {
-    const operands: Readonly<Partial<Operands>> = node.inputs;
-    const gradient = node.op === 'accumulate' ? operands.x : operands.grad;
-    if (gradient !== undefined) gradients.add(gradient);
+    const { gradient } = opNamed(node.op);
+    if (gradient !== undefined) gradients.add(node.inputs[gradient]);
   }
   return gradients;
 }

@@ -127,7 +127,8 @@ async function embed(options: CalibrationOptions): Promise<{
     where: 'calibration images',
     expected: `at least one batch of ${String(batch)} images`,
     got: 'fewer',
-    todo: 'Lower --batch, or add images',
+    todo: 'Lower the batch, or add images',
+    options: ['batch'],
   });
 }
 

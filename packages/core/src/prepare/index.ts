@@ -1,7 +1,6 @@
 /** The public part of prepare. */
 export { preparationBytes, type PreparationBytes } from './needs.js';
 export { prepare } from './prepare.js';
-export { printTables } from './print.js';
 export { minimumBytes, plainRanks, rankBytes, ranksForBytes } from './spectra.js';
 export type { LayerSpectrum, Rank } from './spectra.js';
 export { needsImages, tablesReader } from './types.js';

@@ -15,7 +15,7 @@ const BYTES = 4;
  * Ranks are whole multiples of this, or powers of two below it: the narrowest register tile of the matrix
  * kernels is 8 columns, so a rank between two multiples costs the time of the upper one.
  */
-export const RANK_STEP = 8;
+const RANK_STEP = 8;
 
 export interface LayerSpectrum {
   readonly weight: string;

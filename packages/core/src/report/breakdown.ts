@@ -13,7 +13,10 @@
  * A saved tensor belongs to the counted inputs if it is one, or a core; else to the first gradient
  * that reads it, directly or after it was unpacked. The paper counts two parts of the eight.
  */
-import { memoryReport, savedSlots } from '../plan/report.js';
+import { opNamed } from '../ops/index.js';
+import { matmul } from '../ops/matmul.js';
+import { modeProduct } from '../ops/mode-product.js';
+import { backwardStart, memoryReport, savedSlots } from '../plan/report.js';
 import { updateEntries } from '../program.js';
 import type { Entry, Program, Slot, Step } from '../program.js';
 import type { PaperLayer } from './paper.js';
@@ -68,12 +71,11 @@ export function breakdown(
   };
 }
 
-/** What a gradient op keeps tensors for; other readers are looked through. */
+/** What an op's gradient keeps tensors for; other readers are looked through. */
 const READERS: Readonly<Record<string, SavedPart | undefined>> = {
-  layernorm_grad_input: 'norm',
-  layernorm_grad_params: 'norm',
-  gelu_grad: 'gelu',
-  attention_grad: 'attention',
+  layernorm: 'norm',
+  gelu: 'gelu',
+  attention: 'attention',
 };
 
 function savedPart(
@@ -83,13 +85,14 @@ function savedPart(
   counted: ReadonlySet<string>,
 ): SavedPart {
   const slot = program.slots.indexOf(saved);
-  const backward = entry.steps.findIndex(({ op }) => op.includes('_grad'));
+  const backward = backwardStart(entry);
   if (isInput(program, entry.steps.slice(0, backward), slot, counted)) return 'inputs';
   // What was saved, and what the backward pass unpacks or recomputes from it.
   const tensors = new Set([slot]);
   for (const step of entry.steps.slice(backward)) {
     if (!Object.values(step.inputs).some((input) => tensors.has(input))) continue;
-    const part = READERS[step.op];
+    const { gradientOf } = opNamed(step.op);
+    const part = gradientOf === undefined ? undefined : READERS[gradientOf];
     if (part) return part;
     for (const output of Object.values(step.outputs)) tensors.add(output);
   }
@@ -104,8 +107,9 @@ function isInput(
   counted: ReadonlySet<string>,
 ): boolean {
   return forward.some(({ op, inputs, outputs }) => {
-    if (op === 'mode_product') return outputs['y'] === slot;
-    const weight = op === 'matmul' && inputs['a'] === slot ? program.slots[inputs['b']].name : '';
+    if (op === modeProduct.name) return outputs['y'] === slot;
+    const weight =
+      op === matmul.name && inputs['a'] === slot ? program.slots[inputs['b']].name : '';
     return counted.has(weight);
   });
 }

@@ -48,7 +48,7 @@ export interface PaperLayer {
 /** What the paper counts; memory in elements of four bytes. */
 export interface PaperCosts {
   readonly weightElements: number;
-  /** The input that waits for dW, as it is or as core and factors. */
+  /** The input that is saved for dW, as it is or as core and factors. */
   readonly inputElements: number;
   readonly forwardFlops: number;
   readonly backwardFlops: number;
@@ -91,7 +91,7 @@ export function paperReport(layers: readonly PaperLayer[], refresh: Refresh): Pa
 /**
  * The trained linears of `layers` as the paper sees them.
  *
- * @param model what the method's `forward` returned, for the batch of one pass
+ * @param model what the method's `forward` returned, for one micro-batch
  * @param tucker ranks of each compressed input by the name of its linear's weight
  */
 export function paperLayers(

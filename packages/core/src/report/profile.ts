@@ -1,6 +1,7 @@
 /** Where the time of a step goes: by op, and by op with its shape. */
 import type { TensorType } from '../ir/types.js';
 import { opNamed } from '../ops/index.js';
+import { matmul } from '../ops/matmul.js';
 import { stepTypes, type Entry, type Program, type Step } from '../program.js';
 
 /** Steps that are the same work under the same name. */
@@ -68,7 +69,7 @@ function operandBytes(program: Program, step: Step): number {
 function describe(program: Program, step: Step): string {
   const types = stepTypes(program, step);
   const shape = (type: TensorType | undefined) => type?.shape.join('×') ?? '';
-  if (step.op !== 'matmul') {
+  if (step.op !== matmul.name) {
     return `${step.op} ${shape(types[Object.keys(step.inputs)[0]])}`;
   }
   const letter = (flag: unknown) => (flag === true ? 'T' : 'N');

@@ -72,7 +72,10 @@ export function checkedLogits(scores: HostData, image: string): HostData {
     where: `logits of ${image}`,
     expected: 'finite numbers',
     got: `${String(scores[at])} at element ${String(at)}`,
-    todo: 'The weights lead beyond float32; use others, lower --lr where they train, or check --preprocess',
+    todo:
+      'The weights lead beyond float32; use others, lower the learning rate where they train, or ' +
+      'check the preprocessing',
+    options: ['lr', 'preprocess'],
   });
 }
 

@@ -51,7 +51,8 @@ function factored(file: string, weight: string, rank: number): CheckpointError {
     where: `${file}, tensor ${weight}`,
     expected: 'a dense weight',
     got: `factors of rank ${String(rank)}`,
-    todo: 'Use the --method and the ranks of the run that saved it (its run folder has both)',
+    todo: 'Use the method and the ranks of the run that saved it (its run folder has both)',
+    options: ['method'],
   });
 }
 

@@ -232,7 +232,8 @@ function checkShapes(expected: readonly Checkpointed[], source: WeightSource): v
       where: source.name,
       expected: `all ${String(expected.length)} tensors of the model`,
       got: `${String(missing.length)} missing: ${shown}`,
-      todo: 'Choose the --model that the checkpoint was made for',
+      todo: 'Choose the model that the checkpoint was made for',
+      options: ['model'],
     });
   }
   for (const { name, type } of expected) {
@@ -242,7 +243,8 @@ function checkShapes(expected: readonly Checkpointed[], source: WeightSource): v
       where: `${source.name}, tensor ${name}`,
       expected: `shape [${type.shape.join(', ')}]`,
       got: `[${found.join(', ')}]`,
-      todo: 'Choose the --model and --image-size that the checkpoint was made for',
+      todo: 'Choose the model and the image size that the checkpoint was made for',
+      options: ['model', 'imageSize'],
     });
   }
 }

@@ -1,27 +1,27 @@
-/** The README and the results that its tables are made from. */
+/** The page of benchmarks and the results that its tables are made from. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
-  readmeBlock,
-  withBlock,
+  speedBlock,
   type InferenceResults,
   type StartupResults,
   type StepResults,
-} from './block.js';
+} from './speed.js';
+import { withBlock } from './block.js';
 import { scaleBlock, type ScaleResults } from './scale.js';
 
-export function readmePath(root: string): string {
-  return join(root, 'README.md');
+export function pagePath(root: string): string {
+  return join(root, 'docs/benchmarks.md');
 }
 
-/** `readme` with every block as the results below `root` make it. */
-export function withBlocks(readme: string, root: string): string {
+/** `page` with every block as the results below `root` make it. */
+export function withBlocks(page: string, root: string): string {
   const step = resultOf(root, 'step') as StepResults;
   const inference = resultOf(root, 'inference') as InferenceResults | null;
   const startup = resultOf(root, 'startup') as StartupResults | null;
   const scale = resultOf(root, 'scale') as ScaleResults;
-  const withScale = withBlock(readme, 'scale', scaleBlock(scale));
-  return withBlock(withScale, 'speed', readmeBlock(step, inference, startup));
+  const withScale = withBlock(page, 'scale', scaleBlock(scale));
+  return withBlock(withScale, 'speed', speedBlock(step, inference, startup));
 }
 
 /** null: no such result. */

@@ -1,6 +1,6 @@
 /**
- * The README's tables of speed, made from bench/results/*.json. What was not measured is a dash;
- * rows that we lose stay.
+ * The tables of speed in docs/benchmarks.md, made from bench/results/*.json. What was not measured is
+ * a dash; rows that we lose stay.
  */
 import type { MachineRecord } from '../harness/machine.js';
 import { disturbance, measuredText } from '../harness/machine.js';
@@ -26,21 +26,8 @@ export interface StartupResults {
   readonly results: readonly StartupResult[];
 }
 
-const END = '<!-- end of what it made -->\n';
-
-/** `readme` with the block called `name` replaced. Throws Error for one without its two comments. */
-export function withBlock(readme: string, name: BlockName, block: string): string {
-  const begin = `<!-- ${name}: made by npm run readme:table -->\n`;
-  const from = readme.indexOf(begin);
-  const to = readme.indexOf(END, from);
-  if (from < 0 || to < 0) throw new Error(`README: expected the lines ${begin}and ${END}`);
-  return `${readme.slice(0, from)}${begin}\n${block}\n${readme.slice(to)}`;
-}
-
-export type BlockName = 'speed' | 'scale';
-
 /** @param inference null: not measured yet, as `startup` */
-export function readmeBlock(
+export function speedBlock(
   step: StepResults,
   inference: InferenceResults | null,
   startup: StartupResults | null,
@@ -62,7 +49,7 @@ export function readmeBlock(
     markdownTable(memoryHead(), step.results.map(memoryRow)),
     ...(inference ? inferencePart(inference) : []),
     ...machineLines(step.results),
-    '[All results](bench/results/step.md).',
+    '[All results](../bench/results/step.md).',
     '',
   ].join('\n');
 }
@@ -127,7 +114,7 @@ function inferencePart({ result, machine }: InferenceResults): readonly string[]
   const warning = disturbance(machine);
   return [
     `A forward pass of ${result.model}, ${result.threads} threads; factored is`,
-    `\`${result.method}\`; logits compared first ([all results](bench/results/inference.md)):\n`,
+    `\`${result.method}\`; logits compared first ([all results](../bench/results/inference.md)):\n`,
     markdownTable(head, rows),
     ...(warning === null ? [] : [`${warning}\n`]),
   ];

@@ -1,5 +1,5 @@
 /**
- * The README's table of training at scale, and where its saving comes from: recomputing the blocks, which plain
+ * The table of training at scale in docs/benchmarks.md, and where its saving comes from: recomputing the blocks, which plain
  * training can do too, or the subspace.
  */
 import type { MachineRecord } from '../harness/machine.js';
@@ -11,16 +11,16 @@ export interface ScaleResults {
   readonly results: readonly ScaleResult[];
 }
 
-/** Of the larger batch: rows as they are called there, and what the README calls them. */
+/** Of the larger batch: rows as they are called there, and what the page calls them. */
 const SHOWN: readonly (readonly [name: string, title: string])[] = [
   ['PyTorch', 'PyTorch'],
   ['full', '`full`'],
   ['full, smallest', '`full --saved smallest`'],
-  ['full, smallest, 8 passes', '`full --saved smallest`, 8 micro-batches'],
+  ['full, smallest, 8 micro-batches', '`full --saved smallest`, 8 micro-batches'],
   ['wasi 0.8', '`wasi` (ε = 0.8)'],
-  ['wasi 0.8, 8 passes', '`wasi`, 8 micro-batches'],
-  ['wasi 0.6, 8 passes', '`wasi=0.6`, 8 micro-batches'],
-  ['wasi 0.4, 32 passes', '`wasi=0.4`, 32 micro-batches'],
+  ['wasi 0.8, 8 micro-batches', '`wasi`, 8 micro-batches'],
+  ['wasi 0.6, 8 micro-batches', '`wasi=0.6`, 8 micro-batches'],
+  ['wasi 0.4, 32 micro-batches', '`wasi=0.4`, 32 micro-batches'],
   ['wasi 0.8, compact', '`wasi`, `--saved compact`'],
   ['wasi 0.7, compact', '`wasi=0.7`, `--saved compact`'],
   ['wasi 0.95, compact', '`wasi=0.95`, `--saved compact`'],
@@ -60,12 +60,16 @@ function cells(
   ];
 }
 
-/** What of the saving recomputation brings and what the subspace, in one pass and in eight. */
+/** What of the saving recomputation brings and what the subspace, with one micro-batch and with eight. */
 function sharesOf(row: (name: string) => ScaleResultRow | undefined): readonly string[] {
   const full = row('full');
   const pairs = [
-    ['in one pass', row('full, smallest'), row('wasi 0.8')],
-    ['in 8 micro-batches', row('full, smallest, 8 passes'), row('wasi 0.8, 8 passes')],
+    ['without micro-batches', row('full, smallest'), row('wasi 0.8')],
+    [
+      'in 8 micro-batches',
+      row('full, smallest, 8 micro-batches'),
+      row('wasi 0.8, 8 micro-batches'),
+    ],
   ] as const;
   return pairs.flatMap(([how, recomputed, factored]) => {
     if (!full || !recomputed || !factored) return [];
@@ -75,8 +79,8 @@ function sharesOf(row: (name: string) => ScaleResultRow | undefined): readonly s
     const faster = factored.fasterThanFull.median / recomputed.fasterThanFull.median;
     return [
       `Where it comes from, ${how}: \`wasi\` takes ${whole(all)} less than \`full\`. Of these ` +
-        `${whole(saved)} (${percent} %) come from computing the`,
-      `blocks again${how === 'in one pass' ? '' : ' and from the passes'}, which ` +
+        `${whole(saved)} (${percent} %) come from recomputing the`,
+      `blocks${how === 'without micro-batches' ? '' : ' and from the micro-batches'}, which ` +
         `\`full --saved smallest\` does too, and ${whole(all - saved)} from the subspace: ` +
         `${whole(factored.rssPeakBytes)} are`,
       `${number((100 * factored.rssPeakBytes) / recomputed.rssPeakBytes)} % of ` +

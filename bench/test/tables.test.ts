@@ -1,24 +1,24 @@
-/** The README's tables of speed are those that the results make. */
+/** The tables of docs/benchmarks.md are those that the results make. */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { spread } from '../harness/statistics.js';
-import { scaleBlock } from '../readme/scale.js';
+import { scaleBlock } from '../tables/scale.js';
 import type { ScaleResultRow } from '../scale/measure.js';
 import { MACHINE } from './machine.js';
-import { withBlock } from '../readme/block.js';
-import { readmePath, withBlocks } from '../readme/files.js';
+import { withBlock } from '../tables/block.js';
+import { pagePath, withBlocks } from '../tables/files.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
-describe('README', () => {
-  it('has the tables of bench/results (npm run readme:table writes them)', () => {
-    const readme = readFileSync(readmePath(root), 'utf8');
-    expect(readme).toBe(withBlocks(readme, root));
+describe('docs/benchmarks.md', () => {
+  it('has the tables of bench/results (npm run bench:tables writes them)', () => {
+    const page = readFileSync(pagePath(root), 'utf8');
+    expect(page).toBe(withBlocks(page, root));
   });
 
   it('without a place for them is an error', () => {
-    expect(() => withBlock('# Thimble\n', 'speed', '')).toThrow('README: expected the lines');
+    expect(() => withBlock('# Thimble\n', 'speed', '')).toThrow('the page: expected the lines');
   });
 });
 
@@ -52,10 +52,10 @@ describe('the table of training at scale', () => {
 
   it('says what recomputation saves and what the subspace', () => {
     expect(block.replaceAll('\n', ' ')).toContain(
-      'in one pass: `wasi` takes 700 MB less than `full`. Of these 600 MB (86 %) come from computing ' +
-        'the blocks again, which `full --saved smallest` does too, and 100 MB from the subspace: ' +
+      'without micro-batches: `wasi` takes 700 MB less than `full`. Of these 600 MB (86 %) come from recomputing ' +
+        'the blocks, which `full --saved smallest` does too, and 100 MB from the subspace: ' +
         '300 MB are 75.0 % of 400 MB. The step is 2.00 times as fast as that of `full --saved smallest`.',
     );
-    expect(block).not.toContain('micro-batches: `wasi` takes');
+    expect(block).not.toContain('in 8 micro-batches: `wasi` takes');
   });
 });
