@@ -110,3 +110,68 @@ KERNEL(adamw) {
   share(ctx, args->count, GRAIN, &begin, &end);
   FOR_VECTORS(begin, end, adam_vector, &step);
 }
+
+/* known = beta known + (1 - beta);  correction = {1 / known[0], 1 / sqrt(known[1])}, in place */
+KERNEL(bias_correction) {
+  if (ctx->thread != 0) return;
+  float *known = F32(ctx, args->known), *correction = F32(ctx, args->correction);
+  known[0] = args->beta1 * known[0] + args->gain1;
+  known[1] = args->beta2 * known[1] + args->gain2;
+  correction[0] = 1 / known[0];
+  correction[1] = 1 / __builtin_sqrtf(known[1]);
+}
+
+/* Rows of the weight that are changed at a time: each vector of the factors is read once for them. */
+#define CHANGED_ROWS 4
+
+typedef struct {
+  float *param; /* the first of the rows */
+  const float *u, *v, *u_next, *v_next; /* u at the column of the first row */
+  i64 outputs, inputs, rank;
+  vf keep; /* 1 - lr weight_decay */
+} Change;
+
+ALWAYS_INLINE void change_vector(const Change *on, i64 i, i64 count, i32 rows) {
+  vf sum[CHANGED_ROWS];
+  UNROLL_LOOP for (i32 r = 0; r < rows; r++) {
+    sum[r] = on->keep * vf_take(on->param + r * on->inputs + i, count);
+  }
+  for (i64 k = 0; k < on->rank; k++) {
+    const vf next = vf_take(on->v_next + k * on->inputs + i, count);
+    const vf moved = next - vf_take(on->v + k * on->inputs + i, count);
+    const float *u = on->u + k * on->outputs, *u_next = on->u_next + k * on->outputs;
+    UNROLL_LOOP for (i32 r = 0; r < rows; r++) {
+      sum[r] = vf_fma(vf_splat(u_next[r] - u[r]), next, sum[r]);
+      sum[r] = vf_fma(vf_splat(u[r]), moved, sum[r]);
+    }
+  }
+  UNROLL_LOOP for (i32 r = 0; r < rows; r++) {
+    vf_put(on->param + r * on->inputs + i, sum[r], count);
+  }
+}
+ALWAYS_INLINE void change_rows(const Change *on, i64 i, i64 count) {
+  change_vector(on, i, count, CHANGED_ROWS);
+}
+ALWAYS_INLINE void change_row(const Change *on, i64 i, i64 count) {
+  change_vector(on, i, count, 1);
+}
+
+/* param = (1 - lr weight_decay) param + (u_next - u)^T v_next + u^T (v_next - v) */
+KERNEL(product_change) {
+  const i64 outputs = args->outputs, inputs = args->inputs;
+  const vf keep = vf_splat(1 - F32(ctx, args->lr)[0] * args->weight_decay);
+  i64 begin, end;
+  share(ctx, outputs, CHANGED_ROWS, &begin, &end);
+  for (i64 row = begin; row < end;) {
+    const Change on = {F32(ctx, args->param) + row * inputs, F32(ctx, args->u) + row,
+                       F32(ctx, args->v), F32(ctx, args->u_next) + row, F32(ctx, args->v_next),
+                       outputs, inputs, args->rank, keep};
+    if (row + CHANGED_ROWS <= end) {
+      FOR_VECTORS(0, inputs, change_rows, &on);
+      row += CHANGED_ROWS;
+    } else {
+      FOR_VECTORS(0, inputs, change_row, &on);
+      row++;
+    }
+  }
+}

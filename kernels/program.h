@@ -14,38 +14,41 @@ enum {
   OP_ASSIGN = 5,
   OP_ATTENTION = 6,
   OP_ATTENTION_GRAD = 7,
-  OP_BROADCAST_TOKENS = 8,
-  OP_CHOLESKY = 9,
-  OP_CLIP_SCALE = 10,
-  OP_CONCAT_TOKENS = 11,
-  OP_DEQUANTISE = 12,
-  OP_FILL = 13,
-  OP_GELU = 14,
-  OP_GELU_GRAD = 15,
-  OP_LAYERNORM = 16,
-  OP_LAYERNORM_GRAD_INPUT = 17,
-  OP_LAYERNORM_GRAD_PARAMS = 18,
-  OP_MATMUL = 19,
-  OP_MEAN_TOKENS = 20,
-  OP_MODE_CONTRACT = 21,
-  OP_MODE_PRODUCT = 22,
-  OP_MULTIPLY = 23,
-  OP_ORTHONORMALISE = 24,
-  OP_PAD_TOKENS = 25,
-  OP_PATCHIFY = 26,
-  OP_QUANTISE = 27,
-  OP_RELATIVE_POSITION_BIAS = 28,
-  OP_RELATIVE_POSITION_BIAS_GRAD = 29,
-  OP_SCALE = 30,
-  OP_SGD = 31,
-  OP_SLICE_TOKENS = 32,
-  OP_SOFTMAX_CROSS_ENTROPY = 33,
-  OP_SOFTMAX_CROSS_ENTROPY_GRAD = 34,
-  OP_SUM_ROWS = 35,
-  OP_SUM_SQUARES = 36,
-  OP_SYMMETRIC_EIGEN = 37,
-  OP_VELOCITY = 38,
-  OP_WINDOWS = 39
+  OP_BIAS_CORRECTION = 8,
+  OP_BROADCAST_TOKENS = 9,
+  OP_CHOLESKY = 10,
+  OP_CLIP_SCALE = 11,
+  OP_CONCAT_TOKENS = 12,
+  OP_DEQUANTISE = 13,
+  OP_FILL = 14,
+  OP_GELU = 15,
+  OP_GELU_GRAD = 16,
+  OP_LAYERNORM = 17,
+  OP_LAYERNORM_GRAD_INPUT = 18,
+  OP_LAYERNORM_GRAD_PARAMS = 19,
+  OP_MATMUL = 20,
+  OP_MEAN_TOKENS = 21,
+  OP_MODE_CONTRACT = 22,
+  OP_MODE_PRODUCT = 23,
+  OP_MULTIPLY = 24,
+  OP_ORTHONORMALISE = 25,
+  OP_PAD_TOKENS = 26,
+  OP_PATCHIFY = 27,
+  OP_PRODUCT_CHANGE = 28,
+  OP_QUANTISE = 29,
+  OP_RANDOM_UNIFORM = 30,
+  OP_RELATIVE_POSITION_BIAS = 31,
+  OP_RELATIVE_POSITION_BIAS_GRAD = 32,
+  OP_SCALE = 33,
+  OP_SGD = 34,
+  OP_SLICE_TOKENS = 35,
+  OP_SOFTMAX_CROSS_ENTROPY = 36,
+  OP_SOFTMAX_CROSS_ENTROPY_GRAD = 37,
+  OP_SUM_ROWS = 38,
+  OP_SUM_SQUARES = 39,
+  OP_SYMMETRIC_EIGEN = 40,
+  OP_VELOCITY = 41,
+  OP_WINDOWS = 42
 };
 
 /* acc ← acc + x */
@@ -86,6 +89,12 @@ struct attention_grad_args {
       rows, columns, shift;
   float scale;
   int chunks;
+};
+
+/* known ← β · known + (1 − β); correction ← [1/known[0], 1/√known[1]] */
+struct bias_correction_args {
+  int known, correction, known_out, correction_out;
+  float beta1, beta2, gain1, gain2;
 };
 
 /* y[b,n,d] = scale · x[b,d] */
@@ -188,9 +197,21 @@ struct patchify_args {
   int x, y, batch, channels, height, width, patch, inverse;
 };
 
+/* p ← (1 − lr · weightDecay) · p + uNextᵀ vNext − uᵀ v */
+struct product_change_args {
+  int param, u, v, u_next, v_next, lr, param_out, outputs, inputs, rank;
+  float weight_decay;
+};
+
 /* q = round(x · 127 / max|x|) per row, ties to even; scale = max|x| / 127 */
 struct quantise_args {
   int x, q, scale, rows, cols;
+};
+
+/* y[i] = a number in (−bound, bound) drawn by (seed, count, salt, i), written over x */
+struct random_uniform_args {
+  int x, seed, count, y, elements, salt;
+  float step;
 };
 
 /* y[h, i, j] = table[displacement of tokens i and j, h] */
@@ -269,6 +290,7 @@ struct windows_args {
   DO(OP_ASSIGN, assign) \
   DO(OP_ATTENTION, attention) \
   DO(OP_ATTENTION_GRAD, attention_grad) \
+  DO(OP_BIAS_CORRECTION, bias_correction) \
   DO(OP_BROADCAST_TOKENS, broadcast_tokens) \
   DO(OP_CHOLESKY, cholesky) \
   DO(OP_CLIP_SCALE, clip_scale) \
@@ -288,7 +310,9 @@ struct windows_args {
   DO(OP_ORTHONORMALISE, orthonormalise) \
   DO(OP_PAD_TOKENS, pad_tokens) \
   DO(OP_PATCHIFY, patchify) \
+  DO(OP_PRODUCT_CHANGE, product_change) \
   DO(OP_QUANTISE, quantise) \
+  DO(OP_RANDOM_UNIFORM, random_uniform) \
   DO(OP_RELATIVE_POSITION_BIAS, relative_position_bias) \
   DO(OP_RELATIVE_POSITION_BIAS_GRAD, relative_position_bias_grad) \
   DO(OP_SCALE, scale) \
@@ -312,6 +336,7 @@ struct windows_args {
   DO(OP_ASSIGN, 3, 0x0) \
   DO(OP_ATTENTION, 4, 0x2) \
   DO(OP_ATTENTION_GRAD, 7, 0x68) \
+  DO(OP_BIAS_CORRECTION, 4, 0x0) \
   DO(OP_BROADCAST_TOKENS, 2, 0x0) \
   DO(OP_CHOLESKY, 4, 0xe) \
   DO(OP_CLIP_SCALE, 2, 0x0) \
@@ -331,7 +356,9 @@ struct windows_args {
   DO(OP_ORTHONORMALISE, 3, 0x4) \
   DO(OP_PAD_TOKENS, 2, 0x0) \
   DO(OP_PATCHIFY, 2, 0x0) \
+  DO(OP_PRODUCT_CHANGE, 7, 0x0) \
   DO(OP_QUANTISE, 3, 0x0) \
+  DO(OP_RANDOM_UNIFORM, 4, 0x0) \
   DO(OP_RELATIVE_POSITION_BIAS, 2, 0x0) \
   DO(OP_RELATIVE_POSITION_BIAS_GRAD, 2, 0x0) \
   DO(OP_SCALE, 2, 0x0) \

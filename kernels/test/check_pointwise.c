@@ -312,6 +312,48 @@ static void check_quantise(int rows, int cols) {
   }
 }
 
+static void check_product_change(int outputs, int inputs, int rank) {
+  const int param = tensor(outputs * inputs), u = tensor(rank * outputs), v = tensor(rank * inputs);
+  const int u_next = tensor(rank * outputs), v_next = tensor(rank * inputs), lr = tensor(1);
+  RUN(product_change, param, u, v, u_next, v_next, lr, param, outputs, inputs, rank, 0.1f);
+  for (int i = 0; i < outputs * inputs; i++) {
+    const int row = i / inputs, column = i % inputs;
+    double want = (1 - 0.1 * at(lr)[0]) * was(param)[i];
+    for (int k = 0; k < rank; k++) {
+      want += (double)at(u_next)[k * outputs + row] * at(v_next)[k * inputs + column];
+      want -= (double)at(u)[k * outputs + row] * at(v)[k * inputs + column];
+    }
+    /* sums of 2 rank terms of up to 16 */
+    expect("product_change", i, 1e-1 * at(param)[i], 1e-1 * want);
+  }
+}
+
+static void check_bias_correction(void) {
+  const int known = tensor(2), correction = tensor(2);
+  double average[2] = {0, 0};
+  at(known)[0] = at(known)[1] = 0;
+  for (int step = 1; step <= 5; step++) {
+    RUN(bias_correction, known, correction, known, correction, 0.9f, 0.999f, 0.1f, 0.001f);
+    average[0] = 0.9 * average[0] + 0.1, average[1] = 0.999 * average[1] + 0.001;
+    expect("bias_correction", step, at(correction)[0], 1 / average[0]);
+    expect("bias_correction", step, at(correction)[1], 1 / sqrt(average[1]));
+  }
+}
+
+/* Random123's known answer for zeros, and every number within the bound. */
+static void check_random_uniform(int count) {
+  const int y = tensor(count), seed = tensor(1), run = tensor(1);
+  const unsigned words[] = {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8};
+  at(seed)[0] = at(run)[0] = 0;
+  RUN(random_uniform, y, seed, run, y, count, 0, 1.0f / (1 << 24));
+  for (int i = 0; i < 4 && i < count; i++) {
+    expect("random_uniform", i, at(y)[i], (2.0 * (words[i] >> 8) + 1) / (1 << 24) - 1);
+  }
+  for (int i = 0; i < count; i++) {
+    if (!(fabs(at(y)[i]) < 1)) expect("random_uniform.bound", i, at(y)[i], 0);
+  }
+}
+
 int main(void) {
   const int counts[] = {3, 16, 1000, 4099};
   for (int i = 0; i < 4; i++) {
@@ -319,6 +361,12 @@ int main(void) {
     check_sgd(counts[i], i % 2, i / 2);
     check_adamw(counts[i]);
   }
+  check_product_change(3, 5, 2);
+  check_product_change(37, 203, 3);
+  check_product_change(64, 64, 8);
+  check_bias_correction();
+  check_random_uniform(3);
+  check_random_uniform(4099);
   check_layernorm(5, 7);
   check_layernorm(77, 192);
   check_layernorm(40, 203);

@@ -16,6 +16,7 @@ import { full } from './methods/full.js';
 import { bind, type BoundMethod, type Carry } from './methods/method.js';
 import { accumulateGradients, applyAccumulated, applyUpdates } from './optim/apply.js';
 import type { Optimizer } from './optim/optimizer.js';
+import type { UpdateRules } from './optim/rule.js';
 import { OPS } from './ops/index.js';
 import { fold } from './passes/fold.js';
 import { fuse } from './passes/fuse.js';
@@ -151,8 +152,11 @@ function trainingParts(
   checkTrainable(plain);
   const train = saveAs(saved, plain, model.blocks);
   trace('saved', entry, train.graph);
-  const cued = method.entries({ ...model, graph: withoutBufferUpdates(model.graph) });
-  const rules = { rule: method.rule, rate: method.rate };
+  const cued = method.entries({ ...model, graph: withoutBufferUpdates(model.graph) }, optimizer);
+  const rules: UpdateRules = {
+    rule: (parameter) => method.rule(parameter, model),
+    rate: (parameter) => method.rate(parameter, model),
+  };
   const updates = { optimizer, clipNorm, rules };
   const update = (name: string, graph: Graph) => finish(options, name, method.after(graph));
   const entries = [
@@ -170,17 +174,17 @@ function trainingParts(
     optimizer: { name, settings },
     clipNorm,
     cues: Object.fromEntries(cued.map(({ name: of, cue }) => [of, cue])),
-    rates: ratesOf(train.graph, method),
+    rates: ratesOf(train.graph, rules),
   };
   return { entries, training };
 }
 
 /** The factor of every rate group that a trained parameter is in. */
-function ratesOf(graph: Graph, method: BoundMethod): Training['rates'] {
+function ratesOf(graph: Graph, rules: UpdateRules): Training['rates'] {
   const trained = parameters(graph).filter(({ source }) => source.trainable);
   return Object.fromEntries(
     trained.flatMap((parameter) => {
-      const group = method.rate(parameter);
+      const group = rules.rate(parameter);
       return group ? [[group.name, group.factor] as const] : [];
     }),
   );

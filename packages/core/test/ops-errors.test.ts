@@ -8,6 +8,7 @@ import { PLAIN, TRANSPOSED_A } from '../src/ops/matmul.js';
 
 const image = { patch: 4, inverse: false, channels: 3, height: 8, width: 6 };
 const windows = { shift: 0, columnMajor: false, inverse: false };
+const betas = { beta1: 0.9, beta2: 0.999 };
 const sgd = { momentum: 0, nesterov: false, weightDecay: 0 };
 const check = (
   name: string,
@@ -71,6 +72,27 @@ it.each([
     'tokens 0',
   ),
   check('clip_scale', { total: f32() }, { maxNorm: 0 }, 'maxNorm above 0', 'maxNorm 0'),
+  check(
+    'bias_correction',
+    { known: f32(3), correction: f32(2) },
+    betas,
+    'known of type f32[2]',
+    'f32[3]',
+  ),
+  check(
+    'product_change',
+    { param: f32(3, 5), u: f32(2, 5), v: f32(2, 5), uNext: f32(2, 5), vNext: f32(2, 5), lr: f32() },
+    { weightDecay: 0 },
+    'u of type f32[R,3]',
+    'f32[2,5]',
+  ),
+  check(
+    'random_uniform',
+    { x: f32(2), seed: i32(), count: i32() },
+    { bound: 1, salt: 2 ** 31 },
+    'salt to be a whole number below 2^31',
+    'salt 2147483648',
+  ),
   check('cholesky', { a: f32(2, 3) }, { ridge: 0 }, 'a square matrix a', 'f32[2,3]'),
   check('cholesky', { a: f32(2, 2) }, { ridge: -1 }, 'ridge of 0 or more', 'ridge -1'),
   check(

@@ -9,10 +9,12 @@ import type { Executor } from '../src/executors/executor.js';
 import { referenceExecutor } from '../src/executors/reference/index.js';
 import { f32 } from '../src/ir/types.js';
 import { GraphBuilder } from '../src/ops/builder.js';
+import { fill } from '../src/ops/fill.js';
 import { adamw, type AdamWSettings } from '../src/optim/adamw.js';
 import { OPTIMIZERS } from '../src/optim/index.js';
 import type { Optimizer } from '../src/optim/optimizer.js';
 import { sgd, type SgdSettings } from '../src/optim/sgd.js';
+import { prune } from '../src/passes/prune.js';
 import { plan } from '../src/plan/plan.js';
 import { expectClose, type Tolerance } from './golden.js';
 import { writeScalars } from './tiny-vit.js';
@@ -154,6 +156,74 @@ describe('adamw', () => {
     expect([...lr]).toEqual([0.3]);
   });
 });
+
+describe('a reset while training goes on', () => {
+  const settings = { beta1: 0.8, beta2: 0.95, weightDecay: 0.1 };
+  it.each([
+    ['sgd', sgd(), (i: number) => sgdByHand(i, {}, true)],
+    ['momentum', sgd({ momentum: 0.9 }), (i: number) => sgdByHand(i, { momentum: 0.9 }, true)],
+    ['adamw', adamw(settings), (i: number) => adamwByHand(i, settings, true)],
+  ])('%s goes on as a new run does', async (_name, optimizer, byHand) => {
+    const executor = await loadResettable(optimizer);
+    // Two steps that must leave no trace.
+    for (const [step, gradient] of [1, 2].entries()) {
+      await resettableStep(executor, optimizer, step + 1, 0.3, [gradient, -gradient]);
+    }
+    executor.write('p', Float64Array.from(START));
+    await executor.run('reset');
+    for (const [index, gradient] of GRADIENTS.entries()) {
+      await resettableStep(executor, optimizer, index + 3, RATES[index], gradient);
+    }
+    expectClose(await executor.read('p'), [0, 1].map(byHand), EXACT, 'p');
+  });
+
+  it('decays what a velocity would sum up to', () => {
+    const builder = new GraphBuilder();
+    const initial = { kind: 'zeros' } as const;
+    const p = builder.parameter('p', f32(2), { initial });
+    const b = builder.parameter('b', f32(2), { initial, decay: false });
+    expect(adamw({ weightDecay: 0.2 }).decay(p)).toBe(0.2);
+    expect(sgd({ weightDecay: 0.2 }).decay(p)).toBe(0.2);
+    expect(sgd({ weightDecay: 0.25, momentum: 0.5 }).decay(p)).toBe(0.5);
+    expect(sgd({ weightDecay: 0.2 }).decay(b)).toBe(0);
+  });
+});
+
+/** An executor for one parameter `p`, whose states the entry `reset` resets. */
+async function loadResettable(optimizer: Optimizer): Promise<Executor> {
+  const declare = (builder: GraphBuilder) =>
+    builder.parameter('p', f32(2), { initial: { kind: 'zeros' } });
+  const run = new GraphBuilder();
+  const p = declare(run);
+  const inputs = optimizer.inputsSinceReset(run, 'group', optimizer.inputs(run));
+  optimizer.update(run, p, run.input('dp', f32(2)), inputs, null);
+  const reset = new GraphBuilder();
+  optimizer.reset(reset, 'group', [declare(reset)]);
+  // An optimiser without states has nothing to reset, and an entry needs a step.
+  reset.emit(fill, { x: reset.state('other', f32()) }, { value: 0 });
+  const entries = [
+    { name: 'run', graph: run.build({}) },
+    { name: 'reset', graph: prune(reset.build({})) },
+  ];
+  const executor = await referenceExecutor.load(plan(entries));
+  executor.write('p', Float64Array.from(START));
+  return executor;
+}
+
+async function resettableStep(
+  executor: Executor,
+  optimizer: Optimizer,
+  step: number,
+  rate: number,
+  gradient: readonly number[],
+): Promise<void> {
+  const used = executor.program.entries.find(({ name }) => name === 'run')?.inputs ?? {};
+  executor.write('run.dp', Float64Array.from(gradient));
+  for (const [name, data] of Object.entries(optimizer.scalars(step, rate))) {
+    if (name in used) executor.write(`run.${name}`, data);
+  }
+  await executor.run('run');
+}
 
 it('saves its settings in full', () => {
   expect(OPTIMIZERS.sgd().settings).toEqual({

@@ -44,7 +44,7 @@ export interface Factor {
 /**
  * What a state is of:
  *
- *   optimizer    moments, velocity
+ *   optimizer    moments, velocity; factors that train in the place of a weight
  *   gradient     sums over micro-batches
  *   activation   factors of a compressed activation
  */

@@ -69,19 +69,19 @@ function transformsOf(methods: readonly BoundMethod[], text: string): Transforms
       holds(model);
       return methods.reduce((graph, method) => method.backward(graph, model), train);
     },
-    rule: (parameter) => {
+    rule: (parameter, model) => {
       const what = `the rule of ${parameter.name}`;
-      return onlyOne(methods, (method) => method.rule(parameter), what, text)?.value ?? null;
+      return onlyOne(methods, (method) => method.rule(parameter, model), what, text)?.value ?? null;
     },
-    rate: (parameter) => {
+    rate: (parameter, model) => {
       const what = `the rate of ${parameter.name}`;
-      return onlyOne(methods, (method) => method.rate(parameter), what, text)?.value ?? null;
+      return onlyOne(methods, (method) => method.rate(parameter, model), what, text)?.value ?? null;
     },
     after: (graph) => methods.reduce((behind, method) => method.after(behind), graph),
-    entries: (model) => {
+    entries: (model, optimizer) => {
       const names = new Taken(text, 'the entry');
       return methods.flatMap((method) => {
-        const entries = method.entries(model);
+        const entries = method.entries(model, optimizer);
         names.add(
           method.text,
           entries.map(({ name }) => name),

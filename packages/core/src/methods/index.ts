@@ -14,6 +14,7 @@ import { hosvd } from './hosvd.js';
 import { lastK } from './last-k.js';
 import { linears } from './linears.js';
 import { lora } from './lora.js';
+import { lowRankGradient } from './low-rank-gradient.js';
 import { checkWeightRanks } from './low-rank.js';
 import { compose } from './compose.js';
 import { bind, type BoundMethod, type Method } from './method.js';
@@ -33,6 +34,7 @@ export const METHODS = {
   wsi,
   wasi,
   lora,
+  'low-rank-gradient': lowRankGradient,
 } as const;
 
 export type MethodName = keyof typeof METHODS;

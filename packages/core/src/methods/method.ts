@@ -24,6 +24,7 @@
  */
 import type { Graph, ModelGraph, Parameter, TrainGraph } from '../ir/graph.js';
 import type { HostData } from '../ir/types.js';
+import type { Optimizer } from '../optim/optimizer.js';
 import type { RateGroup, UpdateRule } from '../optim/rule.js';
 import type { SavedForm } from '../passes/saved.js';
 import type { Cue } from '../program.js';
@@ -61,14 +62,14 @@ export interface Method<C> {
   forward?(model: ModelGraph, config: C): ModelGraph;
   /** `model` is what `forward` of all methods returned. */
   backward?(train: TrainGraph, model: ModelGraph, config: C): TrainGraph;
-  /** null: the optimiser's own rule. */
-  rule?(parameter: Parameter, config: C): UpdateRule | null;
-  /** null: the rate of the schedule. */
-  rate?(parameter: Parameter, config: C): RateGroup | null;
+  /** null: the optimiser's own rule. `model` as in `backward`. */
+  rule?(parameter: Parameter, model: ModelGraph, config: C): UpdateRule | null;
+  /** null: the rate of the schedule. `model` as in `backward`. */
+  rate?(parameter: Parameter, model: ModelGraph, config: C): RateGroup | null;
   /** `graph` is a step, or the application of summed gradients, with its updates. */
   after?(graph: Graph, config: C): Graph;
-  /** `model` as in `backward`. */
-  entries?(model: ModelGraph, config: C): readonly MethodEntry[];
+  /** `model` as in `backward`; `optimizer` is the step's, whose states an entry may reset. */
+  entries?(model: ModelGraph, config: C, optimizer: Optimizer): readonly MethodEntry[];
   /** What follows on the configuration itself, which is the first phase; by rising epochs. */
   phases?(config: C): readonly MethodPhase<C>[];
   /** The form of saved tensors that goes with the method where none is asked for; absent: exact. */
@@ -137,10 +138,10 @@ export interface BoundMethod {
   forward(model: ModelGraph): ModelGraph;
   /** `model` is what `forward` returned. */
   backward(train: TrainGraph, model: ModelGraph): TrainGraph;
-  rule(parameter: Parameter): UpdateRule | null;
-  rate(parameter: Parameter): RateGroup | null;
+  rule(parameter: Parameter, model: ModelGraph): UpdateRule | null;
+  rate(parameter: Parameter, model: ModelGraph): RateGroup | null;
   after(graph: Graph): Graph;
-  entries(model: ModelGraph): readonly MethodEntry[];
+  entries(model: ModelGraph, optimizer: Optimizer): readonly MethodEntry[];
   readonly phases: readonly BoundPhase[];
   /** What `compile` takes where no form is asked for; null: exact. */
   readonly saved: SavedForm | null;
@@ -174,10 +175,10 @@ export function bind<C>(method: Method<C>, config: C): BoundMethod {
     holds: (model) => method.holds?.(model, config) ?? [],
     forward: (model) => method.forward?.(model, config) ?? model,
     backward: (train, model) => method.backward?.(train, model, config) ?? train,
-    rule: (parameter) => method.rule?.(parameter, config) ?? null,
-    rate: (parameter) => method.rate?.(parameter, config) ?? null,
+    rule: (parameter, model) => method.rule?.(parameter, model, config) ?? null,
+    rate: (parameter, model) => method.rate?.(parameter, model, config) ?? null,
     after: (graph) => method.after?.(graph, config) ?? graph,
-    entries: (model) => method.entries?.(model, config) ?? [],
+    entries: (model, optimizer) => method.entries?.(model, config, optimizer) ?? [],
     phases: (method.phases?.(config) ?? []).map((phase) => ({
       ...phase,
       method: rebound(phase.config),

@@ -72,3 +72,15 @@ export function layersOf(method: string, text: string): Layers {
     todo: 'mlp acts on the linears of the MLPs, all on those of attention as well',
   });
 }
+
+/** A number above 0 that is written as `form` says. Throws ConfigError. */
+export function positiveOf(method: string, what: string, text: string, form: RegExp): number {
+  const value = form.test(text) ? Number(text) : NaN;
+  if (value > 0 && Number.isFinite(value)) return value;
+  throw new ConfigError({
+    where: `method ${method}`,
+    expected: `${what} above 0`,
+    got: `"${text}"`,
+    todo: `Write another, or leave it out: the method ${method} alone has usual values`,
+  });
+}

@@ -8,7 +8,7 @@
  * compressed copy would come on top of it.
  */
 import { differentiate } from '../autodiff.js';
-import { ConfigError, InternalError } from '../errors.js';
+import { ConfigError } from '../errors.js';
 import { denseGradient, type Graph, type ModelGraph, type Node } from '../ir/graph.js';
 import type { TrainGraph, Value, ValueId } from '../ir/graph.js';
 import { elements, type Shape } from '../ir/types.js';
@@ -115,7 +115,7 @@ const TYPICAL = { images: 1.7, tokens: 4, channels: 6 } as const;
 
 /**
  * The node that makes the gradient of `parameter` from the tensor beside `x`: dWᵀ = xᵀ dy. Returns
- * dy.
+ * dy. Throws ConfigError where another method has made the gradient.
  */
 export function besideInput(train: TrainGraph, parameter: string, x: ValueId | null): Value {
   const node = gradientNode(train, parameter);
@@ -123,11 +123,12 @@ export function besideInput(train: TrainGraph, parameter: string, x: ValueId | n
   if (node?.op === 'matmul' && transA === true && transB !== true) {
     if (x === null || node.inputs.b === x) return train.graph.values[node.inputs.a];
   }
-  throw InternalError.of(
-    `gradient of ${parameter}`,
-    'a product with the input of its linear',
-    'none',
-  );
+  throw new ConfigError({
+    where: `gradient of ${parameter}`,
+    expected: 'the product of dL/dy with the input of its linear',
+    got: 'one that another method has in a form of its own',
+    todo: 'Compose at most one method that changes how a weight gets its gradient',
+  });
 }
 
 function gradientNode(train: TrainGraph, parameter: string): Node | undefined {

@@ -20,7 +20,7 @@ import type {
 } from '../ir/graph.js';
 import { EMPTY_GRAPH } from '../ir/graph.js';
 import type { HostArray } from '../ir/host.js';
-import type { TensorType } from '../ir/types.js';
+import { sameType, type TensorType } from '../ir/types.js';
 import { GraphError } from '../errors.js';
 import type { Bag, Emitter, Op } from './op.js';
 
@@ -83,6 +83,13 @@ export class GraphBuilder implements Emitter {
   /** A tensor that lives across steps and starts at zero. */
   state(name: string, type: TensorType, of: StateOf = 'optimizer'): Value {
     return this.leaf(name, type, { kind: 'state', of });
+  }
+
+  /** The state of that name, which is declared where the graph does not have it yet. */
+  knownState(name: string, type: TensorType): Value {
+    const isKnown = (value: Value) =>
+      value.name === name && value.source.kind === 'state' && sameType(value.type, type);
+    return this.values.find(isKnown) ?? this.state(name, type);
   }
 
   constant(type: TensorType, fill: number): Value {

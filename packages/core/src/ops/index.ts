@@ -10,6 +10,7 @@ import { add } from './add.js';
 import { assign } from './assign.js';
 import { attention } from './attention.js';
 import { attentionGrad } from './attention-grad.js';
+import { biasCorrection } from './bias-correction.js';
 import { broadcastTokens } from './broadcast-tokens.js';
 import { cholesky } from './cholesky.js';
 import { clipScale } from './clip-scale.js';
@@ -30,7 +31,9 @@ import { multiply } from './multiply.js';
 import { orthonormalise } from './orthonormalise.js';
 import { padTokens } from './pad-tokens.js';
 import { patchify } from './patchify.js';
+import { productChange } from './product-change.js';
 import { quantise } from './quantise.js';
+import { randomUniform } from './random-uniform.js';
 import { relativePositionBias } from './relative-position-bias.js';
 import { relativePositionBiasGrad } from './relative-position-bias-grad.js';
 import { reshape } from './reshape.js';
@@ -54,6 +57,7 @@ export const OPS = {
   assign,
   attention,
   attention_grad: attentionGrad,
+  bias_correction: biasCorrection,
   broadcast_tokens: broadcastTokens,
   cholesky,
   clip_scale: clipScale,
@@ -73,7 +77,9 @@ export const OPS = {
   orthonormalise,
   pad_tokens: padTokens,
   patchify,
+  product_change: productChange,
   quantise,
+  random_uniform: randomUniform,
   relative_position_bias: relativePositionBias,
   relative_position_bias_grad: relativePositionBiasGrad,
   reshape,

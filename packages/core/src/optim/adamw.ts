@@ -1,7 +1,10 @@
 /** AdamW: Adam with decoupled weight decay. */
+import type { Value } from '../ir/graph.js';
 import { f32 } from '../ir/types.js';
 import { adamw as adamwOp } from '../ops/adamw.js';
-import { decayOf, type DecayScope, type Optimizer } from './optimizer.js';
+import { biasCorrection } from '../ops/bias-correction.js';
+import type { GraphBuilder } from '../ops/builder.js';
+import { decayOf, zero, type DecayScope, type Optimizer } from './optimizer.js';
 import { check } from './sgd.js';
 
 export interface AdamWSettings {
@@ -37,18 +40,35 @@ export function adamw(settings: AdamWSettings = {}): Optimizer {
       correction: builder.input('correction', f32(2)),
     }),
     update: (builder, param, grad, { lr, correction }, scale) => {
-      const m = builder.state(`${param.name}.m`, param.type);
-      const v = builder.state(`${param.name}.v`, param.type);
-      builder.emit(
+      const [m, v] = momentsOf(builder, param);
+      return builder.emit(
         adamwOp,
         { param, grad, m, v, lr, correction, ...(scale ? { scale } : {}) },
         { beta1, beta2, eps, weightDecay: decayOf(param, weightDecay, decay) },
         `update.${param.name}`,
-      );
+      ).paramOut;
+    },
+    decay: (param) => decayOf(param, weightDecay, decay),
+    reset: (builder, name, tensors) => {
+      const moments = tensors.flatMap((tensor) => momentsOf(builder, tensor));
+      zero(builder, [...moments, builder.state(`${name}.known`, f32(2))]);
+    },
+    inputsSinceReset: (builder, name, inputs) => {
+      const known = builder.state(`${name}.known`, f32(2));
+      const correction = builder.state(`${name}.correction`, f32(2));
+      const counted = builder.emit(biasCorrection, { known, correction }, { beta1, beta2 });
+      return { ...inputs, correction: counted.correctionOut };
     },
     scalars: (step, learningRate) => ({
       lr: Float64Array.of(learningRate),
       correction: Float64Array.of(1 / (1 - beta1 ** step), 1 / Math.sqrt(1 - beta2 ** step)),
     }),
   };
+}
+
+function momentsOf(builder: GraphBuilder, param: Value): readonly [m: Value, v: Value] {
+  return [
+    builder.state(`${param.name}.m`, param.type),
+    builder.state(`${param.name}.v`, param.type),
+  ];
 }

@@ -4,6 +4,7 @@
  */
 import type { Params, Value } from '../ir/graph.js';
 import type { GraphBuilder } from '../ops/builder.js';
+import { fill } from '../ops/fill.js';
 import type { LowRankPair, PairGradient } from './low-rank.js';
 
 /** The optimiser's inputs in a graph, declared once and read by every update. */
@@ -18,7 +19,8 @@ export interface Optimizer {
   /** Declares the scalar inputs (`lr`, …). */
   inputs(builder: GraphBuilder): OptimizerInputs;
   /**
-   * Appends the update of `parameter` by `gradient`.
+   * Appends the update of `parameter`, a weight or any tensor that is trained in its place, by
+   * `gradient`; returns its new value.
    *
    * @param scale factor on the gradient (global-norm clipping), a scalar value
    */
@@ -28,7 +30,19 @@ export interface Optimizer {
     gradient: Value,
     inputs: OptimizerInputs,
     scale: Value | null,
-  ): void;
+  ): Value;
+  /**
+   * λ of the decay p ← (1 − lr · λ) p that training takes from `parameter`, for a rule that does not
+   * pass it through `update`; with momentum, what a velocity would sum up to.
+   */
+  decay(parameter: Value): number;
+  /**
+   * Appends nodes that set the states of `tensors`, which are reset together under `name`, to what
+   * they are before the first step.
+   */
+  reset(builder: GraphBuilder, name: string, tensors: readonly Value[]): void;
+  /** The inputs for `update` of tensors that are reset under `name`: steps count from there. */
+  inputsSinceReset(builder: GraphBuilder, name: string, inputs: OptimizerInputs): OptimizerInputs;
   /**
    * Appends the update of a weight in low-rank form; absent: the optimiser cannot train those.
    */
@@ -50,4 +64,9 @@ export type DecayScope = 'all' | 'matrices';
 export function decayOf(parameter: Value, weightDecay: number, scope: DecayScope): number {
   const marked = parameter.source.kind === 'parameter' && parameter.source.decay;
   return scope === 'all' || marked ? weightDecay : 0;
+}
+
+/** Sets states to zero, as which they start. */
+export function zero(builder: GraphBuilder, states: readonly Value[]): void {
+  for (const x of states) builder.emit(fill, { x }, { value: 0 }, `reset.${x.name}`);
 }

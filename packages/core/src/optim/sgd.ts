@@ -1,9 +1,11 @@
 /** Stochastic gradient descent with momentum, Nesterov's form and weight decay. */
 import { ConfigError } from '../errors.js';
+import type { Value } from '../ir/graph.js';
 import { f32 } from '../ir/types.js';
+import type { GraphBuilder } from '../ops/builder.js';
 import { sgd as sgdOp } from '../ops/sgd.js';
 import { updatePair } from './low-rank.js';
-import { decayOf, type DecayScope, type Optimizer } from './optimizer.js';
+import { decayOf, zero, type DecayScope, type Optimizer } from './optimizer.js';
 
 export interface SgdSettings {
   readonly momentum?: number;
@@ -35,15 +37,23 @@ export function sgd(settings: SgdSettings = {}): Optimizer {
     stateTensors: momentum > 0 ? 1 : 0,
     inputs: (builder) => ({ lr: builder.input('lr', f32()) }),
     update: (builder, param, grad, { lr }, scale) => {
-      const velocity =
-        momentum > 0 ? { velocity: builder.state(`${param.name}.velocity`, param.type) } : {};
-      builder.emit(
+      const velocity = momentum > 0 ? { velocity: velocityOf(builder, param) } : {};
+      return builder.emit(
         sgdOp,
         { param, grad, lr, ...velocity, ...(scale ? { scale } : {}) },
         { momentum, nesterov, weightDecay: decayOf(param, weightDecay, decay) },
         `update.${param.name}`,
-      );
+      ).paramOut;
     },
+    decay: (param) => decayOf(param, weightDecay, decay) / (1 - momentum),
+    reset: (builder, _name, tensors) => {
+      if (momentum > 0)
+        zero(
+          builder,
+          tensors.map((tensor) => velocityOf(builder, tensor)),
+        );
+    },
+    inputsSinceReset: (_builder, _name, inputs) => inputs,
     updatePair: (builder, pair, gradient, { lr }, scale) => {
       const rule = { lr, scale, momentum, nesterov };
       const lambda = decayOf(pair.right, weightDecay, decay);
@@ -51,6 +61,10 @@ export function sgd(settings: SgdSettings = {}): Optimizer {
     },
     scalars: (_step, learningRate) => ({ lr: Float64Array.of(learningRate) }),
   };
+}
+
+function velocityOf(builder: GraphBuilder, param: Value): Value {
+  return builder.state(`${param.name}.velocity`, param.type);
 }
 
 /** Throws ConfigError unless `condition` holds and `got` is finite; shared by the optimisers. */

@@ -1,0 +1,56 @@
+/**
+ * What the comparison of low-rank gradients trains. Each row has settings of which a search on
+ * validation photos chooses one: learning rates, with the low-rank gradient also the factor on them
+ * and the steps between two draws.
+ */
+
+export interface Row {
+  readonly name: string;
+  readonly optimizer: 'sgd' | 'adamw';
+  readonly choices: readonly Choice[];
+}
+
+/** A setting that the search tries. */
+export interface Choice {
+  readonly method: string;
+  /** Peak learning rate. */
+  readonly rate: string;
+}
+
+export const ROWS: readonly Row[] = [
+  row('full, adamw', 'adamw', ['full'], ['0.00003', '0.0001', '0.0003']),
+  row('full, sgd', 'sgd', ['full'], ['0.0005', '0.001', '0.002']),
+  row('lora, adamw', 'adamw', ['lora'], ['0.0003', '0.001', '0.003']),
+  row(
+    'low-rank-gradient, adamw',
+    'adamw',
+    [gradient(0.3, 50), gradient(1, 50), gradient(3, 50), gradient(1, 10)],
+    ['0.0001', '0.0003'],
+  ),
+  row(
+    'low-rank-gradient, sgd',
+    'sgd',
+    [gradient(0.3, 50), gradient(1, 50), gradient(3, 50), gradient(1, 10)],
+    ['0.0005', '0.001'],
+  ),
+  row('wasi 0.8, sgd', 'sgd', ['wasi=0.8'], ['0.001', '0.002', '0.005']),
+];
+
+function gradient(rate: number, refresh: number): string {
+  return `low-rank-gradient=4,refresh=${String(refresh)},rate=${String(rate)}`;
+}
+
+/** Every method with every learning rate. */
+function row(
+  name: string,
+  optimizer: Row['optimizer'],
+  methods: readonly string[],
+  rates: readonly string[],
+): Row {
+  const choices = methods.flatMap((method) => rates.map((rate) => ({ method, rate })));
+  return { name, optimizer, choices };
+}
+
+export function textOf({ method, rate }: Choice): string {
+  return `${method}, --lr ${rate}`;
+}
