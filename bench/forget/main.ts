@@ -40,7 +40,7 @@ const WAYS: Readonly<Record<string, readonly string[]>> = {
   automatic: [],
   'sweep, 1 %': ['--sweep', '--budget', '0.01'],
   'label-free': ['--label-free'],
-  'batches of 16': ['--importance', 'batch'],
+  'label-free, sweep, 1 %': ['--label-free', '--sweep', '--budget', '0.01'],
   'batches, α = 10': ['--importance', 'batch', '--alpha', '10'],
 };
 

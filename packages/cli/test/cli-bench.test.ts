@@ -54,7 +54,9 @@ describe('thimble bench', () => {
       '--profile',
     );
     expect(code).toBe(0);
-    expect(stdout).toMatch(/^vit-micro, full, saved exact, sgd, batch 4 in 2 passes, 16 px, 3 cl/);
+    expect(stdout).toMatch(
+      /^vit-micro, full, saved exact, sgd, batch 4 in 2 micro-batches, 16 px, 3 cl/,
+    );
     for (const text of [
       'Training step',
       'FLOP/s',

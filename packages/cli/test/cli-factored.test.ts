@@ -126,7 +126,7 @@ describe('eval, ranks and merge', () => {
 
   it('prints the ranks and what they were chosen from', async () => {
     const { stdout } = await run('ranks', 'wsi');
-    expect(stdout).toMatch(/^wsi=0\.7,layers=mlp,truncation=data, one pass of 8\n/);
+    expect(stdout).toMatch(/^wsi=0\.7,layers=mlp,truncation=data, micro-batches of 8\n/);
     expect(stdout).toMatch(/Weight +Outputs +Inputs +K +By ε +Bytes +Lost\n/);
     expect(stdout).toMatch(/blocks\.0\.mlp\.fc1\.weight +512 +128 +\d+ +\d+ +\d\.\d\d MB/);
     const asi = await run('ranks', 'asi');

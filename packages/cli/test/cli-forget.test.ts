@@ -59,7 +59,12 @@ interface Done extends JsonLine, ForgottenRecord {
   readonly before: Scores;
   readonly after: Scores;
   readonly groups: readonly { readonly group: string; readonly selected: number }[];
-  readonly trials: readonly { readonly alpha: number; readonly isWithin: boolean }[];
+  readonly trials: readonly {
+    readonly alpha: number;
+    readonly share: number;
+    readonly scores: Scores;
+    readonly isWithin: boolean;
+  }[];
   readonly warnings: readonly string[];
   readonly undoBytes: number | null;
   readonly plannedBytes: number;
@@ -167,15 +172,17 @@ it('nothing selected leaves the run as it is', async () => {
   expect(contents(name)).toEqual(earlier);
 });
 
-it('a sweep takes the strongest α within the budget', async () => {
+it('a sweep takes what forgets most within the budget, and no more than that needs', async () => {
   const said = done(
     await forget('full', '--class', 'blue', '--dry-run', '--sweep', '--budget', '0.1'),
   );
   expect(said.threshold).toBe('swept');
-  const within = said.trials.filter(({ isWithin }) => isWithin).map(({ alpha }) => alpha);
-  const beyond = said.trials.filter(({ isWithin }) => !isWithin).map(({ alpha }) => alpha);
-  expect(within).toContain(said.alpha);
-  expect(said.alpha).toBe(Math.min(...within.filter((alpha) => alpha > Math.max(0, ...beyond))));
+  const within = said.trials.filter(({ isWithin }) => isWithin);
+  const least = Math.min(...within.map(({ scores }) => scores.forgottenAccuracy));
+  const best = within.filter(({ scores }) => scores.forgottenAccuracy === least);
+  expect(said.alpha).toBe(Math.max(...best.map(({ alpha }) => alpha)));
+  for (const { share } of within) expect(share).toBeLessThanOrEqual(0.5);
+  expect(said.trials.some(({ isWithin }) => !isWithin)).toBe(true);
   expect(said.after.retainedAccuracy).toBeGreaterThanOrEqual(said.before.retainedAccuracy - 0.1);
 });
 

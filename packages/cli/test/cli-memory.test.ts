@@ -102,7 +102,7 @@ describe('train --memory', () => {
       const { saved, microBatches, givenUp } = budgetOf(ended);
       expect(saved).toBe('exact');
       expect(microBatches).toBeGreaterThan(1);
-      expect(givenUp).toEqual([`passes 1 → ${String(microBatches)}`]);
+      expect(givenUp).toEqual([`micro-batches 1 → ${String(microBatches)}`]);
       expect(recordOf('cut')).toMatchObject({ microBatches, batch: 16 });
     },
     LIMIT,
@@ -131,7 +131,7 @@ describe('train --memory', () => {
     const error = lastLine(ended);
     expect(error).toMatchObject({ name: 'BudgetError', where: '--memory 10.0 MB' });
     expect(error['message']).toMatch(
-      /^--memory 10\.0 MB: expected at least (\d+\.\d) MB: \d+\.\d MB for the process and \d+\.\d MB for the plan of full, saved smallest, (one pass|\d+ passes of 1 image), got 10\.0 MB\. Raise --memory/,
+      /^--memory 10\.0 MB: expected at least (\d+\.\d) MB: \d+\.\d MB for the process and \d+\.\d MB for the plan of full, saved smallest, (one micro-batch|\d+ micro-batches of 1 image), got 10\.0 MB\. Raise --memory/,
     );
     expect(existsSync(path('never'))).toBe(false);
   });

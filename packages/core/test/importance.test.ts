@@ -347,7 +347,7 @@ describe('errors', () => {
     [{ images: { forget: 1, base: 0 } }, 'images to compare with: expected at least one, got 0'],
     [
       { images: { forget: 1, base: 1 }, pass: 0.5 },
-      'images of a micro-batch: expected a whole number',
+      'images of which the gradient is squared: expected a whole number',
     ],
   ])('refuse %j', (given, text) => {
     const options = { model: MODEL, method: FULL, pass: 1, evalBatch: 1, labelFree: false };

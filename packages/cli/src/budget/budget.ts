@@ -1,6 +1,6 @@
 /**
  * --memory: the bytes that the whole process may take. What the user leaves open (the form of saved
- * tensors, the passes of a batch, explained variances) is chosen for it; see search.ts.
+ * tensors, the micro-batches of a batch, explained variances) is chosen for it; see search.ts.
  */
 import {
   BudgetError,
@@ -30,7 +30,7 @@ export interface BudgetRequest {
   readonly budget: number;
   /** The image that takes the most to be read. */
   readonly largest: Reading;
-  /** The method for passes of this many images, where nothing of it may be chosen. */
+  /** The method for micro-batches of this many images, where nothing of it may be chosen. */
   readonly fixed: ((pass: number) => BoundMethod) | null;
   /** Bytes beside the plan while training. */
   besidePlan(pass: number): number;

@@ -103,7 +103,7 @@ function budgetRequestOf(job: TrainingRequest, request: MemoryRequest): BudgetRe
   const known = (pass: number): BoundMethod => {
     const found = startedFound(method, { pass, imageSize }, start);
     if (found) return method.with(found);
-    // Factors are as they were stored; of inputs in passes of another size typical ranks are known.
+    // Factors are as they were stored; of inputs in micro-batches of another size typical ranks are known.
     const { activations } = foundRanks(method.findings(method.forward(build(pass, 'train'))));
     const { weights } = foundRanks(start?.form?.found ?? {});
     return method.with({ ranks: { weights, activations } });

@@ -16,7 +16,7 @@ import {
   type ExportFormat,
 } from '../export/formats.js';
 import { openExported, type ExportedModel } from '../export/model.js';
-import { preparationOf, type Preparation } from '../export/preparation.js';
+import { preparationOf, type ExportedPreprocessing } from '../export/preparation.js';
 import { findRuntime } from '../export/runtime.js';
 import { Staging } from '../export/staging.js';
 import { readText } from '../host/files.js';
@@ -143,7 +143,7 @@ function outFolder(run: string, out: string | undefined): string {
 /** What compares the files with the run; a text where nothing can, null where nothing is to be. */
 async function openChecker(
   model: ExportedModel,
-  pictures: Preparation,
+  pictures: ExportedPreprocessing,
   options: ExportOptions,
   formats: ReadonlyMap<string, ExportFormat>,
   output: Output,
@@ -162,7 +162,7 @@ interface ExportContext {
   readonly model: ExportedModel;
   readonly dtype: DtypeName;
   readonly staging: Staging;
-  readonly pictures: Preparation;
+  readonly pictures: ExportedPreprocessing;
   /** Our answers for pictures as preprocessor_config.json prepares them, where that is another way. */
   readonly prepared: Agreement | null;
   readonly checker: Checker | string | null;

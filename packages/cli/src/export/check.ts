@@ -23,7 +23,7 @@ import {
   type ModelBuilder,
 } from '@thimble/core';
 import type { ExportedModel } from './model.js';
-import type { Preparation } from './preparation.js';
+import type { ExportedPreprocessing } from './preparation.js';
 import type { Runtime, RuntimeModel } from './runtime.js';
 
 /** Share of the largest logit, at least of 1, by which float32 files may differ. */
@@ -44,7 +44,7 @@ export class Checker {
   private readonly ours: Executor;
   private readonly runtime: Runtime;
   private readonly threads: number;
-  private readonly pictures: Preparation;
+  private readonly pictures: ExportedPreprocessing;
   private readonly expected: HostData;
   private readonly loaded = new Map<string, RuntimeModel>();
 
@@ -52,7 +52,7 @@ export class Checker {
     ours: Executor,
     runtime: Runtime,
     threads: number,
-    pictures: Preparation,
+    pictures: ExportedPreprocessing,
     expected: HostData,
   ) {
     this.ours = ours;
@@ -66,7 +66,7 @@ export class Checker {
     kind: ExecutorKind,
     runtime: Runtime,
     model: ExportedModel,
-    pictures: Preparation,
+    pictures: ExportedPreprocessing,
     threads: number,
   ): Promise<Checker> {
     const ours = await loaded(kind, model, threads);

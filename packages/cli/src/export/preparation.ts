@@ -19,7 +19,7 @@ import { readJsonObject } from '../weights/json-file.js';
 import { testPictures } from './pictures.js';
 
 /** The test pictures as the model reads them. */
-export interface Preparation {
+export interface ExportedPreprocessing {
   readonly count: number;
   /** [count, 3, S, S], as the model was trained. */
   readonly own: Float32Array;
@@ -33,7 +33,7 @@ export interface Preparation {
 export async function preparationOf(
   preprocess: Preprocess,
   file: string | null,
-): Promise<Preparation> {
+): Promise<ExportedPreprocessing> {
   const pictures = await testPictures(preprocess);
   const own = prepared(pictures, preprocess);
   const shared = { count: pictures.length, own };

@@ -32,6 +32,9 @@ import type { ForgettingImages } from './images.js';
 import { batchesOf, loadedRun, measure, readable, type Means } from './model.js';
 import { strongestAlpha } from './search.js';
 
+/** Where more weights than this are dampened, the model gets smaller as a whole and nothing is selected. */
+const MOST_DAMPENED = 0.5;
+
 export interface ForgetRequest {
   readonly importance: ForgottenRecord['importance'];
   readonly labelFree: boolean;
@@ -194,15 +197,26 @@ async function sweep(work: Work, first: number, budget: number): Promise<Thresho
     await forgetter.restore(changes);
     const scores = forgettingScores(measured.outcomes);
     // Accuracies are quotients of counts: a share of the budget's own size is within it.
-    const isWithin = (scores.retainedAccuracy ?? NaN) >= least - 1e-12;
     const share = shareOf(await forgetter.shares(candidate));
+    const isWithin = (scores.retainedAccuracy ?? NaN) >= least - 1e-12 && share <= MOST_DAMPENED;
     trials.push({ alpha: candidate, share, scores, isWithin });
     return isWithin;
   });
-  if (alpha !== null) return { alpha, trials, warnings: [] };
+  if (alpha !== null) return { alpha: leastKnown(trials), trials, warnings: [] };
   const weakest = Math.max(...trials.map((trial) => trial.alpha));
   const lost = 'no α that was tried keeps the retained accuracy within the budget';
   return { alpha: weakest, trials, warnings: [`${lost}; this is the weakest of them`] };
+}
+
+/** Of the trials within the budget the one that forgets most; of equal ones the weakest dampening. */
+function leastKnown(trials: readonly Trial[]): number {
+  const known = ({ scores }: Trial) => scores.forgottenAccuracy ?? 0;
+  return trials
+    .filter(({ isWithin }) => isWithin)
+    .reduce((best, trial) => {
+      const gain = known(best) - known(trial);
+      return gain > 0 || (gain === 0 && trial.alpha > best.alpha) ? trial : best;
+    }).alpha;
 }
 
 /** Selected elements as a share of all. */

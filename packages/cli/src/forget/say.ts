@@ -7,7 +7,7 @@ import { tableText } from '../terminal/table.js';
 import type { Forgetting, Trial } from './forgetting.js';
 
 /** What came of it, for both forms. */
-export interface ForgetOutcome {
+export interface ForgetReport {
   readonly run: string;
   readonly record: ForgottenRecord;
   readonly forgetting: Forgetting;
@@ -15,7 +15,7 @@ export interface ForgetOutcome {
   readonly undoBytes: number | null;
 }
 
-export function sayForgotten(said: ForgetOutcome, isFactored: boolean, output: Output): void {
+export function sayForgotten(said: ForgetReport, isFactored: boolean, output: Output): void {
   output.event('done', doneFields(said));
   for (const line of forgottenLines(said, isFactored)) output.line(line);
 }
@@ -25,7 +25,7 @@ function doneFields({
   record,
   forgetting,
   undoBytes,
-}: ForgetOutcome): Readonly<Record<string, unknown>> {
+}: ForgetReport): Readonly<Record<string, unknown>> {
   const { shares, before, after, trials, warnings, skipped, seconds, plannedBytes } = forgetting;
   return {
     ...record,
@@ -34,10 +34,7 @@ function doneFields({
   };
 }
 
-function forgottenLines(
-  { record, forgetting, run, undoBytes }: ForgetOutcome,
-  isFactored: boolean,
-) {
+function forgottenLines({ record, forgetting, run, undoBytes }: ForgetReport, isFactored: boolean) {
   const { shares, before, after, trials, warnings, seconds } = forgetting;
   const what = record.class === null ? 'the listed images' : `class ${record.class}`;
   const by = record.importance === 'sample' ? 'single images' : `batches of ${String(record.pass)}`;

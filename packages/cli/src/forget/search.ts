@@ -1,5 +1,5 @@
 /**
- * search: the strongest dampening that a budget allows. A smaller α dampens what a larger one does and more, so
+ * search: the range of dampening that a budget allows. A smaller α dampens what a larger one does and more, so
  * that accuracy falls, by and large, as α falls.
  */
 

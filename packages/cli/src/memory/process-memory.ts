@@ -85,7 +85,7 @@ const WORKER_BYTES = 40e6;
 const WASM_BYTES = 20e6;
 
 /**
- * Bytes beside the plan with passes of `pass` images.
+ * Bytes beside the plan with micro-batches of `pass` images.
  *
  * @param rest of `REST`
  */

@@ -159,7 +159,7 @@ export function startedMethod(
 
 /**
  * With what a run continues: with what was found for its start where that was trained with the same
- * needs, and passes of as many images of the same size; null where there is something to find.
+ * needs, and micro-batches of as many images of the same size; null where there is something to find.
  */
 export function startedFound(
   method: BoundMethod,

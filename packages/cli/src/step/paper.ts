@@ -23,7 +23,7 @@ import {
   type Refresh,
 } from '@thimble/core';
 import { metric } from '../terminal/format.js';
-import type { CompiledStep, Step } from './step.js';
+import type { CompiledStep, TrainingStep } from './step.js';
 import { tableText } from '../terminal/table.js';
 
 /** The paper's counts and the plans, of plain training and of the run. */
@@ -36,7 +36,7 @@ export interface PaperFields {
 
 interface PlannedParts extends Breakdown {
   readonly peak: number;
-  /** Of one pass, with its update. */
+  /** Of one micro-batch, with its update. */
   readonly flops: number;
   /** Of setting the factors from the first batch, once. */
   readonly startFlops: number;
@@ -64,7 +64,7 @@ export function paperFields(step: CompiledStep, threads: number): PaperFields {
 }
 
 /** The linears that the method acts on; those of the MLPs where it acts on none. */
-function countedLayers({ method, model }: Step): Layers {
+function countedLayers({ method, model }: TrainingStep): Layers {
   const asked = method.probe?.weights?.layers ?? method.probe?.activations?.layers;
   const factored = linears(model, 'all').filter(({ form }) => form.kind !== 'dense');
   const attention = factored.some(({ weight }) => weight.includes('.attn.'));

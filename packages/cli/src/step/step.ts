@@ -50,7 +50,7 @@ export interface StepOptions {
 }
 
 /** A step whose options are possible and go together. */
-export interface Step {
+export interface TrainingStep {
   readonly modelName: string;
   readonly config: ModelConfig;
   readonly method: BoundMethod;
@@ -64,7 +64,7 @@ export interface Step {
   readonly compileOptions: CompileOptions;
 }
 
-export interface CompiledStep extends Step {
+export interface CompiledStep extends TrainingStep {
   readonly program: Program;
 }
 
@@ -90,7 +90,7 @@ export function givenKeys({
 export function checkStep(
   options: StepOptions,
   method: BoundMethod = parseMethod(options.method ?? PLAIN_METHOD, givenKeys(options)),
-): Step {
+): TrainingStep {
   const { model: named, batch, microBatches = 1, smoothing, clip } = options;
   const { name: modelName, config } = named;
   const { form: saved } = lookUp<{ readonly form: SavedForm }>(
@@ -124,7 +124,7 @@ export function checkStep(
 }
 
 /** Throws what `compile` throws. */
-export function compileStep(step: Step): CompiledStep {
+export function compileStep(step: TrainingStep): CompiledStep {
   return { ...step, program: compile(step.compileOptions) };
 }
 

@@ -30,7 +30,7 @@ import {
   checkStep,
   compileStep,
   type CompiledStep,
-  type Step,
+  type TrainingStep,
   type StepOptions,
 } from '../step/step.js';
 import { startedFound } from '../run/form.js';
@@ -92,7 +92,7 @@ export async function makeReady(
 }
 
 /** With what a program was compiled, typical ranks included. */
-function usedFindings({ method, compileOptions }: Step): Found {
+function usedFindings({ method, compileOptions }: TrainingStep): Found {
   return method.findings(method.forward(compileOptions.model(compileOptions.batch, 'train')));
 }
 

@@ -60,7 +60,7 @@ export interface RunSummary
 /** Runs the plan. Throws what core throws; the run folder then keeps the last good checkpoint. */
 export async function runTraining(plan: RunPlan, output: Output): Promise<RunOutcome> {
   const { step } = plan;
-  // The error of a set smaller than a batch speaks of the whole batch, not of one pass.
+  // The error of a set smaller than a batch speaks of the whole batch, not of one micro-batch.
   trainingBatchCount(plan.settings.data.trainImages, plan.settings.batch);
   const executor = await plan.kind.load(step.program, { threads: plan.threads });
   const loaders: Loader[] = [];

@@ -14,7 +14,7 @@
  * The default budget is what the method's ε costs in every layer, which is one of the options: the same
  * bytes are spent where the gradient needs them.
  *
- * A method whose saved tensors do not need the compressed inputs (what they are made from waits for the
+ * A method whose saved tensors do not need the compressed inputs (what they are made from is saved for the
  * backward pass anyway, passes/saved.ts) asks for work to be saved instead (`ActivationNeed.onlyCheaper`).
  * Without a budget of bytes, options that take more work than the input as it is are then left out
  * (methods/tucker-cost.ts); an input that has no other option stays as it is, outside of the budget.

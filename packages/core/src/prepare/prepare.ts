@@ -9,7 +9,7 @@
  * In memory at any time: the program of one block for CALIBRATION_BATCH images, or of one linear, and on the
  * host (held.ts) the inputs of the measured blocks for the calibration images in 8 bits, then, in the metric of
  * the data, 2n(n + 1) bytes for each factored weight, n = min(O, I). Both are independent of the images of a
- * training pass. Plain truncation alone needs no images and keeps nothing. Weights that a checkpoint holds as
+ * micro-batch. Plain truncation alone needs no images and keeps nothing. Weights that a checkpoint holds as
  * factors are taken as they are.
  *
  * Planned for ViT-B/32, 224 px, two threads: programs of at most 97 MB, inputs 30 MB, moments 57 MB; with

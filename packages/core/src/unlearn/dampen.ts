@@ -18,9 +18,7 @@
  * (arXiv:2402.10098), for the automatic α.
  */
 import { ConfigError } from '../errors.js';
-
-/** Numbers of any precision. */
-export type Numbers = Float32Array | Float64Array;
+import type { Numbers } from '../ir/weight-form.js';
 
 /** Mean importance of each element of a parameter. */
 export interface Importance {

@@ -148,7 +148,12 @@ function checkSizes({ pass, images }: ImportanceOptions): void {
   const fail = (where: string, expected: string, got: number, todo: string) =>
     new ConfigError({ where, expected, got: String(got), todo });
   if (!(Number.isSafeInteger(pass) && pass >= 1)) {
-    throw fail('images of a micro-batch', 'a whole number ≥ 1', pass, 'Change the batch');
+    throw fail(
+      'images of which the gradient is squared',
+      'a whole number ≥ 1',
+      pass,
+      'Change the batch',
+    );
   }
   for (const set of IMPORTANCE_SETS) {
     if (Number.isSafeInteger(images[set]) && images[set] >= 1) continue;

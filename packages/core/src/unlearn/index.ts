@@ -4,5 +4,5 @@ export type { Change, DampenSettings } from './dampen.js';
 export { Forgetter, type Changes, type Share } from './forgetter.js';
 export { importanceProgram } from './importance.js';
 export type { ImportanceOptions, ImportanceSet } from './importance.js';
-export { accuracy, forgettingScores, outcomes } from './outcomes.js';
+export { forgettingScores, outcomes } from './outcomes.js';
 export type { ForgettingScores, Outcome, Outcomes } from './outcomes.js';

@@ -69,6 +69,6 @@ export function forgettingScores(of: Outcomes): ForgettingScores {
 }
 
 /** Share of right answers; null where there are none. */
-export function accuracy(all: readonly Outcome[]): number | null {
+function accuracy(all: readonly Outcome[]): number | null {
   return all.length === 0 ? null : all.filter(({ isRight }) => isRight).length / all.length;
 }
