@@ -7,6 +7,7 @@ import {
   InternalError,
   readSafetensors,
   referenceExecutor,
+  Session,
   type EpochEvent,
   type Executor,
   type TrainResult,
@@ -76,8 +77,9 @@ interface Recording {
 async function recording(): Promise<Recording> {
   const executor: Executor = await referenceExecutor.load(step.program);
   initialise(executor, step.model, 0);
+  const session = Session.of({ executor, optimizer: step.optimizer });
   const taken = plan.takeFolder();
-  const recorder = new Recorder(plan, executor, taken, 2);
+  const recorder = new Recorder(plan, session, taken, 2);
   await recorder.start(new AbortController().signal);
   let epoch = 0;
   return {

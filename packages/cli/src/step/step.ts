@@ -6,7 +6,7 @@
 import {
   buildModel,
   checkUpdates,
-  compile,
+  compilePhases,
   ConfigError,
   lookUp,
   OPTIMIZERS,
@@ -15,6 +15,7 @@ import {
   PLAIN_METHOD,
   SAVED_FORMS,
   type BoundMethod,
+  type CompiledPhase,
   type CompileOptions,
   type Mode,
   type ModelConfig,
@@ -65,6 +66,9 @@ export interface TrainingStep {
 }
 
 export interface CompiledStep extends TrainingStep {
+  /** A program for each phase of the method; one for most. */
+  readonly phases: readonly CompiledPhase[];
+  /** Of the phase that takes the most memory. */
   readonly program: Program;
 }
 
@@ -125,7 +129,11 @@ export function checkStep(
 
 /** Throws what `compile` throws. */
 export function compileStep(step: TrainingStep): CompiledStep {
-  return { ...step, program: compile(step.compileOptions) };
+  const phases = compilePhases(step.compileOptions);
+  const { program } = phases.reduce((most, phase) =>
+    phase.program.arenaBytes > most.program.arenaBytes ? phase : most,
+  );
+  return { ...step, phases, program };
 }
 
 /** Elements of all parameters, and of those that train. */

@@ -1,5 +1,5 @@
 /** Keeps the run folder up to date while training: weights, best weights, record. */
-import { DataError, type EpochEvent, type Executor, type TrainResult } from '@thimble/core';
+import { DataError, type EpochEvent, type Session, type TrainResult } from '@thimble/core';
 import { checkpointBytes, checkpointMetadata, saveCheckpoint } from '../weights/checkpoint.js';
 import type { Loader } from '../data/loader.js';
 import { replaceWithCopy, replaceWithText } from '../host/files.js';
@@ -19,13 +19,14 @@ export class Recorder {
   readonly stepsPerEpoch: number;
   readonly totalSteps: number;
   private readonly plan: RunPlan;
-  private readonly executor: Executor;
+  private readonly session: Session;
   private readonly folder: TrainingFolder;
 
-  constructor(plan: RunPlan, executor: Executor, folder: TrainingFolder, passesPerEpoch: number) {
+  constructor(plan: RunPlan, session: Session, folder: TrainingFolder, passesPerEpoch: number) {
     const { microBatches } = plan.step;
     this.plan = plan;
-    this.executor = executor;
+    const { executor } = session;
+    this.session = session;
     this.folder = folder;
     this.stepsPerEpoch = passesPerEpoch / microBatches;
     const { warmup, settings } = plan;
@@ -120,7 +121,8 @@ export class Recorder {
   }
 
   private save(): Promise<void> {
-    const { executor, plan } = this;
+    const { session, plan } = this;
+    const { executor } = session;
     return saveCheckpoint(this.path(RUN_FILES.model), executor, plan.step.model, this.metadata());
   }
 

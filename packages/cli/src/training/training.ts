@@ -11,10 +11,10 @@ import {
   FileError,
   foundRanks,
   plannedBytes,
+  Session,
   train,
   trainingBatchCount,
   TrainingError,
-  type Executor,
   type LoadReport,
   type TrainResult,
 } from '@thimble/core';
@@ -62,19 +62,22 @@ export async function runTraining(plan: RunPlan, output: Output): Promise<RunOut
   const { step } = plan;
   // The error of a set smaller than a batch speaks of the whole batch, not of one micro-batch.
   trainingBatchCount(plan.settings.data.trainImages, plan.settings.batch);
-  const executor = await plan.kind.load(step.program, { threads: plan.threads });
+  const session = await Session.start({
+    ...{ phases: step.phases, kind: plan.kind, threads: plan.threads },
+    ...{ optimizer: step.optimizer, seed: plan.settings.seed },
+  });
   const loaders: Loader[] = [];
   try {
-    sayLoaded(await plan.fill(executor), plan, output);
+    sayLoaded(await plan.fill(session.executor), plan, output);
     const buffers = new Buffers();
     const training = openLoader(plan, 'train', buffers);
     loaders.push(training);
     const validation = openLoader(plan, 'evaluate', buffers);
     loaders.push(validation);
-    return await recorded(plan, { executor, training, validation }, output);
+    return await recorded(plan, { session, training, validation }, output);
   } finally {
     await Promise.all(loaders.map((loader) => loader.close()));
-    await executor.dispose();
+    await session.dispose();
   }
 }
 
@@ -86,7 +89,7 @@ async function recorded(plan: RunPlan, loaded: Loaded, output: Output): Promise<
   try {
     const folder = plan.takeFolder();
     try {
-      const recorder = new Recorder(plan, loaded.executor, folder, loaded.training.batchCount);
+      const recorder = new Recorder(plan, loaded.session, folder, loaded.training.batchCount);
       await recorder.start(interrupt.signal);
       if (isFactored(plan)) await writeRanks(folder.file(RUN_FILES.ranks), ranksFile(plan));
       return await loop(plan, { ...loaded, recorder, folder, interrupt }, output);
@@ -99,7 +102,7 @@ async function recorded(plan: RunPlan, loaded: Loaded, output: Output): Promise<
 }
 
 interface Loaded {
-  readonly executor: Executor;
+  readonly session: Session;
   readonly training: Loader;
   readonly validation: Loader;
 }
@@ -111,8 +114,8 @@ interface Parts extends Loaded {
 }
 
 async function loop(plan: RunPlan, parts: Parts, output: Output): Promise<RunOutcome> {
-  const { executor, training, validation, recorder, interrupt } = parts;
-  const { step, settings } = plan;
+  const { session, training, validation, recorder, interrupt } = parts;
+  const { settings } = plan;
   const { epochs, learningRate } = settings;
   new Garbage().clear(); // what compiling left
   const started = performance.now();
@@ -120,8 +123,7 @@ async function loop(plan: RunPlan, parts: Parts, output: Output): Promise<RunOut
   report.start(startFields(plan, parts));
   try {
     const result = await train({
-      executor,
-      optimizer: step.optimizer,
+      session,
       schedule: cosine({
         peak: learningRate,
         steps: Math.max(1, recorder.totalSteps),
@@ -139,7 +141,7 @@ async function loop(plan: RunPlan, parts: Parts, output: Output): Promise<RunOut
     });
     await recorder.finish(result);
     interrupt.dispose();
-    if (!interrupt.exit) await plan.afterwards?.(executor);
+    if (!interrupt.exit) await plan.afterwards?.(session.executor);
     const skipped = [...training.skipped, ...validation.skipped];
     const seconds = (performance.now() - started) / 1000;
     const summary = summarise(plan, parts, result, seconds, skipped.length);
@@ -219,7 +221,8 @@ function abridged(names: readonly string[]): string {
 const SHOWN_NAMES = 5;
 
 /** What both the first and the last line say of where a run happens. */
-function placeFields({ step }: RunPlan, { executor, folder }: Parts): PlaceFields {
+function placeFields({ step }: RunPlan, { session, folder }: Parts): PlaceFields {
+  const { executor } = session;
   return {
     plannedBytes: plannedBytes(step.program, executor.threads),
     executor: executor.name,
@@ -263,7 +266,7 @@ function summarise(
     trainLoss: last?.trainLoss ?? null,
     steps: result.steps,
     msPerStep: Number.isFinite(result.msPerStep) ? result.msPerStep : null,
-    arenaBytes: parts.executor.arenaBytes,
+    arenaBytes: parts.session.executor.arenaBytes,
     rssPeakBytes: process.resourceUsage().maxRSS * 1024,
     budgetBytes: record.memory?.budget ?? null,
     epochs: record.history.length,
