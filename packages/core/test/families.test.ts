@@ -228,7 +228,7 @@ describe('outside of its folder', () => {
   });
 
   it('a family is compared with nowhere', () => {
-    expect(sources).toContain('cli/src/start.ts');
+    expect(sources).toContain('cli/src/source/start.ts');
     const inFolders = NAMES.map((name) => `core/src/models/${name}/`);
     const found = sources
       .filter((path) => !inFolders.some((folder) => path.startsWith(folder)))
