@@ -49,9 +49,10 @@ function merged(form: WeightForm, read: (parameter: string) => Numbers): Numbers
   const dense = form.toDense(read);
   const at = firstNotFinite(dense);
   if (at < 0) return dense;
+  const factors = form.parts.filter((part) => part !== form.weight);
   throw new CheckpointError({
     where: `weight ${form.weight}`,
-    expected: `a product of ${form.parts.join(' and ')} that float32 can hold`,
+    expected: `a product of ${factors.join(' and ')} that float32 can hold`,
     got: `${String(dense[at])} at element ${String(at)}`,
     todo: 'Its training diverged; use another checkpoint',
   });
