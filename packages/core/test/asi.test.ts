@@ -287,8 +287,8 @@ describe('options', () => {
     ],
     [
       'asi=0.5+hosvd',
-      'method asi=0.5,layers=all+hosvd=0.8,layers=all: expected at most one method that factors ' +
-        'activations, got 2. Leave one out.',
+      'method asi=0.5,layers=all+hosvd=0.8,layers=all: expected one method for the ranks of saved inputs, ' +
+        'got two, asi=0.5,layers=all and hosvd=0.8,layers=all. Leave one of them out.',
     ],
   ])('refuse %s', (text, message) => {
     expect(() => parseMethod(text)).toThrow(ConfigError);
