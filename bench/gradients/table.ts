@@ -112,7 +112,8 @@ function msText(runs: readonly Run[]): string {
 
 function searchSection(store: Store): string {
   const rows = ROWS.flatMap((row) => row.choices.map((choice) => searchedRow(store, row, choice)));
-  return `## The search\n\n${markdownTable(['method', 'setting', '>accuracy', ''], rows)}`;
+  const epochs = store.runs.find((run) => run.purpose === 'search')?.epochs ?? NaN;
+  return `## The search, epochs: ${epochs}\n\n${markdownTable(['method', 'setting', '>accuracy', ''], rows)}`;
 }
 
 function searchedRow(store: Store, row: Row, choice: Row['choices'][number]): readonly string[] {
