@@ -17,6 +17,7 @@ import { METHODS, parseMethod, type MethodName } from '../src/methods/index.js';
 import { bind, type BoundMethod, type Method } from '../src/methods/method.js';
 import { tokenCount, type VitConfig } from '../src/models/vit/model.js';
 import { adamw } from '../src/optim/adamw.js';
+import { savesWork } from '../src/methods/tucker-cost.js';
 import type { Optimizer } from '../src/optim/optimizer.js';
 import { sgd } from '../src/optim/sgd.js';
 import type { SavedForm } from '../src/passes/saved.js';
@@ -68,12 +69,21 @@ const factored = (sizes: Sizes, keep: (shape: readonly number[]) => number) => {
   const inputs = [[B, N, D] as const, [B, N, R * D] as const];
   return inputs.reduce((sum, shape) => sum - elements(shape) + keep(shape), block(sizes));
 };
-/** Ranks of the typical spectrum at ε = 0.6: D ε^1.7 images, D ε^4 tokens, D ε^6 channels. */
-const typical = (shape: readonly number[]) =>
-  shape.map((extent, mode) => Math.ceil(extent * 0.6 ** [1.7, 4, 6][mode]));
-const core = (shape: readonly number[]) => elements(typical(shape));
-const factors = (shape: readonly number[]) =>
-  typical(shape).reduce((sum, rank, mode) => sum + rank * shape[mode], 0);
+/** Ranks of the typical spectrum: D ε^1.7 images, D ε^4 tokens, D ε^6 channels. */
+const typical = (shape: readonly number[], epsilon: number) =>
+  shape.map((extent, mode) => Math.ceil(extent * epsilon ** [1.7, 4, 6][mode]));
+const core = (epsilon: number) => (shape: readonly number[]) => elements(typical(shape, epsilon));
+const factors = (shape: readonly number[], epsilon: number) =>
+  typical(shape, epsilon).reduce((sum, rank, mode) => sum + rank * shape[mode], 0);
+/** K of both linears of an MLP at ε = 0.8: D is the smaller side of each. */
+const typicalK = ({ D }: Sizes) => Math.round(0.319 * D);
+/** Whether wasi=0.8,activations=0.5 compresses inputs: those of the narrowest MLP it does not. */
+const compresses = (sizes: Sizes) => {
+  const { B, N, D, R } = sizes;
+  const shape = [B, N, D];
+  const linear = { shape, outputs: R * D, rank: typicalK(sizes) };
+  return savesWork(linear, typical(shape, 0.5), 'sequential');
+};
 const FACTORED = [0, 1, 2].flatMap((index) => [
   `blocks.${String(index)}.mlp.fc1.weight`,
   `blocks.${String(index)}.mlp.fc2.weight`,
@@ -116,7 +126,7 @@ const EXPECTED: { readonly [K in MethodName]: Expected } = {
   asi: {
     text: 'asi=0.6,layers=mlp',
     trains: () => true,
-    saved: (s) => s.L * factored(s, core) + tail(s) + s.B * s.M * s.P,
+    saved: (s) => s.L * factored(s, core(0.6)) + tail(s) + s.B * s.M * s.P,
     states: FACTORED.flatMap((weight) =>
       [0, 1, 2].map((mode) => `${weight}.tucker.${String(mode)}`),
     ),
@@ -125,21 +135,24 @@ const EXPECTED: { readonly [K in MethodName]: Expected } = {
     text: 'hosvd=0.6,layers=mlp',
     trains: () => true,
     saved: (s) =>
-      s.L * factored(s, (shape) => core(shape) + factors(shape)) + tail(s) + s.B * s.M * s.P,
+      s.L * factored(s, (shape) => core(0.6)(shape) + factors(shape, 0.6)) +
+      tail(s) +
+      s.B * s.M * s.P,
   },
   wsi: {
     text: 'wsi=0.8,layers=mlp,truncation=data',
     trains: () => true,
-    // 0.319 of D, the smaller side of both linears of an MLP.
-    saved: (s) =>
-      EXPECTED.full.saved(s) + s.B * ((s.L - 1) * s.N + s.T) * 2 * Math.round(0.319 * s.D),
+    saved: (s) => EXPECTED.full.saved(s) + s.B * ((s.L - 1) * s.N + s.T) * 2 * typicalK(s),
     optimizer: sgd({ momentum: 0.9 }),
     pays: false,
   },
   wasi: {
-    text: 'wasi=0.8,layers=mlp,truncation=data,activations=0.6',
+    text: 'wasi=0.8,layers=mlp,truncation=data,activations=0.5',
     trains: () => true,
-    saved: (s) => s.L * factored(s, core) + tail(s) + s.B * s.M * s.P,
+    saved: (s) =>
+      compresses(s)
+        ? s.L * factored(s, core(0.5)) + tail(s) + s.B * s.M * s.P
+        : EXPECTED.wsi.saved(s),
     states: FACTORED.flatMap((weight) =>
       [0, 1, 2].map((mode) => `${weight}.tucker.${String(mode)}`),
     ),

@@ -15,6 +15,7 @@ import { elements } from '../src/ir/types.js';
 import { verify } from '../src/ir/verify.js';
 import { parseMethod } from '../src/methods/index.js';
 import { linears } from '../src/methods/linears.js';
+import { savesWork } from '../src/methods/tucker-cost.js';
 import { GraphBuilder } from '../src/ops/builder.js';
 import { OPS } from '../src/ops/index.js';
 import { applyUpdates } from '../src/optim/apply.js';
@@ -197,14 +198,28 @@ describe('memory', () => {
     }
   });
 
-  it('saves what asi saves, and keeps its factors', () => {
-    const [asi, wasi] = ['asi=0.7', 'wasi=0.8,activations=0.7'].map((text) =>
+  it('saves what asi saves where that saves work, and keeps its factors', () => {
+    // Ranks of which most take less work than the inputs as they are.
+    const [asi, wasi] = ['asi=0.4', 'wasi=0.8,activations=0.4'].map((text) =>
       memoryReport(compiled(text), 1),
     );
     expect(wasi.savedBytes).toBe(asi.savedBytes);
     expect(wasi.factorBytes).toBe(asi.factorBytes);
     expect(wasi.optimizerBytes).toBe(0);
     expect(wasi.peakBytes).toBeLessThan(asi.peakBytes);
+  });
+
+  it('without found ranks compresses only what saves work, as preparing chooses', () => {
+    const model = parseMethod('wasi=0.9').forward(modelOf(SMALL)(8, 'train'));
+    const known = (text: string) => parseMethod(text).findings(model).ranks?.activations ?? {};
+    const [all, chosen] = [known('asi=0.9'), known('wasi=0.9')];
+    const cheaper = linears(model, 'all').filter(({ weight, x, outputs, form }) => {
+      const rank = form.kind === 'low-rank' ? form.right.type.shape[0] : null;
+      if (!Object.hasOwn(all, weight)) return false;
+      return savesWork({ shape: x.type.shape, outputs, rank }, all[weight], 'sequential');
+    });
+    expect(Object.keys(chosen)).toEqual(cheaper.map(({ weight }) => weight));
+    expect(cheaper.length).toBeLessThan(Object.keys(all).length);
   });
 
   it('compresses what adapters read', () => {

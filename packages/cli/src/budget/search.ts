@@ -10,9 +10,10 @@
  *   weights      that of factored weights, falling: truncation of weights costs the most accuracy
  *
  * So candidates have an order, and the first one that fits is the answer. Plans are made for few of
- * them, which is exact where bytes do not rise along a list: of forms, of the methods of a row, of
- * rows, and of passes from the second on. (A batch that is cut at all sums its gradients in memory
- * of their own, which the whole batch does without.)
+ * them, which is exact where bytes do not rise along a list: of forms, of rows, and of passes from the
+ * second on. (A batch that is cut at all sums its gradients in memory of their own, which the whole
+ * batch does without.) Along a row they may rise before they fall: inputs are compressed from the ε on at
+ * which that saves work, and take memory of their own where blocks are recomputed.
  */
 import type { BoundMethod, SavedForm } from '@thimble/core';
 
@@ -55,9 +56,9 @@ export function searchPlans<M extends Worded>(
   const known = new KnownBytes(bytesOf);
   const fits = (candidate: Candidate<M>) => known.of(candidate) <= budget;
   const smallest = saved[saved.length - 1];
-  const ends = [...new Set([passes[0], passes[passes.length - 1]])];
-  const canFit = (method: M) => ends.some((pass) => fits({ method, saved: smallest, pass }));
-  const row = methods.find((rungs) => canFit(rungs[rungs.length - 1]));
+  const canFit = (method: M) =>
+    endsOf(passes).some((pass) => fits({ method, saved: smallest, pass }));
+  const row = methods.find((rungs) => endsOf(rungs).some(canFit));
   const method = row?.find(canFit);
   const pass = passes.find(
     (images) => method !== undefined && fits({ method, saved: smallest, pass: images }),
@@ -67,6 +68,11 @@ export function searchPlans<M extends Worded>(
   }
   const form = saved.find((own) => fits({ method, saved: own, pass })) ?? smallest;
   return { chosen: { method, saved: form, pass }, least: known.least(), tried: known.count };
+}
+
+/** The last of a list, which is the likely one to fit, and the first. */
+function endsOf<T>(list: readonly T[]): readonly T[] {
+  return [...new Set([list[list.length - 1], list[0]])];
 }
 
 /** A batch in 1, 2, 3, … micro-batches of equal size, as images of one, falling. */

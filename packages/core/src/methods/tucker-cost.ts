@@ -14,8 +14,10 @@
  * What the two forms cost the update of the weight is about the same and left out, and so are passes
  * over memory. Products of every form run at the same speed, within a factor of two.
  */
+import type { ModelGraph } from '../ir/graph.js';
 import { elements, type Shape } from '../ir/types.js';
-import type { Refresh } from './ranks.js';
+import { linears } from './linears.js';
+import type { Ranks, Refresh } from './ranks.js';
 import { cheapestOrder } from './tucker.js';
 
 export interface CompressedLinear {
@@ -33,6 +35,20 @@ export function savesWork(
   refresh: Exclude<Refresh, 'decompose'>,
 ): boolean {
   return compressedCost(linear, ranks, refresh) < plainCost(linear);
+}
+
+/** Those of `ranks` that save work in `model`, whose weights are in the form in which they train. */
+export function cheaperRanks(
+  model: ModelGraph,
+  ranks: Ranks['activations'],
+  refresh: Exclude<Refresh, 'decompose'>,
+): Ranks['activations'] {
+  const cheaper = linears(model, 'all').filter(({ weight, outputs, x, form }) => {
+    if (!Object.hasOwn(ranks, weight)) return false;
+    const rank = form.kind === 'low-rank' ? form.right.type.shape[0] : null;
+    return savesWork({ shape: x.type.shape, outputs, rank }, ranks[weight], refresh);
+  });
+  return Object.fromEntries(cheaper.map(({ weight }) => [weight, ranks[weight]]));
 }
 
 function plainCost({ shape, outputs, rank }: CompressedLinear): number {

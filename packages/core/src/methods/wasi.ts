@@ -16,11 +16,12 @@
  * Reference: WASI, ICLR 2026, arXiv 2510.09160.
  */
 import { ConfigError } from '../errors.js';
+import type { ModelGraph } from '../ir/graph.js';
 import { joinFound } from './found.js';
 import { factorWeights, lowRanks } from './low-rank.js';
 import type { Method } from './method.js';
 import { keyValues, shareOf } from './options.js';
-import { NO_RANKS, type Refresh } from './ranks.js';
+import { NO_RANKS, type Ranks, type Refresh } from './ranks.js';
 import { compressInputs, startEntries } from './tucker.js';
 import {
   tuckerFindings,
@@ -29,6 +30,7 @@ import {
   tuckerRanks,
   type TuckerConfig,
 } from './tucker-config.js';
+import { cheaperRanks } from './tucker-cost.js';
 import {
   parseWeights,
   printWeights,
@@ -65,9 +67,9 @@ export const wasi: Method<WasiConfig> = {
     (refresh === USUAL_REFRESH ? '' : `,refresh=${refresh}`),
   forward: (model, { weights }) =>
     factorWeights(model, { ...NO_RANKS, weights: weightRanks(model, weights) }),
-  backward: (train, model, { activations, refresh }) =>
-    compressInputs(train, model, tuckerRanks(model, activations), refresh),
-  entries: (model, { activations }) => startEntries(model, tuckerRanks(model, activations)),
+  backward: (train, model, config) =>
+    compressInputs(train, model, inputRanks(model, config).ranks, config.refresh),
+  entries: (model, config) => startEntries(model, inputRanks(model, config).ranks),
   options: (config) => [
     ...tuckerOptions(config.activations).map(({ choose, ...option }) => ({
       ...option,
@@ -91,17 +93,28 @@ export const wasi: Method<WasiConfig> = {
           activations: { ...config.activations, ranks: ranks.activations },
         }
       : config,
-  findings: (model, { activations }) =>
+  findings: (model, config) =>
     joinFound([
       { ranks: { weights: lowRanks(model), activations: {} } },
-      tuckerFindings(model, activations),
+      tuckerFindings(model, inputRanks(model, config)),
     ]),
   claims: (model, { weights }) => weightClaims(model, weights),
-  holds: (model, { activations }) => tuckerHolds(model, activations),
+  holds: (model, config) => tuckerHolds(model, inputRanks(model, config)),
   saved: 'smallest',
   // At ε = 1 no rank pays, and every weight and input stays as it is.
   neutral: () => ({ config: parseWasi('1,layers=all') }),
 };
+
+/** Without ranks that were found: those of typical inputs, where they save work, as `prepare` chooses. */
+function inputRanks(
+  model: ModelGraph,
+  { activations, refresh }: WasiConfig,
+): TuckerConfig & { readonly ranks: Ranks['activations'] } {
+  const { ranks } = activations;
+  if (ranks) return { ...activations, ranks };
+  const typical = tuckerRanks(model, activations);
+  return { ...activations, ranks: cheaperRanks(model, typical, refresh) };
+}
 
 /** The activations' ε is that of the weights where it is left out. */
 function parseWasi(text: string | undefined): WasiConfig {
