@@ -13,8 +13,8 @@ import { expectForm, lastOf, rowsOf, type NoParams } from './shapes.js';
 /** The largest magnitude of an i8 here; −128 is not used, so that a row and its negative agree. */
 export const LEVELS = 127;
 
-/** Rows that are smaller throughout become zeros: 127 / max would overflow. TINY of quantise.c. */
-const TINY = 2 ** -100;
+/** Rows that are smaller throughout become zeros: 127 / max would overflow. TINY of magnitude.h. */
+export const TINY = 2 ** -100;
 
 /** q = round(x · 127 / max|x|), ties to even; scale = max|x| / 127; x [..., D], scale [...]. */
 export const quantise: Op<NoParams, 'x', never, 'q' | 'scale', never> = {
@@ -81,7 +81,7 @@ export const quantise: Op<NoParams, 'x', never, 'q' | 'scale', never> = {
 };
 
 /** The nearest integer, the even one of two. */
-function roundToEven(x: number): number {
+export function roundToEven(x: number): number {
   const below = Math.floor(x);
   const rest = x - below;
   if (rest !== 0.5) return rest < 0.5 ? below : below + 1;
