@@ -4,7 +4,8 @@ import { f32 } from '../ir/types.js';
 import { adamw as adamwOp } from '../ops/adamw.js';
 import { biasCorrection } from '../ops/bias-correction.js';
 import type { GraphBuilder } from '../ops/builder.js';
-import { decayOf, zero, type DecayScope, type Optimizer } from './optimizer.js';
+import { decayOf, type DecayScope, type Optimizer } from './optimizer.js';
+import { zero } from './states.js';
 import { check } from './sgd.js';
 
 export interface AdamWSettings {

@@ -4,7 +4,6 @@
  */
 import type { Params, Value } from '../ir/graph.js';
 import type { GraphBuilder } from '../ops/builder.js';
-import { fill } from '../ops/fill.js';
 import type { LowRankPair, PairGradient } from './low-rank.js';
 
 /** The optimiser's inputs in a graph, declared once and read by every update. */
@@ -64,9 +63,4 @@ export type DecayScope = 'all' | 'matrices';
 export function decayOf(parameter: Value, weightDecay: number, scope: DecayScope): number {
   const marked = parameter.source.kind === 'parameter' && parameter.source.decay;
   return scope === 'all' || marked ? weightDecay : 0;
-}
-
-/** Sets states to zero, as which they start. */
-export function zero(builder: GraphBuilder, states: readonly Value[]): void {
-  for (const x of states) builder.emit(fill, { x }, { value: 0 }, `reset.${x.name}`);
 }
