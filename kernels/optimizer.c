@@ -4,8 +4,10 @@
  * of gradient clipping, which multiplies the gradient first. The *_out operands are the memory of
  * their inputs.
  */
+#include "bytes.h"
 #include "kernels.h"
 #include "loop.h"
+#include "magnitude.h"
 
 typedef struct {
   float *param, *velocity;
@@ -71,6 +73,72 @@ KERNEL(velocity) {
   i64 begin, end;
   share(ctx, args->count, GRAIN, &begin, &end);
   FOR_VECTORS(begin, end, velocity_vector, &on);
+}
+
+/* Elements that share a magnitude, and the groups that a thread takes together: whole pages of
+ * the gradient. */
+#define GROUP 64
+#define GROUPS 16
+
+typedef struct {
+  i8 *codes;
+  float *magnitudes, *step;
+  const float *grad, *param;
+  vf scale, momentum, decay;
+  i32 nesterov;
+} QuantisedVelocity;
+
+/* The elements of a group from `first` on; `codes` may be read to the end of a whole group. */
+ALWAYS_INLINE void velocity_group(const QuantisedVelocity *on, i64 first, i64 count, i8 *codes) {
+  float *magnitude = on->magnitudes + first / GROUP;
+  const vf unit = vf_splat(*magnitude / (LEVELS * LEVELS));
+  float next[GROUP];
+  for (i64 i = 0; i < count; i += LANES) {
+    const i64 at = first + i, rest = count - i;
+    const vf code = __builtin_convertvector(vi_load_bytes(codes + i), vf);
+    vf grad = vf_take(on->grad + at, rest) * on->scale;
+    if (on->param) grad = vf_fma(on->decay, vf_take(on->param + at, rest), grad);
+    const vf velocity = vf_fma(on->momentum, code * vf_abs(code) * unit, grad);
+    vf_store(next + i, velocity);
+    vf_put(on->step + at, on->nesterov ? vf_fma(on->momentum, velocity, grad) : velocity, rest);
+  }
+  const float most = row_magnitude(next, count);
+  const i32 is_tiny = most < TINY; /* false for NaN */
+  const vf inverse = vf_splat(is_tiny ? 0 : 1 / most);
+  for (i64 i = 0; i < count; i += LANES) {
+    const vf velocity = vf_load(next + i);
+    const vi code = rounded(vf_sqrt(vf_abs(velocity) * inverse), vf_splat(LEVELS));
+    const vi sign = (vi)(velocity < vf_splat(0));
+    vi_store_bytes(codes + i, (code ^ sign) - sign);
+  }
+  *magnitude = is_tiny ? 0 : most;
+}
+
+/* v = m c |c| / 127^2;  g = scale grad + weight_decay param;  v = momentum v + g;  step = v, with
+ * Nesterov g + momentum v, may be the memory of grad;  m = max |v| of each group,
+ * c = +-round(127 sqrt(|v| / m)) */
+KERNEL(quantised_velocity) {
+  const float *scale = F32(ctx, args->scale);
+  const QuantisedVelocity on = {
+      I8(ctx, args->codes), F32(ctx, args->magnitudes), F32(ctx, args->step),
+      F32(ctx, args->grad), F32(ctx, args->param),
+      vf_splat(scale ? scale[0] : 1), vf_splat(args->momentum), vf_splat(args->weight_decay),
+      args->nesterov};
+  const i64 count = args->count, whole = count / GROUP;
+  i64 begin, end;
+  share(ctx, (count + GROUP - 1) / GROUP, GROUPS, &begin, &end);
+  for (i64 group = begin; group < end; group++) {
+    i8 *codes = on.codes + group * GROUP;
+    if (group < whole) {
+      velocity_group(&on, group * GROUP, GROUP, codes);
+      continue;
+    }
+    const i64 rest = count - group * GROUP;
+    i8 copy[GROUP] = {0};
+    for (i64 i = 0; i < rest; i++) copy[i] = codes[i];
+    velocity_group(&on, group * GROUP, rest, copy);
+    for (i64 i = 0; i < rest; i++) codes[i] = copy[i];
+  }
 }
 
 typedef struct {

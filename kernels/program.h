@@ -36,19 +36,20 @@ enum {
   OP_PATCHIFY = 27,
   OP_PRODUCT_CHANGE = 28,
   OP_QUANTISE = 29,
-  OP_RANDOM_UNIFORM = 30,
-  OP_RELATIVE_POSITION_BIAS = 31,
-  OP_RELATIVE_POSITION_BIAS_GRAD = 32,
-  OP_SCALE = 33,
-  OP_SGD = 34,
-  OP_SLICE_TOKENS = 35,
-  OP_SOFTMAX_CROSS_ENTROPY = 36,
-  OP_SOFTMAX_CROSS_ENTROPY_GRAD = 37,
-  OP_SUM_ROWS = 38,
-  OP_SUM_SQUARES = 39,
-  OP_SYMMETRIC_EIGEN = 40,
-  OP_VELOCITY = 41,
-  OP_WINDOWS = 42
+  OP_QUANTISED_VELOCITY = 30,
+  OP_RANDOM_UNIFORM = 31,
+  OP_RELATIVE_POSITION_BIAS = 32,
+  OP_RELATIVE_POSITION_BIAS_GRAD = 33,
+  OP_SCALE = 34,
+  OP_SGD = 35,
+  OP_SLICE_TOKENS = 36,
+  OP_SOFTMAX_CROSS_ENTROPY = 37,
+  OP_SOFTMAX_CROSS_ENTROPY_GRAD = 38,
+  OP_SUM_ROWS = 39,
+  OP_SUM_SQUARES = 40,
+  OP_SYMMETRIC_EIGEN = 41,
+  OP_VELOCITY = 42,
+  OP_WINDOWS = 43
 };
 
 /* acc ← acc + x */
@@ -208,6 +209,14 @@ struct quantise_args {
   int x, q, scale, rows, cols;
 };
 
+/* v ← momentum · v + scale · grad + weightDecay · param, kept as m c|c| / 127² */
+struct quantised_velocity_args {
+  int codes, magnitudes, grad, param, scale, codes_out, magnitudes_out, step, count;
+  float momentum;
+  int nesterov;
+  float weight_decay;
+};
+
 /* y[i] = a number in (−bound, bound) drawn by (seed, count, salt, i), written over x */
 struct random_uniform_args {
   int x, seed, count, y, elements, salt;
@@ -312,6 +321,7 @@ struct windows_args {
   DO(OP_PATCHIFY, patchify) \
   DO(OP_PRODUCT_CHANGE, product_change) \
   DO(OP_QUANTISE, quantise) \
+  DO(OP_QUANTISED_VELOCITY, quantised_velocity) \
   DO(OP_RANDOM_UNIFORM, random_uniform) \
   DO(OP_RELATIVE_POSITION_BIAS, relative_position_bias) \
   DO(OP_RELATIVE_POSITION_BIAS_GRAD, relative_position_bias_grad) \
@@ -358,6 +368,7 @@ struct windows_args {
   DO(OP_PATCHIFY, 2, 0x0) \
   DO(OP_PRODUCT_CHANGE, 7, 0x0) \
   DO(OP_QUANTISE, 3, 0x0) \
+  DO(OP_QUANTISED_VELOCITY, 8, 0x18) \
   DO(OP_RANDOM_UNIFORM, 4, 0x0) \
   DO(OP_RELATIVE_POSITION_BIAS, 2, 0x0) \
   DO(OP_RELATIVE_POSITION_BIAS_GRAD, 2, 0x0) \

@@ -288,6 +288,13 @@ it.each([
     'f32[5,4,3]',
   ),
   check(
+    'quantised_velocity',
+    { codes: i8(2, 65), magnitudes: f32(2), grad: f32(2, 65) },
+    { momentum: 0.9, nesterov: false, weightDecay: 0 },
+    'magnitudes of type f32[3]',
+    'f32[2]',
+  ),
+  check(
     'velocity',
     { velocity: f32(2), grad: f32(2) },
     { momentum: 0.9, nesterov: false, weightDecay: 0.1 },

@@ -30,6 +30,7 @@ const WITHOUT_GRADIENT = new Set([
   'pad_tokens',
   'product_change',
   'quantise',
+  'quantised_velocity',
   'random_uniform',
   'relative_position_bias_grad',
   'sgd',

@@ -33,6 +33,7 @@ import { padTokens } from './pad-tokens.js';
 import { patchify } from './patchify.js';
 import { productChange } from './product-change.js';
 import { quantise } from './quantise.js';
+import { quantisedVelocity } from './quantised-velocity.js';
 import { randomUniform } from './random-uniform.js';
 import { relativePositionBias } from './relative-position-bias.js';
 import { relativePositionBiasGrad } from './relative-position-bias-grad.js';
@@ -79,6 +80,7 @@ export const OPS = {
   patchify,
   product_change: productChange,
   quantise,
+  quantised_velocity: quantisedVelocity,
   random_uniform: randomUniform,
   relative_position_bias: relativePositionBias,
   relative_position_bias_grad: relativePositionBiasGrad,

@@ -52,6 +52,7 @@ export const LOWERINGS: { readonly [K in OpName]: Lowering | 'training' } = {
   patchify,
   product_change: 'training',
   quantise: 'training',
+  quantised_velocity: 'training',
   random_uniform: 'training',
   relative_position_bias: relativePositionBias,
   relative_position_bias_grad: 'training',
