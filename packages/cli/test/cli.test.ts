@@ -292,6 +292,8 @@ describe.concurrent('bad input', () => {
       '--image-size: expected for vit-micro a multiple of the patch 4, got 18',
     ],
     [['--momentum', '0.9'], '--momentum: expected --optimizer sgd, got --optimizer adamw'],
+    [['--momentum-bits', '8'], '--momentum-bits: expected --optimizer sgd, got --optimizer adamw'],
+    [['--momentum-bits', '16'], 'Expected 8 or 32.'],
     [['--memory', 'much'], 'Expected a size as in 512MB'],
     [['--image-size', '100000'], 'Expected a whole number ≥ 1 and ≤ 16384.'],
     [['--epochs', '1000000000000'], 'Expected a whole number ≥ 1 and ≤ 1000000.'],

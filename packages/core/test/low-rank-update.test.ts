@@ -146,6 +146,24 @@ describe('momentum', () => {
     }
   });
 
+  it('in 8 bits goes where 32 bits go', async () => {
+    for (const known of ['product', 'sides'] as const) {
+      const ends = await Promise.all(
+        ([8, 32] as const).map(async (momentumBits) => {
+          const rule = sgd({ momentum: 0.9, momentumBits });
+          const pair = await load(referenceExecutor, program(SIZES, known, rule), SIZES);
+          const start = whole(await pair.state());
+          for (let step = 0; step < 10; step++) await pair.step(gradientAt(SIZES, step), RATE);
+          return { start, end: whole(await pair.state()) };
+        }),
+      );
+      const [coarse, fine] = ends;
+      const off = norm(combined(1, coarse.end, -1, fine.end));
+      expect(off).toBeGreaterThan(0);
+      expect(off / norm(combined(1, fine.end, -1, fine.start))).toBeLessThan(0.03);
+    }
+  });
+
   // With K = I the bases turn by O(η) in a step, so the velocities' error is O(η) of what they add.
   it.each(RULES)('is that of dense SGD to first order at K = I: %o', async (rule) => {
     const gap = async (rate: number) => {

@@ -5,9 +5,9 @@
  */
 import { describe, expect, it } from 'vitest';
 import { ConfigError } from '../src/errors.js';
-import type { Executor } from '../src/executors/executor.js';
+import type { Executor, ExecutorKind } from '../src/executors/executor.js';
 import { referenceExecutor } from '../src/executors/reference/index.js';
-import { f32 } from '../src/ir/types.js';
+import { f32, i8 } from '../src/ir/types.js';
 import { GraphBuilder } from '../src/ops/builder.js';
 import { fill } from '../src/ops/fill.js';
 import { adamw, type AdamWSettings } from '../src/optim/adamw.js';
@@ -16,6 +16,8 @@ import type { Optimizer } from '../src/optim/optimizer.js';
 import { sgd, type SgdSettings } from '../src/optim/sgd.js';
 import { prune } from '../src/passes/prune.js';
 import { plan } from '../src/plan/plan.js';
+import { Random } from '../src/random.js';
+import { FAST_EXECUTORS } from './executors.js';
 import { expectClose, type Tolerance } from './golden.js';
 import { writeScalars } from './tiny-vit.js';
 
@@ -119,6 +121,76 @@ describe('sgd', () => {
     expect(sgd({ momentum: 0.9 }).stateTensors).toBe(1);
     expect(states(await load(sgd()))).toEqual([]);
     expect(states(await load(sgd({ momentum: 0.9 })))).toEqual(['p.velocity', 'b.velocity']);
+  });
+});
+
+describe('sgd with momentum in 8 bits', () => {
+  const COUNT = 200;
+  const RULES: readonly SgdSettings[] = [
+    { momentum: 0.9 },
+    { momentum: 0.9, nesterov: true, weightDecay: 0.1 },
+  ];
+
+  /** A parameter of three groups and a part of one, after 60 steps down a bowl with noise. */
+  async function trained(kind: ExecutorKind, settings: SgdSettings): Promise<Float64Array> {
+    const optimizer = sgd(settings);
+    const builder = new GraphBuilder();
+    const p = builder.parameter('p', f32(COUNT), { initial: { kind: 'zeros' } });
+    const inputs = optimizer.inputs(builder);
+    optimizer.update(builder, p, builder.input('dp', f32(COUNT)), inputs, null);
+    const executor = await kind.load(plan([{ name: 'run', graph: builder.build({}) }]));
+    const random = Random.of(7, 'bowl');
+    const start = random.fillNormal(new Float64Array(COUNT));
+    executor.write('p', start);
+    for (let step = 1; step <= 60; step++) {
+      const at = await executor.read('p');
+      const noise = random.fillNormal(new Float64Array(COUNT));
+      // Curvatures over two decades, so that velocities of one group differ as much.
+      const slope = (x: number, i: number) => x * 10 ** (-(i % 5) / 2) + 0.01 * noise[i];
+      executor.write('run.dp', Float64Array.from(at, slope));
+      writeScalars(executor, 'run', optimizer, step, 0.05);
+      await executor.run('run');
+    }
+    return Float64Array.from(await executor.read('p'));
+  }
+
+  it.each(RULES)('goes where 32 bits go: %o', async (settings) => {
+    const want = await trained(referenceExecutor, settings);
+    const got = await trained(referenceExecutor, { ...settings, momentumBits: 8 });
+    const off = Math.hypot(...got.map((x, i) => x - want[i]));
+    expect(off).toBeGreaterThan(0);
+    // Of the way from a start of that length.
+    expect(off / Math.sqrt(COUNT)).toBeLessThan(0.01);
+  });
+
+  it.each(FAST_EXECUTORS)('on $name', async (kind) => {
+    const settings = { momentum: 0.9, momentumBits: 8 } as const;
+    const want = await trained(referenceExecutor, settings);
+    const off = (await trained(kind, settings)).map((x, i) => x - want[i]);
+    // A code near the middle of two may round either way.
+    expect(Math.hypot(...off) / Math.hypot(...want)).toBeLessThan(1e-3);
+  });
+
+  it('keeps a byte for each element and a number for each group', async () => {
+    const executor = await load(sgd({ momentum: 0.9, momentumBits: 8 }));
+    const kept = executor.program.slots.filter(({ role }) => role === 'state');
+    expect(kept.map(({ name, type }) => [name, type])).toEqual([
+      ['p.velocity', i8(2)],
+      ['p.velocity.magnitude', f32(1)],
+      ['b.velocity', i8(2)],
+      ['b.velocity.magnitude', f32(1)],
+    ]);
+  });
+
+  it('needs momentum, and 8 or 32 bits', () => {
+    expect(() => sgd({ momentumBits: 8 })).toThrow('expected momentum > 0 with 8 bits, got 0');
+    const settings: object = { momentum: 0.9, momentumBits: 4 };
+    expect(() => sgd(settings)).toThrow('optimizer momentumBits: expected 8 or 32, got 4');
+  });
+
+  it('says so in its settings, where it is not the default', () => {
+    expect(sgd({ momentum: 0.9, momentumBits: 8 }).settings).toHaveProperty('momentumBits', 8);
+    expect(sgd({ momentum: 0.9 }).settings).not.toHaveProperty('momentumBits');
   });
 });
 

@@ -2,6 +2,7 @@
  * Readers of option texts: each takes what was typed and returns a checked value, or throws
  * InvalidArgumentError with what was expected, which commander turns into a usage error.
  */
+import type { MomentumBits } from '@thimble/core';
 import { InvalidArgumentError } from 'commander';
 
 /** Bytes of one unit; decimal and binary prefixes. */
@@ -49,6 +50,13 @@ export const MOST = {
   /** Of the native executor. */
   threads: 256,
 } as const;
+
+/** Bits of each element of a velocity. */
+export function momentumBits(text: string): MomentumBits {
+  if (text === '8') return 8;
+  if (text === '32') return 32;
+  throw new InvalidArgumentError('Expected 8 or 32.');
+}
 
 /** A number > 0. */
 export function positiveNumber(text: string): number {

@@ -20,6 +20,7 @@ import {
   type Mode,
   type ModelConfig,
   type ModelGraph,
+  type MomentumBits,
   type Optimizer,
   type OptimizerOptions,
   type Program,
@@ -44,6 +45,8 @@ export interface StepOptions {
   readonly microBatches?: number;
   readonly optimizer: string;
   readonly momentum?: number;
+  /** Of each element of a velocity; default 32. */
+  readonly momentumBits?: MomentumBits;
   readonly weightDecay?: number;
   /** Bound on the global gradient norm. */
   readonly clip?: number;
@@ -149,18 +152,23 @@ export function parameterCounts(model: ModelGraph): { parameters: number; traina
 }
 
 function optimizerOf(options: StepOptions): Optimizer {
-  const { optimizer: name, momentum, weightDecay } = options;
+  const { optimizer: name, momentum, momentumBits, weightDecay } = options;
   const make = lookUp<(settings: OptimizerOptions) => Optimizer>('optimizer', name, OPTIMIZERS);
-  if (name !== 'sgd' && momentum !== undefined) {
+  for (const [flag, given] of [
+    ['--momentum', momentum],
+    ['--momentum-bits', momentumBits],
+  ] as const) {
+    if (name === 'sgd' || given === undefined) continue;
     throw new ConfigError({
-      where: '--momentum',
+      where: flag,
       expected: '--optimizer sgd',
       got: `--optimizer ${name}`,
-      todo: 'Leave --momentum out',
+      todo: `Leave ${flag} out`,
     });
   }
   return make({
     ...(name === 'sgd' ? { momentum: momentum ?? DEFAULT_MOMENTUM } : {}),
+    ...(momentumBits === undefined ? {} : { momentumBits }),
     ...(weightDecay === undefined ? {} : { weightDecay }),
   });
 }

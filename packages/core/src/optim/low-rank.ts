@@ -43,7 +43,7 @@ import { cholesky } from '../ops/cholesky.js';
 import { matmul, PLAIN, TRANSPOSED_A, TRANSPOSED_B } from '../ops/matmul.js';
 import { scale as scaleOp } from '../ops/scale.js';
 import { sgd as sgdOp } from '../ops/sgd.js';
-import { velocity as velocityOp } from '../ops/velocity.js';
+import { directionOf, type Momentum } from './momentum.js';
 
 /** A weight in low-rank form. */
 export interface LowRankPair {
@@ -91,8 +91,8 @@ export interface PairRule {
   readonly lr: Value;
   /** Factor of clipping; null: 1. */
   readonly scale: Value | null;
-  readonly momentum: number;
-  readonly nesterov: boolean;
+  /** null: none. */
+  readonly momentum: Momentum | null;
   readonly weightDecay: number;
 }
 
@@ -104,9 +104,9 @@ export function updatePair(
   rule: PairRule,
 ): void {
   builder.scope(`update.${pair.weight}`, () => {
-    if (gradient.kind === 'product' && rule.momentum === 0) {
+    if (gradient.kind === 'product' && !rule.momentum) {
       updateExactly(builder, pair, gradient, rule);
-    } else if (gradient.kind === 'sides' && rule.momentum === 0) {
+    } else if (gradient.kind === 'sides' && !rule.momentum) {
       updateFromSides(builder, pair, gradient, rule);
     } else {
       updateAlongTangent(builder, pair, tangentOf(builder, pair, gradient), rule);
@@ -203,7 +203,7 @@ function updateAlongTangent(
   const w = inverseFactor(builder, times(builder, inside, inside, 'bT'));
   const overlap = times(builder, v, mixed, 'aT'); // Q R'ᵀ
   const change = times(builder, times(builder, overlap, w), w, 'bT');
-  const settled = tangent.projected && rule.momentum === 0;
+  const settled = tangent.projected && !rule.momentum;
   const z = settled ? onLeft : withoutSpan(builder, left, onLeft);
   settle(builder, descend(builder, left, times(builder, z, change), leftRule, 0), inside);
 }
@@ -227,15 +227,9 @@ function tangentOf(builder: GraphBuilder, pair: LowRankPair, gradient: PairGradi
 
 /** The gradient, or its velocity with momentum, and the rule of the step that is left to take. */
 function direction(builder: GraphBuilder, param: Value, grad: Value, rule: PairRule) {
-  const { momentum, nesterov, weightDecay, scale } = rule;
-  if (momentum === 0) return { step: grad, rule };
-  const velocity = builder.state(`${param.name}.velocity`, param.type);
-  const decayed = weightDecay > 0 ? { param } : {};
-  const { velocityOut, step = velocityOut } = builder.emit(
-    velocityOp,
-    { velocity, grad, ...decayed, ...(scale ? { scale } : {}) },
-    { momentum, nesterov, weightDecay },
-  );
+  const { momentum, weightDecay, scale } = rule;
+  if (!momentum) return { step: grad, rule };
+  const step = directionOf(builder, param, grad, momentum, { scale, weightDecay });
   return { step, rule: { ...rule, scale: null, weightDecay: 0 } };
 }
 
