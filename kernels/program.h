@@ -31,25 +31,26 @@ enum {
   OP_MODE_CONTRACT = 22,
   OP_MODE_PRODUCT = 23,
   OP_MULTIPLY = 24,
-  OP_ORTHONORMALISE = 25,
-  OP_PAD_TOKENS = 26,
-  OP_PATCHIFY = 27,
-  OP_PRODUCT_CHANGE = 28,
-  OP_QUANTISE = 29,
-  OP_QUANTISED_VELOCITY = 30,
-  OP_RANDOM_UNIFORM = 31,
-  OP_RELATIVE_POSITION_BIAS = 32,
-  OP_RELATIVE_POSITION_BIAS_GRAD = 33,
-  OP_SCALE = 34,
-  OP_SGD = 35,
-  OP_SLICE_TOKENS = 36,
-  OP_SOFTMAX_CROSS_ENTROPY = 37,
-  OP_SOFTMAX_CROSS_ENTROPY_GRAD = 38,
-  OP_SUM_ROWS = 39,
-  OP_SUM_SQUARES = 40,
-  OP_SYMMETRIC_EIGEN = 41,
-  OP_VELOCITY = 42,
-  OP_WINDOWS = 43
+  OP_NORMALISE = 25,
+  OP_ORTHONORMALISE = 26,
+  OP_PAD_TOKENS = 27,
+  OP_PATCHIFY = 28,
+  OP_PRODUCT_CHANGE = 29,
+  OP_QUANTISE = 30,
+  OP_QUANTISED_VELOCITY = 31,
+  OP_RANDOM_UNIFORM = 32,
+  OP_RELATIVE_POSITION_BIAS = 33,
+  OP_RELATIVE_POSITION_BIAS_GRAD = 34,
+  OP_SCALE = 35,
+  OP_SGD = 36,
+  OP_SLICE_TOKENS = 37,
+  OP_SOFTMAX_CROSS_ENTROPY = 38,
+  OP_SOFTMAX_CROSS_ENTROPY_GRAD = 39,
+  OP_SUM_ROWS = 40,
+  OP_SUM_SQUARES = 41,
+  OP_SYMMETRIC_EIGEN = 42,
+  OP_VELOCITY = 43,
+  OP_WINDOWS = 44
 };
 
 /* acc ← acc + x */
@@ -181,6 +182,11 @@ struct mode_product_args {
 /* y[r,c] = a[r,c] · b[r,c], or a[r,c] · b[r] */
 struct multiply_args {
   int a, b, y, count, run;
+};
+
+/* y[b, c, h, w] = table[c, x[b, c, h, w] + 128] */
+struct normalise_args {
+  int x, table, y, count, plane, channels;
 };
 
 /* q = T · y with q · qᵀ = I, T lower triangular with a positive diagonal */
@@ -316,6 +322,7 @@ struct windows_args {
   DO(OP_MODE_CONTRACT, mode_contract) \
   DO(OP_MODE_PRODUCT, mode_product) \
   DO(OP_MULTIPLY, multiply) \
+  DO(OP_NORMALISE, normalise) \
   DO(OP_ORTHONORMALISE, orthonormalise) \
   DO(OP_PAD_TOKENS, pad_tokens) \
   DO(OP_PATCHIFY, patchify) \
@@ -363,6 +370,7 @@ struct windows_args {
   DO(OP_MODE_CONTRACT, 4, 0x8) \
   DO(OP_MODE_PRODUCT, 3, 0x0) \
   DO(OP_MULTIPLY, 3, 0x0) \
+  DO(OP_NORMALISE, 3, 0x0) \
   DO(OP_ORTHONORMALISE, 3, 0x4) \
   DO(OP_PAD_TOKENS, 2, 0x0) \
   DO(OP_PATCHIFY, 2, 0x0) \

@@ -5,8 +5,12 @@
  * mean_tokens and broadcast_tokens only copy; work is split by rows, and a row is written by one
  * thread.
  */
+#include "bytes.h"
 #include "kernels.h"
 #include "loop.h"
+
+#define LEVELS_OF_A_BYTE 256
+#define LEVEL_OFFSET 128
 
 /* One row of patches (of one image): [C, p, W] of the image to or from [W/p, C, p, p]. */
 static void patch_row(const struct patchify_args *args, const float *from, float *to) {
@@ -36,6 +40,21 @@ KERNEL(patchify) {
     const i64 start = item / down * image, row = item % down;
     const i64 pixels = start + row * band, patches = start + row * band * args->channels;
     patch_row(args, x + (args->inverse ? patches : pixels), y + (args->inverse ? pixels : patches));
+  }
+}
+
+/* y [B, C, H, W] = table [C, 256] at the levels x, which are held less 128 */
+KERNEL(normalise) {
+  const i8 *x = I8(ctx, args->x);
+  const float *table = F32(ctx, args->table);
+  float *y = F32(ctx, args->y);
+  i64 begin, end;
+  share(ctx, args->count, GRAIN, &begin, &end);
+  for (i64 i = begin; i < end;) {
+    const i64 plane = i / args->plane, stop = (plane + 1) * args->plane;
+    const float *levels = table + plane % args->channels * LEVELS_OF_A_BYTE + LEVEL_OFFSET;
+    const i64 last = stop < end ? stop : end;
+    for (; i < last; i++) y[i] = levels[x[i]];
   }
 }
 

@@ -44,6 +44,9 @@ export function sameContents(a: HostArray, b: HostArray): boolean {
   return bytesIn(a).every((byte, index) => byte === other[index]);
 }
 
+/** An i8 holds a level of a picture, 0 to 255, less this. */
+export const LEVEL_OFFSET = 128;
+
 /** Numbers of a table that are printed. */
 const SHOWN = 4;
 

@@ -28,6 +28,7 @@ import { modeContract } from './mode-contract.js';
 import { modeProduct } from './mode-product.js';
 import type { Op } from './op.js';
 import { multiply } from './multiply.js';
+import { normalise } from './normalise.js';
 import { orthonormalise } from './orthonormalise.js';
 import { padTokens } from './pad-tokens.js';
 import { patchify } from './patchify.js';
@@ -75,6 +76,7 @@ export const OPS = {
   mode_contract: modeContract,
   mode_product: modeProduct,
   multiply,
+  normalise,
   orthonormalise,
   pad_tokens: padTokens,
   patchify,

@@ -47,6 +47,7 @@ export const LOWERINGS: { readonly [K in OpName]: Lowering | 'training' } = {
   mode_contract: 'training',
   mode_product: 'training',
   multiply,
+  normalise: 'training',
   orthonormalise: 'training',
   pad_tokens: padTokens,
   patchify,
