@@ -11,6 +11,7 @@
 import { UnknownNameError } from '../errors.js';
 import { Random } from '../random.js';
 import { cropped, type RawImage } from './image.js';
+import type { Images } from './levels.js';
 import { centreCrop, normalizeInto, type Preprocess } from './preprocess.js';
 import { resize, type Rectangle } from './resample.js';
 
@@ -73,7 +74,7 @@ export function augmentInto(
   augment: Augment,
   preprocess: Preprocess,
   random: Random,
-  out: Float32Array,
+  out: Images,
 ): void {
   normalizeInto(augmented(image, augment, preprocess, random), preprocess, out);
 }

@@ -3,6 +3,7 @@
  * shapes.
  */
 export { cropped, rawImage, type RawImage } from './image.js';
+export { levelsInto, type Images, type Normalisation } from './levels.js';
 export { resize, type Rectangle, type ResampleFilter, type ResizeOptions } from './resample.js';
 export {
   centreCrop,

@@ -22,6 +22,7 @@ import {
   type Reader,
 } from '../schema/index.js';
 import type { RawImage } from './image.js';
+import { levelsInto, type Images } from './levels.js';
 import { RESAMPLE_FILTERS, resize, type ResampleFilter } from './resample.js';
 
 export type Triple = readonly [red: number, green: number, blue: number];
@@ -119,7 +120,7 @@ export function withSize(preprocess: Preprocess, size: number): Preprocess {
  *
  * @param out where to write, exactly 3 · size² numbers (a slice of the batch).
  */
-export function preprocessInto(image: RawImage, preprocess: Preprocess, out: Float32Array): void {
+export function preprocessInto(image: RawImage, preprocess: Preprocess, out: Images): void {
   normalizeInto(centreCrop(image, preprocess), preprocess, out);
 }
 
@@ -169,11 +170,12 @@ export function centreCrop(image: RawImage, preprocess: Preprocess): RawImage {
 }
 
 /**
- * Levels to numbers: out[c, y, x] = (level / 255 - mean[c]) / std[c].
+ * Levels to numbers: out[c, y, x] = (level / 255 - mean[c]) / std[c]; of an Int8Array the levels themselves,
+ * less 128, for a model that normalises its images itself.
  *
  * @param image size × size; @param out [3, size, size].
  */
-export function normalizeInto(image: RawImage, preprocess: Preprocess, out: Float32Array): void {
+export function normalizeInto(image: RawImage, preprocess: Preprocess, out: Images): void {
   const { mean, std, size } = preprocess;
   const pixels = image.width * image.height;
   if (image.width !== size || image.height !== size || out.length !== pixels * 3) {
@@ -183,6 +185,10 @@ export function normalizeInto(image: RawImage, preprocess: Preprocess, out: Floa
       got: `${image.width} × ${image.height} and ${out.length} numbers`,
       todo: 'Resize first and pass the slice of one picture',
     });
+  }
+  if (out instanceof Int8Array) {
+    levelsInto(image, out);
+    return;
   }
   for (let c = 0; c < 3; c++) {
     const scale = 1 / (255 * std[c]);

@@ -76,8 +76,10 @@ function keptWhenCheap(forward: ForwardPass): (root: ValueId) => boolean {
   const { graph, saved, producer, root } = forward;
   /** Whether a value can be had in the backward pass without keeping more. */
   const isAvailable = (id: ValueId): boolean => {
-    const { kind } = graph.values[id].source;
-    if (kind !== 'node') return kind !== 'input' || saved.has(id);
+    const { source, type } = graph.values[id];
+    // Images in bytes are fewer than what is computed from them.
+    if (source.kind === 'input') return saved.has(id) || type.dtype === 'i8';
+    if (source.kind !== 'node') return true;
     return saved.has(root(id)) || isCheap(id);
   };
   const isCheap = (id: ValueId): boolean => {

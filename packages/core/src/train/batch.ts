@@ -1,11 +1,12 @@
 /** Batches of images with their labels, and what holds of labels before anything is computed from them. */
+import type { Images } from '../data/levels.js';
 import { DataError } from '../errors.js';
 import type { Shape } from '../ir/types.js';
 import { entryNamed, type Program } from '../program.js';
 
-/** Images as the model reads them: [B, C, S, S] and one label each. */
+/** Images as the model reads them, [B, C, S, S] in numbers or in levels, and one label each. */
 export interface Batch {
-  readonly images: Float32Array;
+  readonly images: Images;
   readonly labels: Int32Array;
   /** Rows that count; the rest of an evaluation's last batch is padding. */
   readonly real: number;

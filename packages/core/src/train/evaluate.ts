@@ -1,4 +1,5 @@
 /** Evaluation: accuracy and loss of a program's `eval` entry, computed from its logits in float64. */
+import type { Images } from '../data/levels.js';
 import { DataError, NumericError } from '../errors.js';
 import type { Executor, HostData } from '../executors/executor.js';
 import { firstNotFinite } from '../finite.js';
@@ -50,7 +51,7 @@ export async function evaluate(
  */
 export async function predictLogits(
   executor: Executor,
-  images: Float32Array,
+  images: Images,
   taken?: () => void,
 ): Promise<HostData> {
   executor.write('eval.images', images);

@@ -17,7 +17,7 @@
  */
 import { ConfigError } from '../../errors.js';
 import type { ModelGraph, Value } from '../../ir/graph.js';
-import { f32, i32 } from '../../ir/types.js';
+import { i32 } from '../../ir/types.js';
 import { layerNorm, linear, patchEmbed } from '../../nn/layers.js';
 import { patchMerging, windowBlock } from '../../nn/windows.js';
 import { GraphBuilder } from '../../ops/builder.js';
@@ -32,6 +32,7 @@ import {
   type Place,
   type Reader,
 } from '../../schema/index.js';
+import { imagesOf } from '../images.js';
 import type { BuildOptions } from '../options.js';
 import {
   CHANNELS,
@@ -124,10 +125,10 @@ const SWIN = { file: 'swin', error: ConfigError, todo: 'Change the model configu
  */
 export function swin(config: SwinConfig, options: BuildOptions): ModelGraph {
   readValue(config, swinReader, SWIN);
-  const { imageSize, channels, classes, depths } = config;
+  const { classes, depths } = config;
   const { batch, smoothing = 0 } = options;
   const builder = new GraphBuilder();
-  const images = builder.input('images', f32(batch, channels, imageSize, imageSize));
+  const images = imagesOf(builder, config, options);
   const labels = builder.input('labels', i32(batch));
   const blocks: string[] = [];
   const downsampling: Record<string, string> = {};

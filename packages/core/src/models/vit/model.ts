@@ -36,6 +36,7 @@ import {
   type Place,
   type Reader,
 } from '../../schema/index.js';
+import { imagesOf } from '../images.js';
 import type { BuildOptions } from '../options.js';
 import {
   BLOCKS,
@@ -126,10 +127,10 @@ const CLASS_TOKEN_STD = 1e-6;
  */
 export function vit(config: VitConfig, options: BuildOptions): ModelGraph {
   readValue(config, vitReader, VIT);
-  const { imageSize, channels, patch, width, layerNormEps: eps } = config;
+  const { patch, width, layerNormEps: eps } = config;
   const { batch, smoothing = 0 } = options;
   const builder = new GraphBuilder();
-  const images = builder.input('images', f32(batch, channels, imageSize, imageSize));
+  const images = imagesOf(builder, config, options);
   const labels = builder.input('labels', i32(batch));
   let x = embed(builder, config, patchEmbed(builder, 'patch_embed', images, patch, width));
   const blocks: string[] = [];
