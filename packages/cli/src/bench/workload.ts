@@ -37,6 +37,16 @@ export interface Part {
 }
 
 const SEED = 0;
+/** Images of noise, as numbers or as levels. */
+function noise({ dtype, shape }: Program['slots'][number]['type']): HostData {
+  const random = Random.of(SEED, 'images');
+  if (dtype !== 'i8') return random.fillNormal(new Float32Array(elements(shape)));
+  return new Int8Array(elements(shape)).map(() => random.below(LEVELS) - LEVELS / 2);
+}
+
+/** Levels of a channel of a pixel. */
+const LEVELS = 256;
+
 /** Weights of a tensor that are drawn. */
 const DRAWN = 65536;
 
@@ -56,7 +66,7 @@ export class Workload {
     const { type } = executor.program.slots[slot];
     const labels = Int32Array.from({ length: type.shape[0] }, (_, row) => row % work.classes);
     this.inputs = new Map<string, HostData>([
-      ['images', Random.of(SEED, 'images').fillNormal(new Float32Array(elements(type.shape)))],
+      ['images', noise(type)],
       ['labels', labels],
       ...Object.entries(work.optimizer?.scalars(1, 0) ?? {}),
       ...Object.keys(work.program.training?.rates ?? {}).map(

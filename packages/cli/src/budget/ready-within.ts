@@ -8,12 +8,10 @@
  */
 import {
   BudgetError,
-  buildModel,
   foundRanks,
   megabytes,
   preparationBytes,
   type BoundMethod,
-  type ModelBuilder,
   type OptionAxis,
   type PreparationBytes,
   type Preparation,
@@ -96,8 +94,7 @@ async function settle({ images }: MemoryRequest, output: Output): Promise<void> 
 
 function budgetRequestOf(job: TrainingRequest, request: MemoryRequest): BudgetRequest {
   const { options, threads, start, method } = job;
-  checkStep(options, method);
-  const build: ModelBuilder = (batch, mode) => buildModel(options.model.config, { batch, mode });
+  const { model: build } = checkStep(options, method).compileOptions;
   const load = loadOf(job, request, largestTensor(build(1, 'train')));
   const { imageSize } = options.model.config;
   const known = (pass: number): BoundMethod => {

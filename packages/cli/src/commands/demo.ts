@@ -163,11 +163,12 @@ async function demo(random: RunPlan, pretrained: RunPlan, output: Output): Promi
   sayDemo(before.summary, summary, output);
 }
 
-function demoStep({ model: { name, config } }: Start): CompiledStep {
+function demoStep({ model: { name, config }, preprocess }: Start): CompiledStep {
   const { batch, weightDecay } = RECIPE;
   const model = fittedModel({ name, config }, { classes: shapesClasses.length });
   const fixed = { model, method: PLAIN_METHOD, optimizer: 'adamw', microBatches: 1 };
-  return compileStep(checkStep({ ...fixed, batch, weightDecay, smoothing: 0 }));
+  const step = { ...fixed, batch, weightDecay, smoothing: 0, levels: preprocess };
+  return compileStep(checkStep(step));
 }
 
 /** What both runs share. */
@@ -264,8 +265,8 @@ async function predictions(
   const source = shapesSource(seed, PREDICTED);
   const description = { kind: 'shapes', seed, count: PREDICTED } as const;
   const settings = { source: description, purpose: 'evaluate', batch, seed, preprocess } as const;
-  const augment = augmentNamed('none');
-  const loader = new Loader({ ...settings, augment, strict: true }, { workers: 0 });
+  const rest = { augment: augmentNamed('none'), strict: true, levels: true };
+  const loader = new Loader({ ...settings, ...rest }, { workers: 0 });
   const result: Prediction[] = [];
   try {
     for await (const { images, indices, real, taken } of loader.epoch(0)) {

@@ -228,7 +228,7 @@ function jobOf(
 ): TrainingRequest {
   const { seed, strict, threads, augment } = options;
   const taken = options.memory === undefined ? takenUp(options, start) : {};
-  const chosen = { ...options, ...taken, model };
+  const chosen = { ...options, ...taken, model, levels: preprocess };
   return {
     options: chosen,
     method: startedMethod(options.method, givenKeys(chosen), start),

@@ -17,6 +17,7 @@ import {
   preprocessInto,
   trainingBatches,
   type Augment,
+  type Images,
   type ImageSource,
   type Preprocess,
   type RawImage,
@@ -34,6 +35,8 @@ export interface LoaderSettings {
   readonly preprocess: Preprocess;
   /** Used for training only. */
   readonly augment: Augment;
+  /** Images as levels, for a model that normalises them itself; default: as its numbers. */
+  readonly levels?: boolean;
   /** Stop at the first unreadable image instead of skipping it. */
   readonly strict: boolean;
 }
@@ -51,7 +54,7 @@ export interface SkippedImage {
 }
 
 export interface FilledBatch {
-  readonly images: Float32Array; // [batch, 3, size, size]
+  readonly images: Images; // [batch, 3, size, size]
   readonly labels: Int32Array; // [batch]
   /** Which images of the source the rows are. */
   readonly indices: Uint32Array; // [batch]
@@ -83,7 +86,7 @@ export class BatchFiller {
   }
 
   /** @param images the buffer to fill, [batch, 3, size, size]; it is part of the result. */
-  async fill(request: BatchRequest, images: Float32Array): Promise<FilledBatch> {
+  async fill(request: BatchRequest, images: Images): Promise<FilledBatch> {
     const { batch, purpose } = this.settings;
     const labels = new Int32Array(batch);
     const indices = new Uint32Array(batch);
@@ -128,7 +131,7 @@ export class BatchFiller {
   private async place(
     reading: Promise<Picture | null>,
     epoch: number,
-    out: Float32Array,
+    out: Images,
     onRead: (bytes: number) => void,
   ): Promise<{ readonly index: number; readonly bytes: number } | null> {
     const picture = await reading;
@@ -186,7 +189,7 @@ export class BatchFiller {
     return null;
   }
 
-  private write({ index, image }: Picture, epoch: number, out: Float32Array): void {
+  private write({ index, image }: Picture, epoch: number, out: Images): void {
     const { purpose, preprocess, augment, seed } = this.settings;
     if (purpose === 'evaluate') preprocessInto(image, preprocess, out);
     else augmentInto(image, augment, preprocess, augmentRandom(seed, epoch, index), out);
@@ -205,7 +208,7 @@ function begin(read: Read): Promise<Picture | null> {
   return reading;
 }
 
-function row(images: Float32Array, position: number, batch: number): Float32Array {
+function row(images: Images, position: number, batch: number): Images {
   const length = images.length / batch;
   return images.subarray(position * length, (position + 1) * length);
 }

@@ -3,7 +3,7 @@
  * one batch and brings the buffer to fill; buffers travel by transfer, never by copy.
  */
 import { parentPort, workerData } from 'node:worker_threads';
-import { InternalError } from '@thimble/core';
+import { InternalError, type Images } from '@thimble/core';
 import {
   BatchFiller,
   type BatchRequest,
@@ -21,7 +21,7 @@ export interface WorkerData {
 export interface WorkerRequest {
   readonly id: number;
   readonly request: BatchRequest;
-  readonly images: Float32Array;
+  readonly images: Images;
 }
 
 export type WorkerReply =

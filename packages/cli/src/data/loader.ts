@@ -15,7 +15,12 @@
  * dist/ when it runs from its TypeScript source (tests). Where there is none, or with
  * `workers: 0`, batches are made in the calling thread, with the same result.
  */
-import { checkPreprocess, evaluationBatchCount, trainingBatchCount } from '@thimble/core';
+import {
+  checkPreprocess,
+  evaluationBatchCount,
+  trainingBatchCount,
+  type Images,
+} from '@thimble/core';
 import { existsSync } from 'node:fs';
 import type { FilledBatch, LoaderSettings, SkippedImage } from './loader-fill.js';
 import { ownMaker, workerMaker, type Maker } from './maker.js';
@@ -34,15 +39,18 @@ export interface LoaderOptions {
 
 /** Arrays that are used again. */
 export class Buffers {
-  private free: Float32Array[] = [];
+  private free: Images[] = [];
 
-  /** One of `length` numbers, with any contents. */
-  take(length: number): Float32Array {
-    const found = this.free.findIndex((buffer) => buffer.length === length);
-    return found < 0 ? new Float32Array(length) : this.free.splice(found, 1)[0];
+  /** One of `length` numbers, or levels, with any contents. */
+  take(length: number, levels: boolean): Images {
+    const found = this.free.findIndex(
+      (buffer) => buffer.length === length && buffer instanceof Int8Array === levels,
+    );
+    if (found >= 0) return this.free.splice(found, 1)[0];
+    return levels ? new Int8Array(length) : new Float32Array(length);
   }
 
-  give(buffer: Float32Array): void {
+  give(buffer: Images): void {
     this.free.push(buffer);
   }
 }
@@ -60,6 +68,7 @@ export class Loader {
   private readonly makers: Maker[];
   private readonly unreadable = new Map<number, SkippedImage>();
   private readonly bufferLength: number;
+  private readonly levels: boolean;
   private readonly buffers: Buffers;
 
   /**
@@ -70,7 +79,8 @@ export class Loader {
     const counted = settings.purpose === 'train' ? trainingBatchCount : evaluationBatchCount;
     this.count = openSource(settings.source).length;
     this.batchCount = counted(this.count, settings.batch);
-    const { batch, preprocess } = settings;
+    const { batch, preprocess, levels = false } = settings;
+    this.levels = levels;
     this.bufferLength = batch * 3 * preprocess.size * preprocess.size;
     this.prefetch = Math.max(1, prefetch ?? Math.min(workers, this.batchCount));
     this.buffers = buffers ?? new Buffers();
@@ -128,8 +138,8 @@ export class Loader {
     await Promise.all(this.makers.map((maker) => maker.close()));
   }
 
-  private buffer(): Float32Array {
-    return this.buffers.take(this.bufferLength);
+  private buffer(): Images {
+    return this.buffers.take(this.bufferLength, this.levels);
   }
 }
 

@@ -4,7 +4,7 @@
  * A worker that ends by itself (out of memory, a fault of its own) fails every batch that it was asked for, then
  * and later, with an error that names the image it was at. A crash of libvips is one of the whole process.
  */
-import { DataError, type ThimbleError } from '@thimble/core';
+import { DataError, type Images, type ThimbleError } from '@thimble/core';
 import { Worker } from 'node:worker_threads';
 import {
   BatchFiller,
@@ -18,7 +18,7 @@ import { openSource } from './source.js';
 
 export interface Maker {
   /** @param images the buffer to fill; it is part of the result */
-  fill(request: BatchRequest, images: Float32Array): Promise<FilledBatch>;
+  fill(request: BatchRequest, images: Images): Promise<FilledBatch>;
   close(): Promise<unknown>;
 }
 

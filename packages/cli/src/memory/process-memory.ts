@@ -4,7 +4,7 @@
  *
  *   resident   when options are read and plans are made: Node, modules, libvips, what compiling left
  *   rest       what comes on top, by what the process has done before (`REST`)
- *   batches    float32 images of a micro-batch, one array for each that makes them
+ *   batches    images of a micro-batch in bytes, one array for each that makes them
  *   images     what reading the image that takes the most takes, and one that waits, for each maker
  *   tensors    the largest tensor on its way between file and executor, twice
  */
@@ -92,7 +92,7 @@ const WASM_BYTES = 20e6;
 export function bytesBesidePlan(load: ProcessLoad, pass: number, rest: number): number {
   const { build, images, imageSize, workers, imageBytes, tensorBytes, wasm } = load;
   const makers = Math.max(1, workers);
-  const batches = makers * pass * 3 * imageSize ** 2 * Float32Array.BYTES_PER_ELEMENT;
+  const batches = makers * pass * 3 * imageSize ** 2 * Int8Array.BYTES_PER_ELEMENT;
   const waitingBytes = 2 * AHEAD_BYTES; // an image and a part cut out of it, while the next is read
   return (
     residentBytes(build, images) +

@@ -8,6 +8,7 @@ import {
   checkUpdates,
   compilePhases,
   ConfigError,
+  defaultPreprocess,
   lookUp,
   OPTIMIZERS,
   parameters,
@@ -21,6 +22,7 @@ import {
   type ModelConfig,
   type ModelGraph,
   type MomentumBits,
+  type Normalisation,
   type Optimizer,
   type OptimizerOptions,
   type Program,
@@ -51,6 +53,11 @@ export interface StepOptions {
   /** Bound on the global gradient norm. */
   readonly clip?: number;
   readonly smoothing: number;
+  /**
+   * How the model normalises its images, which are handed over as levels; default: the usual preprocessing, for
+   * plans, which do not depend on it.
+   */
+  readonly levels?: Normalisation;
 }
 
 /** A step whose options are possible and go together. */
@@ -99,6 +106,7 @@ export function checkStep(
   method: BoundMethod = parseMethod(options.method ?? PLAIN_METHOD, givenKeys(options)),
 ): TrainingStep {
   const { model: named, batch, microBatches = 1, smoothing, clip } = options;
+  const { levels = defaultPreprocess } = options;
   const { name: modelName, config } = named;
   const { form: saved } = lookUp<{ readonly form: SavedForm }>(
     'form of saved tensors',
@@ -116,7 +124,8 @@ export function checkStep(
   }
   const pass = batch / microBatches;
   const compileOptions = {
-    model: (images: number, mode: Mode) => buildModel(config, { batch: images, mode, smoothing }),
+    model: (images: number, mode: Mode) =>
+      buildModel(config, { batch: images, mode, smoothing, levels }),
     method,
     saved,
     optimizer,

@@ -149,7 +149,8 @@ async function prepared(
 
 function calibrationLoader(job: TrainingRequest, batch: number): Loader {
   const { images: source, seed, preprocess, augment, strict } = job;
-  return new Loader({ source, purpose: 'train', batch, seed, preprocess, augment, strict });
+  const settings = { source, purpose: 'train', batch, seed, preprocess, augment, strict } as const;
+  return new Loader({ ...settings, levels: true });
 }
 
 const STAGES: { readonly [S in PrepareEvent['stage']]: string } = {

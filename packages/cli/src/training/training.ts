@@ -175,7 +175,8 @@ function openLoader(plan: RunPlan, purpose: 'train' | 'evaluate', buffers: Buffe
   const { preprocess, seed } = plan.settings;
   const source = purpose === 'train' ? plan.train : plan.validation;
   const batch = plan.step.pass;
-  const settings = { source, purpose, batch, seed, preprocess, augment, strict };
+  const images = { source, purpose, batch, seed, preprocess, augment, strict };
+  const settings = { ...images, levels: true };
   // The calling thread only waits while a step runs; validation always does without another.
   return new Loader(settings, { ...(purpose === 'train' ? loading : { workers: 0 }), buffers });
 }
