@@ -191,7 +191,8 @@ describe.concurrent('plan', () => {
     expect(plan['saved']).toBe('exact');
     expect(plan['weightBytes']).toBe(4 * 5_717_416);
     expect(plan['optimizerBytes']).toBe(4 * 193_000);
-    const parts = ['weightBytes', 'optimizerBytes', 'savedBytes', 'transientBytes'];
+    const kept = ['weightBytes', 'tableBytes', 'optimizerBytes'];
+    const parts = [...kept, 'savedBytes', 'transientBytes'];
     const sum = parts.reduce((bytes, name) => bytes + Number(plan[name]), 0);
     expect(plan['peakBytes']).toBe(sum);
     expect(plan['flopsPerStep']).toBeGreaterThan(8 * 2e9); // forward: about 2.5 GFLOP an image

@@ -58,7 +58,7 @@ describe('readyWithin', () => {
     expect(free.memory.givenUp).toEqual([]);
     const { besidePlan } = free.memory;
     const forms = new Set<string>();
-    for (const share of [0.97, 0.91]) {
+    for (const share of [0.97, 0.85]) {
       const budget = Math.round(besidePlan + share * free.planned);
       const calm = await chosenAt(90e6, budget);
       const disturbed = await chosenAt(90e6 + random.between(-30e6, 30e6), budget);

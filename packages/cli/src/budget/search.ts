@@ -58,7 +58,8 @@ export function searchPlans<M extends Worded>(
   const smallest = saved[saved.length - 1];
   const canFit = (method: M) =>
     endsOf(passes).some((pass) => fits({ method, saved: smallest, pass }));
-  const row = methods.find((rungs) => endsOf(rungs).some(canFit));
+  // The last of a row is the likely one to fit.
+  const row = methods.find((rungs) => endsOf(rungs.toReversed()).some(canFit));
   const method = row?.find(canFit);
   const pass = passes.find(
     (images) => method !== undefined && fits({ method, saved: smallest, pass: images }),
@@ -70,9 +71,9 @@ export function searchPlans<M extends Worded>(
   return { chosen: { method, saved: form, pass }, least: known.least(), tried: known.count };
 }
 
-/** The last of a list, which is the likely one to fit, and the first. */
+/** The first and the last of a list. */
 function endsOf<T>(list: readonly T[]): readonly T[] {
-  return [...new Set([list[list.length - 1], list[0]])];
+  return [...new Set([list[0], list[list.length - 1]])];
 }
 
 /** A batch in 1, 2, 3, … micro-batches of equal size, as images of one, falling. */
