@@ -168,7 +168,7 @@ const BENCH: Rooms = {
   harness: [],
   arm64: ['harness'],
   export: ['harness'],
-  forget: ['harness', 'export'],
+  forget: ['harness'],
   growth: ['harness'],
   kernels: ['harness'],
   methods: ['harness'],
