@@ -113,6 +113,7 @@ export type {
   Truncation,
   WeightNeed,
 } from './methods/ranks.js';
+export { savesWork, type CompressedLinear } from './methods/tucker-cost.js';
 export { sgd, type SgdSettings } from './optim/sgd.js';
 export { adamw, type AdamWSettings } from './optim/adamw.js';
 export { OPTIMIZERS, type OptimizerName, type OptimizerOptions } from './optim/index.js';
