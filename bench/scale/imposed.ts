@@ -21,6 +21,7 @@ import {
   type WeightNeed,
 } from '@thimble/core';
 import type { LinearRanks, MeasuredRanks } from './ranks.js';
+import { publishedShare } from './spectrum.js';
 
 /** What `prepare` chooses ranks of weights from. */
 const STEP = 8;
@@ -33,6 +34,8 @@ export interface ImposedOptions {
   readonly ranks: MeasuredRanks;
   /** Images of a micro-batch. */
   readonly images: number;
+  /** True: weights have the published share of ViT-B/32's MLPs at ε (spectrum.ts), whatever was measured. */
+  readonly isPublished?: boolean;
 }
 
 /** What a method asks for, as it would be found. Throws Error for an ε that was not measured. */
@@ -49,7 +52,8 @@ function weightRanks(
   return Object.fromEntries(
     pairs(layers, options).flatMap(({ linear, from }) => {
       const found = modelsAt(options.ranks, epsilon, linear.weight);
-      const own = found.map((ranks) => ranks[truncation]);
+      const published = Math.min(from.outputs, from.inputs) * publishedShare(epsilon);
+      const own = found.map((ranks) => (options.isPublished ? published : ranks[truncation]));
       const rank = weightRank(linear, from, own);
       return rank === null ? [] : [[linear.weight, rank]];
     }),

@@ -23,11 +23,12 @@ import {
   type Preprocess,
 } from '@thimble/core';
 import { native } from '@thimble/native';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readPhotos } from '../harness/photos.js';
 import { fileSource } from './file-source.js';
+import { photoClasses } from './workload.js';
 
 /** What a linear of a block has at one explained variance. */
 export interface LinearRanks {
@@ -64,16 +65,16 @@ const CALIBRATION = 128;
 const SEED = 1;
 
 /** This file runs as bench/dist/scale/ranks.js. */
-const path = fileURLToPath(new URL('../../scale/ranks.json', import.meta.url));
+const usualPath = fileURLToPath(new URL('../../scale/ranks.json', import.meta.url));
 
-export function readRanks(): MeasuredRanks {
+export function readRanks(path: string = usualPath): MeasuredRanks {
   return JSON.parse(readFileSync(path, 'utf8')) as MeasuredRanks;
 }
 
 export function writeRanks(ranks: MeasuredRanks): void {
   const inLine = (object: string) => object.replace(/\s+/gu, ' ').replace(/(\[) | (\])/gu, '$1$2');
   const text = JSON.stringify(ranks, null, 2).replace(/\{\s+"data"[^{}]*\}/gu, inLine);
-  writeFileSync(path, `${text}\n`);
+  writeFileSync(usualPath, `${text}\n`);
 }
 
 /** The model that was measured, with `classes`. */
@@ -143,8 +144,12 @@ function ranksOf({ tables }: Preparation, epsilon: number): ModelRanks {
 }
 
 async function photoBatches(folder: string, preprocess: Preprocess): Promise<readonly Batch[]> {
-  const classes = readdirSync(folder).sort();
-  const { pixels, labels } = await readPhotos(folder, classes, preprocess, CALIBRATION);
+  const { pixels, labels } = await readPhotos(
+    folder,
+    photoClasses(folder),
+    preprocess,
+    CALIBRATION,
+  );
   const size = pixels.length / labels.length;
   return Array.from({ length: Math.floor(labels.length / IMAGES) }, (_, index) => {
     const first = index * IMAGES;
@@ -161,6 +166,6 @@ function classCount(batches: readonly Batch[]): number {
 }
 
 /** `…/flowers/train` → `flowers/train` */
-function photosName(folder: string): string {
+export function photosName(folder: string): string {
   return folder.split('/').filter(Boolean).slice(-2).join('/');
 }
