@@ -28,6 +28,8 @@ export interface ScaleCase {
   /** Steps before the rounds, whose losses are compared. */
   readonly checkedSteps: number;
   readonly groups: readonly (readonly ScaleRow[])[];
+  /** Rows that take part in one round only: there for their memory, and slow. */
+  readonly once?: RegExp;
 }
 
 export const YARDSTICKS = {
@@ -85,6 +87,7 @@ export const SCALE_CASES: readonly ScaleCase[] = [
   {
     batch: 128,
     checkedSteps: 1,
+    once: /checkpointing|onnxruntime/u,
     groups: [
       [...COMPARED, ...EXACT],
       [...COMPARED, ...PEERS, ...COMPACT],

@@ -1,14 +1,16 @@
 /**
  * Training at the scale of a ViT-B/32: memory and time of a step beside PyTorch's and onnxruntime's.
  *
- *   npm run bench:scale -- --photos DIR [--batch 16|128] [--rounds N] [--threads N] [--dry-run] [--rows TEXT] [--model NAME]
+ *   npm run bench:scale -- --photos DIR [--batch 16|128] [--rounds N] [--threads N]
+ *                          [--dry-run] [--rows TEXT] [--model NAME]
  *   npm run bench:scale -- --photos DIR --weights DIR --measure-ranks
  *
- * DIR of photos has class folders. Every contestant is a process of its own; ours factor the dense weights
- * first. Each batch is saved when it is done. `--rows` runs those whose names match, `--model` trains
- * another vision transformer with at most 12 blocks, to try the benchmark; both save nothing.
- * THIMBLE_PEER_PYTHON names a Python with PyTorch. How ranks are measured says ranks.ts, and how they are
- * mapped imposed.ts.
+ * DIR of photos has class folders. Every contestant is a process of its own; ours factor the dense
+ * weights first. Each batch is saved when it is done; three rounds, the default, should take less
+ * than 40 minutes on two idle cores, a quarter of it for batch 16. `--rows` runs those whose names
+ * match, `--model` trains another vision transformer with at most 12 blocks, to try the benchmark;
+ * both save nothing. THIMBLE_PEER_PYTHON names a Python with PyTorch. How ranks are measured says
+ * ranks.ts, and how they are mapped imposed.ts.
  */
 import { MODELS, type ModelName } from '@thimble/core';
 import { mkdtemp, rm } from 'node:fs/promises';

@@ -49,6 +49,7 @@ interface Live {
 interface Case extends Setting {
   readonly machine: MachineRecord;
   readonly rounds: number;
+  readonly one: ScaleCase;
   readonly checkedSteps: number;
   readonly agreement: Agreement;
 }
@@ -58,7 +59,7 @@ export type ScaleOptions = Setting & Pick<Case, 'machine' | 'rounds'>;
 export async function measureScale(one: ScaleCase, options: ScaleOptions): Promise<ScaleResult> {
   const { machine, batch, threads, rounds, workload } = options;
   const { checkedSteps, groups } = one;
-  const context: Case = { ...options, checkedSteps, agreement: new Agreement() };
+  const context: Case = { ...options, one, checkedSteps, agreement: new Agreement() };
   const preparing = await measurePreparing(context);
   const skipped = new Map<string, string>();
   const measured: Measured[] = [];
@@ -106,8 +107,12 @@ async function measureGroup(
         skipped.set(row.name, started);
       }
     }
-    const { rounds } = context;
-    const contestants = live.map((own) => ({ name: own.name, measure: () => trainOnce(own) }));
+    const { rounds, one } = context;
+    const contestants = live.map((own) => ({
+      name: own.name,
+      measure: () => trainOnce(own),
+      ...(one.once?.test(own.name) ? { rounds: 1 } : {}),
+    }));
     return {
       live,
       samples: await interleave(contestants, { rounds, settleMs: SETTLE_MS }),

@@ -157,8 +157,14 @@ function notes(result: ScaleResult): readonly string[] {
     'those that photos give on pretrained ViT-Ti and DeiT-Ti, block by block (scale-ranks.md). Mean K/n and',
     `inputs in Tucker form: ${shares.join('; ')}.\n`,
     ...(peer ? [`PyTorch ${String(peer.ready['version'])}.\n`] : []),
+    ...fewerRounds(result),
     ...skipped.map(({ name, reason }) => `Not run: ${name} (${reason}).\n`),
   ];
+}
+
+function fewerRounds({ rows, rounds }: ScaleResult): readonly string[] {
+  const names = rows.filter(({ ms }) => ms.count < rounds).map(({ name }) => name);
+  return names.length === 0 ? [] : [`Not in all rounds: ${names.join('; ')}.\n`];
 }
 
 export function rowNamed({ rows }: ScaleResult, name: string): ScaleResultRow | null {
