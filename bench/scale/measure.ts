@@ -37,12 +37,10 @@ export interface ScaleResultRow {
   readonly faster: Readonly<Record<keyof typeof YARDSTICKS, Spread | null>>;
 }
 
-interface Live {
-  readonly name: string;
-  readonly isPeer: boolean;
+type Finished = Pick<ScaleResultRow, 'name' | 'isPeer' | 'ready' | 'losses' | 'rssPeakBytes'>;
+
+interface Live extends Finished {
   readonly process: JsonProcess;
-  readonly ready: Readonly<Record<string, unknown>>;
-  readonly losses: readonly number[];
   rssPeakBytes: number;
 }
 
@@ -84,8 +82,9 @@ async function measurePreparing(context: Case): Promise<ScaleResult['preparing']
   };
 }
 
-interface Measured {
-  readonly live: readonly Live[];
+/** What came of a group. */
+export interface Measured {
+  readonly live: readonly Finished[];
   readonly samples: ReadonlyMap<string, Rounds>;
   readonly rounds: number;
 }
@@ -160,8 +159,15 @@ async function trainOnce(row: Live): Promise<readonly number[]> {
   return ms;
 }
 
-/** Every contestant once, its rounds those of all groups: it sat out those of others. */
-function joined(groups: readonly Measured[], preparingBytes: number): readonly ScaleResultRow[] {
+/**
+ * Every contestant once, its rounds those of all groups: it sat out those of others.
+ *
+ * @param preparingBytes peak while ranks are found, for methods that have some
+ */
+export function joined(
+  groups: readonly Measured[],
+  preparingBytes: number,
+): readonly ScaleResultRow[] {
   const names = [...new Set(groups.flatMap(({ live }) => live.map(({ name }) => name)))];
   const samples = new Map<string, Rounds>(
     names.map((name) => [

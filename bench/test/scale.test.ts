@@ -17,6 +17,7 @@ import { BatchFile } from '../scale/batch-file.js';
 import { chosenRows, SCALE_CASES, YARDSTICKS } from '../scale/cases.js';
 import { contestantOf } from '../scale/contestants.js';
 import { imposedRanks, inputRanks, weightRank } from '../scale/imposed.js';
+import { joined } from '../scale/measure.js';
 import { measuredModel, readRanks, type MeasuredRanks } from '../scale/ranks.js';
 import { publishedShare } from '../scale/spectrum.js';
 import { workloadModel } from '../scale/workload.js';
@@ -186,6 +187,38 @@ describe('the cases', () => {
   it('run without groups of which no row is chosen', () => {
     const { groups } = chosenRows(SCALE_CASES[1], /^lora, exact$/u);
     expect(groups.map((rows) => rows.map(({ name }) => name))).toEqual([['lora, exact']]);
+  });
+});
+
+describe('the groups of a case', () => {
+  const one = (name: string, megabytes: number, ready = {}) => ({
+    ...{ name, isPeer: false, ready, losses: [1], rssPeakBytes: 1e6 * megabytes },
+  });
+  const samples = (all: Readonly<Record<string, readonly number[]>>) =>
+    new Map(Object.entries(all).map(([name, ms]) => [name, ms.map((each) => [each])]));
+  const rows = joined(
+    [
+      {
+        live: [one('PyTorch', 500), one('full, exact', 300)],
+        ...{ samples: samples({ PyTorch: [400, 600], 'full, exact': [200, 200] }), rounds: 2 },
+      },
+      {
+        live: [one('PyTorch', 520), one('wasi, exact', 100, { rankShare: 0.5 })],
+        ...{ samples: samples({ PyTorch: [90, 100], 'wasi, exact': [30, 25] }), rounds: 2 },
+      },
+    ],
+    250e6,
+  );
+
+  it('are one table, with ratios within the rounds that both took part in', () => {
+    expect(rows.map(({ name }) => name)).toEqual(['PyTorch', 'full, exact', 'wasi, exact']);
+    expect(rows.map(({ faster }) => faster.pytorch?.median)).toEqual([1, 2.5, 3.5]);
+    expect(rows[0].ms).toMatchObject({ count: 4, median: 250 });
+    expect(rows.map(({ faster }) => faster.bf16)).toEqual([null, null, null]);
+  });
+
+  it('keep the largest peak, and that of preparing where there are ranks to find', () => {
+    expect(rows.map(({ rssPeakBytes }) => rssPeakBytes)).toEqual([520e6, 300e6, 250e6]);
   });
 });
 
