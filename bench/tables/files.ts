@@ -8,7 +8,7 @@ import {
   type StepResults,
 } from './speed.js';
 import { withBlock } from './block.js';
-import { scaleBlock, scaleSentence } from './scale.js';
+import { scaleBlock, withScaleParagraph } from './scale.js';
 import type { ScaleResults } from '../scale/store.js';
 
 /** A page with its blocks as the results below `root` make them. */
@@ -18,14 +18,12 @@ export interface Page {
 }
 
 export function pages(root: string): readonly Page[] {
+  const withParagraph = (page: string) =>
+    withScaleParagraph(page, resultOf(root, 'scale') as ScaleResults);
   return [
     { path: join(root, 'docs/benchmarks.md'), rewritten: (page) => withBlocks(page, root) },
-    { path: join(root, 'README.md'), rewritten: (page) => withSentence(page, root) },
+    { path: join(root, 'README.md'), rewritten: withParagraph },
   ];
-}
-
-function withSentence(page: string, root: string): string {
-  return withBlock(page, 'scale', scaleSentence(resultOf(root, 'scale') as ScaleResults));
 }
 
 function withBlocks(page: string, root: string): string {

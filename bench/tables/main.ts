@@ -1,4 +1,4 @@
-/** Writes the tables of docs/benchmarks.md and README's sentence from bench/results: npm run bench:tables */
+/** Writes the tables of docs/benchmarks.md and README's paragraph from bench/results: npm run bench:tables */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { pages } from './files.js';

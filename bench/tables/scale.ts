@@ -2,7 +2,7 @@
  * Training at scale in docs/benchmarks.md: a table for each batch, and where its savings come from.
  */
 import { disturbance } from '../harness/machine.js';
-import type { ScaleResult } from '../scale/measure.js';
+import type { ScaleResult, ScaleResultRow } from '../scale/measure.js';
 import type { ScaleResults } from '../scale/store.js';
 import { leanest, rowNamed, savings, scaleTable } from '../scale/table.js';
 
@@ -40,20 +40,26 @@ export function scaleBlock({ results }: ScaleResults): string {
     .join('\n');
 }
 
-/** README's sentence about the largest batch. */
-export function scaleSentence({ results }: ScaleResults): string {
+/** README with its paragraph about the largest batch. Throws Error for one without it. */
+export function withScaleParagraph(readme: string, { results }: ScaleResults): string {
+  if (!PARAGRAPH.test(readme)) throw new Error('README.md: expected a paragraph "On ViT-B/32 …"');
   const [large] = [...results].sort((a, b) => b.batch - a.batch);
-  if (results.length === 0) return NOT_MEASURED;
-  const bytes = (name: string) => {
-    const row = rowNamed(large, name);
-    return row ? (row.rssPeakBytes / 1e6).toFixed(0) : '–';
-  };
-  const lean = leanest(large);
-  const least = lean ? (lean.rssPeakBytes / 1e6).toFixed(0) : '–';
+  return readme.replace(PARAGRAPH, results.length === 0 ? UNKNOWN : paragraph(large));
+}
+
+const PARAGRAPH = /^On ViT-B\/32 [^]*?(?=\n\n)/mu;
+const REST = '([all benchmarks](docs/benchmarks.md), lost ones included).\nA demo, and the tests:';
+const UNKNOWN = `On ViT-B/32 memory is yet to be measured ${REST}`;
+
+function paragraph(large: ScaleResult): string {
+  const bytes = (row: ScaleResultRow | null) => (row ? (row.rssPeakBytes / 1e6).toFixed(0) : '–');
+  const own = (name: string) => bytes(rowNamed(large, name));
   return [
-    `On ViT-B/32 at batch ${large.batch} PyTorch takes ${bytes('PyTorch')} MB, or ${least} with checkpointing and more`,
-    `work on the code; \`full\` ${bytes('full, exact')}, \`full --saved smallest\` ${bytes('full, smallest')}, \`wsi --saved`,
-    `smallest\` ${bytes('wsi, smallest')} and \`wasi\` ${bytes('wasi, smallest')}.\n`,
+    `On ViT-B/32 at batch ${large.batch} PyTorch takes ${own('PyTorch')} MB, ` +
+      `at its smallest ${bytes(leanest(large))}; \`full\` ${own('full, exact')},`,
+    `\`full --saved smallest\` ${own('full, smallest')}, \`wsi --saved smallest\` ` +
+      `${own('wsi, smallest')}, \`wasi\` ${own('wasi, smallest')}`,
+    REST,
   ].join('\n');
 }
 

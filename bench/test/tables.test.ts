@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { spread } from '../harness/statistics.js';
-import { scaleBlock, scaleSentence } from '../tables/scale.js';
+import { scaleBlock, withScaleParagraph } from '../tables/scale.js';
 import type { ScaleResult, ScaleResultRow } from '../scale/measure.js';
 import { scaleDocument } from '../scale/table.js';
 import { MACHINE } from './machine.js';
@@ -85,10 +85,13 @@ describe('the table of training at scale', () => {
   });
 
   it('is quoted by README', () => {
-    expect(scaleSentence({ results: [result] }).replaceAll('\n', ' ')).toContain(
-      'at batch 128 PyTorch takes 2000 MB, or 800 with checkpointing and more work on the code; `full` 1000,',
-    );
-    expect(scaleSentence({ results: [] })).toContain('Not measured');
+    const readme = 'Before.\n\nOn ViT-B/32 at batch 128 so many.\nOf them.\n\nBehind.\n';
+    const quoted = withScaleParagraph(readme, { results: [{ ...result, batch: 16 }, result] });
+    expect(quoted).toMatch(/^Before.\n\nOn ViT-B\/32 at batch 128 PyTorch takes 2000 MB/u);
+    expect(quoted).toContain('at its smallest 800; `full` 1000,\n`full --saved smallest` 400,');
+    expect(quoted).toMatch(/the tests:\n\nBehind.\n$/u);
+    expect(withScaleParagraph(quoted, { results: [] })).toContain('yet to be measured');
+    expect(() => withScaleParagraph('# Thimble\n', { results: [] })).toThrow('README.md');
     expect(scaleBlock({ results: [] })).toContain('Not measured');
   });
 
