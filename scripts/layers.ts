@@ -168,7 +168,7 @@ const BENCH: Rooms = {
   harness: [],
   arm64: ['harness'],
   export: ['harness'],
-  forget: ['harness', 'export'],
+  forget: ['harness'],
   growth: ['harness'],
   kernels: ['harness'],
   methods: ['harness'],
@@ -176,7 +176,7 @@ const BENCH: Rooms = {
   startup: ['harness'],
   peers: ['harness'],
   steps: ['harness', 'peers'],
-  scale: ['harness', 'peers', 'steps'],
+  scale: ['harness', 'peers'],
   inference: ['harness', 'export', 'peers', 'scale', 'steps'],
   tables: ['harness', 'inference', 'peers', 'scale', 'startup', 'steps'],
 };

@@ -1,10 +1,10 @@
 /** One run in all its forms: how far logits on photos are from ours, and how long they take. */
 import { argmax } from '@thimble/core';
+import { readPhotos, type Photos } from '../harness/photos.js';
 import { interleave } from '../harness/rounds.js';
 import { pairedRatio, spread, type Rounds } from '../harness/statistics.js';
 import { onnxRunner, ownRunner, readModel, type Runner } from './contestants.js';
 import type { ExportedRun } from './files.js';
-import { readPhotos, type Photos } from './photos.js';
 import { BATCHES, OWN, type ExportResult, type ExportRow } from './result.js';
 
 /** Forward passes in one turn, by the images of each. */

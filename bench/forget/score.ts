@@ -24,7 +24,7 @@ import { native } from '@thimble/native';
 import { readdirSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { readPhotos } from '../export/photos.js';
+import { readPhotos } from '../harness/photos.js';
 
 /** A run as its folder has it. */
 interface StoredRun {

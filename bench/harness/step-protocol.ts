@@ -37,6 +37,21 @@ export interface StepConfig {
   /** Path of a safetensors with `images` F32 [B, 3, S, S] and `labels` I32 [B]. */
   readonly data: string;
   readonly seed: number;
+  /** How one peer runs, where it is not as it comes; others do not read it. */
+  readonly pytorch?: PytorchSettings;
+  readonly onnxruntime?: OnnxruntimeSettings;
+}
+
+/** What peers/pytorch_lean.py says of each. */
+export interface PytorchSettings {
+  readonly lean?: boolean;
+  readonly bf16?: boolean;
+  readonly microBatches?: number;
+}
+
+export interface OnnxruntimeSettings {
+  /** Memory that is kept from step to step, and planned ahead; default true. */
+  readonly arena: boolean;
 }
 
 /** Answer to the first line; a peer leaves out what it does not know. */
@@ -48,4 +63,6 @@ export interface Ready {
   readonly plannedBytes?: number;
   readonly arenaBytes?: number;
   readonly flopsPerStep?: number;
+  /** Peak memory of the process with the library loaded and nothing done. */
+  readonly importBytes?: number;
 }

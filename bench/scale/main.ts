@@ -1,60 +1,107 @@
 /**
- * WASI at the scale of a ViT-B/32: memory and time of a training step, and of inference from factors,
- * beside full training here and in PyTorch.
+ * Training at the scale of a ViT-B/32: memory and time of a step beside PyTorch's and onnxruntime's.
  *
- *   npm run bench:scale -- [--batch 16|128] [--rounds N] [--threads N] [--rows TEXT] [--dry-run]
+ *   npm run bench:scale -- --photos DIR [--batch 16|128] [--rounds N] [--threads N]
+ *                          [--dry-run] [--rows TEXT] [--model NAME]
+ *   npm run bench:scale -- --photos DIR --weights DIR --measure-ranks
  *
- * Every contestant is a process of its own that prepares (decomposes the dense weights), trains and then
- * infers; its memory is the process's peak until the last training step, preparing included. Weights
- * have a pretrained-like spectrum (spectrum.ts), images are noise. THIMBLE_PEER_PYTHON names a Python
- * with PyTorch.
+ * DIR of photos has class folders. Every contestant is a process of its own; ours factor the dense
+ * weights first. Each batch is saved when it is done; three rounds, the default, should take less
+ * than 40 minutes on two idle cores, a quarter of it for batch 16. `--rows` runs those whose names
+ * match, `--model` trains another vision transformer with at most 12 blocks, to try the benchmark;
+ * both save nothing. THIMBLE_PEER_PYTHON names a Python with PyTorch. How ranks are measured says
+ * ranks.ts, and how they are mapped imposed.ts.
  */
-import { modelConfig, writeSafetensors } from '@thimble/core';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { MODELS, type ModelName } from '@thimble/core';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { machineRecord } from '../harness/machine.js';
-import { document, save } from '../harness/results.js';
-import { SCALE_CASES } from './cases.js';
+import { countStealTime, machineRecord } from '../harness/machine.js';
+import { saveText } from '../harness/results.js';
+import { chosenRows, SCALE_CASES } from './cases.js';
 import { measureScale, type ScaleResult } from './measure.js';
-import { spectralWeights } from './spectrum.js';
-import { scaleTable } from './table.js';
+import { ranksText } from './ranks-table.js';
+import { measureRanks, photosName, writeRanks } from './ranks.js';
+import { keep } from './store.js';
+import { scaleDocument } from './table.js';
+import { batchPath, photoClasses, workloadModel, writeBatch, writeWeights } from './workload.js';
 
 const { values: options } = parseArgs({
   options: {
+    photos: { type: 'string' },
+    weights: { type: 'string' },
+    'measure-ranks': { type: 'boolean', default: false },
     batch: { type: 'string' },
-    rounds: { type: 'string', default: '5' },
+    rounds: { type: 'string', default: '3' },
     threads: { type: 'string' },
     rows: { type: 'string', default: '' },
+    model: { type: 'string', default: 'vit-base-32' },
     'dry-run': { type: 'boolean', default: false },
   },
 });
 
-const MODEL = 'vit-base-32';
-const machine = await machineRecord();
-const folder = await mkdtemp(join(tmpdir(), 'thimble-scale-'));
-try {
-  const weights = join(folder, 'weights.safetensors');
-  await writeFile(weights, writeSafetensors(spectralWeights(modelConfig(MODEL))));
-  const results: ScaleResult[] = [];
-  for (const one of SCALE_CASES) {
-    if (options.batch !== undefined && Number(options.batch) !== one.batch) continue;
-    const rows = one.rows.filter(({ name }) => new RegExp(options.rows, 'u').test(name));
-    results.push(
-      await measureScale(
-        { ...one, rows },
-        {
-          ...{ model: MODEL, weights, folder },
-          threads: Number(options.threads ?? availableParallelism()),
-          rounds: Number(options.rounds),
-        },
-      ),
-    );
+const threads = Number(options.threads ?? availableParallelism());
+
+if (options.photos === undefined) usage();
+else if (!options['measure-ranks']) await compare(options.photos);
+else if (options.weights === undefined) usage();
+else await findRanks(options.weights, options.photos);
+
+function usage(): void {
+  console.error('usage: npm run bench:scale -- --photos DIR [--weights DIR --measure-ranks]');
+  process.exitCode = 2;
+}
+
+async function findRanks(weights: string, photos: string): Promise<void> {
+  const ranks = await measureRanks(weights, photos, threads);
+  writeRanks(ranks);
+  await saveText('scale-ranks', ranksText(ranks));
+}
+
+async function compare(photos: string): Promise<void> {
+  const pattern = new RegExp(options.rows, 'u');
+  const isWhole = options.rows === '' && options.model === 'vit-base-32';
+  const isSaved = isWhole && !options['dry-run'];
+  const folder = await mkdtemp(join(tmpdir(), 'thimble-scale-'));
+  try {
+    for (const one of SCALE_CASES) {
+      if (options.batch !== undefined && Number(options.batch) !== one.batch) continue;
+      const chosen = options.rows === '' ? one : chosenRows(one, pattern);
+      const result = await measureCase(chosen, photos, folder);
+      console.log(scaleDocument([result]));
+      if (isSaved) await keep(result);
+    }
+  } finally {
+    await rm(folder, { recursive: true, force: true });
   }
-  const text = document('ViT-B/32 in its subspace', machine, results.map(scaleTable).join('\n'));
-  console.log(text);
-  if (!options['dry-run']) await save('scale', { machine, results }, text);
-} finally {
-  await rm(folder, { recursive: true, force: true });
+}
+
+async function measureCase(
+  one: (typeof SCALE_CASES)[number],
+  photos: string,
+  folder: string,
+): Promise<ScaleResult> {
+  const classes = photoClasses(photos).length;
+  const name = modelName(options.model);
+  const model = workloadModel(name, classes);
+  const weights = join(folder, 'weights.safetensors');
+  const data = batchPath(folder, one.batch);
+  await writeWeights(weights, model);
+  await writeBatch(data, photos, model.imageSize, one.batch);
+  const machine = await machineRecord();
+  const stolen = countStealTime();
+  const workload = { model: name, classes, weights, data, photos: photosName(photos) } as const;
+  const rounds = Number(options.rounds);
+  const result = await measureScale(one, {
+    ...{ workload, batch: one.batch, threads, rounds, machine },
+  });
+  return { ...result, machine: { ...machine, stolenShare: stolen() } };
+}
+
+function modelName(text: string): ModelName {
+  const names = Object.keys(MODELS) as ModelName[];
+  const name = names.find((each) => each === text);
+  if (name) return name;
+  throw new Error(`--model: expected one of ${names.join(', ')}, got ${text}`);
 }

@@ -1,193 +1,204 @@
-/** One case of the scale benchmark: start the contestants, check them, time them in rounds. */
-import { i32, modelConfig, Random, writeSafetensors, type ModelName } from '@thimble/core';
-import { rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+/** One case of the scale benchmark: start the contestants of a group, check them, time them in rounds. */
+import type { MachineRecord } from '../harness/machine.js';
 import { JsonProcess, numberIn, numbersIn } from '../harness/json-process.js';
 import { interleave } from '../harness/rounds.js';
 import { pairedRatio, spread, type Rounds, type Spread } from '../harness/statistics.js';
-import { pytorch } from '../peers/pytorch.js';
-import type { StepConfig } from '../harness/step-protocol.js';
-import type { ScaleCase } from './cases.js';
-import type { ScaleConfig } from './protocol.js';
+import { Agreement, DisagreementError } from './agreement.js';
+import { YARDSTICKS, type ScaleCase, type ScaleRow } from './cases.js';
+import { contestantOf, ownContestant, type Contestant, type Setting } from './contestants.js';
 
 /** OpenMP's threads spin for up to 200 ms after their last work. */
 const SETTLE_MS = 250;
-const CHECKED_STEPS = 3;
-const LEARNING_RATE = 1e-3;
-const EVAL_BATCH = 16;
-/** Evaluations in one turn. */
-const EVALUATIONS = 2;
-
-export interface ScaleOptions {
-  readonly model: ModelName;
-  readonly weights: string;
-  readonly folder: string;
-  readonly threads: number;
-  readonly rounds: number;
-}
 
 export interface ScaleResult {
+  readonly machine: MachineRecord;
   readonly batch: number;
   readonly threads: number;
   readonly rounds: number;
-  readonly evalBatch: number;
+  readonly photos: string;
+  /** Finding ranks on the photos and factoring, as `train` does before it trains. */
+  readonly preparing: { readonly seconds: number; readonly rssPeakBytes: number };
   readonly rows: readonly ScaleResultRow[];
+  /** Rows that could not run. */
+  readonly skipped: readonly { readonly name: string; readonly reason: string }[];
 }
 
 export interface ScaleResultRow {
   readonly name: string;
+  readonly isPeer: boolean;
   /** What the contestant said when it was ready. */
   readonly ready: Readonly<Record<string, unknown>>;
   /** Losses of the first steps. */
   readonly losses: readonly number[];
+  /** Of the process; of a method that prepares, of preparing where that takes more. */
   readonly rssPeakBytes: number;
   readonly ms: Spread;
-  /** The yardstick's time as a multiple of this row's, within each round. */
-  readonly fasterThanFull: Spread;
-  readonly fasterThanPeer: Spread | null;
-  /** Milliseconds of one evaluation, and how many times faster than dense; null for peers. */
-  readonly inference: { readonly ms: Spread; readonly faster: Spread } | null;
+  /** The yardstick's time as a multiple of this row's, within each round; null: it did not run. */
+  readonly faster: Readonly<Record<keyof typeof YARDSTICKS, Spread | null>>;
 }
 
-interface Live {
-  readonly name: string;
+type Finished = Pick<ScaleResultRow, 'name' | 'isPeer' | 'ready' | 'losses' | 'rssPeakBytes'>;
+
+interface Live extends Finished {
   readonly process: JsonProcess;
-  readonly ready: Readonly<Record<string, unknown>>;
-  readonly losses: readonly number[];
-  readonly isPeer: boolean;
   rssPeakBytes: number;
 }
 
+interface Case extends Setting {
+  readonly machine: MachineRecord;
+  readonly rounds: number;
+  readonly one: ScaleCase;
+  readonly checkedSteps: number;
+  readonly agreement: Agreement;
+}
+
+export type ScaleOptions = Setting & Pick<Case, 'machine' | 'rounds'>;
+
 export async function measureScale(one: ScaleCase, options: ScaleOptions): Promise<ScaleResult> {
+  const { machine, batch, threads, rounds, workload } = options;
+  const { checkedSteps, groups } = one;
+  const context: Case = { ...options, one, checkedSteps, agreement: new Agreement() };
+  const preparing = await measurePreparing(context);
+  const skipped = new Map<string, string>();
+  const measured: Measured[] = [];
+  for (const [index, rows] of groups.entries()) {
+    console.log(`${minutes()} batch ${batch}, group ${index + 1} of ${groups.length}`);
+    measured.push(await measureGroup(rows, context, skipped));
+  }
+  return {
+    ...{ machine, batch, threads, rounds, photos: workload.photos, preparing },
+    rows: joined(measured, preparing.rssPeakBytes),
+    skipped: [...skipped].map(([name, reason]) => ({ name, reason })),
+  };
+}
+
+async function measurePreparing(context: Case): Promise<ScaleResult['preparing']> {
+  const row = { name: 'preparing', config: { method: 'wasi', ranks: 'found' } } as const;
+  const live = await start(ownContestant(row, context), { ...context, checkedSteps: 0 });
+  await live.process.close();
+  return {
+    seconds: numberIn(live.ready, 'prepareSeconds'),
+    rssPeakBytes: numberIn(live.ready, 'preparePeakBytes'),
+  };
+}
+
+/** What came of a group. */
+export interface Measured {
+  readonly live: readonly Finished[];
+  readonly samples: ReadonlyMap<string, Rounds>;
+  readonly rounds: number;
+}
+
+async function measureGroup(
+  rows: readonly ScaleRow[],
+  context: Case,
+  skipped: Map<string, string>,
+): Promise<Measured> {
   const live: Live[] = [];
-  const data = join(options.folder, `batch-${one.batch}.safetensors`);
   try {
-    await writeFile(data, batchFile(options.model, one.batch));
-    const peer = await pytorch.command();
-    if (typeof peer === 'string') console.log(`${pytorch.name}: ${peer}`);
-    else live.push(await start(pytorch.name, peer, peerConfig(one, data, options), true));
-    const script = fileURLToPath(new URL('./contestant.js', import.meta.url));
-    const command = { file: process.execPath, args: [script] };
-    for (const { name, config } of one.rows) {
-      live.push(await start(name, command, ownConfig(one, config, options), false));
+    for (const row of rows) {
+      const contestant = skipped.get(row.name) ?? (await contestantOf(row, context));
+      const started =
+        typeof contestant === 'string' ? contestant : await startOrSay(contestant, context);
+      if (typeof started !== 'string') live.push(started);
+      else {
+        console.log(`${row.name}: skipped, ${started}`);
+        skipped.set(row.name, started);
+      }
     }
-    const trained = await rounds(live, options, trainOnce);
-    const own = live.filter(({ isPeer }) => !isPeer);
-    const inferred = await rounds(own, options, inferOnce);
-    const { batch } = one;
+    const { rounds, one } = context;
+    const contestants = live.map((own) => ({
+      name: own.name,
+      measure: () => trainOnce(own),
+      ...(one.once?.test(own.name) ? { rounds: 1 } : {}),
+    }));
     return {
-      ...{ batch, threads: options.threads, rounds: options.rounds, evalBatch: EVAL_BATCH },
-      rows: live.map((row) => rowOf(row, live, trained, inferred)),
+      live,
+      samples: await interleave(contestants, { rounds, settleMs: SETTLE_MS }),
+      rounds,
     };
   } finally {
-    await Promise.all(live.map((row) => row.process.close()));
-    await rm(data, { force: true });
+    await Promise.all(live.map(({ process }) => process.close()));
   }
 }
 
-async function start(
-  name: string,
-  command: ConstructorParameters<typeof JsonProcess>[1],
-  config: object,
-  isPeer: boolean,
-): Promise<Live> {
-  console.log(`starting ${name}`);
+/** A peer that cannot run says why; one of ours that cannot is an error, and so is one that computes another loss. */
+async function startOrSay(contestant: Contestant, context: Case): Promise<Live | string> {
+  try {
+    return await start(contestant, context);
+  } catch (error) {
+    if (contestant.isPeer && !(error instanceof DisagreementError)) return String(error);
+    throw error;
+  }
+}
+
+async function start(contestant: Contestant, context: Case): Promise<Live> {
+  const { checked, isPeer, command, config } = contestant;
+  const { name } = checked;
+  console.log(`${minutes()} starting ${name}`);
   const process = new JsonProcess(name, command);
   try {
     const ready = await process.ask(config);
-    const answer = await process.ask({ run: CHECKED_STEPS });
+    const { checkedSteps, agreement } = context;
+    if (checkedSteps === 0) return { name, isPeer, process, ready, losses: [], rssPeakBytes: 0 };
+    const answer = await process.ask({ run: checkedSteps });
     const losses = numbersIn(answer, 'loss');
-    if (!losses.every(Number.isFinite) || !(losses[losses.length - 1] < losses[0])) {
-      throw new Error(`${name}: expected a falling loss, got ${losses.join(', ')}`);
-    }
-    const rssPeakBytes = numberIn(answer, 'rssPeakBytes');
-    return { name, process, ready, losses, isPeer, rssPeakBytes };
+    agreement.check(checked, losses);
+    return { name, isPeer, process, ready, losses, rssPeakBytes: numberIn(answer, 'rssPeakBytes') };
   } catch (error) {
     await process.close();
     throw error;
   }
 }
 
-function rounds(
-  live: readonly Live[],
-  options: ScaleOptions,
-  measure: (row: Live) => Promise<readonly number[]>,
-): Promise<ReadonlyMap<string, Rounds>> {
-  return interleave(
-    live.map((row) => ({ name: row.name, measure: () => measure(row) })),
-    { rounds: options.rounds, settleMs: SETTLE_MS },
-  );
-}
-
 async function trainOnce(row: Live): Promise<readonly number[]> {
   const answer = await row.process.ask({ run: 1 });
   row.rssPeakBytes = numberIn(answer, 'rssPeakBytes');
-  return numbersIn(answer, 'ms');
+  const ms = numbersIn(answer, 'ms');
+  console.log(`${minutes()} ${row.name}: ${ms.map((each) => each.toFixed(0)).join(', ')} ms`);
+  return ms;
 }
 
-async function inferOnce(row: Live): Promise<readonly number[]> {
-  return numbersIn(await row.process.ask({ infer: EVALUATIONS }), 'ms');
+/**
+ * Every contestant once, its rounds those of all groups: it sat out those of others.
+ *
+ * @param preparingBytes peak while ranks are found, for methods that have some
+ */
+export function joined(
+  groups: readonly Measured[],
+  preparingBytes: number,
+): readonly ScaleResultRow[] {
+  const names = [...new Set(groups.flatMap(({ live }) => live.map(({ name }) => name)))];
+  const samples = new Map<string, Rounds>(
+    names.map((name) => [
+      name,
+      groups.flatMap((group) => group.samples.get(name) ?? Array<number[]>(group.rounds).fill([])),
+    ]),
+  );
+  return names.map((name): ScaleResultRow => {
+    const all = groups.flatMap(({ live }) => live.filter((row) => row.name === name));
+    const [{ isPeer, ready, losses }] = all;
+    const own = samples.get(name) ?? [];
+    const beside = (yardstick: string) => {
+      const other = samples.get(yardstick);
+      return other ? pairedRatio(other, own) : null;
+    };
+    const prepares = typeof ready['rankShare'] === 'number' || Number(ready['compressed'] ?? 0) > 0;
+    const peaks = all.map(({ rssPeakBytes }) => rssPeakBytes);
+    return {
+      ...{ name, isPeer, ready, losses },
+      rssPeakBytes: Math.max(...peaks, prepares ? preparingBytes : 0),
+      ms: spread(own.flat()),
+      faster: {
+        pytorch: beside(YARDSTICKS.pytorch),
+        bf16: beside(YARDSTICKS.bf16),
+        recomputed: beside(YARDSTICKS.recomputed),
+      },
+    };
+  });
 }
 
-function rowOf(
-  row: Live,
-  live: readonly Live[],
-  trained: ReadonlyMap<string, Rounds>,
-  inferred: ReadonlyMap<string, Rounds>,
-): ScaleResultRow {
-  const times = (of: ReadonlyMap<string, Rounds>, name: string) => of.get(name) ?? [];
-  const own = times(trained, row.name);
-  const peer = live.find(({ isPeer }) => isPeer);
-  const evaluations = times(inferred, row.name);
-  const { name, ready, losses, rssPeakBytes } = row;
-  return {
-    ...{ name, ready, losses, rssPeakBytes },
-    ms: spread(own.flat()),
-    fasterThanFull: pairedRatio(times(trained, 'full'), own),
-    fasterThanPeer: peer ? pairedRatio(times(trained, peer.name), own) : null,
-    inference: row.isPeer
-      ? null
-      : {
-          ms: spread(evaluations.flat()),
-          faster: pairedRatio(times(inferred, 'full'), evaluations),
-        },
-  };
-}
-
-function ownConfig(
-  { batch }: ScaleCase,
-  config: Pick<ScaleConfig, 'method' | 'saved' | 'microBatches'>,
-  { model, threads, weights }: ScaleOptions,
-): ScaleConfig {
-  const { classes } = modelConfig(model);
-  const rest = { learningRate: LEARNING_RATE, evalBatch: EVAL_BATCH, weights };
-  return { model, classes, batch, threads, ...config, ...rest };
-}
-
-function peerConfig({ batch }: ScaleCase, data: string, options: ScaleOptions): StepConfig {
-  const config = modelConfig(options.model);
-  if (config.family !== 'vit') throw new Error('peers know vision transformers only');
-  const { imageSize, patch, width, depth, heads, classes } = config;
-  return {
-    model: { imageSize, patch, width, depth, heads, classes, pool: 'token' },
-    ...{ batch, threads: options.threads, optimizer: 'sgd', lr: LEARNING_RATE },
-    ...{ momentum: 0, weightDecay: 0, warmup: 0, weights: options.weights, data, seed: 1 },
-  };
-}
-
-function batchFile(model: ModelName, batch: number): Uint8Array {
-  const { imageSize, classes } = modelConfig(model);
-  const shape = [batch, 3, imageSize, imageSize];
-  const count = shape.reduce((product, extent) => product * extent, 1);
-  return writeSafetensors([
-    {
-      ...{ name: 'images', dtype: 'F32', shape },
-      data: Random.of(1, 'images').fillNormal(new Float32Array(count)),
-    },
-    {
-      ...{ name: 'labels', dtype: 'I32', shape: i32(batch).shape },
-      data: Int32Array.from({ length: batch }, (_, index) => index % classes),
-    },
-  ]);
+/** Of this process. */
+function minutes(): string {
+  return `[${(performance.now() / 60_000).toFixed(1)} min]`;
 }

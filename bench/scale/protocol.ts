@@ -1,26 +1,48 @@
 /**
  * What the scale benchmark says to Thimble's contestants, JSON lines as in harness/step-protocol.ts:
  *
- *   ScaleConfig   →  {"ready": true, "version", "threads", "parameters", "plannedBytes", …}
+ *   ScaleConfig   →  ScaleReady
  *   {"run": n}    →  {"ms": [n], "loss": [n], "rssPeakBytes"}   training steps
- *   {"infer": n}  →  {"ms": [n]}                                evaluations of `evalBatch` images
  */
-import type { ModelName } from '@thimble/core';
+import type { CompileOptions, ModelName, SgdSettings } from '@thimble/core';
 
-export interface ScaleConfig {
-  readonly model: ModelName;
-  readonly classes: number;
+/** What a row of the table trains with. */
+export interface RowConfig {
   /** As `parseMethod` reads it. */
   readonly method: string;
-  readonly saved: 'exact' | 'compact' | 'smallest';
+  /** Default 1. */
+  readonly microBatches?: number;
+  /** How the program is compiled; what is left out is the command's default. */
+  readonly compile?: Partial<Omit<CompileOptions, ConfiguredElsewhere>>;
+  /** Beside the momentum, which everybody has. */
+  readonly sgd?: SgdSettings;
+  /** Default `measured`. */
+  readonly ranks?: RankSource;
+}
+
+type ConfiguredElsewhere = 'model' | 'method' | 'optimizer' | 'batch' | 'microBatches' | 'trace';
+
+/**
+ * Where ranks come from.
+ *
+ *   measured   on smaller models (imposed.ts); weights are factored plainly
+ *   published  likewise, but those of weights are the published ones of ViT-B/32's MLPs, in all linears
+ *   found      prepared as `train` does, on the images of the batch: for what preparing takes
+ */
+export type RankSource = 'measured' | 'published' | 'found';
+
+export interface ScaleConfig {
+  readonly row: RowConfig;
+  readonly model: ModelName;
+  readonly classes: number;
   /** Images of one update. */
   readonly batch: number;
-  readonly microBatches: number;
-  readonly evalBatch: number;
   readonly threads: number;
   readonly learningRate: number;
-  /** Path of a safetensors with dense weights. */
+  readonly momentum: number;
+  /** Paths of safetensors (workload.ts). */
   readonly weights: string;
+  readonly data: string;
 }
 
 /** What a contestant says when it is ready. */
@@ -33,9 +55,11 @@ export interface ScaleReady {
   readonly arenaBytes: number;
   /** Operations of one update, all micro-batches included. */
   readonly flopsPerStep: number;
-  readonly flopsPerEvaluation: number;
   /** Mean rank of the factored weights as a share of the smaller side; null: none is factored. */
   readonly rankShare: number | null;
-  /** Seconds that preparing took: decompositions and ranks. */
+  /** Inputs in Tucker form. */
+  readonly compressed: number;
+  /** Seconds that preparing took, and the process's peak behind it. */
   readonly prepareSeconds: number;
+  readonly preparePeakBytes: number;
 }

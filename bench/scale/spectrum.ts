@@ -61,6 +61,14 @@ export function spectrum(count: number): Float64Array {
   );
 }
 
+/** The share of singular values that holds `energy`. */
+export function publishedShare(energy: number): number {
+  const at = ENERGY.findIndex(([, end]) => end >= energy);
+  const [low, below] = ENERGY[Math.max(0, at - 1)];
+  const [high, above] = ENERGY[at];
+  return above === below ? high : low + ((high - low) * (energy - below)) / (above - below);
+}
+
 /** Replaces `data` [rows, cols] by a matrix of the same norm with the wanted spectrum. */
 function reshapeSpectrum(data: Float32Array, rows: number, cols: number, name: string): void {
   const norm = Math.sqrt(data.reduce((sum, x) => sum + x * x, 0));

@@ -1,111 +1,153 @@
 /**
- * A training method at scale as the benchmark runs it: prepared from a file of dense weights, compiled,
- * loaded, and stepped. Images are noise, one pass at a time, as a loader hands them over.
+ * A training method at scale as the benchmark runs it: dense weights from a file are factored at the ranks that
+ * were measured (imposed.ts), the program is compiled, loaded, and stepped. Momentum, forms of saved tensors
+ * and the images of an evaluation are the command's defaults.
  */
 import {
   buildModel,
   compile,
-  entryFlops,
-  entryNamed,
+  elements,
+  emitKnown,
+  foundRanks,
   linears,
   loadWeights,
-  modelConfig,
   parameters,
   parseMethod,
   plannedBytes,
   prepare,
-  Random,
   Session,
   sgd,
   stepFlops,
   type Batch,
   type BoundMethod,
   type Executor,
+  type LoadReport,
   type ModelBuilder,
-  type Ranks,
 } from '@thimble/core';
-import { Garbage, native } from '@thimble/native';
-import { fileSource } from './file-source.js';
+import { Garbage, native, returnFreedMemory } from '@thimble/native';
+import { peakBytes } from '../harness/peak-bytes.js';
+import { BatchFile } from './batch-file.js';
+import { fileSource, type FileSource } from './file-source.js';
+import { imposedRanks } from './imposed.js';
 import type { ScaleConfig, ScaleReady } from './protocol.js';
+import { measuredModel, readRanks } from './ranks.js';
+import { workloadModel } from './workload.js';
 
 const SEED = 1;
 
 export class ScaleTrainer {
-  readonly executor: Executor;
   readonly ready: ScaleReady;
   private readonly session: Session;
   private readonly config: ScaleConfig;
-  private readonly pass: Batch;
+  private readonly data: BatchFile;
 
-  private constructor(session: Session, ready: ScaleReady, config: ScaleConfig, pass: Batch) {
+  private constructor(session: Session, ready: ScaleReady, config: ScaleConfig, data: BatchFile) {
     this.session = session;
-    this.executor = session.executor;
     this.ready = ready;
     this.config = config;
-    this.pass = pass;
+    this.data = data;
   }
 
-  /** Finds ranks, compiles, loads and writes the weights. */
+  /** Gets ranks, compiles, loads and writes the weights. */
   static async load(config: ScaleConfig): Promise<ScaleTrainer> {
-    const { batch, microBatches, evalBatch, threads, saved } = config;
-    const shape = { ...modelConfig(config.model), classes: config.classes };
-    const model: ModelBuilder = (images, mode) => buildModel(shape, { batch: images, mode });
-    const images = batch / microBatches;
-    const pass = noise(shape.imageSize, images, config.classes);
+    const { batch, row, threads, momentum } = config;
+    const data = new BatchFile(config.data);
+    if (data.images !== batch) throw new Error(`${config.data}: expected ${batch} images`);
     const garbage = new Garbage();
-    const source = fileSource(config.weights);
-    const given = parseMethod(config.method);
     const started = performance.now();
-    const prepared = given.probe
-      ? await prepare({
-          ...{ model, method: given, source, kind: native, threads, batch: images, seed: SEED },
-          batches: (count) => batches(pass, count),
-          onDropped: (bytes) => {
-            garbage.dropped(bytes);
-          },
-        })
-      : null;
-    const method = prepared?.method ?? given;
-    const optimizer = sgd({ momentum: 0 });
-    garbage.clear();
-    const program = compile({
-      ...{ model, method, optimizer, batch: images, microBatches, evalBatch, saved },
-    });
+    const source = fileSource(config.weights);
+    const factored = await factoredBy({ config, source, data, garbage });
+    const { model, method } = factored;
+    const { microBatches = 1 } = row;
+    const optimizer = sgd({ momentum, ...row.sgd });
+    const images = batch / microBatches;
+    const options = { model, method, optimizer, batch: images, microBatches, ...row.compile };
+    const program = compile(options);
     garbage.clear();
     const executor = await native.load(program, { threads });
-    if (prepared) await prepared.emitWeights(executor);
-    else loadWeights(executor, model(1, 'train'), source, SEED);
+    await factored.fill(executor);
     source.close();
     garbage.clear();
-    const prepareSeconds = (performance.now() - started) / 1000;
-    const ready = describe(executor, method, model, prepared?.ranks ?? null);
-    const session = Session.of({ executor, optimizer });
-    return new ScaleTrainer(session, { ...ready, prepareSeconds }, config, pass);
+    const spent = {
+      prepareSeconds: (performance.now() - started) / 1000,
+      preparePeakBytes: peakBytes(),
+    };
+    const ready = { ...describe(executor, method, model), ...spent };
+    return new ScaleTrainer(Session.of({ executor, optimizer }), ready, config, data);
   }
 
-  /** Milliseconds and loss of one update: every pass, writing its images included. */
+  /** Milliseconds and loss of one update: all micro-batches, writing their images included. */
   async step(): Promise<readonly [ms: number, loss: number]> {
-    const { session, config, pass } = this;
-    for (let index = 0; index < config.microBatches; index++) {
-      const update = await session.add(pass, config.learningRate);
+    const { session, config, data } = this;
+    const { batch, row, learningRate } = config;
+    const { microBatches = 1 } = row;
+    const images = batch / microBatches;
+    for (let index = 0; index < microBatches; index++) {
+      const update = await session.add(data.batch(index * images, images), learningRate);
       if (update) return [update.ms, update.loss];
     }
-    throw new Error(`scale: expected an update of ${String(config.microBatches)} micro-batches`);
+    throw new Error(`scale: expected an update of ${String(microBatches)} micro-batches`);
   }
 
-  /** Milliseconds of one evaluation. */
-  async infer(): Promise<number> {
-    const { executor, config, pass } = this;
-    const pixels = (pass.images.length / pass.real) * config.evalBatch;
-    const images = new Float32Array(pixels);
-    for (let at = 0; at < pixels; at += pass.images.length) {
-      images.set(pass.images.subarray(0, Math.min(pass.images.length, pixels - at)), at);
+  async close(): Promise<void> {
+    this.data.close();
+    await this.session.dispose();
+    await this.session.executor.dispose();
+  }
+}
+
+interface Loading {
+  readonly config: ScaleConfig;
+  readonly source: FileSource;
+  readonly data: BatchFile;
+  readonly garbage: Garbage;
+}
+
+interface Factored {
+  readonly model: ModelBuilder;
+  /** With its ranks. */
+  readonly method: BoundMethod;
+  fill(executor: Executor): Promise<LoadReport>;
+}
+
+async function factoredBy({ config, source, data, garbage }: Loading): Promise<Factored> {
+  const { threads, batch, classes } = config;
+  const shape = workloadModel(config.model, classes);
+  const model: ModelBuilder = (images, mode) => buildModel(shape, { batch: images, mode });
+  const given = parseMethod(config.row.method);
+  const images = batch / (config.row.microBatches ?? 1);
+  const onDropped = (bytes: number) => {
+    if (garbage.dropped(bytes)) returnFreedMemory();
+  };
+  const shared = { model, source, kind: native, threads, seed: SEED, onDropped };
+  if (!given.probe) {
+    const fill = (executor: Executor) => {
+      const method = given.forward(model(1, 'train'));
+      return Promise.resolve(loadWeights(executor, method, source, SEED));
+    };
+    return { model, method: given, fill };
+  }
+  const { ranks: from = 'measured' } = config.row;
+  if (from === 'found') {
+    const batches = (count: number) => photosOf(data, count);
+    const found = await prepare({ ...shared, method: given, batch: images, batches });
+    return { model, method: found.method, fill: (executor) => found.emitWeights(executor) };
+  }
+  const small = measuredModel(classes);
+  const measured: ModelBuilder = (of, mode) => buildModel(small, { batch: of, mode });
+  const isPublished = from === 'published';
+  const options = { model, measured, ranks: readRanks(), images, isPublished };
+  const ranks = imposedRanks(given.probe, options);
+  const method = given.with({ ranks });
+  return { model, method, fill: (executor) => emitKnown({ ...shared, method }, executor) };
+}
+
+/** The batch again and again: preparing takes what it needs. */
+function* photosOf(data: BatchFile, count: number): Generator<Batch> {
+  for (;;) {
+    for (let first = 0; first + count <= data.images; first += count) {
+      yield data.batch(first, count);
     }
-    const began = performance.now();
-    executor.write('eval.images', images);
-    await executor.run('eval');
-    await executor.read('eval.logits');
-    return performance.now() - began;
   }
 }
 
@@ -113,48 +155,25 @@ function describe(
   executor: Executor,
   method: BoundMethod,
   model: ModelBuilder,
-  ranks: Ranks | null,
-): ScaleReady {
+): Omit<ScaleReady, 'prepareSeconds' | 'preparePeakBytes'> {
   const { program, threads } = executor;
-  const flops = (name: string) => {
-    const known = program.entries.some((entry) => entry.name === name);
-    return known ? entryFlops(program, entryNamed(program, name)) : 0;
-  };
-  return {
-    ready: true,
-    version: executor.detail,
-    threads,
-    parameters: parameters(method.forward(model(1, 'train')).graph).reduce(
-      (sum, { type }) => sum + type.shape.reduce((product, extent) => product * extent, 1),
-      0,
-    ),
-    plannedBytes: plannedBytes(program, threads),
-    arenaBytes: executor.arenaBytes,
-    flopsPerStep: stepFlops(program),
-    flopsPerEvaluation: flops('eval'),
-    rankShare: ranks && rankShare(model, ranks),
-    prepareSeconds: 0,
-  };
-}
-
-function rankShare(model: ModelBuilder, ranks: Ranks): number | null {
-  const shares = linears(model(1, 'train'), 'all').flatMap(({ weight, outputs, inputs }) => {
+  const { batch = 1 } = program.training ?? {};
+  const formed = method.forward(model(batch, 'train'));
+  const ranks = foundRanks(method.findings(formed));
+  const shares = linears(formed, 'all').flatMap(({ weight, outputs, inputs }) => {
     const known: Readonly<Record<string, number | undefined>> = ranks.weights;
     const rank = known[weight];
     return rank === undefined ? [] : [rank / Math.min(outputs, inputs)];
   });
-  if (shares.length === 0) return null;
-  return shares.reduce((sum, share) => sum + share, 0) / shares.length;
-}
-
-function noise(side: number, images: number, classes: number): Batch {
-  const pixels = Random.of(SEED, 'images').fillNormal(new Float32Array(images * 3 * side * side));
-  const labels = Int32Array.from({ length: images }, (_, index) => index % classes);
-  return { images: pixels, labels, real: images };
-}
-
-/** Endless: preparing takes what it needs. `count` is at most the pass. */
-function* batches({ images, labels, real }: Batch, count: number): Generator<Batch> {
-  const part = images.subarray(0, (images.length / real) * count);
-  for (;;) yield { images: part, labels: labels.subarray(0, count), real: count };
+  return {
+    ready: true,
+    version: executor.detail,
+    threads,
+    parameters: parameters(formed.graph).reduce((sum, { type }) => sum + elements(type.shape), 0),
+    plannedBytes: plannedBytes(program, threads),
+    arenaBytes: executor.arenaBytes,
+    flopsPerStep: stepFlops(program),
+    rankShare: shares.length === 0 ? null : shares.reduce((sum, x) => sum + x, 0) / shares.length,
+    compressed: Object.keys(ranks.activations).length,
+  };
 }

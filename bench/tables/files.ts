@@ -1,4 +1,4 @@
-/** The page of benchmarks and the results that its tables are made from. */
+/** The pages with tables and the results that these are made from. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
@@ -8,14 +8,25 @@ import {
   type StepResults,
 } from './speed.js';
 import { withBlock } from './block.js';
-import { scaleBlock, type ScaleResults } from './scale.js';
+import { scaleBlock, withScaleParagraph } from './scale.js';
+import type { ScaleResults } from '../scale/store.js';
 
-export function pagePath(root: string): string {
-  return join(root, 'docs/benchmarks.md');
+/** A page with its blocks as the results below `root` make them. */
+export interface Page {
+  readonly path: string;
+  readonly rewritten: (page: string) => string;
 }
 
-/** `page` with every block as the results below `root` make it. */
-export function withBlocks(page: string, root: string): string {
+export function pages(root: string): readonly Page[] {
+  const withParagraph = (page: string) =>
+    withScaleParagraph(page, resultOf(root, 'scale') as ScaleResults);
+  return [
+    { path: join(root, 'docs/benchmarks.md'), rewritten: (page) => withBlocks(page, root) },
+    { path: join(root, 'README.md'), rewritten: withParagraph },
+  ];
+}
+
+function withBlocks(page: string, root: string): string {
   const step = resultOf(root, 'step') as StepResults;
   const inference = resultOf(root, 'inference') as InferenceResults | null;
   const startup = resultOf(root, 'startup') as StartupResults | null;

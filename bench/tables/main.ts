@@ -1,10 +1,11 @@
-/** Writes the tables of docs/benchmarks.md from bench/results: npm run bench:tables */
+/** Writes the tables of docs/benchmarks.md and README's paragraph from bench/results: npm run bench:tables */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { pagePath, withBlocks } from './files.js';
+import { pages } from './files.js';
 
 /** This file runs as bench/dist/tables/main.js. */
 const root = fileURLToPath(new URL('../../..', import.meta.url));
-const path = pagePath(root);
-writeFileSync(path, withBlocks(readFileSync(path, 'utf8'), root));
-console.log('docs/benchmarks.md: tables written');
+for (const { path, rewritten } of pages(root)) {
+  writeFileSync(path, rewritten(readFileSync(path, 'utf8')));
+  console.log(`${path}: tables written`);
+}

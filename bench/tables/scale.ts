@@ -1,95 +1,80 @@
 /**
- * The table of training at scale in docs/benchmarks.md, and where its saving comes from: recomputing the blocks, which plain
- * training can do too, or the subspace.
+ * Training at scale in docs/benchmarks.md: a table for each batch, and where its savings come from.
  */
-import type { MachineRecord } from '../harness/machine.js';
-import { markdownTable, number } from '../harness/table.js';
+import { disturbance } from '../harness/machine.js';
 import type { ScaleResult, ScaleResultRow } from '../scale/measure.js';
+import type { ScaleResults } from '../scale/store.js';
+import { leanest, rowNamed, savings, scaleTable } from '../scale/table.js';
 
-export interface ScaleResults {
-  readonly machine: MachineRecord;
-  readonly results: readonly ScaleResult[];
-}
-
-/** Of the larger batch: rows as they are called there, and what the page calls them. */
+/** Rows as they are called there, and what the page calls them. */
 const SHOWN: readonly (readonly [name: string, title: string])[] = [
   ['PyTorch', 'PyTorch'],
-  ['full', '`full`'],
+  ['PyTorch, bf16', 'PyTorch, bf16'],
+  ['PyTorch, checkpointing', 'PyTorch, checkpointing, update in the backward pass'],
+  ['PyTorch, checkpointing, 8 micro-batches', 'the same, 8 micro-batches'],
+  ['PyTorch, checkpointing, bf16', 'PyTorch, checkpointing, bf16'],
+  ['onnxruntime', 'onnxruntime, no arena'],
+  ['full, exact', '`full`'],
   ['full, smallest', '`full --saved smallest`'],
   ['full, smallest, 8 micro-batches', '`full --saved smallest`, 8 micro-batches'],
-  ['wasi 0.8', '`wasi` (ε = 0.8)'],
-  ['wasi 0.8, 8 micro-batches', '`wasi`, 8 micro-batches'],
-  ['wasi 0.6, 8 micro-batches', '`wasi=0.6`, 8 micro-batches'],
-  ['wasi 0.4, 32 micro-batches', '`wasi=0.4`, 32 micro-batches'],
-  ['wasi 0.8, compact', '`wasi`, `--saved compact`'],
-  ['wasi 0.7, compact', '`wasi=0.7`, `--saved compact`'],
-  ['wasi 0.95, compact', '`wasi=0.95`, `--saved compact`'],
+  ['lora, smallest', '`lora --saved smallest`'],
+  ['wsi, exact', '`wsi`'],
+  ['wsi, smallest', '`wsi --saved smallest`'],
+  ['wsi, smallest, 8 micro-batches', '`wsi --saved smallest`, 8 micro-batches'],
+  ['wasi, exact', '`wasi --saved exact`'],
+  ['wasi, compact', '`wasi --saved compact`'],
+  ['wasi, smallest', '`wasi` (ε = 0.8)'],
+  ['wasi, smallest, 8 micro-batches', '`wasi`, 8 micro-batches'],
+  ['wsi, smallest, published ranks', '`wsi --saved smallest`, published ranks'],
+  ['wasi, smallest, published ranks', '`wasi`, published ranks'],
+  ['wasi 0.6', '`wasi=0.6`'],
+  ['wasi 0.7', '`wasi=0.7`'],
+  ['wasi 0.9', '`wasi=0.9`'],
 ];
 
 export function scaleBlock({ results }: ScaleResults): string {
-  const large = results.reduce((most, other) => (other.batch > most.batch ? other : most));
-  const row = (name: string) => large.rows.find((each) => each.name === name);
-  const peer = row('PyTorch');
-  const head = [
-    'training',
-    '>peak memory',
-    '>of PyTorch',
-    '>step, × as fast as `full`',
-    '>× as fast as PyTorch',
-    '>inference, × dense',
-  ];
-  const rows = SHOWN.map(([name, title]) => cells(title, row(name), peer));
-  return [markdownTable(head, rows), ...sharesOf(row)].join('\n');
+  if (results.length === 0) return NOT_MEASURED;
+  return [...results]
+    .sort((a, b) => b.batch - a.batch)
+    .map(caseBlock)
+    .join('\n');
 }
 
-function cells(
-  title: string,
-  row: ScaleResultRow | undefined,
-  peer: ScaleResultRow | undefined,
-): readonly string[] {
-  if (!row) return [title, '–', '–', '–', '–', '–'];
-  const { rssPeakBytes, fasterThanFull, fasterThanPeer, inference } = row;
-  const share = peer ? (100 * rssPeakBytes) / peer.rssPeakBytes : NaN;
+/** README with its paragraph about the largest batch. Throws Error for one without it. */
+export function withScaleParagraph(readme: string, { results }: ScaleResults): string {
+  if (!PARAGRAPH.test(readme)) throw new Error('README.md: expected a paragraph "On ViT-B/32 …"');
+  const [large] = [...results].sort((a, b) => b.batch - a.batch);
+  return readme.replace(PARAGRAPH, results.length === 0 ? UNKNOWN : paragraph(large));
+}
+
+const PARAGRAPH = /^On ViT-B\/32 [^]*?(?=\n\n)/mu;
+const REST = '([all benchmarks](docs/benchmarks.md), lost ones included).\nA demo, and the tests:';
+const UNKNOWN = `On ViT-B/32 memory is yet to be measured ${REST}`;
+
+function paragraph(large: ScaleResult): string {
+  const bytes = (row: ScaleResultRow | null) => (row ? (row.rssPeakBytes / 1e6).toFixed(0) : '–');
+  const own = (name: string) => bytes(rowNamed(large, name));
   return [
-    title,
-    whole(rssPeakBytes),
-    peer ? `${share < 9.95 ? share.toFixed(1) : share.toFixed(0)} %` : '–',
-    number(fasterThanFull.median),
-    fasterThanPeer ? number(fasterThanPeer.median) : '–',
-    inference ? number(inference.faster.median) : '',
-  ];
+    `On ViT-B/32 at batch ${large.batch} PyTorch takes ${own('PyTorch')} MB, ` +
+      `at its smallest ${bytes(leanest(large))}; \`full\` ${own('full, exact')},`,
+    `\`full --saved smallest\` ${own('full, smallest')}, \`wsi --saved smallest\` ` +
+      `${own('wsi, smallest')}, \`wasi\` ${own('wasi, smallest')}`,
+    REST,
+  ].join('\n');
 }
 
-/** What of the saving recomputation brings and what the subspace, with one micro-batch and with eight. */
-function sharesOf(row: (name: string) => ScaleResultRow | undefined): readonly string[] {
-  const full = row('full');
-  const pairs = [
-    ['without micro-batches', row('full, smallest'), row('wasi 0.8')],
-    [
-      'in 8 micro-batches',
-      row('full, smallest, 8 micro-batches'),
-      row('wasi 0.8, 8 micro-batches'),
-    ],
-  ] as const;
-  return pairs.flatMap(([how, recomputed, factored]) => {
-    if (!full || !recomputed || !factored) return [];
-    const all = full.rssPeakBytes - factored.rssPeakBytes;
-    const saved = full.rssPeakBytes - recomputed.rssPeakBytes;
-    const percent = ((100 * saved) / all).toFixed(0);
-    const faster = factored.fasterThanFull.median / recomputed.fasterThanFull.median;
-    return [
-      `Where it comes from, ${how}: \`wasi\` takes ${whole(all)} less than \`full\`. Of these ` +
-        `${whole(saved)} (${percent} %) come from recomputing the`,
-      `blocks${how === 'without micro-batches' ? '' : ' and from the micro-batches'}, which ` +
-        `\`full --saved smallest\` does too, and ${whole(all - saved)} from the subspace: ` +
-        `${whole(factored.rssPeakBytes)} are`,
-      `${number((100 * factored.rssPeakBytes) / recomputed.rssPeakBytes)} % of ` +
-        `${whole(recomputed.rssPeakBytes)}. The step is ${number(faster)} times as fast as that of ` +
-        '`full --saved smallest`.\n',
-    ];
-  });
-}
+const NOT_MEASURED = 'Not measured since the benchmark changed: `npm run bench:scale`.\n';
 
-function whole(bytes: number): string {
-  return `${(bytes / 1e6).toFixed(0)} MB`;
+function caseBlock(result: ScaleResult): string {
+  // A case without micro-batches has no such row of ours.
+  const divided = /^(full|wsi|wasi),.*micro-batches$/u;
+  const hasDivided = result.rows.some(({ name }) => divided.test(name));
+  const ran = SHOWN.filter(([name]) => hasDivided || !divided.test(name));
+  const warning = disturbance(result.machine);
+  return [
+    `Batch ${result.batch}:\n`,
+    ...(warning === null ? [] : [`**${warning}**\n`]),
+    scaleTable(result, ran),
+    ...savings(result),
+  ].join('\n');
 }

@@ -3,18 +3,19 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { spread } from '../harness/statistics.js';
-import { scaleBlock } from '../tables/scale.js';
-import type { ScaleResultRow } from '../scale/measure.js';
+import { scaleBlock, withScaleParagraph } from '../tables/scale.js';
+import type { ScaleResult, ScaleResultRow } from '../scale/measure.js';
+import { scaleDocument } from '../scale/table.js';
 import { MACHINE } from './machine.js';
 import { withBlock } from '../tables/block.js';
-import { pagePath, withBlocks } from '../tables/files.js';
+import { pages } from '../tables/files.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
-describe('docs/benchmarks.md', () => {
-  it('has the tables of bench/results (npm run bench:tables writes them)', () => {
-    const page = readFileSync(pagePath(root), 'utf8');
-    expect(page).toBe(withBlocks(page, root));
+describe('a page with tables', () => {
+  it.each(pages(root))('$path has those of bench/results (npm run bench:tables)', (page) => {
+    const text = readFileSync(page.path, 'utf8');
+    expect(text).toBe(page.rewritten(text));
   });
 
   it('without a place for them is an error', () => {
@@ -27,35 +28,76 @@ describe('the table of training at scale', () => {
   const row = (name: string, megabytes: number, faster: number): ScaleResultRow => ({
     ...{
       name,
-      ready: {},
-      losses: [2, 1],
-      rssPeakBytes: 1e6 * megabytes,
-      ms: exactly(1000 / faster),
+      isPeer: name.startsWith('PyTorch'),
+      ready: { plannedBytes: 5e6, flopsPerStep: 7e9 },
     },
-    fasterThanFull: exactly(faster),
-    fasterThanPeer: name === 'PyTorch' ? null : exactly(2 * faster),
-    inference: name === 'PyTorch' ? null : { ms: exactly(10), faster: exactly(1) },
+    ...{ losses: [2, 1], rssPeakBytes: 1e6 * megabytes, ms: exactly(1000 / faster) },
+    faster: {
+      pytorch: exactly(2 * faster),
+      bf16: exactly(faster),
+      recomputed: exactly(4 * faster),
+    },
   });
-  const rows = [
-    row('PyTorch', 2000, 0.5),
-    row('full', 1000, 1),
-    row('full, smallest', 400, 0.75),
-    row('wasi 0.8', 300, 1.5),
-  ];
-  const result = { batch: 128, threads: 2, rounds: 3, evalBatch: 16, rows };
-  const block = scaleBlock({ machine: MACHINE, results: [{ ...result, batch: 16 }, result] });
+  const result: ScaleResult = {
+    ...{ machine: MACHINE, batch: 128, threads: 2, rounds: 3, photos: 'flowers/train' },
+    preparing: { seconds: 40, rssPeakBytes: 250e6 },
+    rows: [
+      row('PyTorch', 2000, 0.5),
+      row('PyTorch, checkpointing', 800, 0.4),
+      row('full, exact', 1000, 1),
+      row('full, smallest', 400, 0.75),
+      row('wsi, smallest', 320, 1.2),
+      row('wasi, smallest', 300, 1.5),
+    ],
+    skipped: [{ name: 'PyTorch, bf16', reason: 'the processor has none' }],
+  };
+  const block = scaleBlock({ results: [{ ...result, batch: 16 }, result] });
+  const text = block.replaceAll('\n', ' ');
 
-  it('shows what was measured, of PyTorch and of full, and a dash for what was not', () => {
-    expect(block).toMatch(/\| `full --saved smallest` +\| +400 MB \| +20 % \| +0.750 \| +1.50 \|/);
-    expect(block).toMatch(/\| `wasi`, 8 micro-batches +\| +– \|/);
-  });
-
-  it('says what recomputation saves and what the subspace', () => {
-    expect(block.replaceAll('\n', ' ')).toContain(
-      'without micro-batches: `wasi` takes 700 MB less than `full`. Of these 600 MB (86 %) come from recomputing ' +
-        'the blocks, which `full --saved smallest` does too, and 100 MB from the subspace: ' +
-        '300 MB are 75.0 % of 400 MB. The step is 2.00 times as fast as that of `full --saved smallest`.',
+  it('shows each batch, the larger first, and a dash for what was not measured', () => {
+    expect(block.indexOf('Batch 128:')).toBeLessThan(block.indexOf('Batch 16:'));
+    expect(block).toMatch(
+      /\| `full --saved smallest` +\| +400 MB \| +20 % \| +50 % \| +5 MB \| +7.00 \| +1333 \| +1.50 \| +0.750 \| +3.00 \|/,
     );
-    expect(block).not.toContain('in 8 micro-batches: `wasi` takes');
+    expect(block).toMatch(/\| `wasi=0.6` +\| +– \|/);
+  });
+
+  it('says what recomputation saves, what the subspace, and what its parts', () => {
+    expect(text).toContain(
+      'beside `exact`: smallest 400 MB for 1000 MB (−60 %), 0.750 times as fast.',
+    );
+    expect(text).toContain(
+      '`wasi` beside `full` in the same form: smallest 300 MB for 400 MB (−25 %), 2.00 times as fast.',
+    );
+    expect(text).toContain(
+      '`wsi` beside `full`: smallest 320 MB for 400 MB (−20 %), 1.60 times as fast.',
+    );
+    expect(text).toContain(
+      '`wasi` beside `wsi`: smallest 300 MB for 320 MB (−6 %), 1.25 times as fast.',
+    );
+  });
+
+  it('says of which PyTorch a share is', () => {
+    expect(text).toContain(
+      '`wasi, smallest` beside PyTorch: 15 % of its memory as it comes (2000 MB), 38 % of what it takes at ' +
+        'its smallest (PyTorch, checkpointing: 800 MB); 3.00 times as fast as in fp32, 1.50 times as fast as in bf16.',
+    );
+  });
+
+  it('is quoted by README', () => {
+    const readme = 'Before.\n\nOn ViT-B/32 at batch 128 so many.\nOf them.\n\nBehind.\n';
+    const quoted = withScaleParagraph(readme, { results: [{ ...result, batch: 16 }, result] });
+    expect(quoted).toMatch(/^Before.\n\nOn ViT-B\/32 at batch 128 PyTorch takes 2000 MB/u);
+    expect(quoted).toContain('at its smallest 800; `full` 1000,\n`full --saved smallest` 400,');
+    expect(quoted).toMatch(/the tests:\n\nBehind.\n$/u);
+    expect(withScaleParagraph(quoted, { results: [] })).toContain('yet to be measured');
+    expect(() => withScaleParagraph('# Thimble\n', { results: [] })).toThrow('README.md');
+    expect(scaleBlock({ results: [] })).toContain('Not measured');
+  });
+
+  it('keeps what could not run', () => {
+    const document = scaleDocument([result]);
+    expect(document).toContain('Not run: PyTorch, bf16 (the processor has none).');
+    expect(document).toContain('Not in all rounds: PyTorch; PyTorch, checkpointing; full, exact;');
   });
 });

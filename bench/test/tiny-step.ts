@@ -30,12 +30,12 @@ export function tinyWorkload(model: VitConfig): Promise<Workload> {
   return writeWorkload({ name: 'tiny', model, batch: BATCH, ...turn }, 2);
 }
 
-/** Losses of the float64 loops. */
+/** Losses of the float64 loops, with the momentum of the workload. */
 export async function referenceLosses(
   model: VitConfig,
   { config }: Workload,
 ): Promise<readonly number[]> {
-  const optimizer = sgd({ momentum: 0 });
+  const optimizer = sgd({ momentum: config.momentum });
   const build = (batch: number) => vit(model, { batch });
   const program = compile({ model: build, optimizer, batch: BATCH, evalBatch: 0 });
   const executor = await referenceExecutor.load(program, { threads: 1 });

@@ -6,9 +6,10 @@
  *
  * Every gradient carries the factor −lr: it enters once, with that of the logits, and gradients are
  * linear in it. So an update is a sum, and that of a weight is the third operand of the product
- * that computes its gradient: W ← dYᵀ X + W.
+ * that computes its gradient: W ← dYᵀ X + W, or with momentum m, V ← dYᵀ X + m V and W ← W + V, where V
+ * has the factor −lr as well: the rate is the same at each step.
  *
- * Known limit: plain SGD; momentum and weight decay would need products of their own.
+ * Known limit: no weight decay.
  */
 import { float, int } from '@thimble/onnx';
 import type { Emitter } from './emitter.js';
@@ -30,8 +31,16 @@ export interface Build {
   readonly eps: number;
   /** The input that holds a parameter; declares it. */
   parameter(name: string, shape: readonly number[]): string;
-  /** Says which value is the parameter after the step. */
+  /** What the gradient of a parameter is added to, times `beta`: the parameter, or its velocity. */
+  base(name: string): { readonly value: string; readonly beta: number };
+  /** Says which value the base becomes. */
   update(name: string, value: string): void;
+}
+
+/** A gradient that no product adds to its base. */
+export function addGradient({ emit, ...build }: Build, name: string, gradient: string): void {
+  const { value, beta } = build.base(name);
+  build.update(name, emit.add(beta === 1 ? value : emit.mul(value, emit.scalar(beta)), gradient));
 }
 
 /** Steps of a linear layer, for those that need only a part of its gradient. */
@@ -59,9 +68,10 @@ export function linear(
     y: emit.gemm(x, w, { transB: true, c: b, alpha, beta }),
     update: (dy) => {
       emit.scope = `${name}/grad`;
-      build.update(weight, emit.gemm(dy, x, { transA: true, c: w, alpha }));
+      const { value: c, beta: decay } = build.base(weight);
+      build.update(weight, emit.gemm(dy, x, { transA: true, c, alpha, beta: decay }));
       const sum = emit.sum(dy, 0);
-      build.update(bias, emit.add(b, beta === 1 ? sum : emit.mul(sum, emit.scalar(beta))));
+      addGradient(build, bias, beta === 1 ? sum : emit.mul(sum, emit.scalar(beta)));
     },
     dx: (dy, c) => {
       emit.scope = `${name}/grad`;
@@ -83,8 +93,8 @@ export function layerNorm(build: Build, name: string, x: string): Layer {
     backward: (dy) => {
       emit.scope = `${name}/grad`;
       const normal = emit.mul(emit.sub(x, mean), inverse);
-      build.update(`${name}.weight`, emit.add(gamma, emit.sum(emit.mul(dy, normal), 0)));
-      build.update(`${name}.bias`, emit.add(beta, emit.sum(dy, 0)));
+      addGradient(build, `${name}.weight`, emit.sum(emit.mul(dy, normal), 0));
+      addGradient(build, `${name}.bias`, emit.sum(dy, 0));
       const g = emit.mul(dy, gamma);
       const along = emit.mul(normal, emit.rowMean(emit.mul(g, normal)));
       return emit.mul(emit.sub(emit.sub(g, emit.rowMean(g)), along), inverse);

@@ -5,6 +5,7 @@ import type { StepRunner } from '../../harness/serve-steps.js';
 import { OnnxTrainer } from './trainer.js';
 
 export function loadNode(config: StepConfig): Promise<StepRunner> {
+  const { arena } = config.onnxruntime ?? { arena: true };
   return OnnxTrainer.load(
     {
       Tensor,
@@ -13,10 +14,10 @@ export function loadNode(config: StepConfig): Promise<StepRunner> {
           intraOpNumThreads: config.threads,
           interOpNumThreads: 1,
           graphOptimizationLevel: 'all',
-          enableCpuMemArena: true,
-          enableMemPattern: true,
+          enableCpuMemArena: arena,
+          enableMemPattern: arena,
         }),
-      version: `${env.versions.node ?? '?'}, all optimisations, arena, outputs preallocated`,
+      version: `${env.versions.node ?? '?'}, all optimisations, ${arena ? '' : 'no '}arena, outputs preallocated`,
       reusesOutputs: true,
     },
     config,

@@ -29,7 +29,7 @@ export class OnnxTrainer implements StepRunner {
   private readonly session: InferenceSession;
   private readonly graph: TrainingGraph;
   private readonly batch: Tensors;
-  /** Parameters by name. */
+  /** Parameters and velocities by name. */
   private current: Tensors;
   /** Where the next step's parameters are written; null: into new tensors. */
   private spare: Tensors | null;
@@ -51,12 +51,16 @@ export class OnnxTrainer implements StepRunner {
     };
     const tensors = (read: (name: string, shape: readonly number[]) => Float32Array) =>
       Object.fromEntries(
-        [...graph.parameters].map(([name, shape]) => [
+        [...graph.parameters, ...graph.velocities].map(([name, shape]) => [
           name,
           new Tensor('float32', read(name, shape), shape),
         ]),
       );
-    this.current = tensors((name) => weightNamed(weights, name).data);
+    this.current = tensors((name, shape) =>
+      graph.velocities.has(name)
+        ? new Float32Array(elements(shape))
+        : weightNamed(weights, name).data,
+    );
     this.spare = runtime.reusesOutputs
       ? tensors((_, shape) => new Float32Array(elements(shape)))
       : null;

@@ -1,8 +1,10 @@
 /**
  * A whole training step of a vision transformer as one ordinary ONNX graph: forward, mean softmax
- * cross entropy, backward, SGD.
+ * cross entropy, backward, SGD, with momentum or without.
  *
  *   images [B, 3, S, S], labels int64 [B], lr [1], parameters  →  loss, parameters after the step
+ *
+ * With momentum each parameter's velocity goes in and comes out like a parameter.
  *
  * Operators of ONNX and, for batched products with transposed operands, FusedMatMul of
  * onnxruntime. Legend: B images, n patches, N tokens, D width, C classes.
@@ -10,42 +12,61 @@
 import { int, type OnnxGraph, type OnnxModel, type ValueInfo } from '@thimble/onnx';
 import type { StepConfig } from '../../harness/step-protocol.js';
 import { Emitter } from './emitter.js';
-import { attention, layerNorm, linear, mlp, type Build, type Layer } from './layers.js';
+import {
+  addGradient,
+  attention,
+  layerNorm,
+  linear,
+  mlp,
+  type Build,
+  type Layer,
+} from './layers.js';
 
 export interface TrainingGraph {
   readonly model: OnnxModel;
   /** Shapes of the parameters, which are inputs under their names. */
   readonly parameters: ReadonlyMap<string, readonly number[]>;
-  /** For each parameter the output that is its next value. */
+  /** Likewise of the velocities, which start at zero. */
+  readonly velocities: ReadonlyMap<string, readonly number[]>;
+  /** For each of both the output that is its next value. */
   readonly updates: ReadonlyMap<string, string>;
   readonly loss: string;
 }
 
 const EPS = 1e-6;
 
-/** Throws Error for an optimiser that is not plain SGD. */
+/** Throws Error for weight decay. */
 export function trainingGraph(config: StepConfig): TrainingGraph {
   const { momentum, weightDecay, batch } = config;
-  if (momentum !== 0 || weightDecay !== 0) {
-    throw new Error('the ONNX training step knows SGD without momentum and weight decay only');
-  }
+  if (weightDecay !== 0) throw new Error('the ONNX training step knows no weight decay');
   const { imageSize, patch, width, heads, pool } = config.model;
   const emit = new Emitter();
   const parameters = new Map<string, readonly number[]>();
+  const velocities = new Map<string, readonly number[]>();
   const updates = new Map<string, string>();
   const build: Build = {
     ...{ emit, batch, width, heads, eps: EPS },
     tokens: (imageSize / patch) ** 2 + (pool === 'token' ? 1 : 0),
     parameter: (name, shape) => {
       parameters.set(name, shape);
+      if (momentum !== 0) velocities.set(velocityOf(name), shape);
       return name;
     },
-    update: (name, value) => updates.set(name, value),
+    base: (name) =>
+      momentum === 0 ? { value: name, beta: 1 } : { value: velocityOf(name), beta: momentum },
+    update: (name, value) => {
+      if (momentum !== 0) updates.set(velocityOf(name), value);
+      updates.set(name, momentum === 0 ? value : emit.add(name, value));
+    },
   };
   const loss = step(build, config);
-  const graph = graphOf(config, emit, { parameters, updates, loss });
+  const graph = graphOf(config, emit, { parameters, velocities, updates, loss });
   const text = { name: 'training-step', producerVersion: '0', metadata: new Map<string, string>() };
-  return { model: { ...text, graph }, parameters, updates, loss };
+  return { model: { ...text, graph }, parameters, velocities, updates, loss };
+}
+
+function velocityOf(parameter: string): string {
+  return `${parameter}/velocity`;
 }
 
 /** Emits everything; returns the loss. */
@@ -102,12 +123,12 @@ function embedding(build: Build, { patch, pool, imageSize }: StepConfig['model']
       emit.scope = 'embed/grad';
       const dAll = emit.reshape(dy, batch, tokens, width);
       const dPosition = emit.sum(dAll, 0, 'keep');
-      build.update('pos_embed', emit.add(position, dPosition));
+      addGradient(build, 'pos_embed', dPosition);
       if (token === null) {
         proj.update(dy);
         return '';
       }
-      build.update('cls_token', emit.add(token, emit.slice(dPosition, 1, 0, 1)));
+      addGradient(build, 'cls_token', emit.slice(dPosition, 1, 0, 1));
       const dPatches = emit.slice(dAll, 1, 1, tokens);
       proj.update(emit.reshape(dPatches, batch * count, width));
       return '';
@@ -150,9 +171,10 @@ function classifier(
 function graphOf(
   { model, batch }: StepConfig,
   { emission }: Emitter,
-  names: Pick<TrainingGraph, 'parameters' | 'updates' | 'loss'>,
+  names: Omit<TrainingGraph, 'model'>,
 ): OnnxGraph {
   const { imageSize } = model;
+  const learned = new Map([...names.parameters, ...names.velocities]);
   const value = (name: string, shape: readonly number[]): ValueInfo => {
     return { name, type: 'float32', shape };
   };
@@ -161,13 +183,11 @@ function graphOf(
       value('images', [batch, 3, imageSize, imageSize]),
       { name: 'labels', type: 'int64', shape: [batch] },
       value('lr', [1]),
-      ...[...names.parameters].map(([name, shape]) => value(name, shape)),
+      ...[...learned].map(([name, shape]) => value(name, shape)),
     ],
     outputs: [
       value(names.loss, []),
-      ...[...names.updates].map(([name, output]) =>
-        value(output, names.parameters.get(name) ?? []),
-      ),
+      ...[...names.updates].map(([name, output]) => value(output, learned.get(name) ?? [])),
     ],
     nodes: emission.nodes,
     initializers: [...emission.initializers.values()],

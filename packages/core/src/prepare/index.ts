@@ -1,4 +1,5 @@
 /** The public part of prepare. */
+export { emitKnown, type KnownRanksOptions } from './known.js';
 export { preparationBytes, type PreparationBytes } from './needs.js';
 export { prepare } from './prepare.js';
 export { minimumBytes, plainRanks, rankBytes, ranksForBytes } from './spectra.js';
