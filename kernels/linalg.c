@@ -292,3 +292,46 @@ KERNEL(orthonormalise) {
   for (i64 i = 0; i < rows; i++) any |= gram.dropped[i];
   if (any && ctx->thread == 0) fill_dropped(q, rows, cols, gram.dropped, parts);
 }
+
+/* ---- products of which a part is known ----------------------------------------------------- */
+
+/* Columns of the result that one thread computes at a time. */
+#define PART_COLS 64
+
+/* The next part of a product that this thread computes, 0, 1, ...; those that take longest come first. */
+static i64 next_part(const Context *ctx, i64 last) {
+  return ctx->threads > 1 && ctx->barrier ? claim(ctx) : last + 1;
+}
+
+/* y [size, size] = x x' with x [size, depth], or of the columns x'x with x [depth, size] */
+KERNEL(gram) {
+  const float *x = F32(ctx, args->x);
+  float *y = F32(ctx, args->y);
+  const i64 size = args->size, depth = args->depth;
+  const Matrix rows = args->columns ? (Matrix){x, 1, size} : (Matrix){x, depth, 1};
+  const i64 parts = (size + PART_COLS - 1) / PART_COLS;
+  for (i64 part = -1; (part = next_part(ctx, part)) < parts;) {
+    const i64 begin = part * PART_COLS, below = size - begin;
+    const i64 cols = below < PART_COLS ? below : PART_COLS;
+    const Matrix a = matrix_at(rows, begin, 0), b = {a.data, a.col, a.row};
+    float *corner = y + begin * size + begin;
+    SUFFIX(gemm_serial)(below, cols, depth, a, b, corner, size, 1, 0, (float *)ctx->scratch);
+    for (i64 j = 0; j < cols; j++) {
+      for (i64 i = j + 1; i < below; i++) corner[j * size + i] = corner[i * size + j];
+    }
+  }
+}
+
+/* y [rows, size] = x u, u [size, size] with zeros below its diagonal */
+KERNEL(triangular_product) {
+  const i64 rows = args->rows, size = args->size;
+  const Matrix x = {F32(ctx, args->x), size, 1};
+  const i64 parts = (size + PART_COLS - 1) / PART_COLS;
+  for (i64 part = -1; (part = next_part(ctx, part)) < parts;) {
+    const i64 begin = (parts - 1 - part) * PART_COLS;
+    const i64 cols = size - begin < PART_COLS ? size - begin : PART_COLS;
+    const Matrix u = {F32(ctx, args->u) + begin, size, 1};
+    SUFFIX(gemm_serial)(rows, cols, begin + cols, x, u, F32(ctx, args->y) + begin, size, 1, 0,
+                        (float *)ctx->scratch);
+  }
+}

@@ -23,34 +23,36 @@ enum {
   OP_FILL = 14,
   OP_GELU = 15,
   OP_GELU_GRAD = 16,
-  OP_LAYERNORM = 17,
-  OP_LAYERNORM_GRAD_INPUT = 18,
-  OP_LAYERNORM_GRAD_PARAMS = 19,
-  OP_MATMUL = 20,
-  OP_MEAN_TOKENS = 21,
-  OP_MODE_CONTRACT = 22,
-  OP_MODE_PRODUCT = 23,
-  OP_MULTIPLY = 24,
-  OP_NORMALISE = 25,
-  OP_ORTHONORMALISE = 26,
-  OP_PAD_TOKENS = 27,
-  OP_PATCHIFY = 28,
-  OP_PRODUCT_CHANGE = 29,
-  OP_QUANTISE = 30,
-  OP_QUANTISED_VELOCITY = 31,
-  OP_RANDOM_UNIFORM = 32,
-  OP_RELATIVE_POSITION_BIAS = 33,
-  OP_RELATIVE_POSITION_BIAS_GRAD = 34,
-  OP_SCALE = 35,
-  OP_SGD = 36,
-  OP_SLICE_TOKENS = 37,
-  OP_SOFTMAX_CROSS_ENTROPY = 38,
-  OP_SOFTMAX_CROSS_ENTROPY_GRAD = 39,
-  OP_SUM_ROWS = 40,
-  OP_SUM_SQUARES = 41,
-  OP_SYMMETRIC_EIGEN = 42,
-  OP_VELOCITY = 43,
-  OP_WINDOWS = 44
+  OP_GRAM = 17,
+  OP_LAYERNORM = 18,
+  OP_LAYERNORM_GRAD_INPUT = 19,
+  OP_LAYERNORM_GRAD_PARAMS = 20,
+  OP_MATMUL = 21,
+  OP_MEAN_TOKENS = 22,
+  OP_MODE_CONTRACT = 23,
+  OP_MODE_PRODUCT = 24,
+  OP_MULTIPLY = 25,
+  OP_NORMALISE = 26,
+  OP_ORTHONORMALISE = 27,
+  OP_PAD_TOKENS = 28,
+  OP_PATCHIFY = 29,
+  OP_PRODUCT_CHANGE = 30,
+  OP_QUANTISE = 31,
+  OP_QUANTISED_VELOCITY = 32,
+  OP_RANDOM_UNIFORM = 33,
+  OP_RELATIVE_POSITION_BIAS = 34,
+  OP_RELATIVE_POSITION_BIAS_GRAD = 35,
+  OP_SCALE = 36,
+  OP_SGD = 37,
+  OP_SLICE_TOKENS = 38,
+  OP_SOFTMAX_CROSS_ENTROPY = 39,
+  OP_SOFTMAX_CROSS_ENTROPY_GRAD = 40,
+  OP_SUM_ROWS = 41,
+  OP_SUM_SQUARES = 42,
+  OP_SYMMETRIC_EIGEN = 43,
+  OP_TRIANGULAR_PRODUCT = 44,
+  OP_VELOCITY = 45,
+  OP_WINDOWS = 46
 };
 
 /* acc ← acc + x */
@@ -141,6 +143,11 @@ struct gelu_args {
 /* dx = dy · (Φ(x) + x · φ(x)); y = x · Φ(x) */
 struct gelu_grad_args {
   int x, dy, dx, y, count;
+};
+
+/* y = x xᵀ, or xᵀx of the columns */
+struct gram_args {
+  int x, y, size, depth, columns;
 };
 
 /* y = (x − mean) · rstd · γ + β per row, rstd = 1/√(variance + eps) */
@@ -285,6 +292,11 @@ struct symmetric_eigen_args {
   int a, values, vectors, workspace, batch, size;
 };
 
+/* y = x u with u upper triangular, zeros included */
+struct triangular_product_args {
+  int x, u, y, rows, size;
+};
+
 /* g = scale · grad + weightDecay · param; v ← momentum · v + g; step = g + momentum · v */
 struct velocity_args {
   int velocity, grad, param, scale, velocity_out, step, count;
@@ -314,6 +326,7 @@ struct windows_args {
   DO(OP_FILL, fill) \
   DO(OP_GELU, gelu) \
   DO(OP_GELU_GRAD, gelu_grad) \
+  DO(OP_GRAM, gram) \
   DO(OP_LAYERNORM, layernorm) \
   DO(OP_LAYERNORM_GRAD_INPUT, layernorm_grad_input) \
   DO(OP_LAYERNORM_GRAD_PARAMS, layernorm_grad_params) \
@@ -340,6 +353,7 @@ struct windows_args {
   DO(OP_SUM_ROWS, sum_rows) \
   DO(OP_SUM_SQUARES, sum_squares) \
   DO(OP_SYMMETRIC_EIGEN, symmetric_eigen) \
+  DO(OP_TRIANGULAR_PRODUCT, triangular_product) \
   DO(OP_VELOCITY, velocity) \
   DO(OP_WINDOWS, windows)
 
@@ -362,6 +376,7 @@ struct windows_args {
   DO(OP_FILL, 2, 0x0) \
   DO(OP_GELU, 2, 0x0) \
   DO(OP_GELU_GRAD, 4, 0x8) \
+  DO(OP_GRAM, 2, 0x0) \
   DO(OP_LAYERNORM, 6, 0x0) \
   DO(OP_LAYERNORM_GRAD_INPUT, 7, 0x20) \
   DO(OP_LAYERNORM_GRAD_PARAMS, 7, 0x70) \
@@ -388,6 +403,7 @@ struct windows_args {
   DO(OP_SUM_ROWS, 3, 0x4) \
   DO(OP_SUM_SQUARES, 4, 0xa) \
   DO(OP_SYMMETRIC_EIGEN, 4, 0xc) \
+  DO(OP_TRIANGULAR_PRODUCT, 3, 0x0) \
   DO(OP_VELOCITY, 6, 0x2c) \
   DO(OP_WINDOWS, 3, 0x2)
 

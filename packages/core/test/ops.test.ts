@@ -21,6 +21,7 @@ const WITHOUT_GRADIENT = new Set([
   'dequantise',
   'fill',
   'gelu_grad',
+  'gram',
   'layernorm_grad_input',
   'layernorm_grad_params',
   'mode_contract',
@@ -37,6 +38,7 @@ const WITHOUT_GRADIENT = new Set([
   'softmax_cross_entropy_grad',
   'sum_squares',
   'symmetric_eigen',
+  'triangular_product',
   'velocity',
 ]);
 

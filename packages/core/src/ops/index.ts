@@ -19,6 +19,7 @@ import { dequantise } from './dequantise.js';
 import { fill } from './fill.js';
 import { gelu } from './gelu.js';
 import { geluGrad } from './gelu-grad.js';
+import { gram } from './gram.js';
 import { layernorm } from './layernorm.js';
 import { layernormGradInput } from './layernorm-grad-input.js';
 import { layernormGradParams } from './layernorm-grad-params.js';
@@ -47,6 +48,7 @@ import { softmaxCrossEntropyGrad } from './softmax-cross-entropy-grad.js';
 import { sumRows } from './sum-rows.js';
 import { sumSquares } from './sum-squares.js';
 import { symmetricEigen } from './symmetric-eigen.js';
+import { triangularProduct } from './triangular-product.js';
 import { velocity } from './velocity.js';
 import { windows } from './windows.js';
 
@@ -68,6 +70,7 @@ export const OPS = {
   fill,
   gelu,
   gelu_grad: geluGrad,
+  gram,
   layernorm,
   layernorm_grad_input: layernormGradInput,
   layernorm_grad_params: layernormGradParams,
@@ -95,6 +98,7 @@ export const OPS = {
   sum_rows: sumRows,
   sum_squares: sumSquares,
   symmetric_eigen: symmetricEigen,
+  triangular_product: triangularProduct,
   velocity,
   windows,
 } as const;

@@ -40,9 +40,11 @@ import type { Parameter, Value } from '../ir/graph.js';
 import { assign } from '../ops/assign.js';
 import type { GraphBuilder } from '../ops/builder.js';
 import { cholesky } from '../ops/cholesky.js';
+import { gram as gramOp } from '../ops/gram.js';
 import { matmul, PLAIN, TRANSPOSED_A, TRANSPOSED_B } from '../ops/matmul.js';
 import { scale as scaleOp } from '../ops/scale.js';
 import { sgd as sgdOp } from '../ops/sgd.js';
+import { triangularProduct } from '../ops/triangular-product.js';
 import { directionOf, type Momentum } from './momentum.js';
 
 /** A weight in low-rank form. */
@@ -150,16 +152,16 @@ function updateExactly(
 ): void {
   const onLeft = times(builder, p, left); // [r, K]
   const inside = descend(builder, right, times(builder, onLeft, q, 'aT'), rule, rule.weightDecay);
-  const v = inverseFactor(builder, times(builder, inside, inside, 'bT'));
+  const v = inverseFactor(builder, ofRows(builder, inside));
   const onRight = times(builder, q, inside, 'bT'); // [r, K]
   const dual = times(builder, times(builder, onRight, v), v, 'bT'); // [r, K]: q R'ᵀ (R'R'ᵀ)⁻¹
   const outside = minus(builder, p, onLeft, left, 'bT'); // [r, O]: p⟂
   const y = descend(builder, left, times(builder, outside, dual, 'aT'), rule, 0);
   const across = times(builder, times(builder, outside, y), q, 'aT'); // [K, I]
   const moved = descend(builder, inside, across, rule, 0);
-  const { inverse } = factored(builder, times(builder, y, y, 'aT'));
+  const { inverse } = factored(builder, ofColumns(builder, y));
   rewrite(builder, 'right', moved, (from) => times(builder, inverse, from, 'aT'));
-  rewrite(builder, 'left', y, (from) => times(builder, from, inverse));
+  rewrite(builder, 'left', y, (from) => timesUpper(builder, from, inverse));
 }
 
 /** The tangent update from the sides as they are, without Z. */
@@ -170,12 +172,12 @@ function updateFromSides(
   rule: PairRule,
 ): void {
   const decay = rule.weightDecay;
-  const gram = times(builder, right, right, 'bT');
+  const gram = ofRows(builder, right);
   const v = inverseFactor(builder, gram);
   const across = times(builder, right, sides.right, 'bT'); // R dRᵀ = Sᵀ
   const mixed = descend(builder, gram, across, rule, decay); // R R'ᵀ
   const inside = descend(builder, right, sides.right, rule, decay);
-  const w = inverseFactor(builder, times(builder, inside, inside, 'bT'));
+  const w = inverseFactor(builder, ofRows(builder, inside));
   const overlap = times(builder, v, times(builder, v, mixed, 'aT')); // (RRᵀ)⁻¹ R R'ᵀ
   const change = times(builder, times(builder, overlap, w), w, 'bT'); // M
   // The difference first: M may be large where R has small singular values.
@@ -200,7 +202,7 @@ function updateAlongTangent(
   // The Gram matrix follows the descent of one factor: R R'ᵀ = (1 − ηλ)RRᵀ − η R dRᵀ.
   const mixed = descend(builder, gram, times(builder, right, onRight, 'bT'), rightRule, decay);
   const inside = descend(builder, right, onRight, rightRule, decay);
-  const w = inverseFactor(builder, times(builder, inside, inside, 'bT'));
+  const w = inverseFactor(builder, ofRows(builder, inside));
   const overlap = times(builder, v, mixed, 'aT'); // Q R'ᵀ
   const change = times(builder, times(builder, overlap, w), w, 'bT');
   const settled = tangent.projected && !rule.momentum;
@@ -210,18 +212,18 @@ function updateAlongTangent(
 
 /** L⁺ = Y C⁻¹ and R⁺ = C R'. */
 function settle(builder: GraphBuilder, y: Value, inside: Value): void {
-  const { c, inverse } = factored(builder, times(builder, y, y, 'aT'));
+  const { c, inverse } = factored(builder, ofColumns(builder, y));
   rewrite(builder, 'right', inside, (from) => times(builder, c, from));
-  rewrite(builder, 'left', y, (from) => times(builder, from, inverse));
+  rewrite(builder, 'left', y, (from) => timesUpper(builder, from, inverse));
 }
 
 /** The tangent in orthonormal coordinates. */
 function tangentOf(builder: GraphBuilder, pair: LowRankPair, gradient: PairGradient): Tangent {
   if (gradient.kind === 'tangent') return gradient;
   const { left, right } = gradient.kind === 'sides' ? gradient : sidesOf(builder, pair, gradient);
-  const gram = times(builder, pair.right, pair.right, 'bT');
+  const gram = ofRows(builder, pair.right);
   const inverse = inverseFactor(builder, gram);
-  const coordinates = times(builder, left, inverse);
+  const coordinates = timesUpper(builder, left, inverse);
   return { kind: 'tangent', right, left: coordinates, projected: false, gram, inverse };
 }
 
@@ -283,6 +285,21 @@ function factored(builder: GraphBuilder, a: Value): { readonly c: Value; readonl
   const { c, inverse } = builder.emit(cholesky, { a }, NO_RIDGE);
   if (!c || !inverse) throw InternalError.of('cholesky', 'both results', 'one');
   return { c, inverse };
+}
+
+/** a aᵀ. */
+function ofRows(builder: GraphBuilder, x: Value): Value {
+  return builder.emit(gramOp, { x }, { columns: false }).y;
+}
+
+/** aᵀa. */
+function ofColumns(builder: GraphBuilder, x: Value): Value {
+  return builder.emit(gramOp, { x }, { columns: true }).y;
+}
+
+/** x u of an upper triangular u. */
+function timesUpper(builder: GraphBuilder, x: Value, u: Value): Value {
+  return builder.emit(triangularProduct, { x, u }, {}).y;
 }
 
 const FORMS = { plain: PLAIN, aT: TRANSPOSED_A, bT: TRANSPOSED_B } as const;

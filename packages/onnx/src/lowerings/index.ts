@@ -39,6 +39,7 @@ export const LOWERINGS: { readonly [K in OpName]: Lowering | 'training' } = {
   fill: 'training',
   gelu,
   gelu_grad: 'training',
+  gram: 'training',
   layernorm,
   layernorm_grad_input: 'training',
   layernorm_grad_params: 'training',
@@ -66,6 +67,7 @@ export const LOWERINGS: { readonly [K in OpName]: Lowering | 'training' } = {
   sum_rows: 'training',
   sum_squares: 'training',
   symmetric_eigen: 'training',
+  triangular_product: 'training',
   velocity: 'training',
   windows,
 };
