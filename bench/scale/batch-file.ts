@@ -11,7 +11,7 @@ export class BatchFile {
   private readonly labelsAt: number;
   private readonly pixels: number;
   private readonly path: string;
-  private buffer = new Float32Array();
+  private buffer = new Int8Array();
 
   constructor(path: string) {
     this.path = path;
@@ -19,8 +19,8 @@ export class BatchFile {
     const length = new DataView(this.read(new Uint8Array(8), 0).buffer).getBigUint64(0, true);
     const bytes = this.read(new Uint8Array(8 + Number(length)), 0);
     const { tensors } = readSafetensorsHeader(bytes, fstatSync(this.file).size);
-    const [images, labels] = [tensors.get('images'), tensors.get('labels')];
-    if (!images || !labels) throw new Error(`${path}: expected images and labels`);
+    const [images, labels] = [tensors.get('levels'), tensors.get('labels')];
+    if (!images || !labels) throw new Error(`${path}: expected levels and labels`);
     this.images = images.shape[0];
     this.pixels = images.shape.slice(1).reduce((product, extent) => product * extent, 1);
     this.imagesAt = images.begin;
@@ -30,9 +30,9 @@ export class BatchFile {
   /** Images from `first` on; they last until the next call. */
   batch(first: number, count: number): Batch {
     const elements = count * this.pixels;
-    if (this.buffer.length !== elements) this.buffer = new Float32Array(elements);
+    if (this.buffer.length !== elements) this.buffer = new Int8Array(elements);
     const labels = new Int32Array(count);
-    this.read(new Uint8Array(this.buffer.buffer), this.imagesAt + 4 * first * this.pixels);
+    this.read(new Uint8Array(this.buffer.buffer), this.imagesAt + first * this.pixels);
     this.read(new Uint8Array(labels.buffer), this.labelsAt + 4 * first);
     return { images: this.buffer, labels, real: count };
   }

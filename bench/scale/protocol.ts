@@ -16,7 +16,7 @@ export interface RowConfig {
   readonly compile?: Partial<Omit<CompileOptions, ConfiguredElsewhere>>;
   /** Beside the momentum, which everybody has. */
   readonly sgd?: SgdSettings;
-  /** Default `measured`. */
+  /** Default `published`. */
   readonly ranks?: RankSource;
 }
 
@@ -25,8 +25,8 @@ type ConfiguredElsewhere = 'model' | 'method' | 'optimizer' | 'batch' | 'microBa
 /**
  * Where ranks come from.
  *
- *   measured   on smaller models (imposed.ts); weights are factored plainly
- *   published  likewise, but those of weights are the published ones of ViT-B/32's MLPs, in all linears
+ *   published  of weights those published for ViT-B/32's MLPs, in all linears; of inputs as measured
+ *   measured   all of them on smaller models (imposed.ts), whose weights are fuller; factored plainly
  *   found      prepared as `train` does, on the images of the batch: for what preparing takes
  */
 export type RankSource = 'measured' | 'published' | 'found';

@@ -140,7 +140,7 @@ function notes(result: ScaleResult): readonly string[] {
   const { rounds, preparing, photos, skipped, rows } = result;
   const shares = rows.flatMap((row) => {
     const share = row.ready['rankShare'];
-    if (typeof share !== 'number' || !/^(wsi|wasi), (exact|.*published)|^wasi \d/u.test(row.name))
+    if (typeof share !== 'number' || !/^(wsi|wasi), (exact|.*ViT-Ti)|^wasi \d/u.test(row.name))
       return [];
     return [`${row.name} ${percent(share)}, ${String(row.ready['compressed'])} inputs`];
   });
@@ -153,9 +153,10 @@ function notes(result: ScaleResult): readonly string[] {
     `the process’s${imported === '' ? '' : `; importing PyTorch alone takes ${imported}`}. Preparing, which`,
     `finds ranks on the photos and factors, took ${number(preparing.seconds)} s and`,
     `${whole(preparing.rssPeakBytes)}, which counts where training takes less.\n`,
-    'Weights have the spectrum of spectrum.ts; their ranks and those of inputs are not found on them but are',
-    'those that photos give on pretrained ViT-Ti and DeiT-Ti, block by block (scale-ranks.md). Mean K/n and',
-    `inputs in Tucker form: ${shares.join('; ')}.\n`,
+    'Weights have the spectrum of spectrum.ts and the ranks that were published for those of ViT-B/32, but where a',
+    'row says ViT-Ti; ranks of inputs are not found on them but are those that photos give on pretrained ViT-Ti and',
+    'DeiT-Ti, block by block (scale-ranks.md). Mean K/n and inputs in Tucker form: ' +
+      `${shares.join('; ')}.\n`,
     ...(peer ? [`PyTorch ${String(peer.ready['version'])}.\n`] : []),
     ...fewerRounds(result),
     ...skipped.map(({ name, reason }) => `Not run: ${name} (${reason}).\n`),

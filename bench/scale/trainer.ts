@@ -6,6 +6,7 @@
 import {
   buildModel,
   compile,
+  defaultPreprocess,
   elements,
   emitKnown,
   foundRanks,
@@ -113,9 +114,11 @@ interface Factored {
 async function factoredBy({ config, source, data, garbage }: Loading): Promise<Factored> {
   const { threads, batch, classes } = config;
   const shape = workloadModel(config.model, classes);
-  const model: ModelBuilder = (images, mode) => buildModel(shape, { batch: images, mode });
+  const model: ModelBuilder = (images, mode) =>
+    buildModel(shape, { batch: images, mode, levels: defaultPreprocess });
   const given = parseMethod(config.row.method);
-  const images = batch / (config.row.microBatches ?? 1);
+  const { microBatches = 1 } = config.row;
+  const images = batch / microBatches;
   const onDropped = (bytes: number) => {
     if (garbage.dropped(bytes)) returnFreedMemory();
   };
@@ -127,7 +130,7 @@ async function factoredBy({ config, source, data, garbage }: Loading): Promise<F
     };
     return { model, method: given, fill };
   }
-  const { ranks: from = 'measured' } = config.row;
+  const { ranks: from = 'published' } = config.row;
   if (from === 'found') {
     const batches = (count: number) => photosOf(data, count);
     const found = await prepare({ ...shared, method: given, batch: images, batches });

@@ -19,7 +19,10 @@ import { spectralWeights } from './spectrum.js';
 export interface Workload {
   readonly model: ModelName;
   readonly classes: number;
-  /** Paths of safetensors: dense weights, and `images` F32 [B, 3, S, S] with `labels` I32 [B]. */
+  /**
+   * Paths of safetensors: dense weights, and `images` F32 [B, 3, S, S] with `labels` I32 [B]; the same images as
+   * `levels` I8, from which Thimble's models make these numbers.
+   */
   readonly weights: string;
   readonly data: string;
   /** What a person may read of them. */
@@ -53,11 +56,18 @@ export async function writeBatch(
     throw new Error(`${photos}: expected ${batch} photos, got ${labels.length}`);
   }
   const shape = [batch, 3, size, size];
+  const levels = Int8Array.from(pixels, (x) => Math.round(levelOf(x)) - 128);
   const tensors = [
     { name: 'images', dtype: 'F32', shape, data: pixels },
+    { name: 'levels', dtype: 'I8', shape, data: levels },
     { name: 'labels', dtype: 'I32', shape: i32(batch).shape, data: Int32Array.from(labels) },
   ] as const;
   await writeFile(path, writeSafetensors(tensors));
+}
+
+/** The level of a number, with the mean and the standard deviation of `defaultPreprocess`. */
+function levelOf(x: number): number {
+  return 127.5 * (x + 1);
 }
 
 export function batchPath(folder: string, batch: number): string {

@@ -227,12 +227,12 @@ describe('the file of a batch', () => {
     const folder = mkdtempSync(join(tmpdir(), 'thimble-test-'));
     try {
       const path = join(folder, 'batch.safetensors');
-      const images = Float32Array.from({ length: 4 * 12 }, (_, at) => at);
+      const images = Int8Array.from({ length: 4 * 12 }, (_, at) => at - 20);
       const labels = Int32Array.of(3, 1, 4, 1);
       writeFileSync(
         path,
         writeSafetensors([
-          { name: 'images', dtype: 'F32', shape: [4, 3, 2, 2], data: images },
+          { name: 'levels', dtype: 'I8', shape: [4, 3, 2, 2], data: images },
           { name: 'labels', dtype: 'I32', shape: [4], data: labels },
         ]),
       );
