@@ -41,14 +41,15 @@ enum {
   OP_RELATIVE_POSITION_BIAS_GRAD = 32,
   OP_SCALE = 33,
   OP_SGD = 34,
-  OP_SLICE_TOKENS = 35,
-  OP_SOFTMAX_CROSS_ENTROPY = 36,
-  OP_SOFTMAX_CROSS_ENTROPY_GRAD = 37,
-  OP_SUM_ROWS = 38,
-  OP_SUM_SQUARES = 39,
-  OP_SYMMETRIC_EIGEN = 40,
-  OP_VELOCITY = 41,
-  OP_WINDOWS = 42
+  OP_SLICE_BATCH = 35,
+  OP_SLICE_TOKENS = 36,
+  OP_SOFTMAX_CROSS_ENTROPY = 37,
+  OP_SOFTMAX_CROSS_ENTROPY_GRAD = 38,
+  OP_SUM_ROWS = 39,
+  OP_SUM_SQUARES = 40,
+  OP_SYMMETRIC_EIGEN = 41,
+  OP_VELOCITY = 42,
+  OP_WINDOWS = 43
 };
 
 /* acc ← acc + x */
@@ -238,6 +239,11 @@ struct sgd_args {
   float weight_decay;
 };
 
+/* y[b] = x[start + b] */
+struct slice_batch_args {
+  int x, y, start, bytes;
+};
+
 /* y[b,n,d] = x[b,start+n,d] */
 struct slice_tokens_args {
   int x, y, batch, tokens, start, count, dim;
@@ -317,6 +323,7 @@ struct windows_args {
   DO(OP_RELATIVE_POSITION_BIAS_GRAD, relative_position_bias_grad) \
   DO(OP_SCALE, scale) \
   DO(OP_SGD, sgd) \
+  DO(OP_SLICE_BATCH, slice_batch) \
   DO(OP_SLICE_TOKENS, slice_tokens) \
   DO(OP_SOFTMAX_CROSS_ENTROPY, softmax_cross_entropy) \
   DO(OP_SOFTMAX_CROSS_ENTROPY_GRAD, softmax_cross_entropy_grad) \
@@ -363,6 +370,7 @@ struct windows_args {
   DO(OP_RELATIVE_POSITION_BIAS_GRAD, 2, 0x0) \
   DO(OP_SCALE, 2, 0x0) \
   DO(OP_SGD, 7, 0x58) \
+  DO(OP_SLICE_BATCH, 2, 0x0) \
   DO(OP_SLICE_TOKENS, 2, 0x0) \
   DO(OP_SOFTMAX_CROSS_ENTROPY, 3, 0x0) \
   DO(OP_SOFTMAX_CROSS_ENTROPY_GRAD, 4, 0x0) \
