@@ -164,7 +164,7 @@ function trainingParts(
     ...(microBatches === 1
       ? [update(entry, applyUpdates(train, updates))]
       : [
-          finish(options, entry, accumulateGradients(train, rules)),
+          finish(options, entry, accumulateGradients(train, rules).graph),
           update('apply', applyAccumulated(train, updates)),
         ]),
   ];

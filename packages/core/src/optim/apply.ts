@@ -15,7 +15,7 @@ import { ConfigError, InternalError } from '../errors.js';
 import type { Gradient, Graph, Parameter, TrainGraph, Value } from '../ir/graph.js';
 import { consumers, denseGradient, EMPTY_GRAPH, outputValues } from '../ir/graph.js';
 import { parameters, producers } from '../ir/graph.js';
-import { moveBehind } from '../ir/order.js';
+import { hoist, moveBehind } from '../ir/order.js';
 import { f32, type TensorType } from '../ir/types.js';
 import { accumulate as accumulateOp } from '../ops/accumulate.js';
 import { GraphBuilder } from '../ops/builder.js';
@@ -42,31 +42,55 @@ export function applyUpdates(train: TrainGraph, options: UpdateOptions): Graph {
   return emitUpdates(train.graph, itemsOf(train, options.rules), options);
 }
 
-/** Adds every gradient to its accumulator `<parameter>.gradient`, every part to one of its own. */
-export function accumulateGradients(train: TrainGraph, rules?: UpdateRules): Graph {
-  const items = itemsOf(train, rules);
+/** The train graph with every product turned into the gradients of its sides: what can be summed. */
+export function withSums(train: TrainGraph, rules?: UpdateRules): TrainGraph {
+  const gradients = new Map(train.gradients);
   let { graph } = train;
-  for (const item of items) {
-    if (item.kind !== 'pair') continue;
+  for (const item of itemsOf(train, rules)) {
+    if (item.kind !== 'pair' || item.gradient.kind !== 'product') continue;
     const { pair, gradient } = item;
     graph = extendedBehind(graph, item, (builder) => {
       const sides = builder.scope(`gradient.${pair.weight}`, () =>
-        gradient.kind === 'product' ? sidesOf(builder, pair, gradient) : gradient,
+        sidesOf(builder, pair, gradient),
       );
-      accumulate(builder, pair.left.name, DENSE_PART, sides.left);
-      accumulate(builder, pair.right.name, DENSE_PART, sides.right);
+      gradients.delete(pair.weight);
+      gradients.set(pair.left.name, { kind: 'dense', value: sides.left.id });
+      gradients.set(pair.right.name, { kind: 'dense', value: sides.right.id });
       return {};
     });
   }
-  return extended(graph, (builder) => {
-    for (const item of items) {
-      if (item.kind !== 'parameter') continue;
-      for (const [part, x] of Object.entries(item.parts)) {
-        accumulate(builder, item.parameter.name, part, x);
-      }
+  return { graph, gradients };
+}
+
+/**
+ * Adds every gradient to its accumulator `<parameter>.gradient`, every part to one of its own: in the place
+ * of gradients the result has none.
+ */
+export function accumulateGradients(train: TrainGraph, rules?: UpdateRules): TrainGraph {
+  const summable = withSums(train, rules);
+  const graph = extended(summable.graph, (builder) => {
+    for (const item of itemsOf(summable, rules)) {
+      for (const [name, part, x] of summandsOf(item)) accumulate(builder, name, part, x);
     }
     return {};
   });
+  return { graph: hoist(graph, summable.graph.nodes.length), gradients: new Map() };
+}
+
+/** What an item's gradient adds to: parameter, part and value. */
+function summandsOf(item: Item): readonly (readonly [string, string, Value])[] {
+  if (item.kind === 'parameter') {
+    const { parameter, parts } = item;
+    return Object.entries(parts).map(([part, x]) => [parameter.name, part, x] as const);
+  }
+  const { pair, gradient } = item;
+  if (gradient.kind === 'product') {
+    throw InternalError.of(pair.weight, 'gradients of both sides', 'a product');
+  }
+  return [
+    [pair.left.name, DENSE_PART, gradient.left],
+    [pair.right.name, DENSE_PART, gradient.right],
+  ];
 }
 
 /** The graph that updates the parameters from their accumulators and clears these. */
