@@ -1,0 +1,152 @@
+/**
+ * Slices against their definition: the bits of as many micro-batches, for every method, saved form and
+ * optimiser, on every kind of executor. And what they are for: fewer planned bytes.
+ *
+ * Bits are compared by value, as −0 is 0: a sum begins with the first gradient here, with 0 + it there.
+ */
+import { describe, expect, it } from 'vitest';
+import { compile, compileGraphs, type CompileOptions } from '../src/compile.js';
+import { ConfigError } from '../src/errors.js';
+import type { ExecutorKind } from '../src/executors/executor.js';
+import { referenceExecutor } from '../src/executors/reference/index.js';
+import type { HostData } from '../src/ir/types.js';
+import { METHODS, parseMethod, type MethodName } from '../src/methods/index.js';
+import { adamw } from '../src/optim/adamw.js';
+import type { Optimizer } from '../src/optim/optimizer.js';
+import { sgd } from '../src/optim/sgd.js';
+import { SAVED_FORMS, type SavedForm } from '../src/passes/saved.js';
+import { segmentsOf } from '../src/passes/segments.js';
+import { parseProgram, serializeProgram } from '../src/program-file.js';
+import { plannedBytes, printProgram, type Program } from '../src/program.js';
+import { Session } from '../src/train/session.js';
+import { FAST_EXECUTORS } from './executors.js';
+import { fixedBatch, modelOf, randomWeights, SMALL } from './tiny-vit.js';
+
+const SLICES = 3;
+const ROWS = 2;
+
+const TEXTS: { readonly [K in MethodName]: string } = {
+  full: 'full',
+  head: 'head',
+  'last-k': 'last-k=2',
+  'bias-only': 'bias-only',
+  asi: 'asi=0.6,layers=mlp',
+  hosvd: 'hosvd=0.6,layers=mlp',
+  wsi: 'wsi=0.8,layers=all',
+  wasi: 'wasi=0.8,layers=all,activations=0.6',
+  lora: 'lora=4,layers=mlp,alpha=16',
+  'low-rank-gradient': 'low-rank-gradient=3,refresh=2,layers=all,rate=0.3,moments=reset',
+};
+const NAMES = Object.values(TEXTS);
+const KINDS = [FAST_EXECUTORS[0], ...FAST_EXECUTORS.slice(-1)];
+const FORMS = Object.values(SAVED_FORMS).map(({ form }) => form);
+
+interface Setting {
+  readonly text: string;
+  readonly saved?: SavedForm;
+  readonly optimizer?: Optimizer;
+  readonly clipNorm?: number;
+  /** Passes of an update, each in slices. */
+  readonly passes?: number;
+}
+
+describe.each(NAMES)('%s in slices has the bits of micro-batches', (text) => {
+  it.each(FORMS)('saved %s', async (saved) => {
+    await expectSameBits(referenceExecutor, { text, saved });
+  });
+
+  it.each(KINDS)('on $name with 1 and 2 threads', async (kind) => {
+    const setting: Setting = { text, saved: 'smallest', clipNorm: 0.5 };
+    const one = await expectSameBits(kind, setting, 1);
+    expect(await expectSameBits(kind, setting, 2)).toEqual(one);
+  });
+});
+
+describe('in slices', () => {
+  it.each([
+    ['plain sgd', { text: 'full', optimizer: sgd({ weightDecay: 0.01 }) }],
+    ['Nesterov', { text: 'wsi=0.8,layers=all', optimizer: sgd({ momentum: 0.9, nesterov: true }) }],
+    ['clipped pairs', { text: 'wasi=0.8', optimizer: sgd(), clipNorm: 0.1 }],
+    ['AdamW', { text: 'full', optimizer: adamw() }],
+    ['clipped AdamW', { text: 'lora=4', optimizer: adamw(), clipNorm: 0.1 }],
+    ['AdamW on factors', { text: 'low-rank-gradient=3,refresh=2', optimizer: adamw() }],
+    ['two methods', { text: 'last-k=2+wsi=0.8,layers=mlp' }],
+    ['two passes of an update', { text: 'wasi=0.8', passes: 2 }],
+    ['two passes, AdamW', { text: 'full', optimizer: adamw(), passes: 2, clipNorm: 0.1 }],
+  ] as const)('%s', async (_title, setting) => {
+    await expectSameBits(referenceExecutor, setting);
+  });
+});
+
+/** Trains both ways, expects the same losses and bits; returns the bits. */
+async function expectSameBits(
+  kind: ExecutorKind,
+  setting: Setting,
+  threads = 1,
+): Promise<ReadonlyMap<string, HostData>> {
+  const micro = await trained(kind, setting, 1, threads);
+  const sliced = await trained(kind, setting, SLICES, threads);
+  expect([...sliced.tensors.keys()]).toEqual([...micro.tensors.keys()]);
+  for (const [name, want] of micro.tensors) {
+    const got = sliced.tensors.get(name) ?? [];
+    const differing = want.findIndex((x, i) => x !== got[i]);
+    expect(differing, `${name} at ${String(differing)}`).toBe(-1);
+  }
+  // The mean is taken in float32 here, in float64 there.
+  sliced.losses.forEach((loss, at) => {
+    expect(Math.abs(loss / micro.losses[at] - 1)).toBeLessThan(1e-6);
+  });
+  return sliced.tensors;
+}
+
+function optionsOf(setting: Setting, slices: number): CompileOptions & { optimizer: Optimizer } {
+  const { text, saved, optimizer = defaultOptimizer(text), clipNorm, passes = 1 } = setting;
+  return {
+    model: modelOf(SMALL),
+    method: parseMethod(text),
+    ...{ optimizer, batch: ROWS * slices, slices, evalBatch: 0 },
+    microBatches: (SLICES / slices) * passes,
+    ...(saved && { saved }),
+    ...(clipNorm !== undefined && { clipNorm }),
+  };
+}
+
+/** Pairs ask for a rule that AdamW does not have. */
+function defaultOptimizer(text: string): Optimizer {
+  return /wa?si/.test(text) ? sgd({ momentum: 0.9 }) : adamw();
+}
+
+/** Three updates, each on other images: losses, and what lives across steps but sums of gradients. */
+async function trained(kind: ExecutorKind, setting: Setting, slices: number, threads: number) {
+  const options = optionsOf(setting, slices);
+  const { optimizer, batch, microBatches = 1, method } = options;
+  const program = compile(options);
+  const executor = await kind.load(program, { threads });
+  const model = modelOf(SMALL)(1);
+  for (const [name, data] of randomWeights(method?.forward(model) ?? model)) {
+    executor.write(name, data);
+  }
+  const session = Session.of({ executor, optimizer });
+  await session.beginEpoch(1);
+  const losses: number[] = [];
+  for (let update = 0; update < 3; update++) {
+    const { images, labels } = fixedBatch(SMALL, batch * microBatches, update);
+    const pixels = images.length / microBatches;
+    for (let pass = 0; pass < microBatches; pass++) {
+      const part = {
+        images: images.subarray(pass * pixels, (pass + 1) * pixels),
+        labels: labels.subarray(pass * batch, (pass + 1) * batch),
+        real: batch,
+      };
+      const done = await session.add(part, 0.01);
+      if (done) losses.push(done.loss);
+    }
+  }
+  const tensors = new Map<string, HostData>();
+  for (const { name, role, of } of program.slots) {
+    if (!['parameter', 'buffer', 'state'].includes(role) || of === 'gradient') continue;
+    tensors.set(name, Float64Array.from(await executor.read(name)));
+  }
+  await executor.dispose();
+  return { losses, tensors: new Map([...tensors].sort(([a], [b]) => (a < b ? -1 : 1))) };
+}
