@@ -126,6 +126,11 @@ export class GraphBuilder implements Emitter {
     return outputs;
   }
 
+  /** Nodes so far. */
+  get nodeCount(): number {
+    return this.nodes.length;
+  }
+
   /** A value by its id. */
   value(id: ValueId): Value {
     return this.values[id];
