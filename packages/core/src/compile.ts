@@ -18,6 +18,7 @@ import { accumulateGradients, applyAccumulated, applyUpdates, withSums } from '.
 import type { Optimizer } from './optim/optimizer.js';
 import type { UpdateRules } from './optim/rule.js';
 import { OPS } from './ops/index.js';
+import { deferred } from './passes/deferred.js';
 import { fold } from './passes/fold.js';
 import { fuse } from './passes/fuse.js';
 import { narrow } from './passes/narrow.js';
@@ -156,7 +157,9 @@ function trainingParts(
   const plain = method.backward(differentiate(model.graph, 'loss', 1 / passes), model);
   trace('gradient', entry, plain.graph);
   checkTrainable(plain);
-  const one = saveAs(saved, plain, model.blocks);
+  // Blocks are recomputed: nothing that only the backward pass reads has to wait for it in every slice.
+  const inOrder = slices > 1 && saved === 'smallest' ? deferred(plain) : plain;
+  const one = saveAs(saved, inOrder, model.blocks);
   trace('saved', entry, one.graph);
   const cued = method.entries({ ...model, graph: withoutBufferUpdates(model.graph) }, optimizer);
   const rules: UpdateRules = {
