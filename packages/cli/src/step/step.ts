@@ -42,6 +42,8 @@ export interface StepOptions {
   readonly batch: number;
   /** Micro-batches into which an update's batch is cut; default 1. */
   readonly microBatches?: number;
+  /** Slices in which a micro-batch goes through each block; default 1. */
+  readonly slices?: number;
   readonly optimizer: string;
   readonly momentum?: number;
   readonly weightDecay?: number;
@@ -60,6 +62,9 @@ export interface TrainingStep {
   /** Images of a micro-batch: the batch of the entries `step` or `micro`, and of `eval`. */
   readonly pass: number;
   readonly microBatches: number;
+  readonly slices: number;
+  /** Images of a slice: what goes through the model at a time, to which Tucker ranks belong. */
+  readonly sliceImages: number;
   /** Forward graph for one image, with the method's forms and its choice of what trains. */
   readonly model: ModelGraph;
   readonly compileOptions: CompileOptions;
@@ -95,7 +100,7 @@ export function checkStep(
   options: StepOptions,
   method: BoundMethod = parseMethod(options.method ?? PLAIN_METHOD, givenKeys(options)),
 ): TrainingStep {
-  const { model: named, batch, microBatches = 1, smoothing, clip } = options;
+  const { model: named, batch, microBatches = 1, slices = 1, smoothing, clip } = options;
   const { name: modelName, config } = named;
   const { form: saved } = lookUp<{ readonly form: SavedForm }>(
     'form of saved tensors',
@@ -112,6 +117,14 @@ export function checkStep(
     });
   }
   const pass = batch / microBatches;
+  if (pass % slices !== 0) {
+    throw new ConfigError({
+      where: '--slices',
+      expected: `a divisor of the ${String(pass)} images of a micro-batch`,
+      got: String(slices),
+      todo: 'Change it, --batch or --micro-batches',
+    });
+  }
   const compileOptions = {
     model: (images: number, mode: Mode) => buildModel(config, { batch: images, mode, smoothing }),
     method,
@@ -119,12 +132,14 @@ export function checkStep(
     optimizer,
     batch: pass,
     microBatches,
+    slices,
     ...(clip === undefined ? {} : { clipNorm: clip }),
   };
   const model = method.forward(buildModel(config, { batch: 1 }));
   checkUpdates(model.graph, optimizer);
-  const parts = { modelName, config, method, saved, optimizer, pass, microBatches };
-  return { ...parts, model, compileOptions };
+  const parts = { modelName, config, method, saved, optimizer };
+  const cut = { pass, microBatches, slices, sliceImages: pass / slices };
+  return { ...parts, ...cut, model, compileOptions };
 }
 
 /** Throws what `compile` throws. */
@@ -134,6 +149,16 @@ export function compileStep(step: TrainingStep): CompiledStep {
     phase.program.arenaBytes > most.program.arenaBytes ? phase : most,
   );
   return { ...step, phases, program };
+}
+
+/** ` in 2 micro-batches of 4 slices`, for behind the images of a batch; nothing where it is whole. */
+export function cutText({
+  microBatches,
+  slices,
+}: Pick<TrainingStep, 'microBatches' | 'slices'>): string {
+  const sliced = slices > 1 ? `${String(slices)} slices` : '';
+  if (microBatches === 1) return sliced && ` in ${sliced}`;
+  return ` in ${String(microBatches)} micro-batches${sliced && ` of ${sliced}`}`;
 }
 
 /** Elements of all parameters, and of those that train. */
