@@ -4,13 +4,13 @@ import { describe, expect, it } from 'vitest';
 import {
   passesOf,
   searchPlans,
-  slicesOf,
   type Candidate,
   type SearchSpace,
   type Worded,
 } from '../src/budget/search.js';
 import { methodLadder } from '../src/budget/method-ladder.js';
 import { presetModel } from '../src/weights/named-model.js';
+import { dividing } from '../src/step/slices.js';
 import { checkStep, compileStep } from '../src/step/step.js';
 
 const worded = (...texts: readonly string[]): readonly Worded[] => texts.map((text) => ({ text }));
@@ -19,7 +19,7 @@ const SPACE: SearchSpace<Worded> = {
   methods: [worded('w9 a9', 'w9 a5'), worded('w5 a9', 'w5 a5', 'w5 a1')],
   saved: ['exact', 'compact', 'smallest'],
   passes: [32, 16, 8, 4, 2, 1],
-  slicesOf,
+  slicesOf: (pass) => dividing(pass, 768),
 };
 
 const FORM = { all: 8, exact: 4, compact: 2, smallest: 1 } as const;
@@ -89,7 +89,7 @@ describe('searchPlans', () => {
       ].map((row) => row.map((text) => parseMethod(text))),
       saved: ['exact', 'smallest'],
       passes: [8, 2, 1],
-      slicesOf: (pass) => slicesOf(pass).filter((slices) => slices <= 2),
+      slicesOf: (pass) => dividing(pass, 384),
     };
     const planned = new Map<string, number>();
     const planOf = (candidate: Candidate) => {
@@ -123,10 +123,12 @@ it('cuts a batch into passes of equal size', () => {
   expect(passesOf(1)).toEqual([1]);
 });
 
-it('cuts a pass into at most sixteen slices of equal size', () => {
-  expect(slicesOf(12)).toEqual([1, 2, 3, 4, 6, 12]);
-  expect(slicesOf(96)).toEqual([1, 2, 3, 4, 6, 8, 12, 16]);
-  expect(slicesOf(17)).toEqual([1]);
+it('cuts a pass into at most sixteen slices of equal size and 768 rows', () => {
+  expect(dividing(12, 768)).toEqual([1, 2, 3, 4, 6, 12]);
+  expect(dividing(96, 1000)).toEqual([1, 2, 3, 4, 6, 8, 12, 16]);
+  expect(dividing(17, 768)).toEqual([1]);
+  expect(dividing(16, 197)).toEqual([1, 2, 4]);
+  expect(dividing(3, 10)).toEqual([1]);
 });
 
 /** ε of weights and of activations of every rung; null where a method has none. */

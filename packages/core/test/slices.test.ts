@@ -5,21 +5,23 @@
  * Bits are compared by value, as −0 is 0: a sum begins with the first gradient here, with 0 + it there.
  */
 import { describe, expect, it } from 'vitest';
-import { compile, compileGraphs, type CompileOptions } from '../src/compile.js';
+import { differentiate } from '../src/autodiff.js';
+import { compile, type CompileOptions } from '../src/compile.js';
 import { ConfigError } from '../src/errors.js';
 import type { ExecutorKind } from '../src/executors/executor.js';
 import { referenceExecutor } from '../src/executors/reference/index.js';
 import type { HostData } from '../src/ir/types.js';
-import { METHODS, parseMethod, type MethodName } from '../src/methods/index.js';
+import { parseMethod, type MethodName } from '../src/methods/index.js';
 import type { BoundMethod } from '../src/methods/method.js';
 import { adamw } from '../src/optim/adamw.js';
 import type { Optimizer } from '../src/optim/optimizer.js';
 import { sgd } from '../src/optim/sgd.js';
+import { VIT_PRESETS } from '../src/models/vit/presets.js';
 import { deferred } from '../src/passes/deferred.js';
-import { SAVED_FORMS, type SavedForm } from '../src/passes/saved.js';
+import { saveAs, SAVED_FORMS, type SavedForm } from '../src/passes/saved.js';
 import { segmentsOf } from '../src/passes/segments.js';
 import { parseProgram, serializeProgram } from '../src/program-file.js';
-import { plannedBytes, printProgram, type Program } from '../src/program.js';
+import { plannedBytes, printProgram } from '../src/program.js';
 import { Session } from '../src/train/session.js';
 import { FAST_EXECUTORS } from './executors.js';
 import { fixedBatch, modelOf, randomWeights, SMALL } from './tiny-vit.js';
@@ -78,6 +80,86 @@ describe('in slices', () => {
   ] as const)('%s', async (_title, setting) => {
     await expectSameBits(referenceExecutor, setting);
   });
+});
+
+describe('memory of slices', () => {
+  const options = {
+    model: modelOf({ ...VIT_PRESETS['vit-micro'], classes: 10 }),
+    ...{ optimizer: sgd({ momentum: 0.9 }), evalBatch: 0 },
+  };
+  const planned = (cut: Partial<CompileOptions>, method: string) => {
+    const whole = {
+      ...options,
+      method: parseMethod(method),
+      batch: 32,
+      saved: 'smallest',
+    } as const;
+    return compile({ ...whole, ...cut });
+  };
+
+  it.each(['full', 'wsi=0.8,layers=all'])('is less than that of the whole: %s', (method) => {
+    const [whole, sliced] = [1, 8].map((slices) => plannedBytes(planned({ slices }, method), 1));
+    expect(sliced).toBeLessThan(0.8 * whole);
+  });
+
+  it('is that of one gradient of a block, without sums for all of them', () => {
+    const { slots, persistentBytes } = planned({ slices: 8 }, 'full');
+    expect(slots.filter(({ of }) => of === 'gradient')).toEqual([]);
+    expect(persistentBytes).toBe(planned({}, 'full').persistentBytes);
+  });
+});
+
+it('a program in slices says so, and comes back from its file', () => {
+  const program = compile(optionsOf({ text: 'wasi=0.8' }, SLICES));
+  expect(printProgram(program)).toContain('micro-batches 1, slices 3, clip none');
+  const file = serializeProgram(program);
+  expect(parseProgram(file)).toEqual(program);
+  const edited = (slices: string) =>
+    parseProgram(
+      new TextEncoder().encode(new TextDecoder().decode(file).replace(',"slices":3', slices)),
+    );
+  // As files from before there were slices have it.
+  expect(edited('').training?.slices).toBe(1);
+  expect(() => edited(',"slices":4')).toThrow('4 slices of a batch of 6');
+});
+
+it.each([
+  [
+    4,
+    'slices: expected a divisor of the batch 6, got 4. Change the batch or the number of slices.',
+  ],
+  [0, 'slices: expected a whole number ≥ 1, got 0. Change the option.'],
+])('refuses %s slices of six images', (slices, message) => {
+  const wrong = () => compile({ ...optionsOf({ text: 'full' }, SLICES), slices });
+  expect(wrong).toThrow(ConfigError);
+  expect(wrong).toThrow(message);
+});
+
+it('cuts between any two blocks of both passes, and around the loss', () => {
+  const { graph, blocks } = modelOf(SMALL)(ROWS);
+  const train = saveAs('smallest', differentiate(graph, 'loss', 1), blocks);
+  const segments = segmentsOf(train.graph, blocks);
+  expect(segments.flatMap(({ start, end }) => [start, end])).toEqual(
+    [...segments.keys()].flatMap((at) => [
+      at === 0 ? 0 : segments[at - 1].end,
+      at + 1 < segments.length ? segments[at + 1].start : train.graph.nodes.length,
+    ]),
+  );
+  const part = ({ start, end }: (typeof segments)[number]) =>
+    new Set(
+      train.graph.nodes
+        .slice(start, end)
+        .flatMap(({ name }) => /^(?:again\.|grad\.)?(?:blocks\.(\d)|loss$)/.exec(name)?.[1] ?? []),
+    );
+  expect(segments.map((segment) => [...part(segment)].join())).toEqual([
+    '0',
+    '1',
+    '2',
+    '',
+    '2',
+    '1',
+    '0',
+  ]);
 });
 
 /** Trains both ways, expects the same losses and bits; returns the bits. */

@@ -14,10 +14,11 @@ import {
 import type { Reading } from '../data/image-file.js';
 import { counted } from '../terminal/format.js';
 import { Garbage } from '@thimble/native';
-import { passesOf, searchPlans, slicesOf, type Candidate, type SearchSpace } from './search.js';
+import { passesOf, searchPlans, type Candidate, type SearchSpace } from './search.js';
 import { methodLadder } from './method-ladder.js';
 import type { Output } from '../terminal/output.js';
 import { executorBytes } from '../memory/process-memory.js';
+import { slicesOf } from '../step/slices.js';
 import { checkStep, compileStep, type CompiledStep, type StepOptions } from '../step/step.js';
 
 /** What a budget is shared out to. */
@@ -122,16 +123,18 @@ function spaceOf({ options, method: open, fixed }: BudgetRequest): SearchSpace {
   const { batch, microBatches, slices } = options;
   const all = microBatches === undefined ? passesOf(batch) : [batch / microBatches];
   const passes = all.filter((pass) => slices === undefined || pass % slices === 0);
-  const cuts = slices === undefined ? slicesOf : () => [slices];
   const [pass = batch] = passes;
   // Says which form is the default, and refuses options that go with nothing.
-  const { saved, method } = checkStep(options, fixed?.({ pass, slices: cuts(pass)[0] }) ?? open);
+  const { saved, method, model } = checkStep(
+    options,
+    fixed?.({ pass, slices: slices ?? 1 }) ?? open,
+  );
   const forms = Object.values(SAVED_FORMS).map(({ form }): SavedForm => form);
   return {
     methods: fixed ? [[method]] : methodLadder(method),
     saved: options.saved === undefined ? forms.slice(forms.indexOf(saved)) : [saved],
     passes,
-    slicesOf: cuts,
+    slicesOf: (images) => (slices === undefined ? slicesOf(model, images) : [slices]),
   };
 }
 

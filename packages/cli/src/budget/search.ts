@@ -84,15 +84,6 @@ function endsOf(list: readonly number[]): readonly number[] {
   return [...new Set([list[0], list[list.length - 1]])];
 }
 
-/** More slices than these save little that fewer images in a micro-batch do not. */
-const MOST_SLICES = 16;
-
-/** The numbers of slices of equal size that a pass may be cut into, rising. */
-export function slicesOf(pass: number): readonly number[] {
-  const all = Array.from({ length: Math.min(pass, MOST_SLICES) }, (_, index) => index + 1);
-  return all.filter((slices) => pass % slices === 0);
-}
-
 /** A batch in 1, 2, 3, … micro-batches of equal size, as images of one, falling. */
 export function passesOf(batch: number): readonly number[] {
   const all = Array.from({ length: batch }, (_, index) => batch - index);

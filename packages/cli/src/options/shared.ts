@@ -102,7 +102,8 @@ export function addStep(command: Command): Command {
     )
     .option(
       '--slices <n>',
-      'parts of a micro-batch that go through each block one after the other: less memory in almost the same time (default: 1)',
+      'parts of a micro-batch that go through each block one after the other: less memory ' +
+        '(default: several for smallest, else 1)',
       wholeNumber(1, MOST.batch),
     )
     .option('--optimizer <name>', Object.keys(OPTIMIZERS).join(', '), 'sgd')

@@ -26,6 +26,7 @@ import {
   type SavedForm,
 } from '@thimble/core';
 import type { NamedModel } from '../weights/named-model.js';
+import { defaultSlices } from './slices.js';
 
 /** The options that decide the program of a training step. */
 export interface StepOptions {
@@ -42,7 +43,7 @@ export interface StepOptions {
   readonly batch: number;
   /** Micro-batches into which an update's batch is cut; default 1. */
   readonly microBatches?: number;
-  /** Slices in which a micro-batch goes through each block; default 1. */
+  /** Slices in which a micro-batch goes through each block; default: see slices.ts. */
   readonly slices?: number;
   readonly optimizer: string;
   readonly momentum?: number;
@@ -100,7 +101,7 @@ export function checkStep(
   options: StepOptions,
   method: BoundMethod = parseMethod(options.method ?? PLAIN_METHOD, givenKeys(options)),
 ): TrainingStep {
-  const { model: named, batch, microBatches = 1, slices = 1, smoothing, clip } = options;
+  const { model: named, batch, microBatches = 1, smoothing, clip } = options;
   const { name: modelName, config } = named;
   const { form: saved } = lookUp<{ readonly form: SavedForm }>(
     'form of saved tensors',
@@ -117,6 +118,8 @@ export function checkStep(
     });
   }
   const pass = batch / microBatches;
+  const model = method.forward(buildModel(config, { batch: 1 }));
+  const { slices = defaultSlices(method, saved, model, pass) } = options;
   if (pass % slices !== 0) {
     throw new ConfigError({
       where: '--slices',
@@ -135,7 +138,6 @@ export function checkStep(
     slices,
     ...(clip === undefined ? {} : { clipNorm: clip }),
   };
-  const model = method.forward(buildModel(config, { batch: 1 }));
   checkUpdates(model.graph, optimizer);
   const parts = { modelName, config, method, saved, optimizer };
   const cut = { pass, microBatches, slices, sliceImages: pass / slices };

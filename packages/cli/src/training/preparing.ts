@@ -73,7 +73,8 @@ export async function makeReady(
   compiled: CompiledStep | null = null,
 ): Promise<Ready> {
   const { start, method, options, seed } = job;
-  const pass = options.batch / (options.microBatches ?? 1) / (options.slices ?? 1);
+  // The typical ranks do no harm.
+  const { sliceImages: pass } = checkStep(options, method);
   const { imageSize } = options.model.config;
   const known = startedFound(method, { pass, imageSize }, start);
   if (start && !known) return readyFrom(await prepared(job, start, pass, output), job);
