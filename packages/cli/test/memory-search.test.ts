@@ -89,7 +89,7 @@ describe('searchPlans', () => {
       ].map((row) => row.map((text) => parseMethod(text))),
       saved: ['exact', 'smallest'],
       passes: [8, 2, 1],
-      slicesOf: (pass) => dividing(pass, 384),
+      slicesOf: (pass) => dividing(pass, 192),
     };
     const planned = new Map<string, number>();
     const planOf = (candidate: Candidate) => {
