@@ -13,7 +13,15 @@ describe('thimble bench', () => {
     const said = lastLine(await bench('vit-micro', ...SMALL, '--json'));
     expect(said).toMatchObject({
       ...{ event: 'bench', model: 'vit-micro', inference: false, method: 'full', saved: 'exact' },
-      ...{ optimizer: 'sgd', batch: 4, microBatches: 1, slices: 1, imageSize: 16, classes: 3, threads: 1 },
+      ...{
+        optimizer: 'sgd',
+        batch: 4,
+        microBatches: 1,
+        slices: 1,
+        imageSize: 16,
+        classes: 3,
+        threads: 1,
+      },
     });
     const { low, median, high } = said['msPerStep'] as Record<string, number>;
     expect(low).toBeGreaterThan(0);
