@@ -44,15 +44,16 @@ enum {
   OP_RELATIVE_POSITION_BIAS_GRAD = 35,
   OP_SCALE = 36,
   OP_SGD = 37,
-  OP_SLICE_TOKENS = 38,
-  OP_SOFTMAX_CROSS_ENTROPY = 39,
-  OP_SOFTMAX_CROSS_ENTROPY_GRAD = 40,
-  OP_SUM_ROWS = 41,
-  OP_SUM_SQUARES = 42,
-  OP_SYMMETRIC_EIGEN = 43,
-  OP_TRIANGULAR_PRODUCT = 44,
-  OP_VELOCITY = 45,
-  OP_WINDOWS = 46
+  OP_SLICE_BATCH = 38,
+  OP_SLICE_TOKENS = 39,
+  OP_SOFTMAX_CROSS_ENTROPY = 40,
+  OP_SOFTMAX_CROSS_ENTROPY_GRAD = 41,
+  OP_SUM_ROWS = 42,
+  OP_SUM_SQUARES = 43,
+  OP_SYMMETRIC_EIGEN = 44,
+  OP_TRIANGULAR_PRODUCT = 45,
+  OP_VELOCITY = 46,
+  OP_WINDOWS = 47
 };
 
 /* acc ← acc + x */
@@ -260,6 +261,11 @@ struct sgd_args {
   float weight_decay;
 };
 
+/* y[b] = x[start + b] */
+struct slice_batch_args {
+  int x, y, start, bytes;
+};
+
 /* y[b,n,d] = x[b,start+n,d] */
 struct slice_tokens_args {
   int x, y, batch, tokens, start, count, dim;
@@ -347,6 +353,7 @@ struct windows_args {
   DO(OP_RELATIVE_POSITION_BIAS_GRAD, relative_position_bias_grad) \
   DO(OP_SCALE, scale) \
   DO(OP_SGD, sgd) \
+  DO(OP_SLICE_BATCH, slice_batch) \
   DO(OP_SLICE_TOKENS, slice_tokens) \
   DO(OP_SOFTMAX_CROSS_ENTROPY, softmax_cross_entropy) \
   DO(OP_SOFTMAX_CROSS_ENTROPY_GRAD, softmax_cross_entropy_grad) \
@@ -397,6 +404,7 @@ struct windows_args {
   DO(OP_RELATIVE_POSITION_BIAS_GRAD, 2, 0x0) \
   DO(OP_SCALE, 2, 0x0) \
   DO(OP_SGD, 7, 0x58) \
+  DO(OP_SLICE_BATCH, 2, 0x0) \
   DO(OP_SLICE_TOKENS, 2, 0x0) \
   DO(OP_SOFTMAX_CROSS_ENTROPY, 3, 0x0) \
   DO(OP_SOFTMAX_CROSS_ENTROPY_GRAD, 4, 0x0) \

@@ -1,5 +1,5 @@
-/* tokens.c - moving tokens: patches of an image, joining and cutting sequences, mean over tokens
- * and its gradient.
+/* tokens.c - moving tokens: patches of an image, joining and cutting sequences and batches, mean over
+ * tokens and its gradient.
  *
  * Legend: B batch, N tokens, D width of a token, C channels, H W image, p patch size. All but
  * mean_tokens and broadcast_tokens only copy; work is split by rows, and a row is written by one
@@ -87,6 +87,18 @@ KERNEL(slice_tokens) {
     const i64 image = row / args->count, token = args->start + row % args->count;
     copy_floats(y + row * dim, x + (image * args->tokens + token) * dim, dim);
   }
+}
+
+/* y = `bytes` bytes of x from byte `start` on: images of a batch, of any type */
+KERNEL(slice_batch) {
+  const i8 *x = I8(ctx, args->x) + args->start;
+  i8 *y = I8(ctx, args->y);
+  i64 begin, end;
+  share(ctx, args->bytes, 4 * GRAIN, &begin, &end);
+  for (; begin + (i64)sizeof(vf) <= end; begin += sizeof(vf)) {
+    __builtin_memcpy(y + begin, x + begin, sizeof(vf));
+  }
+  for (; begin < end; begin++) y[begin] = x[begin];
 }
 
 /* y [B, N, D] = x [B, count, D] at tokens start..start+count, zero elsewhere */

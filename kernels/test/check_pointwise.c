@@ -269,6 +269,9 @@ static void check_tokens(int batch, int na, int nb, int dim, int shared) {
   RUN(concat_tokens, a, b, y, batch, na, nb, dim, shared);
   RUN(slice_tokens, y, part, batch, n, na, nb, dim);
   for (int i = 0; i < batch * nb * dim; i++) expect("slice_tokens", i, at(part)[i], at(b)[i]);
+  const int row = n * dim, first = (batch - 1) * row, rest = tensor(row);
+  RUN(slice_batch, y, rest, 4 * first, 4 * row);
+  for (int i = 0; i < row; i++) expect("slice_batch", i, at(rest)[i], at(y)[first + i]);
   for (int i = 0; i < batch * n * dim; i++) {
     const int image = i / dim / n, token = i / dim % n, d = i % dim;
     const int from_a = ((shared ? 0 : image * na) + token) * dim + d;

@@ -13,7 +13,15 @@ describe('thimble bench', () => {
     const said = lastLine(await bench('vit-micro', ...SMALL, '--json'));
     expect(said).toMatchObject({
       ...{ event: 'bench', model: 'vit-micro', inference: false, method: 'full', saved: 'exact' },
-      ...{ optimizer: 'sgd', batch: 4, microBatches: 1, imageSize: 16, classes: 3, threads: 1 },
+      ...{
+        optimizer: 'sgd',
+        batch: 4,
+        microBatches: 1,
+        slices: 1,
+        imageSize: 16,
+        classes: 3,
+        threads: 1,
+      },
     });
     const { low, median, high } = said['msPerStep'] as Record<string, number>;
     expect(low).toBeGreaterThan(0);
@@ -29,7 +37,8 @@ describe('thimble bench', () => {
   });
 
   it('plans what thimble plan plans, method and passes included', async () => {
-    const step = [...SMALL, '--method', 'wasi', '--micro-batches', '2', '--json'];
+    const cut = ['--micro-batches', '2', '--slices', '2'];
+    const step = [...SMALL, '--method', 'wasi', ...cut, '--json'];
     const said = lastLine(await bench('vit-micro', ...step));
     const plan = lastLine(await thimble(['plan', 'vit-micro', ...step], tmpdir()));
     expect(said['plannedBytes']).toBe(plan['peakBytes']);

@@ -10,6 +10,7 @@ import {
 } from '../src/budget/search.js';
 import { methodLadder } from '../src/budget/method-ladder.js';
 import { presetModel } from '../src/weights/named-model.js';
+import { dividing } from '../src/step/slices.js';
 import { checkStep, compileStep } from '../src/step/step.js';
 
 const worded = (...texts: readonly string[]): readonly Worded[] => texts.map((text) => ({ text }));
@@ -18,14 +19,18 @@ const SPACE: SearchSpace<Worded> = {
   methods: [worded('w9 a9', 'w9 a5'), worded('w5 a9', 'w5 a5', 'w5 a1')],
   saved: ['exact', 'compact', 'smallest'],
   passes: [32, 16, 8, 4, 2, 1],
+  slicesOf: (pass) => dividing(pass, 768),
 };
 
 const FORM = { all: 8, exact: 4, compact: 2, smallest: 1 } as const;
 
-/** Weights by the first ε, with sums of gradients once the batch is cut; inputs by the second. */
-function bytes({ method, saved, pass }: Candidate<Worded>): number {
+/**
+ * Weights by the first ε, with sums of gradients once the batch is cut; inputs by the second; a third of what
+ * is saved is of one slice.
+ */
+function bytes({ method, saved, pass, slices }: Candidate<Worded>): number {
   const [weight, input] = [...method.text.matchAll(/\d/g)].map(([digit]) => Number(digit));
-  return weight * (pass < 32 ? 20 : 10) + (input * FORM[saved] * pass) / 4;
+  return weight * (pass < 32 ? 20 : 10) + (input * FORM[saved] * pass * (2 + 1 / slices)) / 12;
 }
 
 /** Every candidate in the order that the search promises. */
@@ -33,11 +38,16 @@ function inOrder<M extends Worded>({
   methods,
   saved,
   passes,
+  slicesOf: cuts,
 }: SearchSpace<M>): readonly Candidate<M>[] {
   return methods
     .flat()
     .flatMap((method) =>
-      passes.flatMap((pass) => saved.map((form) => ({ method, saved: form, pass }))),
+      passes.flatMap((pass) =>
+        saved.flatMap((form) =>
+          cuts(pass).map((slices) => ({ method, saved: form, pass, slices })),
+        ),
+      ),
     );
 }
 
@@ -61,8 +71,11 @@ describe('searchPlans', () => {
 
   it('takes what is fixed as it is', () => {
     const [method] = worded('w5 a5');
-    const fixed: SearchSpace<Worded> = { methods: [[method]], saved: ['exact'], passes: [16] };
-    const only = { method, saved: 'exact', pass: 16 } as const;
+    const fixed: SearchSpace<Worded> = {
+      ...{ methods: [[method]], saved: ['exact'], passes: [16] },
+      slicesOf: () => [1],
+    };
+    const only = { method, saved: 'exact', pass: 16, slices: 1 } as const;
     const least = { candidate: only, bytes: bytes(only) };
     expect(searchPlans(fixed, bytes, 1000)).toEqual({ chosen: only, least, tried: 1 });
     expect(searchPlans(fixed, bytes, 100).chosen).toBeNull();
@@ -76,6 +89,7 @@ describe('searchPlans', () => {
       ].map((row) => row.map((text) => parseMethod(text))),
       saved: ['exact', 'smallest'],
       passes: [8, 2, 1],
+      slicesOf: (pass) => dividing(pass, 192),
     };
     const planned = new Map<string, number>();
     const planOf = (candidate: Candidate) => {
@@ -96,16 +110,25 @@ describe('searchPlans', () => {
 });
 
 /** Bytes of a step of vit-micro in batches of eight. */
-function vitPlan({ method, saved, pass }: Candidate): number {
+function vitPlan({ method, saved, pass, slices }: Candidate): number {
   const model = presetModel('vit-micro', { classes: 3 });
   const step = { model, optimizer: 'sgd', smoothing: 0, batch: 8 };
-  const { program } = compileStep(checkStep({ ...step, saved, microBatches: 8 / pass }, method));
+  const cut = { microBatches: 8 / pass, slices };
+  const { program } = compileStep(checkStep({ ...step, ...cut, saved }, method));
   return plannedBytes(program, 1);
 }
 
 it('cuts a batch into passes of equal size', () => {
   expect(passesOf(12)).toEqual([12, 6, 4, 3, 2, 1]);
   expect(passesOf(1)).toEqual([1]);
+});
+
+it('cuts a pass into at most sixteen slices of equal size and 768 rows', () => {
+  expect(dividing(12, 768)).toEqual([1, 2, 3, 4, 6, 12]);
+  expect(dividing(96, 1000)).toEqual([1, 2, 3, 4, 6, 8, 12, 16]);
+  expect(dividing(17, 768)).toEqual([1]);
+  expect(dividing(16, 197)).toEqual([1, 2, 4]);
+  expect(dividing(3, 10)).toEqual([1]);
 });
 
 /** ε of weights and of activations of every rung; null where a method has none. */

@@ -71,6 +71,7 @@ describe('run.json', () => {
     ['ranks', { weights: [], activations: {} }, 'ranks.weights: expected an object, got []'],
     ['saved', 'most', 'saved: expected all or exact or compact or smallest, got "most"'],
     ['microBatches', 3, 'microBatches: expected a divisor of the batch 8, got 3'],
+    ['slices', 3, 'slices: expected a divisor of the 4 images of a micro-batch, got 3'],
     ['origin', { from: 'x' }, 'origin.description: expected a text, got nothing'],
     ['memory', { budget: -1 }, 'memory.budget: expected a finite number from 0, got -1'],
     ['history', null, 'history: expected a list, got null'],

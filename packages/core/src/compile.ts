@@ -2,7 +2,7 @@
  * compile: model + method + optimiser → Program. The whole pipeline in the order data passes through it.
  *
  *   model(batch, mode) → method.forward → narrow → differentiate → method.backward → form of saved tensors
- *     → optimiser, with the method's rules → method.after → fold, fuse, prune → plan
+ *     → slices → optimiser, with the method's rules → method.after → fold, fuse, prune → plan
  *
  * Entries of the result: those of the method, each with its cue; `step` (one optimiser step), or `micro` and
  * `apply` when `microBatches` > 1; and `eval` (logits only, its own batch size) unless `evalBatch` is 0.
@@ -14,15 +14,17 @@ import type { TrainGraph } from './ir/graph.js';
 import { verify } from './ir/verify.js';
 import { full } from './methods/full.js';
 import { bind, type BoundMethod, type Carry } from './methods/method.js';
-import { accumulateGradients, applyAccumulated, applyUpdates } from './optim/apply.js';
+import { accumulateGradients, applyAccumulated, applyUpdates, withSums } from './optim/apply.js';
 import type { Optimizer } from './optim/optimizer.js';
 import type { UpdateRules } from './optim/rule.js';
 import { OPS } from './ops/index.js';
+import { deferred } from './passes/deferred.js';
 import { fold } from './passes/fold.js';
 import { fuse } from './passes/fuse.js';
 import { narrow } from './passes/narrow.js';
 import { prune } from './passes/prune.js';
 import { saveAs, type SavedForm } from './passes/saved.js';
+import { inSlices } from './passes/slices.js';
 import { expectNoUpdates, withoutBufferUpdates } from './passes/updates.js';
 import { plan, type EntryGraph } from './plan/plan.js';
 import type { Program, Training } from './program.js';
@@ -40,6 +42,8 @@ export interface CompileOptions {
   readonly batch: number;
   /** Forward and backward passes whose gradients are averaged into one update; default 1. */
   readonly microBatches?: number;
+  /** Groups of images in which a pass goes through each block, one after the other; default 1. */
+  readonly slices?: number;
   /** Images of one evaluation call; default `batch`; 0 leaves evaluation out. */
   readonly evalBatch?: number;
   /** In which form tensors are saved for the backward pass; default: the method's, for most `exact`. */
@@ -52,7 +56,8 @@ export interface CompileOptions {
 
 /** The stages of the pipeline at which a graph can be looked at. */
 export type Stage =
-  'model' | 'method' | 'narrow' | 'gradient' | 'saved' | 'update' | 'fold' | 'fuse' | 'prune';
+  | ('model' | 'method' | 'narrow' | 'gradient' | 'saved' | 'slices')
+  | ('update' | 'fold' | 'fuse' | 'prune');
 
 /**
  * Compiles a training (and evaluation) program. Throws ConfigError for impossible options, GraphError when
@@ -132,7 +137,7 @@ function trainingParts(
   optimizer: Optimizer,
   microBatches: number,
 ): CompiledParts {
-  const { batch, method = plainMethod(), clipNorm = null } = options;
+  const { batch, slices = 1, method = plainMethod(), clipNorm = null } = options;
   const saved = savedOf(options);
   const trace = options.trace ?? (() => undefined);
   const entry = microBatches > 1 ? 'micro' : 'step';
@@ -144,37 +149,47 @@ function trainingParts(
       todo: 'Leave the option out for no clipping',
     });
   }
-  const whole = forward(options, batch, entry, 'train');
+  checkSlices(batch, slices);
+  const whole = forward(options, batch / slices, entry, 'train');
   // Inputs in Tucker form are compressed with ranks for all tokens.
   const model = narrowed(options, entry, whole, method.holds(whole));
-  const plain = method.backward(differentiate(model.graph, 'loss', 1 / microBatches), model);
+  const passes = microBatches * slices;
+  const plain = method.backward(differentiate(model.graph, 'loss', 1 / passes), model);
   trace('gradient', entry, plain.graph);
   checkTrainable(plain);
-  const train = saveAs(saved, plain, model.blocks);
-  trace('saved', entry, train.graph);
+  // Blocks are recomputed: nothing that only the backward pass reads has to wait for it in every slice.
+  const inOrder = slices > 1 && saved === 'smallest' ? deferred(plain) : plain;
+  const one = saveAs(saved, inOrder, model.blocks);
+  trace('saved', entry, one.graph);
   const cued = method.entries({ ...model, graph: withoutBufferUpdates(model.graph) }, optimizer);
   const rules: UpdateRules = {
     rule: (parameter) => method.rule(parameter, model),
     rate: (parameter) => method.rate(parameter, model),
+  };
+  const sliced = (train: TrainGraph): TrainGraph => {
+    if (slices === 1) return train;
+    const all = inSlices(train, slices, model.blocks);
+    trace('slices', entry, all.graph);
+    return all;
   };
   const updates = { optimizer, clipNorm, rules };
   const update = (name: string, graph: Graph) => finish(options, name, method.after(graph));
   const entries = [
     ...cued.map(({ name, graph }) => finish(options, name, graph)),
     ...(microBatches === 1
-      ? [update(entry, applyUpdates(train, updates))]
+      ? [update(entry, applyUpdates(sliced(slices === 1 ? one : withSums(one, rules)), updates))]
       : [
-          finish(options, entry, accumulateGradients(train, rules)),
-          update('apply', applyAccumulated(train, updates)),
+          finish(options, entry, sliced(accumulateGradients(one, rules)).graph),
+          update('apply', applyAccumulated(one, updates)),
         ]),
   ];
   const { name, settings } = optimizer;
   const training = {
-    ...{ method: method.text, saved, batch, microBatches },
+    ...{ method: method.text, saved, batch, microBatches, slices },
     optimizer: { name, settings },
     clipNorm,
     cues: Object.fromEntries(cued.map(({ name: of, cue }) => [of, cue])),
-    rates: ratesOf(train.graph, rules),
+    rates: ratesOf(one.graph, rules),
   };
   return { entries, training };
 }
@@ -236,6 +251,17 @@ function checkCount(option: string, value: number, least: number): void {
     expected: `a whole number ≥ ${String(least)}`,
     got: String(value),
     todo: 'Change the option',
+  });
+}
+
+function checkSlices(batch: number, slices: number): void {
+  checkCount('slices', slices, 1);
+  if (batch % slices === 0) return;
+  throw new ConfigError({
+    where: 'slices',
+    expected: `a divisor of the batch ${String(batch)}`,
+    got: String(slices),
+    todo: 'Change the batch or the number of slices',
   });
 }
 

@@ -7,7 +7,7 @@ import { FormatError } from './errors.js';
 import { bytesIn, contentsFault, hostArray, type HostArray } from './ir/host.js';
 import { programFault } from './program-check/index.js';
 import { bytesOf, typeText, type TensorType } from './ir/types.js';
-import type { Cue, Program, Slot } from './program.js';
+import type { Cue, Program, Slot, Training } from './program.js';
 import {
   list,
   nullable,
@@ -39,9 +39,9 @@ const DOCUMENT: JsonDocument = {
 
 /** Bounds: a model of a thousand blocks has less; a table is counted in characters. */
 const MOST = {
-  slots: 100_000,
+  slots: 1_000_000,
   entries: 1000,
-  steps: 20_000,
+  steps: 200_000,
   operands: 32,
   rank: 8,
   table: 2 ** 29,
@@ -120,16 +120,23 @@ const cue: Reader<Cue> = (value, place) => {
   return at === 'steps' ? { at, ...object({ every: count })(value, place) } : { at };
 };
 
-const training = object({
+const trainingFields = object({
   method: name,
   saved: name,
   batch: whole({ most: 2 ** 31 - 1 }),
   microBatches: whole({ most: 2 ** 31 - 1 }),
+  slices: optional(whole({ most: 2 ** 31 - 1 })),
   optimizer: object({ name, settings: params }),
   clipNorm: nullable(number({ above: 0 })),
   cues: record(cue, { most: MOST.entries }),
   rates: record(number({ above: 0 }), { most: MOST.entries }),
 });
+
+/** Programs from before there were slices do not name them. */
+const training: Reader<Training> = (value, place) => {
+  const fields = trainingFields(value, place);
+  return { ...fields, slices: fields.slices ?? 1 };
+};
 
 const header = object({ format: oneOf(MAGIC), version: oneOf(FORMAT_VERSION) });
 

@@ -98,6 +98,8 @@ export interface Training {
   readonly batch: number;
   /** How many have their gradients averaged into one update; above one: entries `micro` and `apply`. */
   readonly microBatches: number;
+  /** Groups of images in which a pass of `batch` goes through each block; a divisor of `batch`. */
+  readonly slices: number;
   readonly optimizer: OptimizerRecord;
   /** Bound on the global gradient norm; null: none. */
   readonly clipNorm: number | null;
@@ -114,7 +116,8 @@ export interface Training {
  *   steps   before update s, counted from 0, where s is a multiple of `every`
  *   epoch   before the first update of each epoch
  *
- * Such an entry may read the inputs `images` and `labels` of the first batch of that update, and as i32
+ * Such an entry may read the inputs `images` and `labels` of the first batch of that update, or of as many
+ * of its first images as the entry takes (those of the first slice), and as i32
  * scalars `seed`, that of the run, and `count`, how often the entry has run before.
  */
 export type Cue =
@@ -309,12 +312,13 @@ export function printProgram(program: Program): string {
 }
 
 function trainingText(training: Training): string {
-  const { method, saved, batch, microBatches, optimizer, clipNorm, rates } = training;
+  const { method, saved, batch, microBatches, slices, optimizer, clipNorm, rates } = training;
   const clip = clipNorm === null ? 'none' : String(clipNorm);
+  const cut = slices > 1 ? `slices ${String(slices)}, ` : '';
   const groups = Object.entries(rates).map(([name, factor]) => `, rate ${name} ${String(factor)}`);
   return (
     `method ${method}, saved ${saved}, batch ${String(batch)}, ` +
-    `micro-batches ${String(microBatches)}, clip ${clip}, ${optimizerText(optimizer)}` +
+    `micro-batches ${String(microBatches)}, ${cut}clip ${clip}, ${optimizerText(optimizer)}` +
     groups.join('')
   );
 }

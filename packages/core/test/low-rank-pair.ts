@@ -91,7 +91,7 @@ export function program(sizes: Sizes, known: Known, optimizer: Optimizer, clip?:
 export function microProgram(sizes: Sizes, known: Known, optimizer: Optimizer): Program {
   const train = trainGraph(sizes, known);
   return planned([
-    { name: 'micro', graph: accumulateGradients(train) },
+    { name: 'micro', graph: accumulateGradients(train).graph },
     { name: 'apply', graph: applyAccumulated(train, { optimizer, clipNorm: null }) },
   ]);
 }

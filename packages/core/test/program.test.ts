@@ -128,7 +128,7 @@ describe('damaged programs', () => {
     [
       'a host name for no slot',
       encode({ ...file, entries: [{ ...run, outputs: { y: -1 } }] }),
-      'program file, entries[0].outputs.y: expected a whole number from 0 to 100000, got -1.',
+      'program file, entries[0].outputs.y: expected a whole number from 0 to 1000000, got -1.',
     ],
     [
       'no word of its training',

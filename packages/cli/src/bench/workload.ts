@@ -139,7 +139,11 @@ export class Workload {
   /** The memory of the inputs is reused within a run, so they are written for each one. */
   private write(entry: string): void {
     for (const [name, data] of this.inputs) {
-      if (this.slots.has(`${entry}.${name}`)) this.executor.write(`${entry}.${name}`, data);
+      const slot = this.slots.get(`${entry}.${name}`);
+      if (slot === undefined) continue;
+      // An entry on a cue may take fewer images than a pass has.
+      const count = elements(this.executor.program.slots[slot].type.shape);
+      this.executor.write(`${entry}.${name}`, data.subarray(0, count));
     }
   }
 }

@@ -1,6 +1,6 @@
 /**
  * --memory: the bytes that the whole process may take. What the user leaves open (the form of saved
- * tensors, the micro-batches of a batch, explained variances) is chosen for it; see search.ts.
+ * tensors, the micro-batches of a batch and their slices, explained variances) is chosen for it; see search.ts.
  */
 import {
   BudgetError,
@@ -18,6 +18,7 @@ import { passesOf, searchPlans, type Candidate, type SearchSpace } from './searc
 import { methodLadder } from './method-ladder.js';
 import type { Output } from '../terminal/output.js';
 import { executorBytes } from '../memory/process-memory.js';
+import { slicesOf } from '../step/slices.js';
 import { checkStep, compileStep, type CompiledStep, type StepOptions } from '../step/step.js';
 
 /** What a budget is shared out to. */
@@ -30,15 +31,18 @@ export interface BudgetRequest {
   readonly budget: number;
   /** The image that takes the most to be read. */
   readonly largest: Reading;
-  /** The method for micro-batches of this many images, where nothing of it may be chosen. */
-  readonly fixed: ((pass: number) => BoundMethod) | null;
+  /** The method for a batch that is cut like this, where nothing of it may be chosen. */
+  readonly fixed: ((cut: Cut) => BoundMethod) | null;
   /** Bytes beside the plan while training. */
-  besidePlan(pass: number): number;
+  besidePlan(cut: Cut): number;
   /** Bytes of the whole process while ranks are found; 0 where none are. */
-  preparing(pass: number): number;
+  preparing(cut: Cut): number;
   /** Bytes beside executor and process while weights are emitted; 0 where they are only read. */
-  emitting(pass: number): number;
+  emitting(cut: Cut): number;
 }
+
+/** How a batch is cut: images of a micro-batch, and the slices of one. */
+export type Cut = Pick<Candidate, 'pass' | 'slices'>;
 
 /** The options of a step with what was chosen for them. */
 export interface BudgetChoice {
@@ -65,7 +69,9 @@ export function searchWithin(request: BudgetRequest): {
   readonly least: Candidate;
 } {
   const space = spaceOf(request);
-  const best = { method: space.methods[0][0], saved: space.saved[0], pass: space.passes[0] };
+  const [pass] = space.passes;
+  const [slices] = space.slicesOf(pass);
+  const best = { method: space.methods[0][0], saved: space.saved[0], pass, slices };
   const compiler = new CandidateCompiler(request);
   const bytesOf = (candidate: Candidate) => compiler.bytesOf(candidate).bytes;
   const { chosen, least, tried } = searchPlans(space, bytesOf, request.budget);
@@ -83,10 +89,10 @@ export function searchWithin(request: BudgetRequest): {
 export function sayBudget(request: BudgetRequest, choice: BudgetChoice, output: Output): void {
   const { budget, options } = request;
   const { candidate, best, tried } = choice;
-  const { method, saved, pass } = candidate;
-  const besidePlan = request.besidePlan(pass);
+  const { method, saved, pass, slices } = candidate;
+  const besidePlan = request.besidePlan(candidate);
   const givenUp = changes(best, candidate, options.batch);
-  const chosen = { method: method.text, saved, microBatches: options.batch / pass };
+  const chosen = { method: method.text, saved, microBatches: options.batch / pass, slices };
   output.event('budget', { budget, besidePlan, ...chosen, givenUp, tried });
   const given = givenUp.length === 0 ? 'nothing given up' : `given up: ${givenUp.join(', ')}`;
   output.line(
@@ -100,6 +106,7 @@ export function changes(best: Candidate, chosen: Candidate, batch: number): read
   const of = (what: string, from: string, to: string) =>
     from === to ? [] : [`${what} ${from} → ${to}`];
   return [
+    ...of('slices', String(best.slices), String(chosen.slices)),
     ...of('saved', best.saved, chosen.saved),
     ...of('micro-batches', String(batch / best.pass), String(batch / chosen.pass)),
     ...of('method', best.method.text, chosen.method.text),
@@ -107,20 +114,27 @@ export function changes(best: Candidate, chosen: Candidate, batch: number): read
 }
 
 /** The options with what a candidate says. */
-export function optionsWith(options: StepOptions, { saved, pass }: Candidate): StepOptions {
-  return { ...options, saved, microBatches: options.batch / pass };
+export function optionsWith(options: StepOptions, candidate: Candidate): StepOptions {
+  const { saved, pass, slices } = candidate;
+  return { ...options, saved, microBatches: options.batch / pass, slices };
 }
 
 function spaceOf({ options, method: open, fixed }: BudgetRequest): SearchSpace {
-  const { batch, microBatches } = options;
-  const passes = microBatches === undefined ? passesOf(batch) : [batch / microBatches];
+  const { batch, microBatches, slices } = options;
+  const all = microBatches === undefined ? passesOf(batch) : [batch / microBatches];
+  const passes = all.filter((pass) => slices === undefined || pass % slices === 0);
+  const [pass = batch] = passes;
   // Says which form is the default, and refuses options that go with nothing.
-  const { saved, method } = checkStep(options, fixed?.(passes[0]) ?? open);
+  const { saved, method, model } = checkStep(
+    options,
+    fixed?.({ pass, slices: slices ?? 1 }) ?? open,
+  );
   const forms = Object.values(SAVED_FORMS).map(({ form }): SavedForm => form);
   return {
     methods: fixed ? [[method]] : methodLadder(method),
     saved: options.saved === undefined ? forms.slice(forms.indexOf(saved)) : [saved],
     passes,
+    slicesOf: (images) => (slices === undefined ? slicesOf(model, images) : [slices]),
   };
 }
 
@@ -153,20 +167,21 @@ class CandidateCompiler {
   bytesOf(candidate: Candidate): CandidateBytes {
     const { request } = this;
     const { program } = this.step(candidate);
-    const plan = executorBytes(program, request.threads, request.emitting(candidate.pass));
+    const plan = executorBytes(program, request.threads, request.emitting(candidate));
     new Garbage().clear(); // of many programs, which would stay resident
-    const training = request.besidePlan(candidate.pass) + plan;
-    const preparing = request.preparing(candidate.pass);
+    const training = request.besidePlan(candidate) + plan;
+    const preparing = request.preparing(candidate);
     return { bytes: Math.max(preparing, training), plan, isPreparing: preparing > training };
   }
 }
 
 function isSame(one: Candidate, other: Candidate): boolean {
-  return one.method === other.method && one.saved === other.saved && one.pass === other.pass;
+  const isSameCut = one.pass === other.pass && one.slices === other.slices;
+  return one.method === other.method && one.saved === other.saved && isSameCut;
 }
 
-function methodOf({ fixed }: BudgetRequest, { method, pass }: Candidate): BoundMethod {
-  return fixed ? fixed(pass) : method;
+function methodOf({ fixed }: BudgetRequest, candidate: Candidate): BoundMethod {
+  return fixed ? fixed(candidate) : candidate.method;
 }
 
 /** Of what is needed, when an image is worth a word. */
@@ -201,14 +216,15 @@ function smallestMethod(request: BudgetRequest, least: Candidate): BoundMethod |
   const method = parseMethod(SMALLEST_METHOD);
   const none = () => 0;
   const compiler = new CandidateCompiler({ ...request, preparing: none, emitting: none });
-  const { bytes } = compiler.bytesOf({ method, saved: 'exact', pass: 1 });
+  const { bytes } = compiler.bytesOf({ method, saved: 'exact', pass: 1, slices: 1 });
   return bytes <= request.budget ? method : null;
 }
 
-function described({ method, saved, pass }: Candidate, batch: number): string {
+function described({ method, saved, pass, slices }: Candidate, batch: number): string {
   const cut =
     pass === batch
       ? 'one micro-batch'
       : `${String(batch / pass)} micro-batches of ${counted(pass, 'image')}`;
-  return `${method.text}, saved ${saved}, ${cut}`;
+  const sliced = slices === 1 ? '' : ` in ${String(slices)} slices`;
+  return `${method.text}, saved ${saved}, ${cut}${sliced}`;
 }

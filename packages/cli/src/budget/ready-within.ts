@@ -25,6 +25,7 @@ import {
   optionsWith,
   type BudgetChoice,
   type BudgetRequest,
+  type Cut,
 } from './budget.js';
 import { Garbage, returnFreedMemory } from '@thimble/native';
 import type { Output } from '../terminal/output.js';
@@ -60,21 +61,21 @@ export async function readyWithin(
   sayBudget(before, choice, output);
   const { options, method, step } = choice;
   const found = await makeReady({ ...job, options, method }, output, step);
-  const { pass } = choice.candidate;
-  const givenUp = changes(choice.best, choice.candidate, options.batch);
-  const chosen = { budget: request.bytes, besidePlan: before.besidePlan(pass), givenUp };
+  const { candidate } = choice;
+  const givenUp = changes(choice.best, candidate, options.batch);
+  const chosen = { budget: request.bytes, besidePlan: before.besidePlan(candidate), givenUp };
   if (!found.prepared) return { ready: found, memory: chosen };
   await new Garbage().settled();
   const after: BudgetRequest = { ...before, fixed: null, preparing: () => 0 };
-  const room = request.bytes - after.besidePlan(pass);
-  const planned = executorBytes(found.step.program, job.threads, after.emitting(pass));
+  const room = request.bytes - after.besidePlan(candidate);
+  const planned = executorBytes(found.step.program, job.threads, after.emitting(candidate));
   if (planned <= room) return { ready: found, memory: chosen };
   const { ready, said } = fitted(job, after, choice, found);
   output.event('fitted', { planned, room, givenUp: said });
   output.line(
     `Fitted     the ranks found need ${megabytes(planned)} of ${megabytes(room)}: ${said.join(', ')}`,
   );
-  const besidePlan = after.besidePlan(pass);
+  const besidePlan = after.besidePlan(candidate);
   return { ready, memory: { ...chosen, besidePlan, givenUp: [...givenUp, ...said] } };
 }
 
@@ -97,16 +98,18 @@ function budgetRequestOf(job: TrainingRequest, request: MemoryRequest): BudgetRe
   const { model: build } = checkStep(options, method).compileOptions;
   const load = loadOf(job, request, largestTensor(build(1, 'train')));
   const { imageSize } = options.model.config;
-  const known = (pass: number): BoundMethod => {
+  const known = (cut: Cut): BoundMethod => {
+    const pass = sliceImages(cut);
     const found = startedFound(method, { pass, imageSize }, start);
     if (found) return method.with(found);
-    // Factors are as they were stored; of inputs in micro-batches of another size typical ranks are known.
+    // Factors are as they were stored; of inputs in slices of another size typical ranks are known.
     const { activations } = foundRanks(method.findings(method.forward(build(pass, 'train'))));
     const { weights } = foundRanks(start?.form?.found ?? {});
     return method.with({ ranks: { weights, activations } });
   };
   const preparations = new Map<number, PreparationBytes>();
-  const preparation = (pass: number): PreparationBytes | null => {
+  const preparation = (cut: Cut): PreparationBytes | null => {
+    const pass = sliceImages(cut);
     if (!start || startedFound(method, { pass, imageSize }, start)) return null;
     const asked = { model: build, method, batch: pass, threads };
     const bytes = preparations.get(pass) ?? preparationBytes(asked, start.checkpoint.shapes);
@@ -120,17 +123,22 @@ function budgetRequestOf(job: TrainingRequest, request: MemoryRequest): BudgetRe
     budget: request.bytes,
     largest: request.largest,
     fixed: start?.form ? known : null,
-    besidePlan: (pass) => {
-      const found = preparation(pass);
-      if (!found) return bytesBesidePlan(load, pass, REST.training);
-      return bytesBesidePlan(load, pass, REST.grown + REST.prepared) + found.left;
+    besidePlan: (cut) => {
+      const found = preparation(cut);
+      if (!found) return bytesBesidePlan(load, cut.pass, REST.training);
+      return bytesBesidePlan(load, cut.pass, REST.grown + REST.prepared) + found.left;
     },
-    preparing: (pass) => {
-      const found = preparation(pass);
-      return found ? bytesBesidePlan(load, pass, REST.finding) + found.finding : 0;
+    preparing: (cut) => {
+      const found = preparation(cut);
+      return found ? bytesBesidePlan(load, cut.pass, REST.finding) + found.finding : 0;
     },
-    emitting: (pass) => preparation(pass)?.emitting ?? 0,
+    emitting: (cut) => preparation(cut)?.emitting ?? 0,
   };
+}
+
+/** What Tucker ranks belong to. */
+function sliceImages({ pass, slices }: Cut): number {
+  return pass / slices;
 }
 
 function loadOf(
@@ -172,22 +180,21 @@ function fitted(
 ): Fitted {
   const { options } = job;
   const { method } = found.step;
-  // Ranks of inputs belong to the pass.
-  const microBatches = method.probe?.activations
-    ? options.batch / candidate.pass
-    : options.microBatches;
-  const open = { ...options, ...(microBatches === undefined ? {} : { microBatches }) };
+  // Ranks of inputs belong to the images of a slice.
+  const { pass, slices } = candidate;
+  const cut = method.probe?.activations ? { microBatches: options.batch / pass, slices } : {};
+  const open = { ...options, ...cut };
   const same: BudgetRequest = { ...after, options: open, fixed: () => method };
   const { choice, least } = searchWithin(same);
   if (choice) {
     const ready = { ...found, step: choice.step };
     return { ready, said: changes(candidate, choice.candidate, options.batch) };
   }
-  const room = after.budget - after.besidePlan(least.pass);
+  const room = after.budget - after.besidePlan(least);
   const lowered = { ...job, options: optionsWith(options, least) };
   const budgets = found.prepared ? openBudgets(job, found.prepared) : [];
   const planned = ({ step }: Ready) =>
-    executorBytes(step.program, job.threads, after.emitting(least.pass));
+    executorBytes(step.program, job.threads, after.emitting(least));
   const { ready, said } = withLowerRanks(lowered, found, { open: budgets, room, planned });
   return { ready, said: [...changes(candidate, least, options.batch), ...said] };
 }

@@ -4,14 +4,15 @@
  *
  * What is given up, first to last:
  *
+ *   slices       more of them with fewer images in each, which costs next to no time
  *   saved        the form of saved tensors: as the method has it, then in 8 bits, then recomputed
  *   passes       more of them with fewer images in each
  *   activations  the explained variance ε of compressed inputs, falling
  *   weights      that of factored weights, falling: truncation of weights costs the most accuracy
  *
  * So candidates have an order, and the first one that fits is the answer. Plans are made for few of
- * them, which is exact where bytes do not rise along a list: of forms, of rows, and of passes from the
- * second on. (A batch that is cut at all sums its gradients in memory of their own, which the whole
+ * them, which is exact where bytes do not rise along a list: of slices, of forms, of rows, and of passes
+ * from the second on. (A batch that is cut at all sums its gradients in memory of their own, which the whole
  * batch does without.) Along a row they may rise before they fall: inputs are compressed from the ε on at
  * which that saves work, and take memory of their own where blocks are recomputed.
  */
@@ -29,6 +30,8 @@ export interface SearchSpace<M extends Worded = BoundMethod> {
   readonly saved: readonly SavedForm[];
   /** Images of a micro-batch, falling; the first may be the whole batch. */
   readonly passes: readonly number[];
+  /** Into how many slices a pass of so many images may be cut, rising. */
+  slicesOf(pass: number): readonly number[];
 }
 
 export interface Candidate<M extends Worded = BoundMethod> {
@@ -36,6 +39,8 @@ export interface Candidate<M extends Worded = BoundMethod> {
   readonly saved: SavedForm;
   /** Images of a micro-batch. */
   readonly pass: number;
+  /** Of a micro-batch. */
+  readonly slices: number;
 }
 
 export interface SearchResult<M extends Worded = BoundMethod> {
@@ -49,26 +54,31 @@ export interface SearchResult<M extends Worded = BoundMethod> {
 
 /** @param bytesOf what a candidate needs in all; called once for each */
 export function searchPlans<M extends Worded>(
-  { methods, saved, passes }: SearchSpace<M>,
+  { methods, saved, passes, slicesOf }: SearchSpace<M>,
   bytesOf: (candidate: Candidate<M>) => number,
   budget: number,
 ): SearchResult<M> {
   const known = new KnownBytes(bytesOf);
   const fits = (candidate: Candidate<M>) => known.of(candidate) <= budget;
+  /** Whether it does with the fewest slices or the most. */
+  const fitsCut = (candidate: Omit<Candidate<M>, 'slices'>) =>
+    endsOf(slicesOf(candidate.pass)).some((slices) => fits({ ...candidate, slices }));
   const smallest = saved[saved.length - 1];
   const canFit = (method: M) =>
-    endsOf(passes).some((pass) => fits({ method, saved: smallest, pass }));
+    endsOf(passes).some((pass) => fitsCut({ method, saved: smallest, pass }));
   // The last of a row is the likely one to fit.
   const row = methods.find((rungs) => endsOf(rungs.toReversed()).some(canFit));
   const method = row?.find(canFit);
   const pass = passes.find(
-    (images) => method !== undefined && fits({ method, saved: smallest, pass: images }),
+    (images) => method !== undefined && fitsCut({ method, saved: smallest, pass: images }),
   );
   if (method === undefined || pass === undefined) {
     return { chosen: null, least: known.least(), tried: known.count };
   }
-  const form = saved.find((own) => fits({ method, saved: own, pass })) ?? smallest;
-  return { chosen: { method, saved: form, pass }, least: known.least(), tried: known.count };
+  const form = saved.find((own) => fitsCut({ method, saved: own, pass })) ?? smallest;
+  const slices = slicesOf(pass).find((count) => fits({ method, saved: form, pass, slices: count }));
+  const chosen = slices === undefined ? null : { method, saved: form, pass, slices };
+  return { chosen, least: known.least(), tried: known.count };
 }
 
 /** The first and the last of a list. */

@@ -18,7 +18,7 @@ import { chooseExecutor } from '../host/executors.js';
 import { fittedModel, type NamedModel } from '../weights/named-model.js';
 import { MOST, wholeNumber } from '../options/readers.js';
 import { Output } from '../terminal/output.js';
-import { checkStep, compileStep, givenKeys, type StepOptions } from '../step/step.js';
+import { checkStep, compileStep, cutText, givenKeys, type StepOptions } from '../step/step.js';
 import {
   addExecutor,
   addHub,
@@ -137,15 +137,24 @@ function forwardPass(model: NamedModel, options: BenchOptions): Subject {
 
 function describe(
   { name, config }: NamedModel,
-  { batch, microBatches = 1, inference }: BenchOptions,
+  { batch, microBatches = 1, slices = 1, inference }: BenchOptions,
   how: Readonly<Record<string, string>>,
 ): Pick<Subject, 'description' | 'title'> {
   const { imageSize, classes } = config;
-  const passes = microBatches > 1 && !inference ? ` in ${String(microBatches)} micro-batches` : '';
+  const passes = inference ? '' : cutText({ microBatches, slices });
   const parts = Object.entries(how).map(([key, is]) => (key === 'saved' ? `saved ${is}` : is));
   const size = `${String(imageSize)} px, ${String(classes)} classes`;
   return {
-    description: { model: name, inference, ...how, batch, microBatches, imageSize, classes },
+    description: {
+      model: name,
+      inference,
+      ...how,
+      batch,
+      microBatches,
+      slices,
+      imageSize,
+      classes,
+    },
     title: `${name}, ${parts.join(', ')}, batch ${String(batch)}${passes}, ${size}`,
   };
 }

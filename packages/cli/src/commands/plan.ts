@@ -24,6 +24,7 @@ import {
   parameterCounts,
   checkStep,
   compileStep,
+  cutText,
   type CompiledStep,
   type StepOptions,
 } from '../step/step.js';
@@ -154,7 +155,7 @@ interface PlanFields extends MemoryReport {
 }
 
 function planFields(step: CompiledStep, options: PlanOptions): PlanFields {
-  const { program, modelName: model, method, optimizer, config, pass, microBatches } = step;
+  const { program, modelName: model, method, optimizer, config, pass, microBatches, slices } = step;
   return {
     model,
     method: method.text,
@@ -162,6 +163,7 @@ function planFields(step: CompiledStep, options: PlanOptions): PlanFields {
     optimizer: optimizer.name,
     batch: pass * microBatches,
     microBatches,
+    slices,
     imageSize: config.imageSize,
     classes: config.classes,
     threads: options.threads,
@@ -194,7 +196,6 @@ function largest(program: Program): readonly LargeTensor[] {
 
 function planLines(step: CompiledStep, fields: PlanFields): readonly string[] {
   const { microBatches, pass } = step;
-  const cut = microBatches > 1 ? ` in ${String(microBatches)} micro-batches` : '';
   const rows: readonly (readonly [string, number])[] = [
     ['Weights', fields.weightBytes],
     ...(fields.bufferBytes > 0 ? [['Buffers', fields.bufferBytes] as const] : []),
@@ -208,7 +209,7 @@ function planLines(step: CompiledStep, fields: PlanFields): readonly string[] {
   const share = (bytes: number) => `${((100 * bytes) / fields.peakBytes).toFixed(1)} %`;
   return [
     `${step.modelName}, ${step.method.text}, saved ${step.saved}, ${step.optimizer.name}, batch ` +
-      `${String(pass * microBatches)}${cut}, ${String(step.config.imageSize)} px, ` +
+      `${String(pass * microBatches)}${cutText(step)}, ${String(step.config.imageSize)} px, ` +
       `${String(step.config.classes)} classes`,
     `${metric(fields.parameters)} parameters, ${metric(fields.trainable)} of them training, ` +
       `${metric(fields.flopsPerStep)}FLOP per step`,
@@ -230,8 +231,7 @@ function planLines(step: CompiledStep, fields: PlanFields): readonly string[] {
 
 async function writeChart(path: string, step: CompiledStep, options: PlanOptions): Promise<void> {
   const { modelName: model, method, optimizer, pass, microBatches, program } = step;
-  const cut = microBatches > 1 ? ` in ${String(microBatches)} micro-batches` : '';
-  const batch = String(pass * microBatches) + cut;
+  const batch = String(pass * microBatches) + cutText(step);
   const title = `${model}, ${method.text}, ${optimizer.name}, batch ${batch}`;
   await replaceWithText(path, memoryChart(program, { title, threads: options.threads }));
 }

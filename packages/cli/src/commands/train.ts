@@ -245,12 +245,16 @@ function jobOf(
 
 /** What --memory chose for the run that this one starts from, where it is left open now. */
 function takenUp(
-  { batch, saved, microBatches }: TrainOptions,
+  { batch, saved, microBatches, slices }: TrainOptions,
   start: Start | null,
-): Pick<StepOptions, 'saved' | 'microBatches'> {
+): Pick<StepOptions, 'saved' | 'microBatches' | 'slices'> {
   const chosen = start?.chosen;
   if (chosen?.batch !== batch) return {};
-  return { saved: saved ?? chosen.saved, microBatches: microBatches ?? chosen.microBatches };
+  return {
+    saved: saved ?? chosen.saved,
+    microBatches: microBatches ?? chosen.microBatches,
+    slices: slices ?? chosen.slices,
+  };
 }
 
 function sayTables(tables: PrepareTables | null, output: Output): void {

@@ -107,6 +107,12 @@ export function addStep(command: Command): Command {
       'parts of a batch that run one after the other: less memory (default: 1)',
       wholeNumber(1, MOST.batch),
     )
+    .option(
+      '--slices <n>',
+      'parts of a micro-batch that go through each block one after the other: less memory ' +
+        '(default: several for smallest, else 1)',
+      wholeNumber(1, MOST.batch),
+    )
     .option('--optimizer <name>', Object.keys(OPTIMIZERS).join(', '), 'sgd')
     .option('--momentum <x>', 'of sgd (default: 0.9)', fraction)
     .option(

@@ -28,7 +28,7 @@ export interface Form {
   /** As `parseMethod` reads it. */
   readonly method: string;
   readonly found: Found;
-  /** Images of a micro-batch, to which Tucker ranks belong. */
+  /** Images that go through the model at a time, a slice of a micro-batch: Tucker ranks belong to them. */
   readonly pass: number;
 }
 
@@ -49,7 +49,7 @@ export interface FormedStart {
 
 /** What Tucker ranks belong to, beside the model. */
 export interface Inputs {
-  /** Images of a micro-batch. */
+  /** Images of a slice of a micro-batch. */
   readonly pass: number;
   /** Their side, in pixels. */
   readonly imageSize: number;
@@ -159,7 +159,7 @@ export function startedMethod(
 
 /**
  * With what a run continues: with what was found for its start where that was trained with the same
- * needs, and micro-batches of as many images of the same size; null where there is something to find.
+ * needs, and slices of as many images of the same size; null where there is something to find.
  */
 export function startedFound(
   method: BoundMethod,

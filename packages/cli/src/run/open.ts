@@ -115,7 +115,7 @@ function checkAgreement(
   const recorded = formOf(record);
   agree('method', recorded.method, form.method);
   agree('ranks', foundRanks(recorded.found), foundRanks(form.found));
-  agree('batch / microBatches', recorded.pass, form.pass);
+  agree('batch / microBatches / slices', recorded.pass, form.pass);
 }
 
 const CLASSES = schema.list(schema.text({ most: 1000 }), { most: 1_000_000 });

@@ -59,6 +59,8 @@ export interface RunSettings {
   readonly clip: number | null;
   readonly batch: number;
   readonly microBatches: number;
+  /** Of a micro-batch; absent in runs from before there were any: 1. */
+  readonly slices?: number;
   readonly epochs: number;
   readonly seed: number;
   readonly init: string | null;
@@ -127,6 +129,7 @@ const writtenReader: schema.Reader<WrittenRun> = schema.refined(
     clip: nullable(RATE),
     batch: ABOVE_ZERO,
     microBatches: ABOVE_ZERO,
+    slices: optional(ABOVE_ZERO),
     epochs: COUNT,
     seed: COUNT,
     init: nullable(text()),
@@ -147,7 +150,7 @@ const writtenReader: schema.Reader<WrittenRun> = schema.refined(
 
 /** What holds of several fields. */
 function checkTogether(record: WrittenRun, place: schema.Place): void {
-  const { model, classes, batch, microBatches } = record;
+  const { model, classes, batch, microBatches, slices = 1 } = record;
   const { channels } = model.config;
   if (channels !== 3) {
     throw place
@@ -165,12 +168,18 @@ function checkTogether(record: WrittenRun, place: schema.Place): void {
       .at('microBatches')
       .error(`a divisor of the batch ${String(batch)}`, String(microBatches));
   }
+  const pass = batch / microBatches;
+  if (pass % slices !== 0) {
+    throw place
+      .at('slices')
+      .error(`a divisor of the ${String(pass)} images of a micro-batch`, String(slices));
+  }
 }
 
 /** The form in which the weights of a run live. */
 export function formOf(run: RunSettings): Form {
-  const { method, found, batch, microBatches } = run;
-  return { method, found, pass: batch / microBatches };
+  const { method, found, batch, microBatches, slices = 1 } = run;
+  return { method, found, pass: batch / microBatches / slices };
 }
 
 /** The record in a text. Throws FormatError. @param file what errors call it */

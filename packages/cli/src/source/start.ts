@@ -69,7 +69,7 @@ export interface Start {
 }
 
 /** Options with which a run fitted into --memory. */
-export type ChosenStep = Required<Pick<RunRecord, 'saved' | 'batch' | 'microBatches'>>;
+export type ChosenStep = Required<Pick<RunRecord, 'saved' | 'batch' | 'microBatches' | 'slices'>>;
 
 /** How weights may be had. */
 export interface Access {
@@ -122,8 +122,9 @@ function startOfRun(folder: string, { best = false }: Access): Start {
   };
 }
 
-function chosenStep({ memory, saved, batch, microBatches }: RunRecord): ChosenStep | null {
-  return memory && saved ? { saved, batch, microBatches } : null;
+function chosenStep(record: RunRecord): ChosenStep | null {
+  const { memory, saved, batch, microBatches, slices = 1 } = record;
+  return memory && saved ? { saved, batch, microBatches, slices } : null;
 }
 
 /** @param where a file or a folder in hub layout */

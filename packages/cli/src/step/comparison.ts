@@ -37,14 +37,15 @@ export interface Comparison {
 
 /** Plans `full` with its own form of saved tensors; null where the run is that. */
 export function compareWithFull(step: CompiledStep, threads: number): Comparison | null {
-  const { compileOptions, pass, microBatches, program, method, saved: runSaved } = step;
+  const { compileOptions, pass, microBatches, slices, program, method, saved: runSaved } = step;
   const fullSaved = 'exact';
-  if (method.name === PLAIN_METHOD && microBatches === 1 && runSaved === fullSaved) return null;
+  const isWhole = microBatches === 1 && slices === 1;
+  if (method.name === PLAIN_METHOD && isWhole && runSaved === fullSaved) return null;
   const batch = pass * microBatches;
   const full = parseMethod(PLAIN_METHOD);
   const plain = compile({
     ...{ ...compileOptions, method: full, saved: fullSaved },
-    ...{ batch, microBatches: 1, evalBatch: 0 },
+    ...{ batch, microBatches: 1, slices: 1, evalBatch: 0 },
   });
   return {
     ...{ fullSaved, runSaved },

@@ -44,7 +44,7 @@ interface PlannedParts extends Breakdown {
 
 /** Counts the set-up run and, for comparison, full training with the same passes. */
 export function paperFields(step: CompiledStep, threads: number): PaperFields {
-  const { method, config, pass, program } = step;
+  const { method, config, sliceImages: pass, program } = step;
   const dense = buildModel(config, { batch: pass });
   const model = method.forward(dense);
   const layers = countedLayers(step);

@@ -29,6 +29,7 @@ import {
   type SavedForm,
 } from '@thimble/core';
 import type { NamedModel } from '../weights/named-model.js';
+import { defaultSlices } from './slices.js';
 
 /** The options that decide the program of a training step. */
 export interface StepOptions {
@@ -45,6 +46,8 @@ export interface StepOptions {
   readonly batch: number;
   /** Micro-batches into which an update's batch is cut; default 1. */
   readonly microBatches?: number;
+  /** Slices in which a micro-batch goes through each block; default: see slices.ts. */
+  readonly slices?: number;
   readonly optimizer: string;
   readonly momentum?: number;
   /** Of each element of a velocity; default 32. */
@@ -70,6 +73,9 @@ export interface TrainingStep {
   /** Images of a micro-batch: the batch of the entries `step` or `micro`, and of `eval`. */
   readonly pass: number;
   readonly microBatches: number;
+  readonly slices: number;
+  /** Images of a slice: what goes through the model at a time, to which Tucker ranks belong. */
+  readonly sliceImages: number;
   /** Forward graph for one image, with the method's forms and its choice of what trains. */
   readonly model: ModelGraph;
   readonly compileOptions: CompileOptions;
@@ -123,6 +129,16 @@ export function checkStep(
     });
   }
   const pass = batch / microBatches;
+  const model = method.forward(buildModel(config, { batch: 1 }));
+  const { slices = defaultSlices(method, saved, model, pass) } = options;
+  if (pass % slices !== 0) {
+    throw new ConfigError({
+      where: '--slices',
+      expected: `a divisor of the ${String(pass)} images of a micro-batch`,
+      got: String(slices),
+      todo: 'Change it, --batch or --micro-batches',
+    });
+  }
   const compileOptions = {
     model: (images: number, mode: Mode) =>
       buildModel(config, { batch: images, mode, smoothing, levels }),
@@ -131,12 +147,13 @@ export function checkStep(
     optimizer,
     batch: pass,
     microBatches,
+    slices,
     ...(clip === undefined ? {} : { clipNorm: clip }),
   };
-  const model = method.forward(buildModel(config, { batch: 1 }));
   checkUpdates(model.graph, optimizer);
-  const parts = { modelName, config, method, saved, optimizer, pass, microBatches };
-  return { ...parts, model, compileOptions };
+  const parts = { modelName, config, method, saved, optimizer };
+  const cut = { pass, microBatches, slices, sliceImages: pass / slices };
+  return { ...parts, ...cut, model, compileOptions };
 }
 
 /** Throws what `compile` throws. */
@@ -146,6 +163,16 @@ export function compileStep(step: TrainingStep): CompiledStep {
     phase.program.arenaBytes > most.program.arenaBytes ? phase : most,
   );
   return { ...step, phases, program };
+}
+
+/** ` in 2 micro-batches of 4 slices`, for behind the images of a batch; nothing where it is whole. */
+export function cutText({
+  microBatches,
+  slices,
+}: Pick<TrainingStep, 'microBatches' | 'slices'>): string {
+  const sliced = slices > 1 ? `${String(slices)} slices` : '';
+  if (microBatches === 1) return sliced && ` in ${sliced}`;
+  return ` in ${String(microBatches)} micro-batches${sliced && ` of ${sliced}`}`;
 }
 
 /** Elements of all parameters, and of those that train. */

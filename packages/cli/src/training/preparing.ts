@@ -73,7 +73,8 @@ export async function makeReady(
   compiled: CompiledStep | null = null,
 ): Promise<Ready> {
   const { start, method, options, seed } = job;
-  const pass = options.batch / (options.microBatches ?? 1);
+  // The typical ranks do no harm.
+  const { sliceImages: pass } = checkStep(options, method);
   const { imageSize } = options.model.config;
   const known = startedFound(method, { pass, imageSize }, start);
   if (start && !known) return readyFrom(await prepared(job, start, pass, output), job);
@@ -92,8 +93,8 @@ export async function makeReady(
 }
 
 /** With what a program was compiled, typical ranks included. */
-function usedFindings({ method, compileOptions }: TrainingStep): Found {
-  return method.findings(method.forward(compileOptions.model(compileOptions.batch, 'train')));
+function usedFindings({ method, compileOptions, sliceImages }: TrainingStep): Found {
+  return method.findings(method.forward(compileOptions.model(sliceImages, 'train')));
 }
 
 /** Compiles with the ranks that were found. */

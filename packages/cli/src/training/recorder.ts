@@ -128,10 +128,10 @@ export class Recorder {
 
   private metadata(): ReadonlyMap<string, string> {
     const { model, classes, preprocess, found } = this.record;
-    const { method, model: graph, pass } = this.plan.step;
+    const { method, model: graph, sliceImages } = this.plan.step;
     return new Map([
       ...checkpointMetadata(model, classes, preprocess),
-      ...formMetadata(method, graph, found, pass),
+      ...formMetadata(method, graph, found, sliceImages),
     ]);
   }
 

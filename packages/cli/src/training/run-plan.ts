@@ -33,12 +33,12 @@ export interface RunPlan {
 
 type StepSettings = Pick<
   RunSettings,
-  'model' | 'method' | 'saved' | 'optimizer' | 'batch' | 'microBatches'
+  'model' | 'method' | 'saved' | 'optimizer' | 'batch' | 'microBatches' | 'slices'
 >;
 
 /** What the settings of a run take from its step. */
 export function stepSettings(step: CompiledStep): StepSettings {
-  const { modelName, config, method, saved, optimizer, pass, microBatches } = step;
+  const { modelName, config, method, saved, optimizer, pass, microBatches, slices } = step;
   return {
     model: { name: modelName, config },
     method: method.text,
@@ -46,5 +46,6 @@ export function stepSettings(step: CompiledStep): StepSettings {
     optimizer: { name: optimizer.name, settings: optimizer.settings },
     batch: pass * microBatches,
     microBatches,
+    slices,
   };
 }

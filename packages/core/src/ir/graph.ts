@@ -161,10 +161,10 @@ export function producers(graph: Graph): ReadonlyMap<ValueId, number> {
 export function consumers(graph: Graph): ReadonlyMap<ValueId, readonly number[]> {
   const result = new Map<ValueId, number[]>();
   graph.nodes.forEach((node, index) => {
-    for (const id of new Set(Object.values(node.inputs))) {
+    for (const id of Object.values(node.inputs)) {
       const list = result.get(id);
-      if (list) list.push(index);
-      else result.set(id, [index]);
+      if (!list) result.set(id, [index]);
+      else if (list[list.length - 1] !== index) list.push(index);
     }
   });
   return result;

@@ -54,11 +54,31 @@ export function sink(graph: Graph, first: number): Graph {
 
 /** Moves the nodes from index `first` on, as they are, behind node `at`; −1: before all. */
 export function moveBehind(graph: Graph, first: number, at: number): Graph {
+  return moveRunsBehind(graph, [{ start: first, at }]);
+}
+
+/** Nodes from `start` to the next run, or to the last of the graph, and the node that they go behind. */
+export interface Run {
+  readonly start: number;
+  readonly at: number;
+}
+
+/**
+ * Moves every run, as it is, behind its node `at`; −1: before all. The runs are what is behind the first
+ * one's start; of several with the same `at`, the last comes first.
+ */
+export function moveRunsBehind(graph: Graph, runs: readonly Run[]): Graph {
   const { nodes } = graph;
-  return {
-    ...graph,
-    nodes: [...nodes.slice(0, at + 1), ...nodes.slice(first), ...nodes.slice(at + 1, first)],
-  };
+  const first = runs[0]?.start ?? nodes.length;
+  const behind = new Map<number, Node[]>();
+  runs.forEach(({ start, at }, index) => {
+    const run = nodes.slice(start, runs[index + 1]?.start ?? nodes.length);
+    behind.set(at, [...run, ...(behind.get(at) ?? [])]);
+  });
+  const moved = nodes
+    .slice(0, first)
+    .flatMap((node, index) => [node, ...(behind.get(index) ?? [])]);
+  return { ...graph, nodes: [...(behind.get(-1) ?? []), ...moved] };
 }
 
 function reordered(

@@ -19,7 +19,9 @@ export function redirect(graph: Graph, to: ReadonlyMap<ValueId, ValueId>): Graph
 }
 
 export function mapOperands(operands: Operands, f: (id: ValueId) => ValueId): Operands {
-  return Object.fromEntries(Object.entries(operands).map(([key, id]) => [key, f(id)]));
+  const mapped: Record<string, ValueId> = {};
+  for (const key of Object.keys(operands)) mapped[key] = f(operands[key]);
+  return mapped;
 }
 
 /** Applies `f` to every leaf value; ids, names and types must stay. */

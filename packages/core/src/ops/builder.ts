@@ -126,6 +126,11 @@ export class GraphBuilder implements Emitter {
     return outputs;
   }
 
+  /** Nodes so far. */
+  get nodeCount(): number {
+    return this.nodes.length;
+  }
+
   /** A value by its id. */
   value(id: ValueId): Value {
     return this.values[id];
@@ -179,5 +184,7 @@ function mapBag<R extends string, O extends string, A, B>(
 }
 
 function idsOf(bag: Readonly<Record<string, Value>>): Operands {
-  return Object.fromEntries(Object.entries(bag).map(([key, value]) => [key, value.id]));
+  const ids: Record<string, ValueId> = {};
+  for (const key of Object.keys(bag)) ids[key] = bag[key].id;
+  return ids;
 }

@@ -42,6 +42,7 @@ import { relativePositionBiasGrad } from './relative-position-bias-grad.js';
 import { reshape } from './reshape.js';
 import { scale } from './scale.js';
 import { sgd } from './sgd.js';
+import { sliceBatch } from './slice-batch.js';
 import { sliceTokens } from './slice-tokens.js';
 import { softmaxCrossEntropy } from './softmax-cross-entropy.js';
 import { softmaxCrossEntropyGrad } from './softmax-cross-entropy-grad.js';
@@ -92,6 +93,7 @@ export const OPS = {
   reshape,
   scale,
   sgd,
+  slice_batch: sliceBatch,
   slice_tokens: sliceTokens,
   softmax_cross_entropy: softmaxCrossEntropy,
   softmax_cross_entropy_grad: softmaxCrossEntropyGrad,

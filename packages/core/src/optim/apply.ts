@@ -15,7 +15,7 @@ import { ConfigError, InternalError } from '../errors.js';
 import type { Gradient, Graph, Parameter, TrainGraph, Value } from '../ir/graph.js';
 import { consumers, denseGradient, EMPTY_GRAPH, outputValues } from '../ir/graph.js';
 import { parameters, producers } from '../ir/graph.js';
-import { moveBehind } from '../ir/order.js';
+import { hoist, moveRunsBehind, type Run } from '../ir/order.js';
 import { f32, type TensorType } from '../ir/types.js';
 import { accumulate as accumulateOp } from '../ops/accumulate.js';
 import { GraphBuilder } from '../ops/builder.js';
@@ -42,31 +42,49 @@ export function applyUpdates(train: TrainGraph, options: UpdateOptions): Graph {
   return emitUpdates(train.graph, itemsOf(train, options.rules), options);
 }
 
-/** Adds every gradient to its accumulator `<parameter>.gradient`, every part to one of its own. */
-export function accumulateGradients(train: TrainGraph, rules?: UpdateRules): Graph {
-  const items = itemsOf(train, rules);
-  let { graph } = train;
-  for (const item of items) {
-    if (item.kind !== 'pair') continue;
+/** The train graph with every product turned into the gradients of its sides: what can be summed. */
+export function withSums(train: TrainGraph, rules?: UpdateRules): TrainGraph {
+  const gradients = new Map(train.gradients);
+  const graph = extendedBehind(train.graph, itemsOf(train, rules), (builder, item) => {
+    if (item.kind !== 'pair' || item.gradient.kind !== 'product') return;
     const { pair, gradient } = item;
-    graph = extendedBehind(graph, item, (builder) => {
-      const sides = builder.scope(`gradient.${pair.weight}`, () =>
-        gradient.kind === 'product' ? sidesOf(builder, pair, gradient) : gradient,
-      );
-      accumulate(builder, pair.left.name, DENSE_PART, sides.left);
-      accumulate(builder, pair.right.name, DENSE_PART, sides.right);
-      return {};
-    });
-  }
-  return extended(graph, (builder) => {
-    for (const item of items) {
-      if (item.kind !== 'parameter') continue;
-      for (const [part, x] of Object.entries(item.parts)) {
-        accumulate(builder, item.parameter.name, part, x);
-      }
+    const sides = builder.scope(`gradient.${pair.weight}`, () => sidesOf(builder, pair, gradient));
+    gradients.delete(pair.weight);
+    gradients.set(pair.left.name, { kind: 'dense', value: sides.left.id });
+    gradients.set(pair.right.name, { kind: 'dense', value: sides.right.id });
+  });
+  return { graph, gradients };
+}
+
+/**
+ * Adds every gradient to its accumulator `<parameter>.gradient`, every part to one of its own: in the place
+ * of gradients the result has none.
+ */
+export function accumulateGradients(train: TrainGraph, rules?: UpdateRules): TrainGraph {
+  const summable = withSums(train, rules);
+  const graph = extended(summable.graph, (builder) => {
+    for (const item of itemsOf(summable, rules)) {
+      for (const [name, part, x] of summandsOf(item)) accumulate(builder, name, part, x);
     }
     return {};
   });
+  return { graph: hoist(graph, summable.graph.nodes.length), gradients: new Map() };
+}
+
+/** What an item's gradient adds to: parameter, part and value. */
+function summandsOf(item: Item): readonly (readonly [string, string, Value])[] {
+  if (item.kind === 'parameter') {
+    const { parameter, parts } = item;
+    return Object.entries(parts).map(([part, x]) => [parameter.name, part, x] as const);
+  }
+  const { pair, gradient } = item;
+  if (gradient.kind === 'product') {
+    throw InternalError.of(pair.weight, 'gradients of both sides', 'a product');
+  }
+  return [
+    [pair.left.name, DENSE_PART, gradient.left],
+    [pair.right.name, DENSE_PART, gradient.right],
+  ];
 }
 
 /** The graph that updates the parameters from their accumulators and clears these. */
@@ -197,22 +215,18 @@ function emitUpdates(graph: Graph, items: readonly Item[], options: UpdateOption
   checkUpdates(graph, optimizer);
   const builder = new GraphBuilder(graph);
   const emitter = emitterOf(builder, items, options);
-  let current = builder.build(outputValues(graph));
+  const declared = builder.build(outputValues(graph));
   if (clipNorm !== null) {
-    return extended(current, (last) => emitClipped(last, items, emitter, clipNorm));
+    return extended(declared, (last) => emitClipped(last, items, emitter, clipNorm));
   }
-  for (const item of items) {
-    // What takes more than one node keeps its order, so it is placed right behind the gradient.
-    if (item.kind === 'parameter' && !item.rule) continue;
-    current = extendedBehind(current, item, (last) => {
-      emitter(last, item, null);
-      return {};
-    });
-  }
+  const isOneNode = (item: Item) => item.kind === 'parameter' && !item.rule;
+  // What takes more than one node keeps its order, so it is placed right behind the gradient.
+  const others = items.filter((item) => !isOneNode(item));
+  const current = extendedBehind(declared, others, (last, item) => {
+    emitter(last, item, null);
+  });
   return extended(current, (last) => {
-    for (const item of items) {
-      if (item.kind === 'parameter' && !item.rule) emitter(last, item, null);
-    }
+    for (const item of items) if (isOneNode(item)) emitter(last, item, null);
     return {};
   });
 }
@@ -305,20 +319,29 @@ function extended(
   return builder.build({ ...outputValues(graph), ...more });
 }
 
-/** The same, right behind the nodes that make the item's gradient and those that read what it updates. */
+/**
+ * The same for every item, right behind the nodes that make its gradient and those that read what it updates;
+ * what is appended for one item reads nothing that is appended for another.
+ */
 function extendedBehind(
   graph: Graph,
-  item: Item,
-  body: (builder: GraphBuilder) => Readonly<Record<string, Value>>,
+  items: readonly Item[],
+  body: (builder: GraphBuilder, item: Item) => void,
 ): Graph {
   const producer = producers(graph);
   const reader = consumers(graph);
-  const at = Math.max(
-    -1,
-    ...gradientValues(item).map(({ id }) => producer.get(id) ?? -1),
-    ...updatedParameters(item).flatMap(({ id }) => reader.get(id) ?? []),
-  );
-  return moveBehind(extended(graph, body), graph.nodes.length, at);
+  const builder = new GraphBuilder(graph);
+  const runs = items.map((item): Run => {
+    const start = builder.nodeCount;
+    body(builder, item);
+    const at = Math.max(
+      -1,
+      ...gradientValues(item).map(({ id }) => producer.get(id) ?? -1),
+      ...updatedParameters(item).flatMap(({ id }) => reader.get(id) ?? []),
+    );
+    return { start, at };
+  });
+  return moveRunsBehind(builder.build(outputValues(graph)), runs);
 }
 
 function gradientValues(item: Item): readonly Value[] {

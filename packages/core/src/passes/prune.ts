@@ -26,6 +26,7 @@ export function prune(graph: Graph): Graph {
 }
 
 function dropUnreadOutputs(node: Node, live: ReadonlySet<ValueId>): Node {
+  if (Object.values(node.outputs).every((id) => live.has(id))) return node;
   const op = opNamed(node.op);
   const optional = new Set(op.outputs.filter(isOptional).map((declared) => operandName(declared)));
   for (const [output] of op.updates ?? []) optional.delete(output);

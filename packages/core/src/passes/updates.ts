@@ -5,7 +5,7 @@
  * checked here.
  */
 import { GraphError } from '../errors.js';
-import { consumers, type Graph, type Node, type Value } from '../ir/graph.js';
+import { consumers, type Graph, type Node, type Value, type ValueId } from '../ir/graph.js';
 import { printNode } from '../ir/print.js';
 import { opNamed } from '../ops/index.js';
 
@@ -44,16 +44,23 @@ interface Update {
 }
 
 function updates(graph: Graph): readonly Update[] {
-  /** The value whose memory a view or an update's result is. */
-  const memory = new Map<number, number>();
-  const rootOf = (id: number) => memory.get(id) ?? id;
-  return graph.nodes.flatMap((node): readonly Update[] => {
+  const rootOf = memoryRoots(graph);
+  return graph.nodes.flatMap((node): readonly Update[] =>
+    (opNamed(node.op).updates ?? [])
+      .map(([, input]) => ({ node, target: graph.values[rootOf(node.inputs[input])] }))
+      .filter(({ target }) => target.source.kind !== 'node'),
+  );
+}
+
+/** The value whose memory a value is in: its own, but for views and results of updates. */
+export function memoryRoots(graph: Graph): (id: ValueId) => ValueId {
+  const memory = new Map<ValueId, ValueId>();
+  const rootOf = (id: ValueId) => memory.get(id) ?? id;
+  for (const node of graph.nodes) {
     const { view, updates: pairs = [] } = opNamed(node.op);
     for (const [output, input] of view ? [view, ...pairs] : pairs) {
       memory.set(node.outputs[output], rootOf(node.inputs[input]));
     }
-    return pairs
-      .map(([, input]) => ({ node, target: graph.values[rootOf(node.inputs[input])] }))
-      .filter(({ target }) => target.source.kind !== 'node');
-  });
+  }
+  return rootOf;
 }

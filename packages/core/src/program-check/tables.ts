@@ -90,7 +90,8 @@ export function nameFault(program: Program): string | null {
 export function trainingFault(program: Program): string | null {
   const { training, entries, slots } = program;
   if (training === null) return null;
-  const { batch, microBatches } = training;
+  const { batch, microBatches, slices } = training;
+  if (batch % slices !== 0) return `${String(slices)} slices of a batch of ${String(batch)}`;
   const wanted = microBatches === 1 ? ['step'] : ['micro', 'apply'];
   const found = entries.map(({ name }) => name).filter((name) => UPDATE_ENTRIES.includes(name));
   if (found.join() !== wanted.join()) {

@@ -14,7 +14,7 @@ import type { CompiledPhase } from '../compile.js';
 import { ConfigError, DataError } from '../errors.js';
 import type { Executor, ExecutorKind } from '../executors/executor.js';
 import { hostArray } from '../ir/host.js';
-import { sameType, type HostData, type TensorType } from '../ir/types.js';
+import { elements, sameType, type HostData, type TensorType } from '../ir/types.js';
 import type { Optimizer } from '../optim/optimizer.js';
 import { accumulators, optimizerText, rateInput } from '../program.js';
 import type { Cue, Program, Slot, Training } from '../program.js';
@@ -260,7 +260,7 @@ export class Session {
     return { ...own, ...Object.fromEntries(groups) };
   }
 
-  /** Runs the entries whose cue has come, on the first batch of the update. */
+  /** Runs the entries whose cue has come, on the first images of the update. */
   private async runCued(batch: Batch): Promise<void> {
     const { executor, training } = this.phase;
     for (const [entry, cue] of Object.entries(training.cues)) {
@@ -272,10 +272,12 @@ export class Session {
         seed: Int32Array.of(this.seed),
         count: Int32Array.of(count),
       };
-      const { inputs } = executor.program.entries.find(({ name }) => name === entry) ?? {};
-      for (const name of Object.keys(inputs ?? {})) {
+      const { slots, entries } = executor.program;
+      const { inputs } = entries.find(({ name }) => name === entry) ?? {};
+      for (const [name, at] of Object.entries(inputs ?? {})) {
         const data = given[name];
-        if (data) executor.write(`${entry}.${name}`, data);
+        if (data)
+          executor.write(`${entry}.${name}`, data.subarray(0, elements(slots[at].type.shape)));
       }
       await executor.run(entry);
       this.counts[entry] = count + 1;

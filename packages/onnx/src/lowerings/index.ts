@@ -61,6 +61,7 @@ export const LOWERINGS: { readonly [K in OpName]: Lowering | 'training' } = {
   reshape,
   scale,
   sgd: 'training',
+  slice_batch: 'training',
   slice_tokens: sliceTokens,
   softmax_cross_entropy: 'training',
   softmax_cross_entropy_grad: 'training',
