@@ -1,5 +1,5 @@
 /** The search for a plan within a budget, on made-up needs and on real plans. */
-import { parseMethod, plannedBytes } from '@thimble/core';
+import { buildModel, parseMethod, plannedBytes, type SavedForm } from '@thimble/core';
 import { describe, expect, it } from 'vitest';
 import {
   passesOf,
@@ -10,7 +10,7 @@ import {
 } from '../src/budget/search.js';
 import { methodLadder } from '../src/budget/method-ladder.js';
 import { presetModel } from '../src/weights/named-model.js';
-import { dividing } from '../src/step/slices.js';
+import { defaultSlices, dividing } from '../src/step/slices.js';
 import { checkStep, compileStep } from '../src/step/step.js';
 
 const worded = (...texts: readonly string[]): readonly Worded[] => texts.map((text) => ({ text }));
@@ -189,5 +189,26 @@ describe('methodLadder', () => {
     expect(rungs('wsi').flat().at(-1)).toEqual([0.4, null]);
     expect(rungs('wsi')[0]).toHaveLength(1);
     expect(rungs('asi=0.7+lora=4')).toEqual([[[null, 0.7]]]);
+  });
+});
+
+describe('slices where none are asked for', () => {
+  const model = presetModel('vit-base-32', { classes: 3 }).config;
+  const slices = (text: string, saved: SavedForm, pass: number) =>
+    defaultSlices(parseMethod(text), saved, buildModel(model, { batch: 1 }), pass);
+
+  it('are as many as leave large products, where blocks are recomputed', () => {
+    expect(slices('full', 'smallest', 128)).toBe(8);
+    expect(slices('wsi', 'smallest', 16)).toBe(1);
+    expect(slices('full', 'exact', 128)).toBe(1);
+  });
+
+  it('leave inputs in Tucker form as many images as their ranks are measured on', () => {
+    const large = presetModel('vit-base-16', { classes: 3 }).config;
+    const at = (text: string, pass: number) =>
+      defaultSlices(parseMethod(text), 'smallest', buildModel(large, { batch: 1 }), pass);
+    expect(at('wsi', 32)).toBe(8); // of 4 images, 788 rows
+    expect(at('wasi', 32)).toBe(2);
+    expect(at('wasi', 16)).toBe(1);
   });
 });

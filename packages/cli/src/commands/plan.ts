@@ -196,14 +196,16 @@ function largest(program: Program): readonly LargeTensor[] {
 
 function planLines(step: CompiledStep, fields: PlanFields): readonly string[] {
   const { microBatches, pass } = step;
+  // A row that would say 0.0 % counts with the rest.
+  const tables = 2000 * fields.tableBytes < fields.peakBytes ? 0 : fields.tableBytes;
   const rows: readonly (readonly [string, number])[] = [
     ['Weights', fields.weightBytes],
     ...(fields.bufferBytes > 0 ? [['Buffers', fields.bufferBytes] as const] : []),
-    ...(fields.tableBytes > 0 ? [['Tables', fields.tableBytes] as const] : []),
+    ...(tables > 0 ? [['Tables', tables] as const] : []),
     ['Optimiser state', fields.optimizerBytes],
     ...(fields.factorBytes > 0 ? [['Factors of activations', fields.factorBytes] as const] : []),
     ['Saved for the backward pass', fields.savedBytes],
-    ['Transient and scratch', fields.transientBytes],
+    ['Transient and scratch', fields.transientBytes + fields.tableBytes - tables],
     ['Peak', fields.peakBytes],
   ];
   const share = (bytes: number) => `${((100 * bytes) / fields.peakBytes).toFixed(1)} %`;

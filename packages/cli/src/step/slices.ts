@@ -10,6 +10,12 @@ import { linears, type BoundMethod, type ModelGraph, type SavedForm } from '@thi
 /** Rows of the smallest product of a block that a slice is left. */
 const LEAST_ROWS = 768;
 
+/**
+ * Images that a slice is left where inputs are in Tucker form: `prepare` measures ranks on no more, so that a
+ * longer slice would gain nothing by them.
+ */
+const TUCKER_IMAGES = 16;
+
 /** More slices save little more, and a program has steps for each. */
 const MOST_SLICES = 16;
 
@@ -34,9 +40,9 @@ export function dividing(pass: number, rows: number): readonly number[] {
 }
 
 /**
- * The number of slices where none is asked for: the most where blocks are recomputed, so that what lives
- * within one is most of the memory; one where it is not, and for inputs in Tucker form, whose ranks and
- * factors belong to the images of a slice.
+ * The number of slices where none is asked for: one, or the most where blocks are recomputed, so that what lives
+ * within one is most of the memory. Ranks and factors of inputs in Tucker form belong to the images of a slice,
+ * which are then TUCKER_IMAGES or more.
  */
 export function defaultSlices(
   { probe }: BoundMethod,
@@ -44,6 +50,8 @@ export function defaultSlices(
   model: ModelGraph,
   pass: number,
 ): number {
-  if (saved !== 'smallest' || probe?.activations) return 1;
-  return slicesOf(model, pass).at(-1) ?? 1;
+  if (saved !== 'smallest') return 1;
+  const least = probe?.activations ? TUCKER_IMAGES : 1;
+  const long = slicesOf(model, pass).filter((slices) => slices === 1 || pass / slices >= least);
+  return long.at(-1) ?? 1;
 }
