@@ -38,26 +38,16 @@ export const YARDSTICKS = {
   recomputed: 'full, smallest',
 } as const;
 
-type Form = 'exact' | 'compact' | 'smallest';
+type Form = 'exact' | 'compact';
 
 const METHODS = ['full', 'lora', 'wsi', 'wasi'] as const;
+type Method = (typeof METHODS)[number];
 
-/** ε of the sweep, beside the default 0.8. */
-const SWEEP = ['0.6', '0.7', '0.9'].map((epsilon) => own(`wasi ${epsilon}`, `wasi=${epsilon}`));
+/** Slices that the command cuts a batch of 128 into where blocks are recomputed. */
+const SLICES = 8;
 
-/** With the ranks of small models, whose weights are fuller than those of a ViT-B. */
-const FULLER = (['wsi', 'wasi'] as const).map((method) =>
-  own(`${method}, smallest, ranks of ViT-Ti`, method, {
-    compile: { saved: 'smallest' },
-    ranks: 'measured',
-  }),
-);
-
-const COMPARED: readonly ScaleRow[] = [
-  torch(YARDSTICKS.pytorch, {}),
-  torch(YARDSTICKS.bf16, { bf16: true }),
-  formed('full', 'smallest'),
-];
+const EXACT = METHODS.map((method) => formed(method, 'exact'));
+const COMPACT = METHODS.map((method) => formed(method, 'compact'));
 
 const PEERS: readonly ScaleRow[] = [
   torch('PyTorch, checkpointing', { lean: true }),
@@ -66,35 +56,90 @@ const PEERS: readonly ScaleRow[] = [
   { name: 'onnxruntime', peer: 'onnxruntime', settings: { onnxruntime: { arena: false } } },
 ];
 
-const EXACT = METHODS.map((method) => formed(method, 'exact'));
-const COMPACT = METHODS.map((method) => formed(method, 'compact'));
-const SMALLEST = METHODS.filter((method) => method !== 'full').map((method) =>
-  formed(method, 'smallest'),
-);
-const MICRO_BATCHES = METHODS.map((method) =>
-  own(`${method}, smallest, 8 micro-batches`, method, {
-    microBatches: 8,
-    compile: { saved: 'smallest' },
-  }),
-);
-
 export const SCALE_CASES: readonly ScaleCase[] = [
   {
     batch: 16,
     checkedSteps: 2,
-    groups: [[...COMPARED, ...PEERS, ...EXACT, ...COMPACT, ...SMALLEST, ...FULLER, ...SWEEP]],
+    groups: [
+      [
+        ...compared(1),
+        ...PEERS,
+        ...EXACT,
+        ...COMPACT,
+        ...smallest(['lora', 'wsi', 'wasi'], 1),
+        ...fewBits(['full', 'wasi'], 1),
+        ...fuller(1),
+        ...sweep(1),
+      ],
+    ],
   },
   {
     batch: 128,
     checkedSteps: 1,
     once: /checkpointing|onnxruntime/u,
     groups: [
-      [...COMPARED, ...EXACT],
-      [...COMPARED, ...PEERS, ...COMPACT],
-      [...COMPARED, ...SMALLEST, ...MICRO_BATCHES, ...FULLER, ...SWEEP],
+      [...compared(SLICES), ...EXACT],
+      [...compared(SLICES), ...PEERS, ...COMPACT],
+      [
+        ...compared(SLICES),
+        ...smallest(['lora', 'wsi', 'wasi'], SLICES),
+        ...whole(['full', 'wsi', 'wasi']),
+        ...inMicroBatches(['full', 'wasi']),
+        ...fewBits(['full', 'wsi', 'wasi'], SLICES),
+        ...fuller(SLICES),
+        ...sweep(SLICES),
+      ],
     ],
   },
 ];
+
+/** The yardsticks. */
+function compared(slices: number): readonly ScaleRow[] {
+  return [
+    torch(YARDSTICKS.pytorch, {}),
+    torch(YARDSTICKS.bf16, { bf16: true }),
+    ...smallest(['full'], slices),
+  ];
+}
+
+/** As the command cuts a batch. */
+function smallest(methods: readonly Method[], slices: number): readonly OwnRow[] {
+  return methods.map((method) => own(`${method}, smallest`, method, recomputed(slices)));
+}
+
+/** All images through a block together. */
+function whole(methods: readonly Method[]): readonly OwnRow[] {
+  return methods.map((method) => own(`${method}, smallest, whole`, method, recomputed(1)));
+}
+
+function inMicroBatches(methods: readonly Method[]): readonly OwnRow[] {
+  const rest = { microBatches: 8, ...recomputed(1) };
+  return methods.map((method) => own(`${method}, smallest, 8 micro-batches`, method, rest));
+}
+
+/** Momentum in 8 bits. */
+function fewBits(methods: readonly Method[], slices: number): readonly OwnRow[] {
+  const rest = { ...recomputed(slices), sgd: { momentumBits: 8 } } as const;
+  return methods.map((method) => own(`${method}, smallest, 8-bit momentum`, method, rest));
+}
+
+/** With the ranks of small models, whose weights are fuller than those of a ViT-B. */
+function fuller(slices: number): readonly OwnRow[] {
+  const rest = { ...recomputed(slices), ranks: 'measured' } as const;
+  const methods: readonly Method[] = ['wsi', 'wasi'];
+  return methods.map((method) => own(`${method}, smallest, ranks of ViT-Ti`, method, rest));
+}
+
+/** ε beside the default 0.8. */
+function sweep(slices: number): readonly OwnRow[] {
+  return ['0.6', '0.7', '0.9'].map((epsilon) =>
+    own(`wasi ${epsilon}`, `wasi=${epsilon}`, recomputed(slices)),
+  );
+}
+
+function recomputed(slices: number): Pick<RowConfig, 'compile'> {
+  return { compile: { saved: 'smallest', slices } };
+}
 
 /** The rows whose name matches, and without them no group. */
 export function chosenRows(one: ScaleCase, pattern: RegExp): ScaleCase {
@@ -102,7 +147,7 @@ export function chosenRows(one: ScaleCase, pattern: RegExp): ScaleCase {
   return { ...one, groups: groups.filter((rows) => rows.length > 0) };
 }
 
-function formed(method: (typeof METHODS)[number], saved: Form): OwnRow {
+function formed(method: Method, saved: Form): OwnRow {
   return own(`${method}, ${saved}`, method, { compile: { saved } });
 }
 

@@ -32,7 +32,7 @@ export interface ImposedOptions {
   /** What was measured; the classifier does not matter. */
   readonly measured: ModelBuilder;
   readonly ranks: MeasuredRanks;
-  /** Images of a micro-batch. */
+  /** Images that are compressed together: of a slice of a micro-batch. */
   readonly images: number;
   /** True: weights have the published share of ViT-B/32's MLPs at ε (spectrum.ts), whatever was measured. */
   readonly isPublished?: boolean;

@@ -74,6 +74,8 @@ export function savings(result: ScaleResult): readonly string[] {
       ['compact', 'full, compact', 'full, exact'],
       ['smallest', 'full, smallest', 'full, exact'],
     ]),
+    pairs(result, 'Slices, beside the whole batch at once', variants('', ', whole')),
+    pairs(result, 'Momentum in 8 bits, beside 32', variants(', 8-bit momentum', '')),
     pairs(result, 'The subspace, `wasi` beside `full` in the same form', sameForm('wasi', 'full')),
     pairs(result, 'Of that the weights alone, `wsi` beside `full`', sameForm('wsi', 'full')),
     pairs(result, 'And the inputs, `wasi` beside `wsi`', sameForm('wasi', 'wsi')),
@@ -86,6 +88,15 @@ type Comparison = readonly [how: string, own: string, other: string];
 function sameForm(own: string, other: string): readonly Comparison[] {
   const forms = ['exact', 'compact', 'smallest', 'smallest, 8 micro-batches'];
   return forms.map((form) => [form, `${own}, ${form}`, `${other}, ${form}`]);
+}
+
+/** `smallest` in two variants, for every method. */
+function variants(own: string, other: string): readonly Comparison[] {
+  return ['full', 'wsi', 'wasi'].map((method) => [
+    `\`${method}\``,
+    `${method}, smallest${own}`,
+    `${method}, smallest${other}`,
+  ]);
 }
 
 /** null: none of them was measured. */

@@ -117,8 +117,8 @@ async function factoredBy({ config, source, data, garbage }: Loading): Promise<F
   const model: ModelBuilder = (images, mode) =>
     buildModel(shape, { batch: images, mode, levels: defaultPreprocess });
   const given = parseMethod(config.row.method);
-  const { microBatches = 1 } = config.row;
-  const images = batch / microBatches;
+  const { microBatches = 1, compile: { slices = 1 } = {} } = config.row;
+  const images = batch / microBatches / slices;
   const onDropped = (bytes: number) => {
     if (garbage.dropped(bytes)) returnFreedMemory();
   };
