@@ -9,46 +9,47 @@ enum {
   OP_END = 0,
   OP_ACCUMULATE = 1,
   OP_ACCUMULATE_POWER = 2,
-  OP_ADAMW = 3,
-  OP_ADD = 4,
-  OP_ASSIGN = 5,
-  OP_ATTENTION = 6,
-  OP_ATTENTION_GRAD = 7,
-  OP_BIAS_CORRECTION = 8,
-  OP_BROADCAST_TOKENS = 9,
-  OP_CHOLESKY = 10,
-  OP_CLIP_SCALE = 11,
-  OP_CONCAT_TOKENS = 12,
-  OP_DEQUANTISE = 13,
-  OP_FILL = 14,
-  OP_GELU = 15,
-  OP_GELU_GRAD = 16,
-  OP_LAYERNORM = 17,
-  OP_LAYERNORM_GRAD_INPUT = 18,
-  OP_LAYERNORM_GRAD_PARAMS = 19,
-  OP_MATMUL = 20,
-  OP_MEAN_TOKENS = 21,
-  OP_MODE_CONTRACT = 22,
-  OP_MODE_PRODUCT = 23,
-  OP_MULTIPLY = 24,
-  OP_ORTHONORMALISE = 25,
-  OP_PAD_TOKENS = 26,
-  OP_PATCHIFY = 27,
-  OP_PRODUCT_CHANGE = 28,
-  OP_QUANTISE = 29,
-  OP_RANDOM_UNIFORM = 30,
-  OP_RELATIVE_POSITION_BIAS = 31,
-  OP_RELATIVE_POSITION_BIAS_GRAD = 32,
-  OP_SCALE = 33,
-  OP_SGD = 34,
-  OP_SLICE_TOKENS = 35,
-  OP_SOFTMAX_CROSS_ENTROPY = 36,
-  OP_SOFTMAX_CROSS_ENTROPY_GRAD = 37,
-  OP_SUM_ROWS = 38,
-  OP_SUM_SQUARES = 39,
-  OP_SYMMETRIC_EIGEN = 40,
-  OP_VELOCITY = 41,
-  OP_WINDOWS = 42
+  OP_ADAM_STEP = 3,
+  OP_ADAMW = 4,
+  OP_ADD = 5,
+  OP_ASSIGN = 6,
+  OP_ATTENTION = 7,
+  OP_ATTENTION_GRAD = 8,
+  OP_BIAS_CORRECTION = 9,
+  OP_BROADCAST_TOKENS = 10,
+  OP_CHOLESKY = 11,
+  OP_CLIP_SCALE = 12,
+  OP_CONCAT_TOKENS = 13,
+  OP_DEQUANTISE = 14,
+  OP_FILL = 15,
+  OP_GELU = 16,
+  OP_GELU_GRAD = 17,
+  OP_LAYERNORM = 18,
+  OP_LAYERNORM_GRAD_INPUT = 19,
+  OP_LAYERNORM_GRAD_PARAMS = 20,
+  OP_MATMUL = 21,
+  OP_MEAN_TOKENS = 22,
+  OP_MODE_CONTRACT = 23,
+  OP_MODE_PRODUCT = 24,
+  OP_MULTIPLY = 25,
+  OP_ORTHONORMALISE = 26,
+  OP_PAD_TOKENS = 27,
+  OP_PATCHIFY = 28,
+  OP_PRODUCT_CHANGE = 29,
+  OP_QUANTISE = 30,
+  OP_RANDOM_UNIFORM = 31,
+  OP_RELATIVE_POSITION_BIAS = 32,
+  OP_RELATIVE_POSITION_BIAS_GRAD = 33,
+  OP_SCALE = 34,
+  OP_SGD = 35,
+  OP_SLICE_TOKENS = 36,
+  OP_SOFTMAX_CROSS_ENTROPY = 37,
+  OP_SOFTMAX_CROSS_ENTROPY_GRAD = 38,
+  OP_SUM_ROWS = 39,
+  OP_SUM_SQUARES = 40,
+  OP_SYMMETRIC_EIGEN = 41,
+  OP_VELOCITY = 42,
+  OP_WINDOWS = 43
 };
 
 /* acc ← acc + x */
@@ -59,6 +60,12 @@ struct accumulate_args {
 /* acc ← acc + |x|ᵖ, p = 1 or 2 */
 struct accumulate_power_args {
   int acc, x, y, count, power;
+};
+
+/* step = correction[0] · m / (√v · correction[1] + eps) */
+struct adam_step_args {
+  int grad, m, v, correction, scale, m_out, v_out, step, count;
+  float beta1, beta2, gain1, gain2, eps;
 };
 
 /* p ← (1 − lr · weightDecay) · p − lr · correction[0] · m / (√v · correction[1] + eps) */
@@ -285,6 +292,7 @@ struct windows_args {
 #define THIMBLE_OPS(DO) \
   DO(OP_ACCUMULATE, accumulate) \
   DO(OP_ACCUMULATE_POWER, accumulate_power) \
+  DO(OP_ADAM_STEP, adam_step) \
   DO(OP_ADAMW, adamw) \
   DO(OP_ADD, add) \
   DO(OP_ASSIGN, assign) \
@@ -331,6 +339,7 @@ struct windows_args {
 #define THIMBLE_OPERANDS(DO) \
   DO(OP_ACCUMULATE, 3, 0x0) \
   DO(OP_ACCUMULATE_POWER, 3, 0x0) \
+  DO(OP_ADAM_STEP, 8, 0x10) \
   DO(OP_ADAMW, 10, 0x40) \
   DO(OP_ADD, 3, 0x0) \
   DO(OP_ASSIGN, 3, 0x0) \
