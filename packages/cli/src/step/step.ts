@@ -5,7 +5,6 @@
  */
 import {
   buildModel,
-  checkUpdates,
   compilePhases,
   ConfigError,
   lookUp,
@@ -122,7 +121,6 @@ export function checkStep(
     ...(clip === undefined ? {} : { clipNorm: clip }),
   };
   const model = method.forward(buildModel(config, { batch: 1 }));
-  checkUpdates(model.graph, optimizer);
   const parts = { modelName, config, method, saved, optimizer, pass, microBatches };
   return { ...parts, model, compileOptions };
 }

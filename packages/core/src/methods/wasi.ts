@@ -1,7 +1,7 @@
 /**
  * wasi: weights in low-rank form L R (low-rank.ts) and saved inputs in Tucker form (tucker.ts). Both are
  * refreshed at every step by one warm subspace iteration, and the gradient of a weight stays the product
- * pᵀq that the two forms give: neither W nor dL/dW is ever an O×I array. Everything trains, with sgd.
+ * pᵀq that the two forms give: neither W nor dL/dW is ever an O×I array. Everything trains.
  *
  * Closed form: asi's. z = x Rᵀ of a factored linear is not saved, since p and q replace dL and dR.
  * Weights and gradients: K(O + I) and r(O + I) elements each for O·I.
@@ -54,8 +54,7 @@ const KEYS = ['layers', 'truncation', 'activations', 'refresh'] as const;
 
 export const wasi: Method<WasiConfig> = {
   name: 'wasi',
-  summary:
-    'train weights in low-rank form, with the saved inputs in a subspace that follows them; needs sgd',
+  summary: 'train weights in low-rank form, with the saved inputs in a subspace that follows them',
   usage:
     'wasi=EPSILON,layers=all|mlp,truncation=data|plain,activations=EPSILON,refresh=sequential|whole',
   keys: KEYS,
