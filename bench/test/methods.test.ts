@@ -56,7 +56,7 @@ describe('the rate of a row', () => {
   it('is that of the row that is varied, times its factor', () => {
     const runs = searched(rowNamed('wasi 0.8'), FLOWERS, [0.3, 0.1, 0.2, 0.4]);
     const chosen = chosenFor(runs, rowNamed('wasi 0.8, no momentum'), FLOWERS);
-    expect(chosen?.choice).toEqual({ method: 'wasi=0.8', rate: '0.02' });
+    expect(chosen?.choice).toEqual({ method: 'wasi=0.8', rate: '0.01' });
     expect(scaled('0.1', 3)).toBe('0.3');
   });
 
@@ -88,8 +88,8 @@ describe('an accuracy', () => {
   it('counts no runs at another rate', () => {
     const runs = [
       ...searched(FULL, FLOWERS, [0.3, 0.1, 0.2, 0.4]),
-      ...tested(FULL, FLOWERS, '0.001', [0.5]),
-      ...tested(FULL, FLOWERS, '0.002', [0.9, 0.9]),
+      ...tested(FULL, FLOWERS, '0.0005', [0.5]),
+      ...tested(FULL, FLOWERS, '0.001', [0.9, 0.9]),
     ];
     expect(testsOf(storeOf(runs), FULL, FLOWERS)).toHaveLength(2);
   });
@@ -98,17 +98,17 @@ describe('an accuracy', () => {
 it('says accuracy, errors, rate and where it was searched', () => {
   const runs = [
     ...searched(FULL, FLOWERS, [0.3, 0.1, 0.2, 0.4]),
-    ...tested(FULL, FLOWERS, '0.002', [0.9, 0.92, 0.94]),
+    ...tested(FULL, FLOWERS, '0.001', [0.9, 0.92, 0.94]),
   ];
   const text = methodsText(storeOf(runs));
   expect(text).toContain('## flowers5: 1000 photos, 400 for testing, 128 px, 3 epochs');
   expect(text).toMatch(
-    /\| full +\| 0\.002 \| flowers5 +\| +92\.0 % \| +1\.2 % \| +1\.4 % \| +3 \|/u,
+    /\| full +\| 0\.001 \| flowers5 +\| +92\.0 % \| +1\.2 % \| +1\.4 % \| +3 \|/u,
   );
-  expect(text).toMatch(/\| full +\| full, --lr 0\.002 \| +90\.0 % \| 0\.100 \| chosen \|/u);
+  expect(text).toMatch(/\| full +\| full, --lr 0\.001 +\| +90\.0 % \| 0\.100 \| chosen \|/u);
   const block = accuracyBlock(storeOf(runs));
   expect(block).toMatch(/\| `full` \| +92\.0 % ± 1\.2 \| +50 MB \| +100 % \| +150 MB \|/u);
-  expect(block).toContain('flowers5 1.4. Peak rates, set by set:\n`full` 0.002.');
+  expect(block).toContain('flowers5 1.4. Peak rates, set by set:\n`full` 0.001.');
 });
 
 function storeOf(runs: readonly Run[]): Store {
