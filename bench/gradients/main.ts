@@ -19,7 +19,7 @@ import { parseArgs } from 'node:util';
 import { machineRecord } from '../harness/machine.js';
 import { document, save } from '../harness/results.js';
 import { best, isSame, textOf, type RunKey } from '../harness/search.js';
-import { trainOnce } from '../methods/runs.js';
+import { trainOnce } from '../harness/runs.js';
 import { plans } from './planned.js';
 import { ROWS, type Row } from './rows.js';
 import { NAME, readStore, type Store } from './store.js';

@@ -3,7 +3,7 @@
  * training set, the best one is what the test photos see. Results grow run by run, so a comparison that
  * was interrupted goes on where it stopped.
  */
-import type { Outcome } from '../methods/runs.js';
+import type { Outcome } from './runs.js';
 
 /** A setting that the search tries. */
 export interface Choice {

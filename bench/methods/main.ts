@@ -21,7 +21,7 @@ import { document, save } from '../harness/results.js';
 import { isSame, textOf, type RunKey } from '../harness/search.js';
 import { drawPicture } from './picture.js';
 import { isSearched, ROWS, type Row } from './rows.js';
-import { trainOnce } from './runs.js';
+import { trainOnce } from '../harness/runs.js';
 import { photosOf, SETS, type PhotoSet } from './sets.js';
 import { chosenFor, NAME, readStore, type Store } from './store.js';
 import { methodsText } from './table.js';

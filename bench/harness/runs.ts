@@ -19,7 +19,7 @@ export interface Outcome {
   readonly seconds: number;
 }
 
-/** This file runs as bench/dist/methods/runs.js. */
+/** This file runs as bench/dist/harness/runs.js. */
 const command = fileURLToPath(new URL('../../../packages/cli/dist/main.js', import.meta.url));
 
 /** Trains and resolves to the outcome. Throws Error when the command fails. */
