@@ -20,10 +20,10 @@ export interface Row extends Searched {
 export type Family = 'full' | 'part' | 'lora' | 'wasi' | 'wsi' | 'paper' | 'wasi, varied';
 
 const FACTORS = [1, 2, 4, 10];
-/** Half of the command's rates: where blocks train, their adapters, and where the classifier does alone. */
+/** Half of the command's rates or less: where blocks train, their adapters, and where the classifier does alone. */
 const BASE = 5e-4;
 const LORA_BASE = 1e-3;
-const HEAD_BASE = 5e-3;
+const HEAD_BASE = 2.5e-3;
 const ADAMW_BASE = 5e-5;
 /** A mean with a standard error takes three. */
 const SEEDS = 3;
