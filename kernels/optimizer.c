@@ -179,6 +179,38 @@ KERNEL(adamw) {
   FOR_VECTORS(begin, end, adam_vector, &step);
 }
 
+typedef struct {
+  float *m, *v, *step;
+  const float *grad;
+  vf scale, beta1, beta2;
+  vf gain1, gain2;   /* 1 - beta */
+  vf gain;           /* 1 / (1 - beta1^t) */
+  vf root_scale;     /* 1 / sqrt(1 - beta2^t) */
+  vf eps;
+} AdamStep;
+
+ALWAYS_INLINE void adam_step_vector(const AdamStep *on, i64 i, i64 count) {
+  const vf grad = vf_take(on->grad + i, count) * on->scale;
+  const vf m = vf_fma(on->beta1, vf_take(on->m + i, count), on->gain1 * grad);
+  const vf v = vf_fma(on->beta2, vf_take(on->v + i, count), on->gain2 * grad * grad);
+  vf_put(on->m + i, m, count);
+  vf_put(on->v + i, v, count);
+  vf_put(on->step + i, on->gain * m / vf_fma(vf_sqrt(v), on->root_scale, on->eps), count);
+}
+
+/* The moments of adamw and the direction by itself; step may be the memory of grad */
+KERNEL(adam_step) {
+  const float *scale = F32(ctx, args->scale), *correction = F32(ctx, args->correction);
+  const AdamStep on = {
+      F32(ctx, args->m), F32(ctx, args->v), F32(ctx, args->step), F32(ctx, args->grad),
+      vf_splat(scale ? scale[0] : 1), vf_splat(args->beta1), vf_splat(args->beta2),
+      vf_splat(args->gain1), vf_splat(args->gain2),
+      vf_splat(correction[0]), vf_splat(correction[1]), vf_splat(args->eps)};
+  i64 begin, end;
+  share(ctx, args->count, GRAIN, &begin, &end);
+  FOR_VECTORS(begin, end, adam_step_vector, &on);
+}
+
 /* known = beta known + (1 - beta);  correction = {1 / known[0], 1 / sqrt(known[1])}, in place */
 KERNEL(bias_correction) {
   if (ctx->thread != 0) return;

@@ -9,51 +9,52 @@ enum {
   OP_END = 0,
   OP_ACCUMULATE = 1,
   OP_ACCUMULATE_POWER = 2,
-  OP_ADAMW = 3,
-  OP_ADD = 4,
-  OP_ASSIGN = 5,
-  OP_ATTENTION = 6,
-  OP_ATTENTION_GRAD = 7,
-  OP_BIAS_CORRECTION = 8,
-  OP_BROADCAST_TOKENS = 9,
-  OP_CHOLESKY = 10,
-  OP_CLIP_SCALE = 11,
-  OP_CONCAT_TOKENS = 12,
-  OP_DEQUANTISE = 13,
-  OP_FILL = 14,
-  OP_GELU = 15,
-  OP_GELU_GRAD = 16,
-  OP_GRAM = 17,
-  OP_LAYERNORM = 18,
-  OP_LAYERNORM_GRAD_INPUT = 19,
-  OP_LAYERNORM_GRAD_PARAMS = 20,
-  OP_MATMUL = 21,
-  OP_MEAN_TOKENS = 22,
-  OP_MODE_CONTRACT = 23,
-  OP_MODE_PRODUCT = 24,
-  OP_MULTIPLY = 25,
-  OP_NORMALISE = 26,
-  OP_ORTHONORMALISE = 27,
-  OP_PAD_TOKENS = 28,
-  OP_PATCHIFY = 29,
-  OP_PRODUCT_CHANGE = 30,
-  OP_QUANTISE = 31,
-  OP_QUANTISED_VELOCITY = 32,
-  OP_RANDOM_UNIFORM = 33,
-  OP_RELATIVE_POSITION_BIAS = 34,
-  OP_RELATIVE_POSITION_BIAS_GRAD = 35,
-  OP_SCALE = 36,
-  OP_SGD = 37,
-  OP_SLICE_BATCH = 38,
-  OP_SLICE_TOKENS = 39,
-  OP_SOFTMAX_CROSS_ENTROPY = 40,
-  OP_SOFTMAX_CROSS_ENTROPY_GRAD = 41,
-  OP_SUM_ROWS = 42,
-  OP_SUM_SQUARES = 43,
-  OP_SYMMETRIC_EIGEN = 44,
-  OP_TRIANGULAR_PRODUCT = 45,
-  OP_VELOCITY = 46,
-  OP_WINDOWS = 47
+  OP_ADAM_STEP = 3,
+  OP_ADAMW = 4,
+  OP_ADD = 5,
+  OP_ASSIGN = 6,
+  OP_ATTENTION = 7,
+  OP_ATTENTION_GRAD = 8,
+  OP_BIAS_CORRECTION = 9,
+  OP_BROADCAST_TOKENS = 10,
+  OP_CHOLESKY = 11,
+  OP_CLIP_SCALE = 12,
+  OP_CONCAT_TOKENS = 13,
+  OP_DEQUANTISE = 14,
+  OP_FILL = 15,
+  OP_GELU = 16,
+  OP_GELU_GRAD = 17,
+  OP_GRAM = 18,
+  OP_LAYERNORM = 19,
+  OP_LAYERNORM_GRAD_INPUT = 20,
+  OP_LAYERNORM_GRAD_PARAMS = 21,
+  OP_MATMUL = 22,
+  OP_MEAN_TOKENS = 23,
+  OP_MODE_CONTRACT = 24,
+  OP_MODE_PRODUCT = 25,
+  OP_MULTIPLY = 26,
+  OP_NORMALISE = 27,
+  OP_ORTHONORMALISE = 28,
+  OP_PAD_TOKENS = 29,
+  OP_PATCHIFY = 30,
+  OP_PRODUCT_CHANGE = 31,
+  OP_QUANTISE = 32,
+  OP_QUANTISED_VELOCITY = 33,
+  OP_RANDOM_UNIFORM = 34,
+  OP_RELATIVE_POSITION_BIAS = 35,
+  OP_RELATIVE_POSITION_BIAS_GRAD = 36,
+  OP_SCALE = 37,
+  OP_SGD = 38,
+  OP_SLICE_BATCH = 39,
+  OP_SLICE_TOKENS = 40,
+  OP_SOFTMAX_CROSS_ENTROPY = 41,
+  OP_SOFTMAX_CROSS_ENTROPY_GRAD = 42,
+  OP_SUM_ROWS = 43,
+  OP_SUM_SQUARES = 44,
+  OP_SYMMETRIC_EIGEN = 45,
+  OP_TRIANGULAR_PRODUCT = 46,
+  OP_VELOCITY = 47,
+  OP_WINDOWS = 48
 };
 
 /* acc ← acc + x */
@@ -64,6 +65,12 @@ struct accumulate_args {
 /* acc ← acc + |x|ᵖ, p = 1 or 2 */
 struct accumulate_power_args {
   int acc, x, y, count, power;
+};
+
+/* step = correction[0] · m / (√v · correction[1] + eps) */
+struct adam_step_args {
+  int grad, m, v, correction, scale, m_out, v_out, step, count;
+  float beta1, beta2, gain1, gain2, eps;
 };
 
 /* p ← (1 − lr · weightDecay) · p − lr · correction[0] · m / (√v · correction[1] + eps) */
@@ -318,6 +325,7 @@ struct windows_args {
 #define THIMBLE_OPS(DO) \
   DO(OP_ACCUMULATE, accumulate) \
   DO(OP_ACCUMULATE_POWER, accumulate_power) \
+  DO(OP_ADAM_STEP, adam_step) \
   DO(OP_ADAMW, adamw) \
   DO(OP_ADD, add) \
   DO(OP_ASSIGN, assign) \
@@ -369,6 +377,7 @@ struct windows_args {
 #define THIMBLE_OPERANDS(DO) \
   DO(OP_ACCUMULATE, 3, 0x0) \
   DO(OP_ACCUMULATE_POWER, 3, 0x0) \
+  DO(OP_ADAM_STEP, 8, 0x10) \
   DO(OP_ADAMW, 10, 0x40) \
   DO(OP_ADD, 3, 0x0) \
   DO(OP_ASSIGN, 3, 0x0) \

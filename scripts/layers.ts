@@ -172,13 +172,13 @@ const BENCH: Rooms = {
   growth: ['harness'],
   kernels: ['harness'],
   methods: ['harness'],
-  gradients: ['harness', 'methods'],
+  gradients: ['harness'],
   startup: ['harness'],
   peers: ['harness'],
   steps: ['harness', 'peers'],
   scale: ['harness', 'peers'],
   inference: ['harness', 'export', 'peers', 'scale', 'steps'],
-  tables: ['harness', 'inference', 'peers', 'scale', 'startup', 'steps'],
+  tables: ['harness', 'inference', 'methods', 'peers', 'scale', 'startup', 'steps'],
 };
 
 /** Folder of sources → its rooms. */

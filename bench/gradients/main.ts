@@ -18,10 +18,11 @@ import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { machineRecord } from '../harness/machine.js';
 import { document, save } from '../harness/results.js';
-import { trainOnce } from '../methods/runs.js';
+import { best, isSame, textOf, type RunKey } from '../harness/search.js';
+import { trainOnce } from '../harness/runs.js';
 import { plans } from './planned.js';
-import { ROWS, textOf, type Row } from './rows.js';
-import { best, isSame, NAME, readStore, type Run, type Store } from './store.js';
+import { ROWS, type Row } from './rows.js';
+import { NAME, readStore, type Store } from './store.js';
 import { resultsText } from './table.js';
 
 const { values: options } = parseArgs({
@@ -98,17 +99,12 @@ async function measureTime(init: string, folder: string): Promise<void> {
 }
 
 function chosen(row: Row) {
-  const choice = best(store, row);
+  const choice = best(store.runs, row);
   if (choice) return choice;
   throw new Error(`${row.name}: expected a whole search, run --search first`);
 }
 
-async function runOnce(
-  init: string,
-  folder: string,
-  row: Row,
-  key: Omit<Run, 'outcome'>,
-): Promise<void> {
+async function runOnce(init: string, folder: string, row: Row, key: RunKey): Promise<void> {
   if (store.runs.some((run) => isSame(run, key))) return;
   const { purpose, choice, data, seed, epochs } = key;
   console.log(`${purpose}  ${data}  ${row.name}  ${textOf(choice)}  seed ${seed}`);

@@ -3,18 +3,10 @@
  * validation photos chooses one: learning rates, with the low-rank gradient also the factor on them
  * and the steps between two draws.
  */
+import type { Searched } from '../harness/search.js';
 
-export interface Row {
-  readonly name: string;
+export interface Row extends Searched {
   readonly optimizer: 'sgd' | 'adamw';
-  readonly choices: readonly Choice[];
-}
-
-/** A setting that the search tries. */
-export interface Choice {
-  readonly method: string;
-  /** Peak learning rate. */
-  readonly rate: string;
 }
 
 export const ROWS: readonly Row[] = [
@@ -38,8 +30,4 @@ function row(
 ): Row {
   const choices = methods.flatMap((method) => rates.map((rate) => ({ method, rate })));
   return { name, optimizer, choices };
-}
-
-export function textOf({ method, rate }: Choice): string {
-  return `${method}, --lr ${rate}`;
 }

@@ -1,9 +1,10 @@
 /** The Markdown of the comparison. */
 import { median } from '@thimble/core';
+import { best, runsOf, textOf, type Run } from '../harness/search.js';
 import { markdownTable, megabytes, number, percent } from '../harness/table.js';
 import type { Planned } from './planned.js';
-import { ROWS, textOf, type Row } from './rows.js';
-import { best, runsOf, type Run, type Store } from './store.js';
+import { ROWS, type Row } from './rows.js';
+import type { Store } from './store.js';
 
 const FULL = 'full, adamw';
 const OWN = 'low-rank-gradient, adamw';
@@ -77,10 +78,10 @@ function dataOf({ runs }: Store): readonly string[] {
 function accuracySection(store: Store, data: string, isTimed: boolean): string {
   const head = ['method', 'setting', '>accuracy', '>seeds', '>planned', '>process peak'];
   const rows = ROWS.flatMap(({ name }) => {
-    const runs = runsOf(store, 'test', name).filter((run) => run.data === data);
+    const runs = runsOf(store.runs, 'test', name).filter((run) => run.data === data);
     if (runs.length === 0) return [];
     const { choice, outcome } = runs[0];
-    const measured = isTimed ? runsOf(store, 'time', name) : [];
+    const measured = isTimed ? runsOf(store.runs, 'time', name) : [];
     const peaks = [...runs, ...measured].map((run) => run.outcome.rssPeakBytes);
     return [
       [
@@ -117,10 +118,10 @@ function searchSection(store: Store): string {
 }
 
 function searchedRow(store: Store, row: Row, choice: Row['choices'][number]): readonly string[] {
-  const run = runsOf(store, 'search', row.name).find(
+  const run = runsOf(store.runs, 'search', row.name).find(
     (one) => one.choice.method === choice.method && one.choice.rate === choice.rate,
   );
-  const chosen = best(store, row);
+  const chosen = best(store.runs, row);
   const isChosen = chosen?.method === choice.method && chosen.rate === choice.rate;
   return [row.name, textOf(choice), run ? accuracyText([run]) : '', isChosen ? 'chosen' : ''];
 }
@@ -129,8 +130,7 @@ function notes({ timingMachine: machine }: Store): string {
   return [
     'Accuracy on the test photos after the last epoch, mean over the seeds ± half of the range. Each',
     'row’s setting is the one with the best accuracy of a search with one seed on a fifth of the first',
-    'set’s training photos; the other sets take it over. `wasi` trains with sgd: its factors do not',
-    'train with adamw. Planned bytes are the program’s with two threads; states are those of the',
+    'set’s training photos; the other sets take it over. Planned bytes are the program’s with two threads; states are those of the',
     'optimiser with what the factors and their moments take. The process’s peak includes Node and the',
     'decoder.',
     machine === undefined

@@ -2,9 +2,10 @@
 import { writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { parse, View, type Spec } from 'vega';
-import { ROWS } from './rows.js';
 import { placeLabels } from './labels.js';
-import { accuracyOf, dataSets, runsOf, type Store } from './store.js';
+import { ROWS } from './rows.js';
+import { SETS } from './sets.js';
+import { accuracyOf, testsOf, type Store } from './store.js';
 
 /** This file runs as bench/dist/methods/picture.js. */
 const path = fileURLToPath(new URL('../../results/methods.svg', import.meta.url));
@@ -19,26 +20,26 @@ interface Point {
   readonly high: number;
 }
 
-/** Draws the first data set's rows into bench/results/methods.svg. */
+/** Draws the first set's rows into bench/results/methods.svg. */
 export async function drawPicture(store: Store): Promise<void> {
-  const set = dataSets(store).at(0);
-  if (set === undefined) return;
-  const points = pointsOf(store, set);
-  const view = new View(parse(specification(points, store.init ?? '', set)), { renderer: 'none' });
+  const [{ name }] = SETS;
+  const points = pointsOf(store, name);
+  if (points.length === 0) return;
+  const view = new View(parse(specification(points, store.init, name)), { renderer: 'none' });
   await writeFile(path, await view.toSVG());
   view.finalize();
 }
 
 function pointsOf(store: Store, set: string): readonly Point[] {
-  return ROWS.flatMap(({ name, family }) => {
-    const runs = runsOf(store, name, set);
-    const accuracy = accuracyOf(runs);
+  return ROWS.flatMap((row) => {
+    const runs = testsOf(store, row, set);
+    const accuracy = accuracyOf(runs, store.photos[set]?.test ?? 0);
     if (!accuracy) return [];
     const percent = runs.map((run) => 100 * run.outcome.accuracy);
     return [
       {
-        name,
-        family,
+        name: row.name,
+        family: row.family,
         megabytes: runs[0].outcome.plannedBytes / 1e6,
         accuracy: 100 * accuracy.mean,
         low: Math.min(...percent),

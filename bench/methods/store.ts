@@ -1,80 +1,82 @@
 /** The comparison's results as they grow: bench/results/methods.json. */
-import { readFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
 import type { MachineRecord } from '../harness/machine.js';
-import type { Outcome } from './runs.js';
+import { load } from '../harness/results.js';
+import { best, runsOf, type Choice, type Run } from '../harness/search.js';
+import { choiceAt, isSearched, ROWS, scaled, type Row } from './rows.js';
+import { SETS, type Photos } from './sets.js';
 
-/** One training run. */
-export interface Run {
-  readonly row: string;
-  readonly data: string;
-  readonly seed: number;
-  readonly epochs: number;
-  /** null: the model's own. */
-  readonly imageSize: string | null;
-  readonly outcome: Outcome;
-}
-
-/** One short run whose time counts. */
-export interface Timing {
-  readonly row: string;
-  readonly round: number;
-  readonly outcome: Outcome;
-}
+export const NAME = 'methods';
 
 export interface Store {
-  init?: string;
-  readonly runs: Run[];
-  timing: Timing[];
+  init: string;
+  batch: number;
+  /** Photos of each set. */
+  photos: Record<string, Pick<Photos, 'train' | 'test'>>;
+  runs: Run[];
   timingMachine?: MachineRecord;
 }
 
-/** This file runs as bench/dist/methods/store.js. */
-const path = fileURLToPath(new URL('../../results/methods.json', import.meta.url));
+export async function readStore(fresh: boolean, batch: number): Promise<Store> {
+  const known = fresh ? null : ((await load(NAME)) as Store | null);
+  return known ?? { init: '', batch, photos: {}, runs: [] };
+}
 
-export async function readStore(fresh: boolean): Promise<Store> {
-  if (fresh) return { runs: [], timing: [] };
-  let text: string;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch {
-    return { runs: [], timing: [] };
+/** A setting, and the set whose search chose it; null: it is the published one. */
+export interface Chosen {
+  readonly choice: Choice;
+  readonly from: string | null;
+}
+
+/**
+ * With what a row trains on a set: the best of its search there, else that of the first set that was searched
+ * for it; null before there is any.
+ */
+export function chosenFor(runs: readonly Run[], row: Row, set: string): Chosen | null {
+  if (row.rateOf !== undefined) {
+    const other = ROWS.find(({ name }) => name === row.rateOf);
+    const found = other ? chosenFor(runs, other, set) : null;
+    if (!found) return null;
+    const rate = scaled(found.choice.rate, row.factor ?? 1);
+    return { choice: choiceAt(row, rate), from: found.from };
   }
-  const { runs, timing, init, timingMachine } = JSON.parse(text) as Store;
-  return {
-    runs,
-    timing,
-    ...(init === undefined ? {} : { init }),
-    ...(timingMachine === undefined ? {} : { timingMachine }),
-  };
+  if (!isSearched(row)) return { choice: row.choices[0], from: null };
+  for (const from of [set, ...SETS.map(({ name }) => name)]) {
+    const choice = best(runs, row, from);
+    if (choice) return { choice, from };
+  }
+  return null;
 }
 
-/** What runs are compared within: the photos and their size. */
-export function setOf({ data, imageSize }: Pick<Run, 'data' | 'imageSize'>): string {
-  return imageSize === null ? data : `${data} at ${imageSize} px`;
+/** The test runs of a row on a set with what was chosen for it. */
+export function testsOf(store: Store, row: Row, set: string): readonly Run[] {
+  const found = chosenFor(store.runs, row, set);
+  if (!found) return [];
+  const { method, rate } = found.choice;
+  return runsOf(store.runs, 'test', row.name, set).filter(
+    ({ choice }) => choice.method === method && choice.rate === rate,
+  );
 }
 
-/** The runs of one row on one set, by seed. */
-export function runsOf(store: Store, row: string, set: string): readonly Run[] {
-  return store.runs.filter((run) => run.row === row && setOf(run) === set);
-}
-
-/** The sets in the order in which they came. */
-export function dataSets(store: Store): readonly string[] {
-  return [...new Set(store.runs.map(setOf))];
-}
-
-export interface MeanAndSpread {
+export interface Accuracy {
   readonly mean: number;
-  /** Half of the difference between the largest and the smallest value. */
-  readonly spread: number;
-  readonly count: number;
+  /** Standard error of the mean over seeds; null for one seed. */
+  readonly error: number | null;
+  /** Standard error of an accuracy that is counted on so many photos. */
+  readonly testError: number;
+  readonly seeds: number;
 }
 
-export function accuracyOf(runs: readonly Run[]): MeanAndSpread | null {
-  if (runs.length === 0) return null;
-  const values = runs.map((run) => run.outcome.accuracy);
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  const spread = (Math.max(...values) - Math.min(...values)) / 2;
-  return { mean, spread, count: values.length };
+/** Null for no runs. */
+export function accuracyOf(runs: readonly Run[], testPhotos: number): Accuracy | null {
+  const seeds = runs.length;
+  if (seeds === 0) return null;
+  const values = runs.map(({ outcome }) => outcome.accuracy);
+  const mean = values.reduce((sum, value) => sum + value, 0) / seeds;
+  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  return {
+    mean,
+    error: seeds === 1 ? null : Math.sqrt(squares / (seeds - 1) / seeds),
+    testError: Math.sqrt((mean * (1 - mean)) / testPhotos),
+    seeds,
+  };
 }

@@ -7,7 +7,9 @@ import {
   type StartupResults,
   type StepResults,
 } from './speed.js';
-import { withBlock } from './block.js';
+import type { Store } from '../methods/store.js';
+import { accuracyBlock } from './accuracy.js';
+import { hasBlock, withBlock } from './block.js';
 import { scaleBlock, withScaleParagraph } from './scale.js';
 import type { ScaleResults } from '../scale/store.js';
 
@@ -31,7 +33,11 @@ function withBlocks(page: string, root: string): string {
   const inference = resultOf(root, 'inference') as InferenceResults | null;
   const startup = resultOf(root, 'startup') as StartupResults | null;
   const scale = resultOf(root, 'scale') as ScaleResults;
-  const withScale = withBlock(page, 'scale', scaleBlock(scale));
+  const methods = resultOf(root, 'methods') as Store;
+  // A page whose table of methods was written by hand has no place for it.
+  const isMade = hasBlock(page, 'accuracy');
+  const withMethods = isMade ? withBlock(page, 'accuracy', accuracyBlock(methods)) : page;
+  const withScale = withBlock(withMethods, 'scale', scaleBlock(scale));
   return withBlock(withScale, 'speed', speedBlock(step, inference, startup));
 }
 

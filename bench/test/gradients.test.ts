@@ -2,8 +2,9 @@
 import { describe, expect, it } from 'vitest';
 import { plans } from '../gradients/planned.js';
 import { ROWS } from '../gradients/rows.js';
-import { best, isSame, type Run, type Store } from '../gradients/store.js';
+import type { Store } from '../gradients/store.js';
 import { resultsText } from '../gradients/table.js';
+import { best, isSame, type Run } from '../harness/search.js';
 
 const OUTCOME: Run['outcome'] = {
   accuracy: 0.5,
@@ -33,12 +34,12 @@ function searched(peak: number): Store {
 describe('the search', () => {
   it('chooses the best setting of a row, the first of equals, and none before it is whole', () => {
     const [row] = ROWS;
-    expect(best(searched(1), row)).toEqual(row.choices[1]);
-    expect(best(searched(0), row)).toEqual(row.choices[0]);
-    const { runs, init } = searched(1);
+    expect(best(searched(1).runs, row)).toEqual(row.choices[1]);
+    expect(best(searched(0).runs, row)).toEqual(row.choices[0]);
+    const { runs } = searched(1);
     const level = runs.map((run) => ({ ...run, outcome: OUTCOME }));
-    expect(best({ init, runs: level }, row)).toEqual(row.choices[0]);
-    expect(best({ init, runs: runs.slice(1) }, row)).toBeNull();
+    expect(best(level, row)).toEqual(row.choices[0]);
+    expect(best(runs.slice(1), row)).toBeNull();
   });
 
   it('knows a run by purpose, row, setting, photos, seed and epochs', () => {

@@ -218,6 +218,26 @@ static void check_adamw(int count) {
   }
 }
 
+static void check_adam_step(int count) {
+  const int grad = tensor(count), m = tensor(count), v = tensor(count), step = tensor(count);
+  const int correction = tensor(2), scale = tensor(1);
+  const double beta1 = 0.9f, beta2 = 0.99f, eps = 1e-8f;
+  for (int i = 0; i < count; i++) at(v)[i] = fabsf(at(v)[i]);
+  at(correction)[0] = (float)(1 / (1 - pow(beta1, 3)));
+  at(correction)[1] = (float)(1 / sqrt(1 - pow(beta2, 3)));
+  RUN(adam_step, grad, m, v, correction, scale, m, v, step, count, 0.9f, 0.99f, 0.1f, 0.01f,
+      1e-8f);
+  for (int i = 0; i < count; i++) {
+    const double g = was(grad)[i] * (double)was(scale)[0];
+    const double first = beta1 * was(m)[i] + (1 - beta1) * g;
+    const double second = beta2 * was(v)[i] + (1 - beta2) * g * g;
+    expect("adam_step.m", i, at(m)[i], first);
+    expect("adam_step.v", i, at(v)[i], second);
+    expect("adam_step", i, at(step)[i],
+           was(correction)[0] * first / (sqrt(second) * was(correction)[1] + eps));
+  }
+}
+
 static void check_loss(int rows, int cols, float smoothing) {
   const int logits = tensor(rows * cols), labels = tensor(rows), loss = tensor(1);
   const int dloss = tensor(1), dlogits = tensor(rows * cols);
@@ -363,6 +383,7 @@ int main(void) {
     check_pointwise(counts[i]);
     check_sgd(counts[i], i % 2, i / 2);
     check_adamw(counts[i]);
+    check_adam_step(counts[i]);
   }
   check_product_change(3, 5, 2);
   check_product_change(37, 203, 3);

@@ -119,7 +119,6 @@ export { sgd, type SgdSettings } from './optim/sgd.js';
 export { adamw, type AdamWSettings } from './optim/adamw.js';
 export { OPTIMIZERS, type OptimizerName, type OptimizerOptions } from './optim/index.js';
 export type { LowRankPair, PairGradient, Product, Sides, Tangent } from './optim/low-rank.js';
-export { checkUpdates } from './optim/apply.js';
 export type { Optimizer } from './optim/optimizer.js';
 export type { GivenGradient, RateGroup, UpdateRule } from './optim/rule.js';
 export {

@@ -11,6 +11,7 @@ import { GraphBuilder } from '../src/ops/builder.js';
 import { OPS } from '../src/ops/index.js';
 import { accumulateGradients, applyAccumulated, applyUpdates } from '../src/optim/apply.js';
 import type { Optimizer } from '../src/optim/optimizer.js';
+import { sgd } from '../src/optim/sgd.js';
 import { prune } from '../src/passes/prune.js';
 import { plan, type EntryGraph } from '../src/plan/plan.js';
 import type { Program } from '../src/program.js';
@@ -24,6 +25,7 @@ import {
   transposed,
   type Matrix,
 } from './dense.js';
+import { writeScalars } from './tiny-vit.js';
 
 export interface Sizes {
   readonly O: number;
@@ -110,12 +112,12 @@ export interface Loaded {
   step(gradient: Gradient, rate: number): Promise<void>;
 }
 
-/** An executor with a random pair, R's singular values falling from 1 to 1/condition. */
+/** An executor for `optimizer` with a random pair, R's singular values falling from 1 to 1/condition. */
 export async function load(
   kind: ExecutorKind,
   program: Program,
   { O, I, K }: Sizes,
-  { threads = 2, condition = 10 } = {},
+  { threads = 2, condition = 10, optimizer = sgd() } = {},
 ): Promise<Loaded> {
   const executor = await kind.load(program, { threads });
   const basis = decomposed(randomMatrix(K, K, 'basis'), K).left;
@@ -137,8 +139,10 @@ export async function load(
     }
     await executor.run(entry);
   };
+  let steps = 0;
   const step = async (gradient: Gradient, rate: number) => {
-    executor.write('step.lr', Float64Array.of(rate));
+    steps += 1;
+    writeScalars(executor, 'step', optimizer, steps, rate);
     await write('step', gradient);
   };
   return { executor, state, write, step };

@@ -5,10 +5,8 @@
  * Legend: W = L R, L [O, K], R [K, I], D = dL/dW, η learning rate, λ weight decay.
  */
 import { describe, expect, it } from 'vitest';
-import { ConfigError } from '../src/errors.js';
 import { referenceExecutor } from '../src/executors/reference/index.js';
 import { bytesOf, elements } from '../src/ir/types.js';
-import { adamw } from '../src/optim/adamw.js';
 import { sgd } from '../src/optim/sgd.js';
 import type { Program } from '../src/program.js';
 import {
@@ -325,14 +323,6 @@ describe('memory', () => {
       ['w.left.velocity', 4 * O * K],
     ]);
   });
-});
-
-it('refuses an optimizer that has no rule for pairs', () => {
-  expect(() => program(SIZES, 'sides', adamw())).toThrow(ConfigError);
-  expect(() => program(SIZES, 'sides', adamw())).toThrow(
-    'optimizer adamw: expected an optimizer that can train weights in low-rank form, got 1 such ' +
-      'weights. Use sgd, or a method that keeps weights dense; the adapters of lora train with any.',
-  );
 });
 
 const RATE = 0.05;

@@ -17,7 +17,6 @@ import { NO_RANKS } from '../src/methods/ranks.js';
 import { vit } from '../src/models/vit/model.js';
 import { initialValues } from '../src/nn/initialise.js';
 import { OPS } from '../src/ops/index.js';
-import { adamw } from '../src/optim/adamw.js';
 import type { Optimizer } from '../src/optim/optimizer.js';
 import { sgd } from '../src/optim/sgd.js';
 import { memoryReport } from '../src/plan/report.js';
@@ -240,18 +239,6 @@ describe('composition', () => {
           'Leave one of them out.',
       );
     }
-  });
-
-  it('needs sgd', () => {
-    const build = () =>
-      compile({
-        model: modelOf(SMALL),
-        method: parseMethod('wsi=0.8'),
-        optimizer: adamw(),
-        batch: 2,
-      });
-    expect(build).toThrow(ConfigError);
-    expect(build).toThrow('optimizer adamw: expected an optimizer that can train weights in low-');
   });
 });
 

@@ -18,8 +18,8 @@ import { bind, type BoundMethod, type Method } from '../src/methods/method.js';
 import { tokenCount, type VitConfig } from '../src/models/vit/model.js';
 import { adamw } from '../src/optim/adamw.js';
 import { savesWork } from '../src/methods/tucker-cost.js';
+import { OPTIMIZERS } from '../src/optim/index.js';
 import type { Optimizer } from '../src/optim/optimizer.js';
-import { sgd } from '../src/optim/sgd.js';
 import type { SavedForm } from '../src/passes/saved.js';
 import { memoryReport } from '../src/plan/report.js';
 import { plannedBytes, type Program } from '../src/program.js';
@@ -38,8 +38,6 @@ interface Expected {
   readonly states?: readonly string[];
   /** Parameters that train without states of the optimiser's of their own; default: none. */
   readonly stateless?: (name: string) => boolean;
-  /** Default: AdamW. */
-  readonly optimizer?: Optimizer;
   /** False where savings need larger models than these; its own test has one. Default: true. */
   readonly pays?: boolean;
 }
@@ -143,7 +141,6 @@ const EXPECTED: { readonly [K in MethodName]: Expected } = {
     text: 'wsi=0.8,layers=mlp,truncation=data',
     trains: () => true,
     saved: (s) => EXPECTED.full.saved(s) + s.B * ((s.L - 1) * s.N + s.T) * 2 * typicalK(s),
-    optimizer: sgd({ momentum: 0.9 }),
     pays: false,
   },
   wasi: {
@@ -156,7 +153,6 @@ const EXPECTED: { readonly [K in MethodName]: Expected } = {
     states: FACTORED.flatMap((weight) =>
       [0, 1, 2].map((mode) => `${weight}.tucker.${String(mode)}`),
     ),
-    optimizer: sgd({ momentum: 0.9 }),
   },
   lora: {
     text: 'lora=4,layers=mlp,alpha=16',
@@ -189,13 +185,18 @@ it('covers every method', () => {
 });
 
 describe.each(NAMES)('%s', (name) => {
-  const { text, trains, saved, optimizer = adamw() } = EXPECTED[name];
+  const { text, trains, saved } = EXPECTED[name];
+  const optimizer = adamw();
   const { states: own = [], stateless = () => false, pays = true } = EXPECTED[name];
   const method = parseMethod(text);
 
-  it.each([referenceExecutor, ...FAST_EXECUTORS.slice(-1)])(
-    'trains what it says and nothing else, on $name',
-    async (kind) => {
+  const kinds = [referenceExecutor, ...FAST_EXECUTORS.slice(-1)];
+  const walk = Object.values(OPTIMIZERS).flatMap((make) =>
+    kinds.map((kind) => ({ kind, on: kind.name, optimizer: make(), by: make().name })),
+  );
+  it.each(walk)(
+    'trains what it says and nothing else, by $by on $on',
+    async ({ kind, optimizer }) => {
       const model = method.forward(modelOf(SMALL)(3));
       const compiled = program(text, SMALL, 3, optimizer);
       const before = await weightsOf(await started(kind, compiled, model), model);
@@ -237,7 +238,7 @@ describe.each(NAMES)('%s', (name) => {
     const all = parameters(method.forward(modelOf(SMALL)(3)).graph);
     const compiled = program(text, SMALL, 3, optimizer);
     const states = compiled.slots.filter((slot) => slot.role === 'state');
-    const kept = optimizer.name === 'adamw' ? ['m', 'v'] : ['velocity'];
+    const kept = ['m', 'v'];
     const trained = all.filter((parameter) => trains(parameter.name) && !stateless(parameter.name));
     expect(states.map((slot) => slot.name).sort()).toEqual(
       [...own, ...trained.flatMap(({ name }) => kept.map((state) => `${name}.${state}`))].sort(),

@@ -11,6 +11,7 @@ import { ALL_OPS, blank, CASES, dataOf, mapRecord, runReference, typesOf } from 
 const WITHOUT_GRADIENT = new Set([
   'accumulate',
   'accumulate_power',
+  'adam_step',
   'adamw',
   'assign',
   'attention_grad',

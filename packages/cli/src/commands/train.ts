@@ -17,6 +17,7 @@ import { sayDataSet } from '../data/report.js';
 import { largestReading } from '../data/image-file.js';
 import { readDataSet } from '../data/set.js';
 import { chooseExecutor, workersWithinCores } from '../host/executors.js';
+import { withUsualVariance } from '../training/explained-variance.js';
 import { defaultLearningRate } from '../training/learning-rate.js';
 import {
   byteCount,
@@ -229,9 +230,11 @@ function jobOf(
   const { seed, strict, threads, augment } = options;
   const taken = options.memory === undefined ? takenUp(options, start) : {};
   const chosen = { ...options, ...taken, model, levels: preprocess };
+  const method = startedMethod(options.method, givenKeys(chosen), start);
   return {
     options: chosen,
-    method: startedMethod(options.method, givenKeys(chosen), start),
+    // --memory chooses for itself.
+    method: options.memory === undefined ? withUsualVariance(method, data.train.length) : method,
     start,
     kind,
     threads,

@@ -5,7 +5,6 @@
  */
 import {
   buildModel,
-  checkUpdates,
   compilePhases,
   ConfigError,
   defaultPreprocess,
@@ -150,7 +149,6 @@ export function checkStep(
     slices,
     ...(clip === undefined ? {} : { clipNorm: clip }),
   };
-  checkUpdates(model.graph, optimizer);
   const parts = { modelName, config, method, saved, optimizer };
   const cut = { pass, microBatches, slices, sliceImages: pass / slices };
   return { ...parts, ...cut, model, compileOptions };

@@ -1,17 +1,26 @@
 /**
  * wasi: weights in low-rank form L R (low-rank.ts) and saved inputs in Tucker form (tucker.ts). Both are
  * refreshed at every step by one warm subspace iteration, and the gradient of a weight stays the product
- * pᵀq that the two forms give: neither W nor dL/dW is ever an O×I array. Everything trains, with sgd.
+ * pᵀq that the two forms give: neither W nor dL/dW is ever an O×I array. Everything trains.
  *
  * Closed form: asi's. z = x Rᵀ of a factored linear is not saved, since p and q replace dL and dR.
  * Weights and gradients: K(O + I) and r(O + I) elements each for O·I.
  *
- * Departures from the paper: R⁺ = L⁺ᵀW⁺ from the new L, without a dense W beside it; truncation in the
- * metric of the data unless `truncation=plain`; the activations' ε sets a byte budget of its own; the rest
- * of what is saved is recomputed from block inputs in 8 bits (`saved: 'smallest'`) unless asked otherwise.
+ * Departures from the paper, each taken back by itself in a row of bench/results/methods.md:
  *
- * Each mode of an input is refreshed on what the modes before it have left (tucker.ts): nearly the same
- * subspaces for a fraction of the work. `refresh=whole` refreshes it on the whole input, as published.
+ *   R⁺ = L⁺ᵀW⁺ from the new L   as published R comes from the old one, and a dense W is kept beside both
+ *   momentum, adamw             move a pair along its tangent space (optim/low-rank.ts); as published there is
+ *                               no momentum, and only then is the update the exact iteration on W − ηD
+ *   layers=all                  as published, MLPs alone
+ *   truncation=data             in the metric of the loss on the user's images; as published, of the weights
+ *   refresh=sequential          a mode is refreshed on what the modes before it have left (tucker.ts), for a
+ *                               fraction of the work; as published, on the whole input: refresh=whole
+ *   activations                 ε is a byte budget, spent where the gradient needs it and only where it saves
+ *                               work; as published, each input has its own ranks
+ *   saved: 'smallest'           the rest of what is saved is recomputed from block inputs in 8 bits
+ *
+ * As published, every mode starts from its factor of the last batch. That of the images belonged to other
+ * photos, so for it the iteration starts at random; hosvd, which decomposes every input, is its measure.
  *
  * Reference: WASI, ICLR 2026, arXiv 2510.09160.
  */
@@ -56,8 +65,7 @@ const KEYS = ['layers', 'truncation', 'activations', 'refresh'] as const;
 
 export const wasi: Method<WasiConfig> = {
   name: 'wasi',
-  summary:
-    'train weights in low-rank form, with the saved inputs in a subspace that follows them; needs sgd',
+  summary: 'train weights in low-rank form, with the saved inputs in a subspace that follows them',
   usage:
     'wasi=EPSILON,layers=all|mlp,truncation=data|plain,activations=EPSILON,refresh=sequential|whole',
   keys: KEYS,

@@ -1,6 +1,6 @@
 /**
- * wsi: the weights of the blocks' linears in low-rank form L R (low-rank.ts), everything trains; sgd updates
- * each pair by one warm subspace iteration (optim/low-rank.ts). Inputs are saved as they are.
+ * wsi: the weights of the blocks' linears in low-rank form L R (low-rank.ts), everything trains; a pair
+ * is updated by one warm subspace iteration or along its tangent space (optim/low-rank.ts). Inputs are saved as they are.
  *
  * Closed form: full training's and z = x Rᵀ of every factored linear: + L·BN(K₁ + K₂) for MLPs with
  * ranks K₁, K₂. What is saved is weights, gradients and optimiser state: K(O + I) instead of O·I each.
@@ -29,7 +29,7 @@ const WEIGHT_DEFAULTS = { epsilon: '0.8', layers: 'all', truncation: 'data' } as
 
 export const wsi: Method<WsiConfig> = {
   name: 'wsi',
-  summary: `train weights in low-rank form (default explained variance ${WEIGHT_DEFAULTS.epsilon}); needs sgd`,
+  summary: `train weights in low-rank form (default explained variance ${WEIGHT_DEFAULTS.epsilon})`,
   usage: 'wsi=EPSILON,layers=all|mlp,truncation=data|plain',
   keys: ['layers', 'truncation'],
   parse: (text) => {

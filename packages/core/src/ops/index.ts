@@ -5,6 +5,7 @@
 import { GraphError, UnknownNameError } from '../errors.js';
 import { accumulate } from './accumulate.js';
 import { accumulatePower } from './accumulate-power.js';
+import { adamStep } from './adam-step.js';
 import { adamw } from './adamw.js';
 import { add } from './add.js';
 import { assign } from './assign.js';
@@ -57,6 +58,7 @@ import { windows } from './windows.js';
 export const OPS = {
   accumulate,
   accumulate_power: accumulatePower,
+  adam_step: adamStep,
   adamw,
   add,
   assign,

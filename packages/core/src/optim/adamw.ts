@@ -4,6 +4,7 @@ import { f32 } from '../ir/types.js';
 import { adamw as adamwOp } from '../ops/adamw.js';
 import { biasCorrection } from '../ops/bias-correction.js';
 import type { GraphBuilder } from '../ops/builder.js';
+import { updatePair } from './low-rank.js';
 import { decayOf, type DecayScope, type Optimizer } from './optimizer.js';
 import { zero } from './states.js';
 import { check } from './sgd.js';
@@ -18,6 +19,8 @@ export interface AdamWSettings {
 
 /**
  * p ← p(1 − ηλ); m ← β₁m + (1−β₁)g; v ← β₂v + (1−β₂)g²; p ← p − η·m̂ / (√v̂ + ε).
+ *
+ * A weight in low-rank form follows the same rule on its tangent space: low-rank.ts.
  *
  * State: m and v, two tensors per parameter. Throws ConfigError for β outside [0, 1), ε ≤ 0 or λ < 0.
  *
@@ -59,6 +62,12 @@ export function adamw(settings: AdamWSettings = {}): Optimizer {
       const correction = builder.state(`${name}.correction`, f32(2));
       const counted = builder.emit(biasCorrection, { known, correction }, { beta1, beta2 });
       return { ...inputs, correction: counted.correctionOut };
+    },
+    updatePair: (builder, pair, gradient, { lr, correction }, scale) => {
+      const adam = { params: { beta1, beta2, eps }, correction };
+      const lambda = decayOf(pair.right, weightDecay, decay);
+      const rule = { lr, scale, momentum: null, adam };
+      updatePair(builder, pair, gradient, { ...rule, weightDecay: lambda });
     },
     scalars: (step, learningRate) => ({
       lr: Float64Array.of(learningRate),

@@ -11,7 +11,7 @@
  * more than one node, and the planner keeps the order of such, so it is placed behind the backward pass
  * of its layer here.
  */
-import { ConfigError, InternalError } from '../errors.js';
+import { InternalError } from '../errors.js';
 import type { Gradient, Graph, Parameter, TrainGraph, Value } from '../ir/graph.js';
 import { consumers, denseGradient, EMPTY_GRAPH, outputValues } from '../ir/graph.js';
 import { parameters, producers } from '../ir/graph.js';
@@ -211,8 +211,7 @@ function pairItem(
 }
 
 function emitUpdates(graph: Graph, items: readonly Item[], options: UpdateOptions): Graph {
-  const { optimizer, clipNorm } = options;
-  checkUpdates(graph, optimizer);
+  const { clipNorm } = options;
   const builder = new GraphBuilder(graph);
   const emitter = emitterOf(builder, items, options);
   const declared = builder.build(outputValues(graph));
@@ -277,7 +276,7 @@ function emitterOf(
   const inputsOf = (item: Update) => groups.get(rules.rate(trainedBy(item))?.name ?? '') ?? inputs;
   return (builder, item, scale) => {
     if (item.kind === 'pair') {
-      optimizer.updatePair?.(builder, item.pair, item.gradient, inputsOf(item), scale);
+      optimizer.updatePair(builder, item.pair, item.gradient, inputsOf(item), scale);
       return;
     }
     const { parameter, parts, rule } = item;
@@ -292,21 +291,6 @@ function emitterOf(
 
 function trainedBy(item: Update): Parameter {
   return item.kind === 'pair' ? item.pair.left : item.parameter;
-}
-
-/** Throws ConfigError when the optimiser cannot update what trains in `graph`: pairs ask for a rule. */
-export function checkUpdates(graph: Graph, optimizer: Optimizer): void {
-  const pairs = parameters(graph).filter(
-    ({ source: { trainable, factor } }) =>
-      trainable && factor?.form === 'low-rank' && factor.side === 'left',
-  ).length;
-  if (pairs === 0 || optimizer.updatePair) return;
-  throw new ConfigError({
-    where: `optimizer ${optimizer.name}`,
-    expected: 'an optimizer that can train weights in low-rank form',
-    got: `${String(pairs)} such weights`,
-    todo: 'Use sgd, or a method that keeps weights dense; the adapters of lora train with any',
-  });
 }
 
 /** The graph with what `body` appends; the values that it returns become outputs. */

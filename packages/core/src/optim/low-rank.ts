@@ -25,18 +25,28 @@
  * that of the gradient; both bases move by O(η) in a step, so the velocities need no transport to first
  * order. A product is turned into its tangent first.
  *
+ * *Adam* (adamw) keeps its two moments of every element of the same coordinates, dR and Z, and takes its
+ * direction from them: a_R = m̂_R/(√v̂_R + ε), a_Z = m̂_Z/(√v̂_Z + ε). An element-wise quotient leaves the tangent
+ * space, so a_Z is projected again; then the step is that of a tangent with dR = a_R, Z = (I − LLᵀ) a_Z and
+ * decoupled decay, R' = (1 − ηλ)R − η a_R. What is adapted to is these coordinates, as it is the axes of W in
+ * dense AdamW: at K = O it is AdamW on LᵀW, with L = I on W. Moments are carried over as they are: no column
+ * flips, LᵀL⁺ = C⁻¹ = I + O(η²) and the rows of Q turn by O(η), as for momentum. The quotient is by element and
+ * not by side (one number for each factor of a product of manifolds), which is what convergence is proved for.
+ *
  * *Norm*: ‖D‖² = ‖p‖² for a product, whose q has orthonormal rows; ‖dR‖² + ‖Z‖² ≤ ‖D‖² for a tangent.
  *
  * Memory: one O×K or K×I array besides the gradient, K×K and r×O ones, no state without momentum; with
- * momentum K(O + I) elements. Orthonormality is that of one Cholesky-QR pass, about
+ * momentum K(O + I) elements, with adamw twice as many. Orthonormality is that of one Cholesky-QR pass, about
  * 2⁻²⁴ (1 + ‖ηT‖²): below 1e-5 unless a step turns the span by more than 85°, and then repaired by the
  * next one, since YᵀY is measured.
  *
  * References: WASI, arXiv 2510.09160; Koch & Lubich, Dynamical low-rank approximation, SIAM J. Matrix
- * Anal. Appl. 29, 2007, eq. 2.7 (the tangent space).
+ * Anal. Appl. 29, 2007, eq. 2.7 (the tangent space); Bécigneul & Ganea, Riemannian adaptive optimization
+ * methods, ICLR 2019 (moments in the tangent space, and what can be proved of them).
  */
 import { InternalError } from '../errors.js';
 import type { Parameter, Value } from '../ir/graph.js';
+import { adamStep, type AdamStepParams } from '../ops/adam-step.js';
 import { assign } from '../ops/assign.js';
 import type { GraphBuilder } from '../ops/builder.js';
 import { cholesky } from '../ops/cholesky.js';
@@ -96,6 +106,14 @@ export interface PairRule {
   /** null: none. */
   readonly momentum: Momentum | null;
   readonly weightDecay: number;
+  /** Adam's moments in place of momentum. */
+  readonly adam?: AdamMoments;
+}
+
+export interface AdamMoments {
+  readonly params: AdamStepParams;
+  /** Bias corrections [2]. */
+  readonly correction: Value;
 }
 
 /** Appends the update of `pair`. */
@@ -106,9 +124,9 @@ export function updatePair(
   rule: PairRule,
 ): void {
   builder.scope(`update.${pair.weight}`, () => {
-    if (gradient.kind === 'product' && !rule.momentum) {
+    if (gradient.kind === 'product' && !hasMoments(rule)) {
       updateExactly(builder, pair, gradient, rule);
-    } else if (gradient.kind === 'sides' && !rule.momentum) {
+    } else if (gradient.kind === 'sides' && !hasMoments(rule)) {
       updateFromSides(builder, pair, gradient, rule);
     } else {
       updateAlongTangent(builder, pair, tangentOf(builder, pair, gradient), rule);
@@ -194,7 +212,10 @@ function updateAlongTangent(
   const { left, right } = pair;
   const { gram, inverse: v } = tangent;
   const { step: onRight, rule: rightRule } = direction(builder, right, tangent.right, rule);
-  const { step: onLeft, rule: leftRule } = direction(builder, left, tangent.left, {
+  // Momentum is linear, so that one projection behind it is enough.
+  const isProjected = tangent.projected || !rule.adam;
+  const outside = isProjected ? tangent.left : withoutSpan(builder, left, tangent.left);
+  const { step: onLeft, rule: leftRule } = direction(builder, left, outside, {
     ...rule,
     weightDecay: 0,
   });
@@ -205,7 +226,7 @@ function updateAlongTangent(
   const w = inverseFactor(builder, ofRows(builder, inside));
   const overlap = times(builder, v, mixed, 'aT'); // Q R'ᵀ
   const change = times(builder, times(builder, overlap, w), w, 'bT');
-  const settled = tangent.projected && !rule.momentum;
+  const settled = tangent.projected && !hasMoments(rule);
   const z = settled ? onLeft : withoutSpan(builder, left, onLeft);
   settle(builder, descend(builder, left, times(builder, z, change), leftRule, 0), inside);
 }
@@ -227,9 +248,21 @@ function tangentOf(builder: GraphBuilder, pair: LowRankPair, gradient: PairGradi
   return { kind: 'tangent', right, left: coordinates, projected: false, gram, inverse };
 }
 
-/** The gradient, or its velocity with momentum, and the rule of the step that is left to take. */
+function hasMoments({ momentum, adam }: PairRule): boolean {
+  return momentum !== null || adam !== undefined;
+}
+
+/** The gradient, its velocity or Adam's quotient, and the rule of the step that is left to take. */
 function direction(builder: GraphBuilder, param: Value, grad: Value, rule: PairRule) {
-  const { momentum, weightDecay, scale } = rule;
+  const { momentum, weightDecay, scale, adam } = rule;
+  if (adam) {
+    const [m, v] = ['m', 'v'].map((name) => builder.state(`${param.name}.${name}`, param.type));
+    const inputs = { grad, m, v, correction: adam.correction, ...(scale ? { scale } : {}) };
+    return {
+      step: builder.emit(adamStep, inputs, adam.params).step,
+      rule: { ...rule, scale: null },
+    };
+  }
   if (!momentum) return { step: grad, rule };
   const step = directionOf(builder, param, grad, momentum, { scale, weightDecay });
   return { step, rule: { ...rule, scale: null, weightDecay: 0 } };

@@ -42,10 +42,8 @@ export interface Optimizer {
   reset(builder: GraphBuilder, name: string, tensors: readonly Value[]): void;
   /** The inputs for `update` of tensors that are reset under `name`: steps count from there. */
   inputsSinceReset(builder: GraphBuilder, name: string, inputs: OptimizerInputs): OptimizerInputs;
-  /**
-   * Appends the update of a weight in low-rank form; absent: the optimiser cannot train those.
-   */
-  updatePair?(
+  /** Appends the update of a weight in low-rank form. */
+  updatePair(
     builder: GraphBuilder,
     pair: LowRankPair,
     gradient: PairGradient,

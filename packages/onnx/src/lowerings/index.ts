@@ -25,6 +25,7 @@ export type Lowering = (site: Site) => string;
 export const LOWERINGS: { readonly [K in OpName]: Lowering | 'training' } = {
   accumulate: 'training',
   accumulate_power: 'training',
+  adam_step: 'training',
   adamw: 'training',
   add,
   assign: 'training',

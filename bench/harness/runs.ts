@@ -6,6 +6,8 @@ import { fileURLToPath } from 'node:url';
 /** The fields of the last line of `thimble train --json` that the comparison needs. */
 export interface Outcome {
   readonly accuracy: number;
+  /** Of the validation photos; absent in older results. */
+  readonly loss?: number;
   readonly steps: number;
   readonly msPerStep: number;
   readonly plannedBytes: number;
@@ -17,7 +19,7 @@ export interface Outcome {
   readonly seconds: number;
 }
 
-/** This file runs as bench/dist/methods/runs.js. */
+/** This file runs as bench/dist/harness/runs.js. */
 const command = fileURLToPath(new URL('../../../packages/cli/dist/main.js', import.meta.url));
 
 /** Trains and resolves to the outcome. Throws Error when the command fails. */
@@ -38,8 +40,9 @@ function isOutcome(value: unknown): value is Outcome {
 
 /** Without the rest of the line, such as the run folder, which is gone when results are read. */
 function picked(outcome: Outcome): Outcome {
-  const { accuracy, steps, msPerStep, plannedBytes, arenaBytes, rssPeakBytes } = outcome;
+  const { accuracy, loss, steps, msPerStep, plannedBytes, arenaBytes, rssPeakBytes } = outcome;
   const { executor, executorDetail, threads, seconds } = outcome;
   const memory = { plannedBytes, arenaBytes, rssPeakBytes };
-  return { accuracy, steps, msPerStep, ...memory, executor, executorDetail, threads, seconds };
+  const score = { accuracy, ...(loss === undefined ? {} : { loss }) };
+  return { ...score, steps, msPerStep, ...memory, executor, executorDetail, threads, seconds };
 }
