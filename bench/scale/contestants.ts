@@ -7,7 +7,7 @@ import { onnxruntimeNode } from '../peers/onnxruntime.js';
 import { pytorch } from '../peers/pytorch.js';
 import type { Checked } from './agreement.js';
 import type { OwnRow, PeerRow, ScaleRow } from './cases.js';
-import type { ScaleConfig } from './protocol.js';
+import { DEFAULT_RANKS, type ScaleConfig } from './protocol.js';
 import type { Workload } from './workload.js';
 
 /** A step so small that even weights at random learn. */
@@ -53,7 +53,7 @@ export function ownContestant(
   const method = parseMethod(row.method);
   // Adapters start at zero: what they are beside is the dense model.
   const { weights: factored } = method.probe ?? {};
-  const start = factored ? JSON.stringify([factored, row.ranks ?? 'measured']) : DENSE;
+  const start = factored ? JSON.stringify([factored, row.ranks ?? DEFAULT_RANKS]) : DENSE;
   const saved = row.compile?.saved ?? method.saved ?? 'exact';
   const isExact = method.name === 'full' && saved === 'exact';
   const script = fileURLToPath(new URL('./contestant.js', import.meta.url));

@@ -16,7 +16,7 @@ export interface RowConfig {
   readonly compile?: Partial<Omit<CompileOptions, ConfiguredElsewhere>>;
   /** Beside the momentum, which everybody has. */
   readonly sgd?: SgdSettings;
-  /** Default `published`. */
+  /** Default DEFAULT_RANKS. */
   readonly ranks?: RankSource;
 }
 
@@ -30,6 +30,8 @@ type ConfiguredElsewhere = 'model' | 'method' | 'optimizer' | 'batch' | 'microBa
  *   found      prepared as `train` does, on the images of the batch: for what preparing takes
  */
 export type RankSource = 'measured' | 'published' | 'found';
+
+export const DEFAULT_RANKS: RankSource = 'published';
 
 export interface ScaleConfig {
   readonly row: RowConfig;

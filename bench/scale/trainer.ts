@@ -30,7 +30,7 @@ import { peakBytes } from '../harness/peak-bytes.js';
 import { BatchFile } from './batch-file.js';
 import { fileSource, type FileSource } from './file-source.js';
 import { imposedRanks } from './imposed.js';
-import type { ScaleConfig, ScaleReady } from './protocol.js';
+import { DEFAULT_RANKS, type ScaleConfig, type ScaleReady } from './protocol.js';
 import { measuredModel, readRanks } from './ranks.js';
 import { workloadModel } from './workload.js';
 
@@ -130,7 +130,7 @@ async function factoredBy({ config, source, data, garbage }: Loading): Promise<F
     };
     return { model, method: given, fill };
   }
-  const { ranks: from = 'published' } = config.row;
+  const { ranks: from = DEFAULT_RANKS } = config.row;
   if (from === 'found') {
     const batches = (count: number) => photosOf(data, count);
     const found = await prepare({ ...shared, method: given, batch: images, batches });

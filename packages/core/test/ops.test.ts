@@ -36,6 +36,7 @@ const WITHOUT_GRADIENT = new Set([
   'random_uniform',
   'relative_position_bias_grad',
   'sgd',
+  'slice_batch',
   'softmax_cross_entropy_grad',
   'sum_squares',
   'symmetric_eigen',
