@@ -6,7 +6,7 @@
  * Closed form: asi's. z = x Rᵀ of a factored linear is not saved, since p and q replace dL and dR.
  * Weights and gradients: K(O + I) and r(O + I) elements each for O·I.
  *
- * Departures from the paper, each taken back by itself in a row of bench/results/methods.md:
+ * Departures from the paper, each taken back by itself in a row of `npm run bench:methods`:
  *
  *   R⁺ = L⁺ᵀW⁺ from the new L   as published R comes from the old one, and a dense W is kept beside both
  *   momentum, adamw             move a pair along its tangent space (optim/low-rank.ts); as published there is
