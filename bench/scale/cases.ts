@@ -53,8 +53,13 @@ const PEERS: readonly ScaleRow[] = [
   torch('PyTorch, checkpointing', { lean: true }),
   torch('PyTorch, checkpointing, 8 micro-batches', { lean: true, microBatches: 8 }),
   torch('PyTorch, checkpointing, bf16', { lean: true, bf16: true }),
-  { name: 'onnxruntime', peer: 'onnxruntime', settings: { onnxruntime: { arena: false } } },
 ];
+
+const ONNXRUNTIME: ScaleRow = {
+  name: 'onnxruntime',
+  peer: 'onnxruntime',
+  settings: { onnxruntime: { arena: false } },
+};
 
 export const SCALE_CASES: readonly ScaleCase[] = [
   {
@@ -64,6 +69,7 @@ export const SCALE_CASES: readonly ScaleCase[] = [
       [
         ...compared(1),
         ...PEERS,
+        ONNXRUNTIME,
         ...EXACT,
         ...COMPACT,
         ...smallest(['lora', 'wsi', 'wasi'], 1),
@@ -80,6 +86,8 @@ export const SCALE_CASES: readonly ScaleCase[] = [
     groups: [
       [...compared(SLICES), ...EXACT],
       [...compared(SLICES), ...PEERS, ...COMPACT],
+      // It alone takes more than 7 GB.
+      [torch(YARDSTICKS.pytorch, {}), ONNXRUNTIME],
       [
         ...compared(SLICES),
         ...smallest(['lora', 'wsi', 'wasi'], SLICES),
