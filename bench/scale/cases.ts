@@ -87,7 +87,7 @@ export const SCALE_CASES: readonly ScaleCase[] = [
       [...compared(SLICES), ...EXACT],
       [...compared(SLICES), ...PEERS, ...COMPACT],
       // It alone takes more than 7 GB.
-      [torch(YARDSTICKS.pytorch, {}), ONNXRUNTIME],
+      [...compared(SLICES), ONNXRUNTIME],
       [
         ...compared(SLICES),
         ...smallest(['lora', 'wsi', 'wasi'], SLICES),

@@ -87,8 +87,8 @@ describe('the table of training at scale', () => {
   it('is quoted by README', () => {
     const readme = 'Before.\n\nOn ViT-B/32 at batch 128 so many.\nOf them.\n\nBehind.\n';
     const quoted = withScaleParagraph(readme, { results: [{ ...result, batch: 16 }, result] });
-    expect(quoted).toMatch(/^Before.\n\nOn ViT-B\/32 at batch 128 PyTorch takes 2000 MB/u);
-    expect(quoted).toContain('at its smallest 800; `full` 1000,\n`full --saved smallest` 400,');
+    expect(quoted).toMatch(/^Before.\n\nOn ViT-B\/32, batch 128: PyTorch 800–2000 MB,/u);
+    expect(quoted).toContain('`full` 1000, `wasi` 300 ([all]');
     expect(quoted).toMatch(/the tests:\n\nBehind.\n$/u);
     expect(withScaleParagraph(quoted, { results: [] })).toContain('yet to be measured');
     expect(() => withScaleParagraph('# Thimble\n', { results: [] })).toThrow('README.md');

@@ -28,6 +28,7 @@ const WITHOUT_GRADIENT = new Set([
   'mode_contract',
   'mode_product',
   'multiply',
+  'normalise',
   'orthonormalise',
   'pad_tokens',
   'product_change',

@@ -152,7 +152,7 @@ it('is tried on this program', () => {
 });
 
 const TRAINING: Training = {
-  ...{ method: 'full', saved: 'exact', batch: 2, microBatches: 1, clipNorm: null },
+  ...{ method: 'full', saved: 'exact', batch: 2, microBatches: 1, slices: 1, clipNorm: null },
   optimizer: { name: 'sgd', settings: {} },
   cues: {},
   rates: {},

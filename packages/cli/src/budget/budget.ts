@@ -32,17 +32,17 @@ export interface BudgetRequest {
   /** The image that takes the most to be read. */
   readonly largest: Reading;
   /** The method for a batch that is cut like this, where nothing of it may be chosen. */
-  readonly fixed: ((cut: Cut) => BoundMethod) | null;
+  readonly fixed: ((cut: BatchCut) => BoundMethod) | null;
   /** Bytes beside the plan while training. */
-  besidePlan(cut: Cut): number;
+  besidePlan(cut: BatchCut): number;
   /** Bytes of the whole process while ranks are found; 0 where none are. */
-  preparing(cut: Cut): number;
+  preparing(cut: BatchCut): number;
   /** Bytes beside executor and process while weights are emitted; 0 where they are only read. */
-  emitting(cut: Cut): number;
+  emitting(cut: BatchCut): number;
 }
 
 /** How a batch is cut: images of a micro-batch, and the slices of one. */
-export type Cut = Pick<Candidate, 'pass' | 'slices'>;
+export type BatchCut = Pick<Candidate, 'pass' | 'slices'>;
 
 /** The options of a step with what was chosen for them. */
 export interface BudgetChoice {

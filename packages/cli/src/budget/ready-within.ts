@@ -25,7 +25,7 @@ import {
   optionsWith,
   type BudgetChoice,
   type BudgetRequest,
-  type Cut,
+  type BatchCut,
 } from './budget.js';
 import { Garbage, returnFreedMemory } from '@thimble/native';
 import type { Output } from '../terminal/output.js';
@@ -98,7 +98,7 @@ function budgetRequestOf(job: TrainingRequest, request: MemoryRequest): BudgetRe
   const { model: build } = checkStep(options, method).compileOptions;
   const load = loadOf(job, request, largestTensor(build(1, 'train')));
   const { imageSize } = options.model.config;
-  const known = (cut: Cut): BoundMethod => {
+  const known = (cut: BatchCut): BoundMethod => {
     const pass = sliceImages(cut);
     const found = startedFound(method, { pass, imageSize }, start);
     if (found) return method.with(found);
@@ -108,7 +108,7 @@ function budgetRequestOf(job: TrainingRequest, request: MemoryRequest): BudgetRe
     return method.with({ ranks: { weights, activations } });
   };
   const preparations = new Map<number, PreparationBytes>();
-  const preparation = (cut: Cut): PreparationBytes | null => {
+  const preparation = (cut: BatchCut): PreparationBytes | null => {
     const pass = sliceImages(cut);
     if (!start || startedFound(method, { pass, imageSize }, start)) return null;
     const asked = { model: build, method, batch: pass, threads };
@@ -137,7 +137,7 @@ function budgetRequestOf(job: TrainingRequest, request: MemoryRequest): BudgetRe
 }
 
 /** What Tucker ranks belong to. */
-function sliceImages({ pass, slices }: Cut): number {
+function sliceImages({ pass, slices }: BatchCut): number {
   return pass / slices;
 }
 

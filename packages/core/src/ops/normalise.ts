@@ -1,6 +1,7 @@
 /**
  * Pictures as a decoder gives them to the numbers that a model reads: a byte for each channel of a pixel, and
- * a table of what each of the 256 levels stands for. A batch waits in a quarter of the bytes of its numbers.
+ * a table of what each of the 256 levels stands for. A batch waits in a quarter of the bytes of its numbers. Levels are no
+ * weights and the table is constant, so there is no gradient.
  */
 import { LEVEL_OFFSET } from '../ir/host.js';
 import { elements, f32, i8 } from '../ir/types.js';
@@ -22,8 +23,6 @@ export const normalise: Op<NoParams, 'x' | 'table', never, 'y', never> = {
     expectType(at, 'table', table, f32(x.shape[1], LEVEL_COUNT));
     return { y: f32(...x.shape) };
   },
-  // Levels are no weights and the table is constant: nothing asks for a gradient.
-  grad: () => ({}),
   flops: () => 0,
   recompute: 'cheap',
   reference: ({ x, table }, { y }, types) => {

@@ -1,5 +1,5 @@
 /**
- * slices: the images of a pass go through the model in several slices, together block by block.
+ * slices: the images of a micro-batch go through the model in several slices, together block by block.
  *
  * `train` is the graph of one slice of b images; the result has S copies of it for S b images, and the sums of
  * their gradients. Numerically it is S micro-batches of b images, one after the other, with the same sums in
