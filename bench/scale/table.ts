@@ -151,7 +151,10 @@ function notes(result: ScaleResult): readonly string[] {
   const { rounds, preparing, photos, skipped, rows } = result;
   const shares = rows.flatMap((row) => {
     const share = row.ready['rankShare'];
-    if (typeof share !== 'number' || !/^(wsi|wasi), (exact|smallest$|.*ViT-Ti)|^wasi \d/u.test(row.name))
+    if (
+      typeof share !== 'number' ||
+      !/^(wsi|wasi), (exact|smallest$|.*ViT-Ti)|^wasi \d/u.test(row.name)
+    )
       return [];
     return [`${row.name} ${percent(share)}, ${String(row.ready['compressed'])} inputs`];
   });
