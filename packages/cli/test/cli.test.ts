@@ -184,6 +184,14 @@ describe('eval and predict', () => {
 });
 
 describe.concurrent('plan', () => {
+  it('refuses momentum in 8 bits where there is none', async () => {
+    const ended = await run('plan', 'vit-micro', '--momentum', '0', '--momentum-bits', '8');
+    expect(ended.code).toBe(2);
+    expect(ended.stderr).toContain(
+      '--momentum-bits: expected --momentum above 0 with 8 bits, got --momentum 0',
+    );
+  });
+
   it('prints bytes, work and parameters', async () => {
     const ended = await run('plan', 'vit-tiny-16', '--method', 'head', '--batch', '8', '--json');
     const plan = lastLine(ended);

@@ -146,7 +146,7 @@ export function addTrain(program: Command): void {
     .option('--strict', 'stop at the first unreadable image', false)
     .option(
       '--memory <size>',
-      'what the whole process may take, as in 512MB: chooses what is left open of --saved, ' +
+      'what the whole process may take, as in 512MB: chooses what is left open of --slices, --saved, ' +
         '--micro-batches and the explained variances, or refuses to start',
       byteCount,
     );

@@ -200,6 +200,14 @@ function optimizerOf(options: StepOptions): Optimizer {
       todo: `Leave ${flag} out`,
     });
   }
+  if (momentum === 0 && momentumBits === 8) {
+    throw new ConfigError({
+      where: '--momentum-bits',
+      expected: '--momentum above 0 with 8 bits',
+      got: '--momentum 0',
+      todo: 'Leave one of the two out',
+    });
+  }
   return make({
     ...(name === 'sgd' ? { momentum: momentum ?? DEFAULT_MOMENTUM } : {}),
     ...(momentumBits === undefined ? {} : { momentumBits }),
