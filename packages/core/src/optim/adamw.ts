@@ -1,12 +1,10 @@
 /** AdamW: Adam with decoupled weight decay. */
-import type { Value } from '../ir/graph.js';
 import { f32 } from '../ir/types.js';
 import { adamw as adamwOp } from '../ops/adamw.js';
 import { biasCorrection } from '../ops/bias-correction.js';
-import type { GraphBuilder } from '../ops/builder.js';
 import { updatePair } from './low-rank.js';
 import { decayOf, type DecayScope, type Optimizer } from './optimizer.js';
-import { zero } from './states.js';
+import { momentsOf, zero } from './states.js';
 import { check } from './sgd.js';
 
 export interface AdamWSettings {
@@ -74,11 +72,4 @@ export function adamw(settings: AdamWSettings = {}): Optimizer {
       correction: Float64Array.of(1 / (1 - beta1 ** step), 1 / Math.sqrt(1 - beta2 ** step)),
     }),
   };
-}
-
-function momentsOf(builder: GraphBuilder, param: Value): readonly [m: Value, v: Value] {
-  return [
-    builder.state(`${param.name}.m`, param.type),
-    builder.state(`${param.name}.v`, param.type),
-  ];
 }

@@ -56,6 +56,7 @@ import { scale as scaleOp } from '../ops/scale.js';
 import { sgd as sgdOp } from '../ops/sgd.js';
 import { triangularProduct } from '../ops/triangular-product.js';
 import { directionOf, type Momentum } from './momentum.js';
+import { momentsOf } from './states.js';
 
 /** A weight in low-rank form. */
 export interface LowRankPair {
@@ -256,7 +257,7 @@ function hasMoments({ momentum, adam }: PairRule): boolean {
 function direction(builder: GraphBuilder, param: Value, grad: Value, rule: PairRule) {
   const { momentum, weightDecay, scale, adam } = rule;
   if (adam) {
-    const [m, v] = ['m', 'v'].map((name) => builder.state(`${param.name}.${name}`, param.type));
+    const [m, v] = momentsOf(builder, param);
     const inputs = { grad, m, v, correction: adam.correction, ...(scale ? { scale } : {}) };
     return {
       step: builder.emit(adamStep, inputs, adam.params).step,

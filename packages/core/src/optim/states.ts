@@ -7,3 +7,11 @@ import { fill } from '../ops/fill.js';
 export function zero(builder: GraphBuilder, states: readonly Value[]): void {
   for (const x of states) builder.emit(fill, { x }, { value: 0 }, `reset.${x.name}`);
 }
+
+/** Adam's moments of a tensor that is trained. */
+export function momentsOf(builder: GraphBuilder, param: Value): readonly [m: Value, v: Value] {
+  return [
+    builder.state(`${param.name}.m`, param.type),
+    builder.state(`${param.name}.v`, param.type),
+  ];
+}
