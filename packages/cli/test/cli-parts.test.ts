@@ -388,6 +388,7 @@ describe('tally', () => {
     const logits = Float32Array.of(3, 1, 0, -200, 90, 0, 0.5, 0.4, 0.3, 1, 1, 1);
     const labels = Int32Array.of(0, 0, 2, 0);
     const fixed: Executor = {
+      sumsHold: () => undefined,
       ...executor,
       write: () => undefined,
       run: () => Promise.resolve(),

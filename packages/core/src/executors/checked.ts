@@ -85,6 +85,11 @@ export class CheckedExecutor implements Executor {
     this.contents.wrote(name, slot);
   }
 
+  sumsHold(microBatches: number): void {
+    expectIdle('sums of gradients', this.state);
+    this.contents.sumsHold(microBatches);
+  }
+
   async run(entry: string): Promise<void> {
     await this.exclusively('run', entry, (index) => this.backend.run(index));
   }

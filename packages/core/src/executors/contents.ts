@@ -64,6 +64,20 @@ export class Contents {
     if (this.sums.has(index)) this.passes = 0;
   }
 
+  /** Notes that the sums are of so many micro-batches. Throws ExecutorError where that is a whole update. */
+  sumsHold(microBatches: number): void {
+    const all = this.program.training?.microBatches ?? 1;
+    if (microBatches >= all) {
+      throw new ExecutorError({
+        where: 'sums of gradients',
+        expected: `those of less than the ${String(all)} micro-batches of an update`,
+        got: String(microBatches),
+        todo: 'Write the sums of an update that is not complete',
+      });
+    }
+    this.passes = microBatches;
+  }
+
   /** Notes that entry `index` has run. */
   ran(index: number): void {
     const { name, inputs, outputs, others, sets } = this.runs[index];

@@ -32,6 +32,11 @@ export interface Executor {
   /** Copies `data` into the tensor called `name`. Throws ExecutorError for another length or type. */
   write(name: string, data: HostData): void;
   /**
+   * Says that the sums of gradients, which were written, are those of so many micro-batches of an update: `apply`
+   * waits for the others. Throws ExecutorError for as many as the program has, or more.
+   */
+  sumsHold(microBatches: number): void;
+  /**
    * Runs an entry once. Rejects with ExecutorError when another run is under way, and when an input, a
    * parameter, a buffer or a state that an entry on a cue sets is not there. A run that fails ends the executor.
    */
