@@ -191,7 +191,9 @@ export type {
 export * from './checkpoints/index.js';
 export { storedRanks } from './train/factors.js';
 export { Session } from './train/session.js';
-export type { SessionOptions, Snapshot, SnapshotTensor, StartOptions } from './train/session.js';
+export type { SessionOptions, StartOptions } from './train/session.js';
+export { progressReader } from './train/snapshot.js';
+export type { Progress, SessionTensor, Snapshot, SnapshotTensor } from './train/snapshot.js';
 export { train } from './train/loop.js';
 export { median } from './train/statistics.js';
 export type { EpochEvent, StepEvent, TrainEvent, TrainOptions, TrainResult } from './train/loop.js';

@@ -1,7 +1,8 @@
 /** The session: when entries on a cue run, what crosses from phase to phase, and going on from a snapshot. */
 import { describe, expect, it } from 'vitest';
 import { compile, compilePhases } from '../src/compile.js';
-import { ConfigError } from '../src/errors.js';
+import { ConfigError, FormatError } from '../src/errors.js';
+import type { Executor } from '../src/executors/executor.js';
 import { referenceExecutor } from '../src/executors/reference/index.js';
 import { EMPTY_GRAPH } from '../src/ir/graph.js';
 import { f32 } from '../src/ir/types.js';
@@ -13,8 +14,10 @@ import { GraphBuilder } from '../src/ops/builder.js';
 import { sgd } from '../src/optim/sgd.js';
 import { parseProgram, serializeProgram } from '../src/program-file.js';
 import { printProgram, type Cue, type Program } from '../src/program.js';
+import * as schema from '../src/schema/index.js';
 import { train } from '../src/train/loop.js';
 import { Session } from '../src/train/session.js';
+import { progressReader, type Snapshot } from '../src/train/snapshot.js';
 import { initialise } from '../src/train/weights.js';
 import { FAST_EXECUTORS } from './executors.js';
 import { fixedBatch, modelOf, started, SMALL } from './tiny-vit.js';
@@ -141,33 +144,86 @@ describe('phases', () => {
   });
 });
 
+/** Three passes an epoch: with two micro-batches an update begins in one epoch and ends in the next. */
+const passes = (epoch: number) => [0, 1, 2].map((index) => fixedBatch(SMALL, 3, 3 * epoch + index));
+const PASSES = 3;
+
+/** Stops the loop behind pass number `stop` of the whole run. */
+async function trainUntil(session: Session, stop: number): Promise<void> {
+  const controller = new AbortController();
+  await train({
+    ...{ session, schedule, epochs: 2, signal: controller.signal },
+    batches: function* (epoch, from) {
+      for (const [index, batch] of passes(epoch).entries()) {
+        if (index < from) continue;
+        if (PASSES * epoch + index + 1 === stop) controller.abort();
+        yield batch;
+      }
+    },
+  });
+}
+
+/** As a file keeps it. */
+function written({ progress, tensors }: Snapshot): Snapshot {
+  const document = { file: 'progress', error: FormatError, todo: '' };
+  const text = JSON.stringify(progress);
+  return { progress: schema.read(text, progressReader, document), tensors };
+}
+
 describe.each([referenceExecutor, ...FAST_EXECUTORS.slice(-1)])('a snapshot on $name', (kind) => {
-  it.each(Object.keys(METHODS))('goes on to the same bits: %s', async (name) => {
+  it.each(Object.keys(METHODS))('goes on to the same bits behind any pass: %s', async (name) => {
     const method = parseMethod(name);
     for (const microBatches of [1, 2]) {
       const program = compile({ model, method, optimizer, batch: 3, microBatches });
-      const given = (epoch: number) =>
-        batches(epoch).flatMap((batch) => (microBatches === 1 ? [batch] : [batch, batch]));
+      const executors: Executor[] = [];
       const begin = async () => {
         const executor = await started(kind, program, method.forward(model(3)));
+        executors.push(executor);
         return Session.of({ executor, optimizer, seed: 7 });
       };
-      const run = (session: Session, epochs: number) =>
-        train({ session, schedule, epochs, batches: given });
       const whole = await begin();
-      await run(whole, 2);
-      const first = await begin();
-      await run(first, 1);
-      const second = await begin();
-      await second.restore(await first.snapshot());
-      await run(second, 2);
-      expect(await second.snapshot()).toEqual(await whole.snapshot());
-      expect(second.step).toBe(4);
-      for (const { executor } of [whole, first, second]) await executor.dispose();
+      await trainUntil(whole, Infinity);
+      const all = await whole.snapshot();
+      expect(all.progress.step).toBe((2 * PASSES) / microBatches);
+      for (let stop = 1; stop < 2 * PASSES; stop++) {
+        const first = await begin();
+        await trainUntil(first, stop);
+        const second = await begin();
+        await second.restore(written(await first.snapshot()));
+        await trainUntil(second, Infinity);
+        expect(await second.snapshot()).toEqual(all);
+      }
+      for (const executor of executors) await executor.dispose();
     }
   });
 
-  it('is of its own programs and seed, and behind an update', async () => {
+  it('goes on in a later phase', async () => {
+    const phases = compilePhases({ model, method: narrowing, optimizer, batch: 3 });
+    const begin = () => Session.start({ phases, kind, optimizer });
+    const whole = await begin();
+    initialise(whole.executor, model(3), 1);
+    const snapshots: Snapshot[] = [];
+    const onEvent = async () => {
+      snapshots.push(await whole.snapshot());
+    };
+    await train({ session: whole, schedule, epochs: 3, batches, onEvent });
+    const last = snapshots.at(-1);
+    for (const snapshot of snapshots) {
+      const second = await begin();
+      await second.restore(written(snapshot));
+      await train({
+        session: second,
+        schedule,
+        epochs: 3,
+        batches: (epoch, from) => batches(epoch).slice(from),
+      });
+      expect(await second.snapshot()).toEqual(last);
+      await second.dispose();
+    }
+    await whole.dispose();
+  });
+
+  it('is of its own programs and seed', async () => {
     const program = compile({ model, optimizer, batch: 3, microBatches: 2 });
     const executor = await started(kind, program, model(3));
     const session = Session.of({ executor, optimizer, seed: 1 });
@@ -176,8 +232,12 @@ describe.each([referenceExecutor, ...FAST_EXECUTORS.slice(-1)])('a snapshot on $
     await expect(other.restore(snapshot)).rejects.toThrow('expected seed 2, got seed 1');
     const less = { ...snapshot, tensors: snapshot.tensors.slice(1) };
     await expect(session.restore(less)).rejects.toThrow('got none of its type');
-    await session.add(batches(0)[0], 0.1);
-    await expect(session.snapshot()).rejects.toThrow('got 1 micro-batches of one');
+    const { progress } = snapshot;
+    const more = { ...snapshot, progress: { ...progress, pending: [1, 2] } };
+    await expect(session.restore(more)).rejects.toThrow('less than 2 micro-batches');
+    expect(() => written({ ...snapshot, progress: { ...progress, passes: 1 } })).toThrow(
+      'passes: expected 0 after an epoch, got 1',
+    );
     await executor.dispose();
   });
 });

@@ -100,7 +100,10 @@ function readFields(fields: object, value: unknown, place: Place): object {
     const found = reader(Object.hasOwn(value, key) ? value[key] : undefined, place.at(key));
     return found === undefined ? [] : [[key, found] as const];
   });
-  return Object.fromEntries(entries);
+  // In the order of the document, so that what is written again has the same bytes.
+  const found = new Map(entries);
+  const keys = new Set([...Object.keys(value).filter((key) => found.has(key)), ...found.keys()]);
+  return Object.fromEntries([...keys].map((key) => [key, found.get(key)]));
 }
 
 /** A reader for every field of T, the optional ones too. */

@@ -29,17 +29,17 @@ const TODO = 'Lower the learning rate, or clip gradients';
 export class DivergenceCheck {
   /** Loss of a uniform guess; infinite without logits: losses then only have to be finite. */
   private readonly guess: number;
-  /** Loss of the first update; 0 before. */
-  private first = 0;
+  private readonly first: () => number | null;
 
-  constructor(program: Program) {
+  /** @param first the loss of the first update of all; null before it */
+  constructor(program: Program, first: () => number | null) {
     this.guess = Math.log(classesOf(program));
+    this.first = first;
   }
 
   /** Throws TrainingError. @param losses of an epoch's updates, in order; all are finite */
   training(losses: readonly number[], where: string): void {
     if (losses.length === 0) return;
-    this.first ||= losses[0];
     const tail = losses.slice(-Math.max(FEWEST, Math.ceil(losses.length / 4)));
     this.check('training', median(tail), TRAINING_FACTOR, where);
   }
@@ -51,7 +51,7 @@ export class DivergenceCheck {
   }
 
   private check(what: string, loss: number, factor: number, where: string): void {
-    const most = factor * Math.max(this.guess, this.first);
+    const most = factor * Math.max(this.guess, this.first() ?? 0);
     if (loss <= most) return;
     const times = `${String(factor)} times that of guessing or of the first update`;
     throw new TrainingError({

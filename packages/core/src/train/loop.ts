@@ -3,7 +3,7 @@
  *
  * The session says what a step is (session.ts). A loss that is not a number, or far above that of guessing,
  * stops the run before anything is saved from it (`divergence.ts`). The loop keeps no state of its own: a
- * session that was restored goes on behind the epochs that it has done.
+ * session that was restored goes on behind the batch that it has seen last.
  */
 import { NumericError } from '../errors.js';
 import type { Executor } from '../executors/executor.js';
@@ -21,13 +21,19 @@ interface LoopOptions {
   readonly schedule: Schedule;
   /** Of the whole run, those included that a restored session has done. */
   readonly epochs: number;
-  /** Batches of one epoch, each of the program's batch size. */
-  readonly batches: (epoch: number) => Batches;
+  /**
+   * Batches of one epoch, each of the program's batch size, from number `from` on: above 0 where a session goes on
+   * within an epoch.
+   */
+  readonly batches: (epoch: number, from: number) => Batches;
   /** Evaluated after every epoch where given. */
   readonly validation?: () => Batches;
   /** Awaited: a slow listener (saving a checkpoint) holds the loop. */
   readonly onEvent?: (event: TrainEvent) => void | Promise<void>;
-  /** Ends the run after the current step, or batch of validation; an epoch that it cuts is not reported. */
+  /**
+   * Ends the run after the current batch, of training or validation; an epoch that it cuts is not reported. The
+   * session can go on from there.
+   */
   readonly signal?: AbortSignal;
 }
 
@@ -80,31 +86,26 @@ export interface TrainResult {
 export async function train(options: TrainOptions): Promise<TrainResult> {
   const { epochs, validation, onEvent, signal } = options;
   const session = 'session' in options ? options.session : Session.of(options);
-  const divergence = new DivergenceCheck(session.executor.program);
+  const divergence = new DivergenceCheck(session.executor.program, () => {
+    return session.progress.firstLoss;
+  });
   const times: number[] = [];
   let loss = NaN;
   let evaluation: Evaluation | null = null;
-  for (let epoch = session.epoch + 1; epoch <= epochs && !aborted(signal); epoch++) {
+  for (let epoch = nextEpoch(session); epoch <= epochs && !aborted(signal); epoch++) {
     await session.beginEpoch(epoch);
     const started = performance.now();
-    const losses: number[] = [];
-    for await (const batch of options.batches(epoch - 1)) {
+    for await (const batch of options.batches(epoch - 1, session.progress.passes)) {
       const learningRate = options.schedule(session.step);
       const update = await session.add(batch, learningRate);
-      if (!update) continue;
-      losses.push(update.loss);
-      times.push(update.ms);
-      const { step } = session;
-      await onEvent?.({
-        event: 'step',
-        epoch,
-        step,
-        loss: update.loss,
-        learningRate,
-        ms: update.ms,
-      });
+      if (update) {
+        times.push(update.ms);
+        const { step } = session;
+        await onEvent?.({ event: 'step', epoch, step, learningRate, ...update });
+      }
       if (aborted(signal)) break;
     }
+    const { losses } = session.progress;
     loss = mean(losses);
     divergence.training(losses, `epoch ${String(epoch)}`);
     if (aborted(signal)) break;
@@ -114,10 +115,11 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     if (aborted(signal)) break;
     if (measured && measured.images > 0) divergence.validation(measured.loss, where);
     evaluation = measured;
+    session.endEpoch();
     const seconds = (performance.now() - started) / 1000;
     await onEvent?.({ event: 'epoch', epoch, step, loss, validation: evaluation, seconds });
   }
-  session.dropRest();
+  if (!aborted(signal)) session.dropRest();
   const msPerStep = median(times.length > 1 ? times.slice(1) : times);
   return { steps: session.step, loss, validation: evaluation, msPerStep, aborted: aborted(signal) };
 }
@@ -135,6 +137,11 @@ async function validated(
     if (!(error instanceof NumericError)) throw error;
     throw lossNotFinite(`a logit of ${error.parts.got}`, where);
   }
+}
+
+/** The one that is at hand, or the first one that has not begun. */
+function nextEpoch({ progress: { epoch, isEpochDone } }: Session): number {
+  return isEpochDone ? epoch + 1 : epoch;
 }
 
 function aborted(signal: AbortSignal | undefined): boolean {

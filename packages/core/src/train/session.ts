@@ -7,19 +7,29 @@
  * epoch on: tensors cross over by name, as they are or as the phase's `carry` makes them, and only one
  * executor is there at a time.
  *
- * `snapshot` is everything: each parameter, state and counter with its own type. A session that is restored
- * from it continues to the same bits.
+ * `snapshot` is everything (snapshot.ts): each parameter, state and counter with its own type, behind any
+ * micro-batch. A session that is restored from it continues to the same bits.
  */
 import type { CompiledPhase } from '../compile.js';
 import { ConfigError, DataError } from '../errors.js';
 import type { Executor, ExecutorKind } from '../executors/executor.js';
 import { hostArray } from '../ir/host.js';
-import { elements, sameType, type HostData, type TensorType } from '../ir/types.js';
+import { elements, sameType, type HostData } from '../ir/types.js';
 import type { Optimizer } from '../optim/optimizer.js';
 import { accumulators, optimizerText, rateInput } from '../program.js';
-import type { Cue, Program, Slot, Training } from '../program.js';
+import type { Cue, Program, Training } from '../program.js';
 import { checkLabels, logitsShape, type Batch } from './batch.js';
 import { lossNotFinite } from './divergence.js';
+import {
+  checkProgress,
+  noProgress,
+  otherSnapshot,
+  sessionTensors,
+  type Progress,
+  type SessionTensor,
+  type Snapshot,
+  type SnapshotTensor,
+} from './snapshot.js';
 
 interface SessionParts {
   /** The one that the programs were compiled with: it computes the scalars of each step. */
@@ -38,23 +48,6 @@ export interface StartOptions extends SessionParts {
   readonly phases: readonly CompiledPhase[];
   readonly kind: ExecutorKind;
   readonly threads?: number;
-}
-
-/** Everything that a session is made of, but the programs. */
-export interface Snapshot {
-  /** Epochs and updates done. */
-  readonly epoch: number;
-  readonly step: number;
-  readonly seed: number;
-  /** How often each entry on a cue has run. */
-  readonly counts: Readonly<Record<string, number>>;
-  readonly tensors: readonly SnapshotTensor[];
-}
-
-export interface SnapshotTensor {
-  readonly name: string;
-  readonly type: TensorType;
-  readonly data: HostData;
 }
 
 /** An update that a batch completed. */
@@ -86,21 +79,18 @@ interface Phase {
  */
 export class Session {
   private readonly optimizer: Optimizer;
-  private readonly seed: number;
   private readonly start: StartOptions | null;
   private phase: Phase;
-  private epochAt = 0;
-  private stepsDone = 0;
-  /** No update of the epoch has been made yet. */
-  private isNewEpoch = true;
-  private counts: Record<string, number> = {};
-  /** Micro-batches since the last update; an epoch's incomplete rest is completed by the next one. */
-  private pending: { losses: number[]; ms: number } = { losses: [], ms: 0 };
+  /** How far it has come, but for the losses of the epoch. */
+  private at: Omit<Progress, 'losses'>;
+  private losses: number[] = [];
+  /** Time of the micro-batches since the last update. */
+  private pendingMs = 0;
 
   private constructor(parts: SessionParts, phase: Phase, start: StartOptions | null) {
     const { optimizer, seed = 0 } = parts;
     this.optimizer = optimizer;
-    this.seed = seed;
+    this.at = noProgress(seed);
     this.start = start;
     this.phase = phase;
     checkOptimizer(optimizer, phase.training);
@@ -138,20 +128,33 @@ export class Session {
 
   /** Updates done. */
   get step(): number {
-    return this.stepsDone;
+    return this.at.step;
   }
 
-  /** The epoch at hand, from 1; 0 before the first. */
-  get epoch(): number {
-    return this.epochAt;
+  /** How far it has come. */
+  get progress(): Progress {
+    return { ...this.at, losses: [...this.losses] };
   }
 
-  /** Notes that `epoch` begins; loads the program of its phase where that is another one. */
+  /** What lives across steps, each of which `executor` reads and writes by its name. */
+  get tensors(): readonly SessionTensor[] {
+    return sessionTensors(this.executor.program);
+  }
+
+  /**
+   * Notes that `epoch` begins, unless it has begun; loads the program of its phase where that is another one.
+   */
   async beginEpoch(epoch: number): Promise<void> {
-    this.epochAt = epoch;
-    this.isNewEpoch = true;
-    const due = this.start?.phases.findLastIndex(({ from }) => from <= epoch) ?? 0;
-    if (this.start && due !== this.phase.index) await this.enter(this.start, due);
+    if (!this.at.isEpochDone && epoch === this.at.epoch) return;
+    this.losses = [];
+    this.at = { ...this.at, epoch, isEpochDone: false, isNewEpoch: true, passes: 0 };
+    await this.enterPhaseOf(epoch);
+  }
+
+  /** Notes that the epoch at hand is done. */
+  endEpoch(): void {
+    this.losses = [];
+    this.at = { ...this.at, isEpochDone: true, passes: 0 };
   }
 
   /**
@@ -162,9 +165,9 @@ export class Session {
     const { executor, entry, training } = this.phase;
     const started = performance.now();
     this.checkBatch(batch);
-    checkRate(learningRate, this.stepsDone);
+    checkRate(learningRate, this.step);
     const scalars = this.scalars(learningRate);
-    if (this.pending.losses.length === 0) await this.runCued(batch);
+    if (this.at.pending.length === 0) await this.runCued(batch);
     executor.write(`${entry}.images`, batch.images);
     executor.write(`${entry}.labels`, batch.labels);
     batch.taken?.();
@@ -172,68 +175,66 @@ export class Session {
     await executor.run(entry);
     const [loss] = await executor.read(`${entry}.loss`);
     if (!Number.isFinite(loss)) throw lossNotFinite(loss, this.place());
-    this.pending.losses.push(loss);
-    const isLast = this.pending.losses.length === training.microBatches;
+    const { passes, pending } = this.at;
+    this.at = { ...this.at, passes: passes + 1, pending: [...pending, loss] };
+    const isLast = this.at.pending.length === training.microBatches;
     if (isLast && entry === 'micro') {
       writeScalars(executor, 'apply', scalars);
       await executor.run('apply');
     }
-    this.pending.ms += performance.now() - started;
+    this.pendingMs += performance.now() - started;
     return isLast ? this.complete() : null;
   }
 
   /** Drops the gradients of an update that no more batches came for: nothing shall add to them. */
   dropRest(): void {
     const { executor } = this.phase;
-    if (this.pending.losses.length === 0) return;
+    if (this.at.pending.length === 0) return;
     for (const index of accumulators(executor.program)) {
       const { name, type } = executor.program.slots[index];
       executor.write(name, hostArray(type));
     }
-    this.pending = { losses: [], ms: 0 };
+    this.at = { ...this.at, pending: [] };
+    this.pendingMs = 0;
   }
 
-  /** The session behind its last update. Throws ConfigError between micro-batches. */
+  /** The session as it stands, behind any micro-batch; a copy of all its tensors. */
   async snapshot(): Promise<Snapshot> {
-    if (this.pending.losses.length > 0) {
-      throw new ConfigError({
-        where: 'session snapshot',
-        expected: 'a session behind an update',
-        got: `${String(this.pending.losses.length)} micro-batches of one`,
-        todo: 'Complete the update, or drop the rest of it',
-      });
-    }
-    return {
-      ...{ epoch: this.epochAt, step: this.stepsDone, seed: this.seed },
-      counts: { ...this.counts },
-      tensors: await tensorsOf(this.phase.executor),
-    };
+    return { progress: this.progress, tensors: await tensorsOf(this.executor) };
   }
 
   /**
    * Continues from a snapshot, with everything written. Throws ConfigError where it is not of this session's
    * programs or seed.
    */
-  async restore(snapshot: Snapshot): Promise<void> {
-    if (snapshot.seed !== this.seed) {
-      throw otherSnapshot(`seed ${String(this.seed)}`, `seed ${String(snapshot.seed)}`);
-    }
-    await this.beginEpoch(snapshot.epoch);
-    const { executor } = this.phase;
-    const known = new Map(snapshot.tensors.map((tensor) => [tensor.name, tensor]));
-    for (const { name, type } of persistentSlots(executor.program)) {
+  async restore({ progress, tensors }: Snapshot): Promise<void> {
+    const known = new Map(tensors.map((tensor) => [tensor.name, tensor]));
+    await this.restoreFrom(progress, ({ name, type }) => {
       const tensor = known.get(name);
       if (!tensor || !sameType(tensor.type, type)) throw otherSnapshot(name, 'none of its type');
-      executor.write(name, tensor.data);
-    }
-    this.stepsDone = snapshot.step;
-    this.counts = { ...snapshot.counts };
-    this.pending = { losses: [], ms: 0 };
+      return tensor.data;
+    });
+  }
+
+  /** The same with tensors that are read one at a time. Throws what `read` throws, too. */
+  async restoreFrom(progress: Progress, read: (tensor: SessionTensor) => HostData): Promise<void> {
+    await this.enterPhaseOf(progress.epoch);
+    checkProgress(progress, this.at.seed, this.training.microBatches);
+    for (const tensor of this.tensors) this.executor.write(tensor.name, read(tensor));
+    if (progress.pending.length > 0) this.executor.sumsHold(progress.pending.length);
+    this.at = progress;
+    this.losses = [...progress.losses];
+    this.pendingMs = 0;
   }
 
   /** Frees the executor that `start` loaded; one that was given stays. */
   async dispose(): Promise<void> {
     if (this.start) await this.phase.executor.dispose();
+  }
+
+  private async enterPhaseOf(epoch: number): Promise<void> {
+    const due = this.start?.phases.findLastIndex(({ from }) => from <= Math.max(1, epoch)) ?? 0;
+    if (this.start && due !== this.phase.index) await this.enter(this.start, due);
   }
 
   private async enter(start: StartOptions, index: number): Promise<void> {
@@ -244,7 +245,7 @@ export class Session {
     checkOptimizer(this.optimizer, this.phase.training);
     const { carry = (_name: string, data: HostData) => data } = start.phases[index];
     const known = new Map(tensors.map((tensor) => [tensor.name, tensor]));
-    for (const { name, type } of persistentSlots(this.executor.program)) {
+    for (const { name, type } of this.tensors) {
       const tensor = known.get(name);
       const data = tensor && sameType(tensor.type, type) ? carry(name, tensor.data) : null;
       if (data) this.executor.write(name, data);
@@ -253,7 +254,7 @@ export class Session {
 
   /** The scalars of the update at hand, with a rate for each group. */
   private scalars(learningRate: number): Readonly<Record<string, Float64Array>> {
-    const own = this.optimizer.scalars(this.stepsDone + 1, learningRate);
+    const own = this.optimizer.scalars(this.step + 1, learningRate);
     const groups = Object.entries(this.phase.training.rates).map(
       ([group, factor]) => [rateInput(group), Float64Array.of(factor * learningRate)] as const,
     );
@@ -264,12 +265,12 @@ export class Session {
   private async runCued(batch: Batch): Promise<void> {
     const { executor, training } = this.phase;
     for (const [entry, cue] of Object.entries(training.cues)) {
-      const count = this.counts[entry] ?? 0;
+      const count = this.at.counts[entry] ?? 0;
       if (!this.isDue(cue, count)) continue;
       const given: Readonly<Record<string, HostData | undefined>> = {
         images: batch.images,
         labels: batch.labels,
-        seed: Int32Array.of(this.seed),
+        seed: Int32Array.of(this.at.seed),
         count: Int32Array.of(count),
       };
       const { slots, entries } = executor.program;
@@ -280,9 +281,9 @@ export class Session {
           executor.write(`${entry}.${name}`, data.subarray(0, elements(slots[at].type.shape)));
       }
       await executor.run(entry);
-      this.counts[entry] = count + 1;
+      this.at = { ...this.at, counts: { ...this.at.counts, [entry]: count + 1 } };
     }
-    this.isNewEpoch = false;
+    this.at = { ...this.at, isNewEpoch: false };
   }
 
   private isDue(cue: Cue, count: number): boolean {
@@ -290,18 +291,21 @@ export class Session {
       case 'start':
         return count === 0;
       case 'steps':
-        return this.stepsDone % cue.every === 0;
+        return this.step % cue.every === 0;
       case 'epoch':
-        return this.isNewEpoch;
+        return this.at.isNewEpoch;
     }
     return cue satisfies never;
   }
 
   private complete(): Update {
-    const { losses, ms } = this.pending;
-    this.pending = { losses: [], ms: 0 };
-    this.stepsDone++;
-    return { loss: losses.reduce((sum, loss) => sum + loss, 0) / losses.length, ms };
+    const { pending, step, firstLoss } = this.at;
+    const loss = pending.reduce((sum, each) => sum + each, 0) / pending.length;
+    const ms = this.pendingMs;
+    this.losses.push(loss);
+    this.at = { ...this.at, pending: [], step: step + 1, firstLoss: firstLoss ?? loss };
+    this.pendingMs = 0;
+    return { loss, ms };
   }
 
   private checkBatch({ labels, real }: Batch): void {
@@ -312,7 +316,7 @@ export class Session {
   }
 
   private place(): string {
-    return `step ${String(this.stepsDone + 1)}, epoch ${String(this.epochAt)}`;
+    return `step ${String(this.step + 1)}, epoch ${String(this.at.epoch)}`;
   }
 }
 
@@ -328,16 +332,9 @@ function phaseOf(executor: Executor, index: number): Phase {
   return { index, executor, training, entry, classes };
 }
 
-/** What lives across steps and is no constant. */
-function persistentSlots({ slots }: Program): readonly Slot[] {
-  return slots.filter(
-    ({ entry, role }) => entry === null && role !== 'constant' && role !== 'table',
-  );
-}
-
 async function tensorsOf(executor: Executor): Promise<readonly SnapshotTensor[]> {
   const tensors: SnapshotTensor[] = [];
-  for (const { name, type } of persistentSlots(executor.program)) {
+  for (const { name, type } of sessionTensors(executor.program)) {
     tensors.push({ name, type, data: await executor.read(name) });
   }
   return tensors;
@@ -383,15 +380,6 @@ function partialBatch(where: string, rows: number, real: number): DataError {
     expected: `a batch of ${String(rows)} images that all count`,
     got: `${String(real)} of them`,
     todo: 'Leave batches out that are not full: padding would be trained on',
-  });
-}
-
-function otherSnapshot(expected: string, got: string): ConfigError {
-  return new ConfigError({
-    where: 'session restore',
-    expected,
-    got,
-    todo: 'Restore a snapshot of a session with the same programs and seed',
   });
 }
 
