@@ -1,7 +1,8 @@
 /**
  * Reading and writing files. What is written is written beside its place and renamed, so that a crash or a full
  * disk never leaves half of a file under its final name; a file beside it is made anew, so that nothing that lies
- * there already (a link to somewhere else) is written through. What the system says is a FileError.
+ * there already (a link to somewhere else) is written through. A file and the folder that names it are synced, so
+ * that a power cut finds the old one or the new one. What the system says is a FileError.
  */
 import { FileError, megabytes, ThimbleError } from '@thimble/core';
 import {
@@ -10,6 +11,7 @@ import {
   copyFileSync,
   fstatSync,
   fsyncSync,
+  linkSync,
   mkdirSync,
   openSync,
   readFileSync,
@@ -40,9 +42,46 @@ export async function replaceWithText(path: string, text: string): Promise<void>
   await replaceFile(path, (descriptor) => writeAll(descriptor, Buffer.from(text)));
 }
 
-/** A copy of `from` under `to`, complete or not there. */
+/** A copy of `from` under `to`, complete or not there; it takes no room where the file system can share blocks. */
 export async function replaceWithCopy(from: string, to: string): Promise<void> {
-  await beside(to, (temporary) => copyFileSync(from, temporary, constants.COPYFILE_EXCL));
+  await beside(to, (temporary) => {
+    copyFileSync(from, temporary, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+    syncPath(temporary, 'r+');
+  });
+}
+
+/**
+ * The file `from` under a second name, for one that soon loses its first: what writes into one of them changes both.
+ * A copy where the file system has no such names.
+ */
+export async function replaceWithLink(from: string, to: string): Promise<void> {
+  try {
+    await beside(to, (temporary) => {
+      linkSync(from, temporary);
+    });
+  } catch {
+    await replaceWithCopy(from, to);
+  }
+}
+
+/** Makes the names in a folder survive a power cut, where the system can. Throws what it says else. */
+export function syncFolder(path: string): void {
+  try {
+    syncPath(path, 'r');
+  } catch (error) {
+    // Windows opens no folders, and some network disks do not sync them: their names are safe, or nobody can help.
+    if (!['EISDIR', 'EPERM', 'EACCES', 'EINVAL', 'ENOTSUP'].includes(systemCode(error) ?? ''))
+      throw error;
+  }
+}
+
+function syncPath(path: string, flags: string): void {
+  const descriptor = openSync(path, flags);
+  try {
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
 }
 
 /** Writes all bytes at the file's position; `writeSync` alone may write fewer. */
@@ -138,6 +177,7 @@ async function beside(
     rmSync(temporary, { force: true }); // of a process that ended, or somebody's link
     await make(temporary);
     renameSync(temporary, path);
+    syncFolder(dirname(path));
   } catch (error) {
     removeQuietly(temporary);
     throw fileError(path, 'a file that can be written', error);

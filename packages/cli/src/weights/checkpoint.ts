@@ -25,8 +25,10 @@ import {
   type SafetensorsDtype,
   type SafetensorsHeader,
   type Shape,
+  type TensorType,
   type WeightSource,
 } from '@thimble/core';
+import { createHash } from 'node:crypto';
 import { closeSync, fstatSync, readSync } from 'node:fs';
 import { openToRead, replaceFile, writeAll } from '../host/files.js';
 import { Garbage } from '@thimble/native';
@@ -96,32 +98,67 @@ export function checkpointBytes(model: ModelGraph, metadata: ReadonlyMap<string,
 }
 
 /**
- * Writes every parameter and buffer of the model. Throws TrainingError, and leaves the file at `path` as it
- * was, when a value is not finite.
+ * Writes every parameter and buffer of the model; returns the SHA-256 of the file. Throws TrainingError, and leaves
+ * the file at `path` as it was, when a value is not finite.
  */
-export async function saveCheckpoint(
+export function saveCheckpoint(
   path: string,
   executor: Executor,
   model: ModelGraph,
   metadata: ReadonlyMap<string, string>,
-): Promise<void> {
-  const { prefix, ordered } = safetensorsPrefix(storedTensors(model), metadata);
-  const garbage = new Garbage();
-  await replaceFile(path, async (descriptor) => {
-    writeAll(descriptor, prefix);
-    for (const tensor of ordered) {
-      const data = await executor.read(tensor.name);
-      checkFinite(tensor.name, data);
-      writeAll(descriptor, safetensorsData({ ...tensor, data }));
-      garbage.dropped(data.byteLength);
-    }
+): Promise<string> {
+  return writeTensors(path, storedTensors(model), metadata, async ({ name }) => {
+    const data = await executor.read(name);
+    checkFinite(name, data);
+    return data;
   });
 }
 
-function storedTensors({ graph }: ModelGraph) {
-  return checkpointed(graph).map(({ name, type }) => {
-    return { name, dtype: STORED[type.dtype], shape: type.shape };
+/** A tensor as a file stores it. */
+export interface StoredTensor {
+  readonly name: string;
+  readonly dtype: SafetensorsDtype;
+  readonly shape: Shape;
+}
+
+/** Writes a safetensors file, one tensor after the other as `read` gives them; returns its SHA-256. */
+export async function writeTensors(
+  path: string,
+  tensors: readonly StoredTensor[],
+  metadata: ReadonlyMap<string, string>,
+  read: (tensor: StoredTensor) => Promise<HostData>,
+): Promise<string> {
+  const { prefix, ordered } = safetensorsPrefix(tensors, metadata);
+  const garbage = new Garbage();
+  const hash = createHash('sha256');
+  await replaceFile(path, async (descriptor) => {
+    const put = (bytes: Uint8Array) => {
+      hash.update(bytes);
+      writeAll(descriptor, bytes);
+    };
+    put(prefix);
+    for (const tensor of ordered) {
+      const data = await read(tensor);
+      put(safetensorsData({ ...tensor, data }));
+      garbage.dropped(data.byteLength);
+    }
   });
+  return hash.digest('hex');
+}
+
+function storedTensors({ graph }: ModelGraph): readonly StoredTensor[] {
+  return checkpointed(graph).map(stored);
+}
+
+/** How a file stores a tensor of the IR. */
+export function stored({
+  name,
+  type,
+}: {
+  readonly name: string;
+  readonly type: TensorType;
+}): StoredTensor {
+  return { name, dtype: STORED[type.dtype], shape: type.shape };
 }
 
 /** How a file stores each dtype of the IR. */
@@ -180,7 +217,8 @@ function naming(path: string, error: unknown): unknown {
   return new FormatError({ ...error.parts, where: `${path}, ${error.parts.where}` });
 }
 
-function checkFinite(name: string, data: HostData): void {
+/** Throws TrainingError. */
+export function checkFinite(name: string, data: HostData): void {
   const at = firstNotFinite(data);
   if (at < 0) return;
   throw new TrainingError({

@@ -46,7 +46,16 @@ function checksumOf(path: string): string | null {
   return isBlob ? name : null;
 }
 
-/** The SHA-256 of a file. */
+/** SHA-256 of any file. Throws FileError. */
+export function sha256Of(path: string): string {
+  try {
+    return hashesOf(path, false).sha256;
+  } catch (error) {
+    throw fileError(path, 'a file that can be read', error);
+  }
+}
+
+/** The SHA-256 of a file of weights. */
 function checkedHash(path: string): string {
   try {
     const blob = realpathSync(path);
