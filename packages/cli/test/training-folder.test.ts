@@ -13,6 +13,7 @@ import {
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
+import { runFile } from '../src/run/saves.js';
 import { checkFree, nextNumbered, TrainingFolder } from '../src/training/folder.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'thimble-training-'));
@@ -34,11 +35,12 @@ function write(taken: TrainingFolder, text: string, ...names: string[]): void {
   for (const name of ['run.json', 'labels.txt', 'model.safetensors', ...names]) {
     writeFileSync(taken.file(name), text);
   }
+  taken.commit();
 }
 
 /** What lies in the folder: names with contents. */
 function contents(): Record<string, string> {
-  const files = readdirSync(path).filter((name) => name !== '.thimble-lock');
+  const files = readdirSync(path).filter((name) => !/^\.thimble-(lock|writing)$/.test(name));
   return Object.fromEntries(files.map((name) => [name, readFileSync(join(path, name), 'utf8')]));
 }
 
@@ -64,7 +66,7 @@ describe('an earlier run', () => {
     const after = { 'run.json': 'new', 'labels.txt': 'new', 'model.safetensors': 'new' };
     expect(contents()).toEqual({ ...after, 'best.safetensors': 'new', 'notes.txt': 'mine' });
     taken.settle();
-    expect(taken.file('run.json')).toBe(join(path, 'run.json'));
+    expect(taken.saved('run.json')).toBe(join(path, 'run.json'));
     taken.close();
     expect(existsSync(join(path, '.thimble-lock'))).toBe(false);
   });
@@ -80,7 +82,8 @@ describe('an earlier run', () => {
     }).toThrow(`${path}: expected a folder in which a run can be replaced, got a folder`);
     expect(taken.keepsEarlier).toBe(false);
     taken.close();
-    expect(readFileSync(join(path, '.thimble-next/model.safetensors'), 'utf8')).toBe('new');
+    expect(readFileSync(join(path, '.thimble-saved/model.safetensors'), 'utf8')).toBe('new');
+    expect(runFile(path, 'model.safetensors')).toBe(join(path, '.thimble-saved/model.safetensors'));
   });
 
   it('is all that is left when the new one never gets there', () => {
@@ -98,7 +101,7 @@ describe('an earlier run', () => {
     write(killed, 'killed', 'best.safetensors');
     writeFileSync(join(path, 'model.safetensors.17.tmp'), 'half');
     const taken = TrainingFolder.take(path, true); // its lock is of a process that is no other
-    expect(existsSync(taken.file('best.safetensors'))).toBe(false);
+    expect(existsSync(taken.saved('best.safetensors'))).toBe(false);
     taken.close();
     expect(contents()).toEqual(before);
   });
@@ -221,5 +224,54 @@ describe('a place for a run', () => {
     write(taken, 'new');
     taken.close();
     expect(readdirSync('.').sort()).toEqual(['labels.txt', 'model.safetensors', 'run.json']);
+  });
+});
+
+describe('a save', () => {
+  it('counts as a whole, and not before it is committed', () => {
+    const taken = TrainingFolder.take(path, false);
+    write(taken, 'first');
+    for (const name of ['run.json', 'model.safetensors']) writeFileSync(taken.file(name), 'half');
+    expect(contents()).toMatchObject({ 'run.json': 'first', 'model.safetensors': 'first' });
+    taken.commit();
+    expect(contents()).toEqual({
+      'run.json': 'half',
+      'labels.txt': 'first',
+      'model.safetensors': 'half',
+    });
+    taken.close();
+  });
+
+  it('that a killed process was making is dropped, and one that was whole is finished', () => {
+    const killed = TrainingFolder.take(path, false);
+    write(killed, 'first');
+    mkdirSync(join(path, '.thimble-saved'));
+    writeFileSync(join(path, '.thimble-saved/run.json'), 'whole');
+    writeFileSync(killed.file('model.safetensors'), 'half');
+    expect(readFileSync(runFile(path, 'run.json'), 'utf8')).toBe('whole');
+    const resumed = TrainingFolder.resume(path);
+    expect(contents()).toEqual({
+      'run.json': 'whole',
+      'labels.txt': 'first',
+      'model.safetensors': 'first',
+    });
+    resumed.close();
+    expect(readdirSync(path)).not.toContain('.thimble-lock');
+  });
+
+  it('of a run that replaces another is finished from either half', () => {
+    for (const left of ['.thimble-replacing', '.thimble-saved']) {
+      rmSync(path, { recursive: true, force: true });
+      earlier();
+      mkdirSync(join(path, left));
+      for (const name of ['run.json', 'model.safetensors']) {
+        writeFileSync(join(path, left, name), 'new');
+      }
+      expect(readFileSync(runFile(path, 'run.json'), 'utf8')).toBe('new');
+      expect(existsSync(runFile(path, 'ranks.json'))).toBe(left === '.thimble-saved');
+      TrainingFolder.resume(path).close();
+      expect(contents()).toMatchObject({ 'run.json': 'new', 'notes.txt': 'mine' });
+      expect(existsSync(join(path, 'ranks.json'))).toBe(left === '.thimble-saved');
+    }
   });
 });

@@ -24,7 +24,7 @@ import { counted, milliseconds, percent } from '../terminal/format.js';
 import { onInterrupt } from '../host/interrupt.js';
 import { outputPath } from '../options/readers.js';
 import { Output } from '../terminal/output.js';
-import { RUN_FILES } from '../run/folder.js';
+import { isRun } from '../run/saves.js';
 import {
   addExecutor,
   addHub,
@@ -131,7 +131,7 @@ async function exportCommand(run: string, options: ExportOptions): Promise<void>
 
 function outFolder(run: string, out: string | undefined): string {
   if (out !== undefined) return out;
-  if (existsSync(join(run, RUN_FILES.record))) return join(run, 'export');
+  if (isRun(run)) return join(run, 'export');
   throw new ConfigError({
     where: '--out',
     expected: `a folder for the files, since ${run} is no run`,

@@ -14,10 +14,10 @@ import {
   type BoundMethod,
   type ModelGraph,
 } from '@thimble/core';
-import { join } from 'node:path';
 import { openCheckpoint, type OpenCheckpoint } from '../weights/checkpoint.js';
 import { builtForm, storedForm, type Form } from './form.js';
-import { checkpointPath, readRunRecord, RUN_FILES } from './folder.js';
+import { checkFile, checkpointPath, readRunRecord } from './folder.js';
+import { RUN_FILES, runFile } from './saves.js';
 import { differenceOf, formOf, type RunRecord } from './record.js';
 
 export interface OpenRun {
@@ -45,7 +45,9 @@ export function openRun(folder: string, best: boolean): OpenRun {
   const path = checkpointPath(folder, best);
   const checkpoint = openCheckpoint(path);
   try {
-    return { ...checkedRun(join(folder, RUN_FILES.record), record, checkpoint), path, checkpoint };
+    const run = checkedRun(runFile(folder, RUN_FILES.record), record, checkpoint);
+    checkFile(path, best ? RUN_FILES.best : RUN_FILES.model, record);
+    return { ...run, path, checkpoint };
   } catch (error) {
     checkpoint.close();
     throw error;

@@ -13,9 +13,9 @@ import {
   type Ranks,
 } from '@thimble/core';
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { replaceWithText } from '../host/files.js';
-import { readRunRecord, RUN_FILES } from './folder.js';
+import { readRunRecord } from './folder.js';
+import { RUN_FILES, runFile } from './saves.js';
 import type { WrittenForm } from './form.js';
 import { differenceOf, formOf, type RunRecord } from './record.js';
 import { parseFile } from '../weights/json-file.js';
@@ -37,7 +37,7 @@ export async function writeRanks(path: string, file: RanksFile): Promise<void> {
 
 /** Throws FileError and FormatError when the run has none, or one that is damaged or not its own. */
 export function readRanks(run: string): RanksFile {
-  const path = join(run, RUN_FILES.ranks);
+  const path = runFile(run, RUN_FILES.ranks);
   if (!existsSync(path)) {
     const todo = 'Pass the folder of a run with a factored method, such as wasi';
     throw new FormatError({ where: path, expected: 'the ranks of a run', got: 'no file', todo });

@@ -17,13 +17,12 @@ import {
   type SafetensorsDtype,
   type Shape,
 } from '@thimble/core';
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { storedForm } from '../run/form.js';
-import { isFolder } from '../host/files.js';
 import { inNumericOrder } from '../terminal/format.js';
 import { openRun, type OpenRun } from '../run/open.js';
-import { RUN_FILES } from '../run/folder.js';
+import { isRun } from '../run/saves.js';
 import type { RunRecord } from '../run/record.js';
 import { locateWeights, type Access } from './start.js';
 import { openWeightFiles, type WeightFiles } from '../weights/files.js';
@@ -92,8 +91,7 @@ export interface InspectedRun {
 
 /** @param what a file, a folder in hub layout, a run, a preset with weights, or a model on the hub */
 export async function inspect(what: string, access: Access): Promise<Inspection> {
-  const isRun = isFolder(what) && existsSync(join(what, RUN_FILES.record));
-  const opened = isRun ? openRun(what, access.best === true) : null;
+  const opened = isRun(what) ? openRun(what, access.best === true) : null;
   const files = opened
     ? {
         ...opened,

@@ -19,17 +19,16 @@ import {
   type Recognised,
 } from '@thimble/core';
 import { existsSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename } from 'node:path';
 import type { OpenCheckpoint } from '../weights/checkpoint.js';
 import { storedForm, type Form } from '../run/form.js';
-import { isFolder } from '../host/files.js';
 import { hubModel, type HubModel } from '../hub/model.js';
 import { hubReference, looksLikeHubName, referenceText } from '../hub/reference.js';
 import { hubSettings } from '../hub/settings.js';
 import type { NamedModel } from '../weights/named-model.js';
 import type { Output } from '../terminal/output.js';
 import { openRun } from '../run/open.js';
-import { RUN_FILES } from '../run/folder.js';
+import { isRun } from '../run/saves.js';
 import type { RunRecord } from '../run/record.js';
 import { embeddedWeights } from './embedded.js';
 import { once, openWeightFiles } from '../weights/files.js';
@@ -86,7 +85,7 @@ export interface Access {
  * DownloadError.
  */
 export async function openStart(text: string, access: Access): Promise<Start> {
-  if (isFolder(text) && existsSync(join(text, RUN_FILES.record))) return startOfRun(text, access);
+  if (isRun(text)) return startOfRun(text, access);
   const { where, hub } = await locateWeights(text, access);
   return openWeights(text, where, hub);
 }

@@ -1,13 +1,15 @@
 /**
  * The folder of a run while it is trained: one process at a time trains into it, and a run that lies
- * there already stays whole until the new one has its first checkpoint. Beside the run's files:
+ * there already stays whole until the new one has its first epoch. Files are written as saves, each of which
+ * counts as a whole or not at all (run/saves.ts). Beside the run's files:
  *
  *   .thimble-lock   machine and number of the process that trains
- *   .thimble-next   where a run lies there already: the files of the new one until `settle`
+ *   .thimble-next   where a run lies there already: the new one until `settle`
  *   .thimble-room   bytes for the record of a run that ends on a full disk (`host/room.ts`)
  *
- * A process that was killed leaves them; the next one that trains into the folder removes them. Known
- * limit: a lock of another machine (a shared disk, a container that is gone) counts until it is removed.
+ * A process that was killed leaves them. The next one that trains into the folder removes them, and one that
+ * resumes takes them up. Known limit: a lock of another machine (a shared disk, a container that is gone) counts
+ * until it is removed.
  */
 import { ConfigError, FileError } from '@thimble/core';
 import {
@@ -28,7 +30,16 @@ import { hostname } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileError, makeFolder, systemCode } from '../host/files.js';
 import { ROOM_FILE } from '../host/room.js';
-import { RUN_FILES } from '../run/folder.js';
+import {
+  commitSave,
+  dropWriting,
+  finishSaves,
+  isRun,
+  RUN_FILES,
+  runFile,
+  startReplacing,
+  writingFile,
+} from '../run/saves.js';
 import { shellWord } from '../terminal/terminal.js';
 
 /** Of names that are none of a run. */
@@ -40,15 +51,17 @@ export class TrainingFolder {
   /** As the user calls it. */
   readonly path: string;
   private readonly isNew: boolean;
-  private where: string;
+  private readonly isResumed: boolean;
+  /** Where the run's files lie: here, or in .thimble-next. */
+  private home: string;
   private isTaken = true;
-  private isSettling = false;
 
   /** @param isNew made for this run, to be removed where nothing is written */
-  private constructor(path: string, isNew: boolean, where: string) {
+  private constructor(path: string, isNew: boolean, home: string, isResumed = false) {
     this.path = path;
     this.isNew = isNew;
-    this.where = where;
+    this.isResumed = isResumed;
+    this.home = home;
   }
 
   /** Takes a folder that was asked for. Throws ConfigError. @param force takes one that is not empty */
@@ -77,6 +90,22 @@ export class TrainingFolder {
     return refusing(path, () => TrainingFolder.lock(path, false, true, path), path);
   }
 
+  /**
+   * Takes the folder of a run that is to go on: the one that was about to replace an earlier run, if there is any.
+   * Throws ConfigError.
+   */
+  static resume(path: string): TrainingFolder {
+    const take = () => {
+      takeLock(path, path);
+      return TrainingFolder.opened(path, () => {
+        const next = join(path, NEXT);
+        if (existsSync(next)) swept(next);
+        return new TrainingFolder(path, false, isRun(next) ? next : path, true);
+      });
+    };
+    return refusing(path, take, path);
+  }
+
   private static lock(
     path: string,
     isNew: boolean,
@@ -84,28 +113,54 @@ export class TrainingFolder {
     where = option(path),
   ): TrainingFolder {
     takeLock(path, where);
-    try {
+    return TrainingFolder.opened(path, () => {
       if (!isNew) checkFree(path, force); // again: another process may have been there meanwhile
-      rmSync(join(path, NEXT), { recursive: true, force: true });
-      for (const name of readdirSync(path)) if (isHalf(name)) rmSync(join(path, name));
-      const isRun = Object.values(RUN_FILES).some((file) => existsSync(join(path, file)));
-      const files = isRun ? join(path, NEXT) : path;
-      if (isRun) mkdirSync(files);
-      return new TrainingFolder(path, isNew, files);
+      const next = join(path, NEXT);
+      rmSync(next, { recursive: true, force: true });
+      if (!isRun(path)) return new TrainingFolder(path, isNew, path);
+      mkdirSync(next);
+      return new TrainingFolder(path, isNew, next);
+    });
+  }
+
+  /** With what a process that was killed has left finished, or removed. Gives the lock back where that fails. */
+  private static opened(path: string, make: () => TrainingFolder): TrainingFolder {
+    try {
+      swept(path);
+      return make();
     } catch (error) {
       rmSync(join(path, LOCK), { force: true });
       throw error;
     }
   }
 
-  /** Where a file of the run is to be written now. */
+  /** Where a file of the next save is to be written. */
   file(name: string): string {
-    return join(this.where, name);
+    return writingFile(this.home, name);
+  }
+
+  /** Makes what was written count. Throws FileError. */
+  commit(): void {
+    try {
+      commitSave(this.home);
+    } catch (error) {
+      throw fileError(this.path, 'a folder in which a run can be saved', error);
+    }
+  }
+
+  /** Where a file lies that was saved. */
+  saved(name: string): string {
+    return runFile(this.home, name);
   }
 
   /** Whether an earlier run lies here still, as it was. */
   get keepsEarlier(): boolean {
-    return this.where !== this.path && !this.isSettling;
+    return this.home !== this.path;
+  }
+
+  /** Removes what of a save was written and will not be saved. */
+  dropWriting(): void {
+    dropWriting(this.home);
   }
 
   /** Frees the little room that was kept for the end. */
@@ -122,30 +177,26 @@ export class TrainingFolder {
   }
 
   /**
-   * Puts the new run in the place of an earlier one; for when its first checkpoint is complete. Its
-   * record comes last, and the earlier one's goes first: at no moment do a record and weights of two
-   * runs lie together. Throws FileError; what was not moved then stays in .thimble-next.
+   * Saves what was written, and puts the new run in the place of an earlier one; for when its first epoch is
+   * complete. At no moment do files of two runs count together. Throws FileError; the new run is then finished by
+   * whoever writes here next.
    */
   settle(): void {
+    this.commit();
     if (!this.keepsEarlier) return;
-    const { record, ...others } = RUN_FILES;
-    this.isSettling = true;
     try {
-      rmSync(join(this.path, record), { force: true });
-      for (const name of [...Object.values(others), record]) {
-        if (existsSync(this.file(name))) renameSync(this.file(name), join(this.path, name));
-        else rmSync(join(this.path, name), { force: true });
-      }
-      rmdirSync(this.where);
+      startReplacing(this.path, this.home);
+      this.home = this.path;
+      finishSaves(this.path);
     } catch (error) {
       throw fileError(this.path, 'a folder in which a run can be replaced', error);
     }
-    this.where = this.path;
   }
 
-  /** Removes what the new run has written before it was settled, or all of it where it has no weights. */
+  /** Removes what the new run has written before it was settled, or all of it where nothing was trained. */
   discard(): void {
-    for (const name of Object.values(RUN_FILES)) rmSync(this.file(name), { force: true });
+    dropWriting(this.home);
+    for (const name of Object.values(RUN_FILES)) rmSync(join(this.home, name), { force: true });
   }
 
   /** Lets others have the folder. What was not settled goes, and a folder in which nothing is left. */
@@ -153,7 +204,8 @@ export class TrainingFolder {
     if (!this.isTaken) return;
     this.isTaken = false;
     try {
-      if (this.keepsEarlier) rmSync(this.where, { recursive: true, force: true });
+      if (this.keepsEarlier && !this.isResumed) rmSync(this.home, { recursive: true, force: true });
+      else dropWriting(this.home);
       this.giveRoom();
       rmSync(join(this.path, LOCK), { force: true });
       if (this.isNew && readdirSync(this.path).length === 0) rmdirSync(this.path);
@@ -163,7 +215,19 @@ export class TrainingFolder {
   }
 }
 
-/** A file of a run that was being written when its process was killed; nobody else writes here now. */
+/** Finishes what counts and removes what does not, of a process that was killed; nobody else writes here now. */
+function swept(path: string): void {
+  finishSaves(path);
+  dropWriting(path);
+  for (const name of readdirSync(path)) if (isHalf(name)) rmSync(join(path, name));
+}
+
+/** Where a run lies that is to replace the one in `path`. */
+export function nextRun(path: string): string {
+  return join(path, NEXT);
+}
+
+/** A file of a run that was being written. */
 function isHalf(name: string): boolean {
   return Object.values(RUN_FILES).some(
     (file) => name.startsWith(`${file}.`) && name.endsWith('.tmp'),
@@ -201,12 +265,12 @@ export function checkFree(path: string, force: boolean): void {
     if (!found.isDirectory()) throw refused(path, 'a file');
     accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK);
     const entries = readdirSync(path).filter((name) => !name.startsWith(OWN));
-    if (force || entries.length === 0) return;
-    const isRun = entries.includes(RUN_FILES.record);
+    const hasRun = isRun(path);
+    if (force || (entries.length === 0 && !hasRun)) return;
     throw new ConfigError({
       where: `--out ${path}`,
       expected: 'a new or empty folder',
-      got: isRun ? 'an earlier run' : `${String(entries.length)} files`,
+      got: hasRun ? 'an earlier run' : `${String(entries.length)} files`,
       todo: 'Choose another path, or --force to replace it',
     });
   });
