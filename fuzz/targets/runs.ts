@@ -1,6 +1,7 @@
-/** run.json and ranks.json, as far as a command goes with them before it computes anything. */
+/** run.json, ranks.json and data.json, as far as a command goes with them before it computes anything. */
 import { SWIN_PRESETS, type Random } from '@thimble/core';
 import { ranksLines } from '../../packages/cli/src/commands/ranks.js';
+import { parseDataFile } from '../../packages/cli/src/run/data-file.js';
 import { parseRanks } from '../../packages/cli/src/run/ranks-file.js';
 import { checkedRun } from '../../packages/cli/src/run/open.js';
 import { differenceOf, parseRunRecord, writtenRun } from '../../packages/cli/src/run/record.js';
@@ -16,11 +17,11 @@ const SWIN = { ...SWIN_PRESETS['swin-micro'], depths: [1, 1], classes: CLASSES.l
 /** The record of one run beside its weights, which are as they were. */
 function runTarget(name: string, { record, checkpoint }: RunCase): Target {
   const written = writtenRun(record);
-  const { ranks, origin, memory, ...former } = written;
+  const { ranks, origin, memory, files, ...former } = written;
   const whole: unknown = JSON.parse(recordText(written));
   const old: unknown = JSON.parse(recordText(former)); // as version 0.1.0 wrote it
   const isFactored = Object.keys(ranks?.weights ?? {}).length > 0;
-  const values = isFactored || !origin || !memory ? [whole] : [whole, old];
+  const values = isFactored || !origin || !memory || !files ? [whole] : [whole, old];
   return {
     name,
     make: (random: Random) => damagedJson(random, pick(random, values)),
@@ -90,6 +91,30 @@ const ranksFile: Target = {
   },
 };
 
+const image = (path: string, label: number) => ({ path, label, print: 'a'.repeat(16) });
+
+const dataFile: Target = {
+  name: 'data.json',
+  make: (random) => {
+    const drawn = { shapes: { seed: 1, count: 9 }, files: [] };
+    const files = { shapes: null, files: [image('cat/1.png', 0), image('dog/a b.png', 1)] };
+    const file = {
+      folder: '/photos',
+      strict: false,
+      train: files,
+      validation: pick(random, [drawn, files]),
+    };
+    return damagedJson(random, { format: 'thimble-data', version: 1, ...file });
+  },
+  check: (input) => {
+    const { train, validation } = parseDataFile('data.json', textOf(input));
+    const paths = [...train.files, ...validation.files].map(({ path }) => path);
+    return paths.some((path) => /^\/|(^|\/)\.\.(\/|$)/.test(path))
+      ? 'a path out of the folder'
+      : null;
+  },
+};
+
 function textOf(input: string | Uint8Array): string {
   return typeof input === 'string' ? input : new TextDecoder().decode(input);
 }
@@ -99,4 +124,5 @@ export const RUNS: readonly Target[] = [
   runTarget('run.json of factors', runCase('wasi=0.8', RANKS)),
   runTarget('run.json of Swin', runCase('lora=2', undefined, SWIN)),
   ranksFile,
+  dataFile,
 ];

@@ -56,7 +56,9 @@ function difference(a: readonly (readonly number[])[], b: readonly (readonly num
 function withPreprocess(change: (preprocess: Preprocess) => object): void {
   const record = JSON.parse(readFileSync(path('run', 'run.json'), 'utf8')) as RunRecord;
   const preprocess = change(record.preprocess);
-  writeFileSync(path('run', 'run.json'), JSON.stringify({ ...record, preprocess }));
+  // Earlier runs kept no hashes.
+  const earlier = { ...record, preprocess, files: undefined };
+  writeFileSync(path('run', 'run.json'), JSON.stringify(earlier));
   const { metadata, tensors } = readSafetensors(readFileSync(path('run', 'model.safetensors')));
   const changed = new Map([...metadata, ['preprocess', JSON.stringify(preprocess)]]);
   const sources = [...tensors.values()];

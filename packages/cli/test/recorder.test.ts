@@ -80,7 +80,7 @@ async function recording(): Promise<Recording> {
   const session = Session.of({ executor, optimizer: step.optimizer });
   const taken = plan.takeFolder();
   const recorder = new Recorder(plan, session, taken, 2);
-  await recorder.start(new AbortController().signal);
+  await recorder.start(new AbortController().signal, null);
   let epoch = 0;
   return {
     recorder,
@@ -172,9 +172,11 @@ describe('a disk that takes no more', () => {
     const { recorder, epoch, folder: taken } = await recording();
     await epoch(0.5, 1);
     const before = readFileSync(within('best.safetensors'));
-    mkdirSync(within(`best.safetensors.${String(process.pid)}.tmp`)); // nothing can be written there
-    await expect(epoch(0.75, 1)).rejects.toThrow(`${within('best.safetensors')}: expected a file`);
-    expect(recorder.remains).toBe(`${path} keeps the weights after epoch 2`);
+    mkdirSync(within(`.thimble-writing/best.safetensors.${String(process.pid)}.tmp`), {
+      recursive: true,
+    });
+    await expect(epoch(0.75, 1)).rejects.toThrow(/best\.safetensors: expected a file/);
+    expect(recorder.remains).toBe(`${path} keeps the weights after epoch 1`);
     await recorder.fail();
     expect(existsSync(within('.thimble-room'))).toBe(false);
     taken.close();
@@ -192,7 +194,10 @@ describe('the record', () => {
     taken.close();
     expect(recordOf().history).toHaveLength(2);
     expect(readdirSync(path).sort()).toEqual(
-      ['best.safetensors', 'labels.txt', 'model.safetensors', 'run.json'].sort(),
+      [
+        ...['best.safetensors', 'data.json', 'labels.txt', 'model.safetensors', 'run.json'],
+        ...['log.jsonl', 'state.safetensors'],
+      ].sort(),
     );
   });
 
@@ -200,7 +205,9 @@ describe('the record', () => {
     const { epoch, folder: taken } = await recording();
     rmSync(path, { recursive: true });
     await expect(epoch(0.5, 1)).rejects.toThrow(FileError);
-    await expect(epoch(0.5, 1)).rejects.toThrow(`${within('model.safetensors')}: expected a file`);
+    await expect(epoch(0.5, 1)).rejects.toThrow(
+      `${path}: expected a folder that can be written to`,
+    );
     taken.close();
   });
 

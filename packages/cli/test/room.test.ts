@@ -16,14 +16,14 @@ const going = new AbortController().signal;
 
 describe('room for a run', () => {
   it.each([
-    [1, 0, 2],
-    [2, 0, 3],
-    [9, 2e6, 2], // an earlier run of two such files goes before the third one comes
-    [9, 0.5e6, 2.5],
+    [1, 0, 6],
+    [2, 0, 8],
+    [9, 2e6, 6], // an earlier run goes before the second epoch comes
+    [9, 0.5e6, 7.5],
   ])('of %i epochs in place of %i bytes is %d times its checkpoint', (epochs, replaced, times) => {
-    const { bytes, largestFile } = writtenBytes(1e6, epochs, replaced);
+    const { bytes, largestFile } = writtenBytes(1e6, 2e6, epochs, replaced);
     expect(bytes - 3e5).toBe(times * 1e6);
-    expect(largestFile).toBe(1e6);
+    expect(largestFile).toBe(2e6);
   });
 
   it('is refused with what is needed and what is free', async () => {
@@ -57,7 +57,7 @@ describe('room for a run', () => {
     const limited = ['-c', 'ulimit -f 3000; exec "$@"', 'sh', process.execPath, ...args];
     const { status, stderr } = spawnSync('sh', limited, { cwd: folder, encoding: 'utf8' });
     expect(stderr).toBe(
-      'thimble: run: expected room for 9.95 MB, 4.83 MB of it in one file, got a file larger than ' +
+      'thimble: run: expected room for 29.2 MB, 9.64 MB of it in one file, got a file larger than ' +
         'the system allows. Free some, raise the quota or limit (ulimit -f), or choose another --out.\n',
     );
     expect(status).toBe(1);

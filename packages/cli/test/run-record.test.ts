@@ -34,8 +34,8 @@ describe('run.json', () => {
   });
 
   it('is read as version 0.1.0 wrote it', () => {
-    const { ranks, saved, memory, origin, ...former } = writtenRun(dense.record);
-    expect([ranks, saved, memory, origin].every((value) => value !== undefined)).toBe(true);
+    const { ranks, saved, memory, origin, files, ...former } = writtenRun(dense.record);
+    expect([ranks, saved, memory, origin, files].every((value) => value !== undefined)).toBe(true);
     const { family, ...config } = { ...dense.record.model.config, family: 'vit' };
     expect(family).toBe('vit');
     const record = { ...former, model: { name: 'tiny', config } };

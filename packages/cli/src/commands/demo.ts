@@ -154,7 +154,7 @@ async function demo(random: RunPlan, pretrained: RunPlan, output: Output): Promi
   const outcome = before.interrupted ? before : await runTraining(pretrained, output);
   const { interrupted, summary } = outcome;
   if (interrupted) {
-    sayInterrupted(summary, null, output);
+    sayInterrupted(summary, false, output);
     throw interrupted;
   }
   await writeMemory(pretrained, summary.run);
@@ -227,7 +227,7 @@ function fromRandom({ step, settings }: DemoShared, { seed, out }: DemoOptions):
   return {
     settings: { ...settings, init: null },
     ignored: [],
-    fill: (executor) => {
+    fill: ({ executor }) => {
       initialise(executor, step.model, seed);
       return Promise.resolve(null);
     },
@@ -245,7 +245,7 @@ function fromStart(
   return {
     settings: { ...settings, init, origin: originOf(start) },
     ignored,
-    fill: (executor) => Promise.resolve(loadWeights(executor, step.model, checkpoint, seed)),
+    fill: ({ executor }) => Promise.resolve(loadWeights(executor, step.model, checkpoint, seed)),
     takeFolder: () => folder,
     afterwards: async (executor) => {
       const pictures = await predictions(executor, preprocess, seed + VALIDATION_SEED, step.pass);

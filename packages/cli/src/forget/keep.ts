@@ -8,12 +8,13 @@
 import { ConfigError, type Change, type Changes } from '@thimble/core';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { replaceWithCopy } from '../host/files.js';
-import { RUN_FILES, writeForgotten } from '../run/folder.js';
+import { replaceWithCopy, replaceWithLink } from '../host/files.js';
+import { writeForgotten } from '../run/folder.js';
 import type { ForgottenRecord } from '../run/forgotten.js';
 import type { RunRecord } from '../run/record.js';
+import { RUN_FILES } from '../run/saves.js';
 import type { TrainingFolder } from '../training/folder.js';
-import { hashedFiles } from '../weights/hashes.js';
+import { sha256Of } from '../weights/hashes.js';
 import { patchedCopy } from '../weights/patch.js';
 import { readUndo, withEarlier, writeUndo } from './undo.js';
 
@@ -45,8 +46,6 @@ export async function keepForgotten(
   const bytes = await writeUndo(folder.file(RUN_FILES.forgotten), undo);
   if (earlier) await copyOver(folder, RUN_FILES.setAside);
   else await setAside(folder, start);
-  await copyOver(folder, RUN_FILES.labels);
-  await copyOver(folder, RUN_FILES.ranks);
   await settle(folder, [...(record.forgotten ?? []), forgotten]);
   return bytes;
 }
@@ -63,18 +62,30 @@ export async function undoForgotten(folder: TrainingFolder, record: RunRecord): 
   if (isHere(folder, other)) {
     await replaceWithCopy(existsSync(aside) ? aside : folder.file(start), folder.file(other));
   }
-  await copyOver(folder, RUN_FILES.labels);
-  await copyOver(folder, RUN_FILES.ranks);
   await settle(folder, null);
 }
+
+/** Files that forgetting leaves alone. */
+const UNTOUCHED = [
+  RUN_FILES.labels,
+  RUN_FILES.ranks,
+  RUN_FILES.state,
+  RUN_FILES.data,
+  RUN_FILES.log,
+];
 
 /** Writes the record, which comes last, and puts all files in their place. */
 async function settle(
   folder: TrainingFolder,
   forgotten: readonly ForgottenRecord[] | null,
 ): Promise<void> {
+  for (const name of UNTOUCHED) await copyOver(folder, name);
+  const files = Object.values(RUN_FILES).filter(
+    (name) => name !== RUN_FILES.log && existsSync(folder.file(name)),
+  );
+  const hashes = files.map((name) => [name, sha256Of(folder.file(name))] as const);
   const record = join(folder.path, RUN_FILES.record);
-  await writeForgotten(record, folder.file(RUN_FILES.record), forgotten);
+  await writeForgotten(record, folder.file(RUN_FILES.record), new Map(hashes), forgotten);
   folder.settle();
 }
 
@@ -94,14 +105,14 @@ function patchesOf(
 async function setAside(folder: TrainingFolder, start: string): Promise<void> {
   const other = start === RUN_FILES.best ? RUN_FILES.model : RUN_FILES.best;
   if (!isHere(folder, other)) return;
-  const [one, two] = [start, other].map((name) => hashedFiles(join(folder.path, name))[0].sha256);
+  const [one, two] = [start, other].map((name) => sha256Of(join(folder.path, name)));
   if (one === two) return;
-  await replaceWithCopy(join(folder.path, other), folder.file(RUN_FILES.setAside));
+  await replaceWithLink(join(folder.path, other), folder.file(RUN_FILES.setAside));
 }
 
 /** A file of the earlier run that stays as it is. */
 async function copyOver(folder: TrainingFolder, name: string): Promise<void> {
-  if (isHere(folder, name)) await replaceWithCopy(join(folder.path, name), folder.file(name));
+  if (isHere(folder, name)) await replaceWithLink(join(folder.path, name), folder.file(name));
 }
 
 function isHere(folder: TrainingFolder, name: string): boolean {

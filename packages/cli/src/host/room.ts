@@ -27,14 +27,20 @@ const CHUNK = new Uint8Array(1 << 20);
 const RECORD_BYTES = 3e5;
 
 /**
- * What a run needs: the last weights and the best ones, and from the second epoch on the next ones beside
- * them. All in bytes.
+ * What a run needs: at the end of an epoch its weights, the best ones and its state beside those of the epoch before.
+ * All in bytes.
  *
- * @param replaced of an earlier run, which goes with the first checkpoint
+ * @param replaced of an earlier run, which goes with the first epoch
  */
-export function writtenBytes(checkpoint: number, epochs: number, replaced: number): WrittenBytes {
-  const then = epochs > 1 ? 3 * checkpoint - replaced : 0;
-  return { bytes: Math.max(2 * checkpoint, then) + RECORD_BYTES, largestFile: checkpoint };
+export function writtenBytes(
+  checkpoint: number,
+  state: number,
+  epochs: number,
+  replaced: number,
+): WrittenBytes {
+  const first = 2 * checkpoint + 2 * state;
+  const then = epochs > 1 ? 4 * checkpoint + 2 * state - replaced : 0;
+  return { bytes: Math.max(first, then) + RECORD_BYTES, largestFile: Math.max(checkpoint, state) };
 }
 
 /** Leaves ROOM_FILE. Throws FileError, or the reason of `signal`; then it leaves nothing. */

@@ -79,11 +79,13 @@ export interface RunRecord extends RunSettings {
   readonly executor: { readonly name: string; readonly detail: string; readonly threads: number };
   readonly status: 'running' | 'done' | 'interrupted' | 'failed';
   readonly history: readonly EpochRecord[];
+  /** SHA-256 of the other files, by name; absent in runs from before they were kept. */
+  readonly files?: Readonly<Record<string, string>>;
   /** What was forgotten since; absent: nothing. */
   readonly forgotten?: readonly ForgottenRecord[];
 }
 
-const { list, nullable, number, object, objectOf, oneOf, optional, text, whole } = schema;
+const { list, nullable, number, object, objectOf, oneOf, optional, record, text, whole } = schema;
 
 const COUNT = whole({ least: 0, most: Number.MAX_SAFE_INTEGER });
 const ABOVE_ZERO = whole({ most: Number.MAX_SAFE_INTEGER });
@@ -143,14 +145,15 @@ const writtenReader: schema.Reader<WrittenRun> = schema.refined(
     executor: objectOf<RunRecord['executor']>({ name: NAME, detail: NAME, threads: ABOVE_ZERO }),
     status: oneOf('running', 'done', 'interrupted', 'failed'),
     history: list(epochReader, { most: 1_000_000 }),
+    files: optional(record(text({ most: 64 }), { most: 100 })),
     forgotten: optional(list(forgottenReader, { least: 1, most: 1_000_000 })),
   }),
   checkTogether,
 );
 
 /** What holds of several fields. */
-function checkTogether(record: WrittenRun, place: schema.Place): void {
-  const { model, classes, batch, microBatches, slices = 1 } = record;
+function checkTogether(run: WrittenRun, place: schema.Place): void {
+  const { model, classes, batch, microBatches, slices = 1 } = run;
   const { channels } = model.config;
   if (channels !== 3) {
     throw place
@@ -190,12 +193,12 @@ export function parseRunRecord(file: string, json: string): RunRecord {
     todo: 'Pass the folder of a run as thimble train wrote it',
   };
   schema.read(json, header, document);
-  const { ranks, ...record } = schema.read(json, writtenReader, document);
-  if (ranks === undefined && parseMethod(record.method).probe !== null) {
-    const expected = `those with which ${record.method} was compiled`;
+  const { ranks, ...run } = schema.read(json, writtenReader, document);
+  if (ranks === undefined && parseMethod(run.method).probe !== null) {
+    const expected = `those with which ${run.method} was compiled`;
     throw new schema.Place(document).at('ranks').error(expected, 'nothing');
   }
-  return { ...record, found: ranks === undefined ? {} : { ranks } };
+  return { ...run, found: ranks === undefined ? {} : { ranks } };
 }
 
 /** Where two values are not written the same. */

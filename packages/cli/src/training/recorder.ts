@@ -1,26 +1,50 @@
 /** Keeps the run folder up to date while training: weights, best weights, record. */
-import { DataError, type EpochEvent, type Session, type TrainResult } from '@thimble/core';
+import {
+  DataError,
+  type EpochEvent,
+  type Session,
+  type StepEvent,
+  type TrainResult,
+} from '@thimble/core';
 import { checkpointBytes, checkpointMetadata, saveCheckpoint } from '../weights/checkpoint.js';
 import type { Loader } from '../data/loader.js';
 import { replaceWithCopy, replaceWithText } from '../host/files.js';
 import { writtenBytes, takeRoom, type WrittenBytes } from '../host/room.js';
-import { RUN_FILES, writeRunRecord } from '../run/folder.js';
+import { writeDataFile } from '../run/data-file.js';
+import { writeRunRecord } from '../run/folder.js';
+import { RunLog } from '../run/log.js';
+import { writeRanks, type RanksFile } from '../run/ranks-file.js';
+import { RUN_FILES } from '../run/saves.js';
+import { stateBytes, writeState } from '../run/state.js';
+import { sha256Of } from '../weights/hashes.js';
 import type { RunPlan } from './run-plan.js';
 import type { EpochRecord, RunRecord } from '../run/record.js';
 import { formMetadata } from '../run/form.js';
 import type { TrainingFolder } from './folder.js';
+
+/** Time between two saves within an epoch: saving again is worth it by then. */
+const SAVE_MS = 300_000;
+/** And a multiple of what a save has taken: it shall not take more than a fiftieth of the time. */
+const SAVE_SHARE = 50;
 
 export class Recorder {
   record: RunRecord;
   best: EpochRecord | null = null;
   /** Epoch of the weights that were saved last; 0 before. */
   private savedEpoch = 0;
+  /** The record as it was saved last. */
+  private committed: RunRecord;
+  /** Time that saving took, since training began. */
+  saveSeconds = 0;
+  private savedAt = 0;
+  private saveMs = 0;
   /** Updates of one epoch, on average: micro-batches left over at its end count in the next. */
   readonly stepsPerEpoch: number;
   readonly totalSteps: number;
   private readonly plan: RunPlan;
   private readonly session: Session;
   private readonly folder: TrainingFolder;
+  private readonly log: RunLog;
 
   constructor(plan: RunPlan, session: Session, folder: TrainingFolder, passesPerEpoch: number) {
     const { microBatches } = plan.step;
@@ -28,33 +52,70 @@ export class Recorder {
     const { executor } = session;
     this.session = session;
     this.folder = folder;
+    this.log = new RunLog(() => folder.saved(RUN_FILES.log));
     this.stepsPerEpoch = passesPerEpoch / microBatches;
-    const { warmup, settings } = plan;
+    const { warmup, settings, resumed } = plan;
     this.totalSteps = Math.floor((passesPerEpoch * settings.epochs) / microBatches);
     const share = warmup < 1 ? warmup : warmup / settings.epochs;
     const warmupSteps = Math.min(this.totalSteps, Math.round(share * this.totalSteps));
     this.record = {
       ...settings,
-      warmupSteps,
+      warmupSteps: resumed?.warmupSteps ?? warmupSteps,
       executor: { name: executor.name, detail: executor.detail, threads: executor.threads },
       status: 'running',
-      history: [],
+      history: resumed?.history ?? [],
+      files: resumed?.files ?? {},
     };
+    this.committed = this.record;
+    for (const epoch of this.record.history) this.note(epoch);
+    this.savedEpoch = this.record.history.length;
   }
 
   /**
-   * Writes what is known before the first step, where there is room for the rest. Throws FileError, or the
-   * reason of `signal`, and leaves nothing then.
+   * Saves what is known before the first step, the weights that the run starts from included, where there is room
+   * for the rest. Throws FileError, or the reason of `signal`, and leaves nothing of a new run then.
+   *
+   * @param ranks of a factored run
    */
-  async start(signal: AbortSignal): Promise<void> {
+  async start(signal: AbortSignal, ranks: RanksFile | null): Promise<void> {
+    const { plan, folder } = this;
     try {
-      await takeRoom(this.folder.path, this.writtenBytes(), signal);
-      await replaceWithText(this.path(RUN_FILES.labels), `${this.record.classes.join('\n')}\n`);
-      await this.write();
+      await takeRoom(folder.path, this.writtenBytes(), signal);
+      if (plan.resumed) await this.log.goOnBehind(this.session.progress);
+      else {
+        await replaceWithText(this.path(RUN_FILES.labels), `${this.record.classes.join('\n')}\n`);
+        await writeDataFile(this.path(RUN_FILES.data), plan);
+        if (ranks) await writeRanks(this.path(RUN_FILES.ranks), ranks);
+        for (const name of [
+          RUN_FILES.labels,
+          RUN_FILES.data,
+          ...(ranks ? [RUN_FILES.ranks] : []),
+        ]) {
+          this.noteFile(name, sha256Of(this.path(name)));
+        }
+        await this.writeState();
+      }
+      await this.commit();
     } catch (error) {
-      this.folder.discard();
+      if (!plan.resumed) folder.discard();
       throw error;
     }
+  }
+
+  /** Notes an update, and saves the run where it is time to. */
+  async step(event: StepEvent): Promise<void> {
+    this.log.add(event);
+    const { saveEvery } = this.plan;
+    const since = performance.now() - this.savedAt;
+    const isDue =
+      saveEvery === undefined
+        ? since > Math.max(SAVE_MS, SAVE_SHARE * this.saveMs)
+        : this.session.step % saveEvery === 0;
+    if (!isDue) return;
+    await this.timed(async () => {
+      await this.writeState();
+      await this.commit();
+    });
   }
 
   /** Saves a finished epoch. Throws DataError when no validation image could be read. */
@@ -72,35 +133,42 @@ export class Recorder {
     const { accuracy, loss } = evaluation;
     const trainLoss = Number.isFinite(event.loss) ? event.loss : null;
     const record = { epoch, step, trainLoss, accuracy, loss, seconds };
-    await this.save();
+    this.log.add(event);
+    await this.timed(async () => {
+      const model = await this.writeModel();
+      await this.writeState();
+      if (this.note(record)) {
+        await replaceWithCopy(this.path(RUN_FILES.model), this.path(RUN_FILES.best));
+        this.noteFile(RUN_FILES.best, model);
+      }
+      this.record = { ...this.record, history: [...this.record.history, record] };
+      await this.settle();
+    });
     this.savedEpoch = epoch;
-    if (this.best === null || isBetter(record, this.best)) {
-      this.best = record;
-      await replaceWithCopy(this.path(RUN_FILES.model), this.path(RUN_FILES.best));
-    }
-    this.record = { ...this.record, history: [...this.record.history, record] };
-    await this.write();
-    this.folder.settle();
   }
 
-  /** Saves what an interrupt has cut. A run without a step leaves nothing. */
+  /** Saves what an interrupt has cut. A new run without a step leaves nothing. */
   async finish({ steps, aborted }: TrainResult): Promise<void> {
-    if (steps === 0) {
+    if (steps === 0 && !this.plan.resumed) {
       this.folder.discard();
       return;
     }
     const isCut = aborted && this.record.history.length < this.record.epochs;
-    if (isCut) await this.save();
+    if (isCut && steps > 0) {
+      await this.writeModel();
+      await this.writeState();
+    }
     this.record = { ...this.record, status: isCut ? 'interrupted' : 'done' };
-    await this.write();
-    this.folder.settle();
+    await this.settle();
   }
 
   /** Marks the run as failed; the reason of the failure is more useful than a second one here. */
   async fail(): Promise<void> {
-    this.record = { ...this.record, status: 'failed' };
+    this.record = { ...this.committed, status: 'failed' };
     this.folder.giveRoom();
-    if (!this.folder.keepsEarlier) await this.write().catch(() => undefined);
+    if (this.folder.keepsEarlier) return;
+    this.folder.dropWriting();
+    await this.commit().catch(() => undefined);
   }
 
   /** What there is when the run fails now. */
@@ -113,17 +181,56 @@ export class Recorder {
 
   private writtenBytes(): WrittenBytes {
     const checkpoint = checkpointBytes(this.plan.step.model, this.metadata());
-    return writtenBytes(checkpoint, this.record.epochs, this.folder.replacedBytes);
+    const { epochs } = this.record;
+    return writtenBytes(checkpoint, stateBytes(this.session), epochs, this.folder.replacedBytes);
   }
 
-  private write(): Promise<void> {
-    return writeRunRecord(this.path(RUN_FILES.record), this.record);
+  private async timed(save: () => Promise<void>): Promise<void> {
+    const started = performance.now();
+    await save();
+    this.saveMs = performance.now() - started;
+    this.saveSeconds += this.saveMs / 1000;
   }
 
-  private save(): Promise<void> {
-    const { session, plan } = this;
-    const { executor } = session;
-    return saveCheckpoint(this.path(RUN_FILES.model), executor, plan.step.model, this.metadata());
+  /** Saves what was written, with the record. */
+  private async commit(): Promise<void> {
+    this.log.flush();
+    await writeRunRecord(this.path(RUN_FILES.record), this.record);
+    this.folder.commit();
+    this.committed = this.record;
+    this.savedAt = performance.now();
+  }
+
+  /** The same, in the place of an earlier run. */
+  private async settle(): Promise<void> {
+    await this.commit();
+    this.folder.settle();
+  }
+
+  /** Its SHA-256. */
+  private async writeModel(): Promise<string> {
+    const { model } = this.plan.step;
+    const { executor } = this.session;
+    const path = this.path(RUN_FILES.model);
+    const hash = await saveCheckpoint(path, executor, model, this.metadata());
+    this.noteFile(RUN_FILES.model, hash);
+    return hash;
+  }
+
+  private async writeState(): Promise<void> {
+    const hash = await writeState(this.path(RUN_FILES.state), this.session);
+    this.noteFile(RUN_FILES.state, hash);
+  }
+
+  private noteFile(name: string, sha256: string): void {
+    this.record = { ...this.record, files: { ...this.record.files, [name]: sha256 } };
+  }
+
+  /** Whether it is the best epoch so far. */
+  private note(epoch: EpochRecord): boolean {
+    if (this.best !== null && !isBetter(epoch, this.best)) return false;
+    this.best = epoch;
+    return true;
   }
 
   private metadata(): ReadonlyMap<string, string> {

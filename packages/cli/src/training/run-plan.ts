@@ -1,8 +1,15 @@
 /** A training run before it starts: everything decided, nothing loaded. */
-import type { Augment, Executor, ExecutorKind, LoadReport, PrepareTables } from '@thimble/core';
+import type {
+  Augment,
+  Executor,
+  ExecutorKind,
+  LoadReport,
+  PrepareTables,
+  Session,
+} from '@thimble/core';
 import type { LoaderOptions } from '../data/loader.js';
 import type { SourceDescription } from '../data/source.js';
-import type { RunSettings } from '../run/record.js';
+import type { RunRecord, RunSettings } from '../run/record.js';
 import type { CompiledStep } from '../step/step.js';
 import type { TrainingFolder } from './folder.js';
 
@@ -19,8 +26,12 @@ export interface RunPlan {
   readonly ignored: readonly string[];
   /** What the ranks were chosen from; null where they were not chosen now. */
   readonly tables: PrepareTables | null;
-  /** Writes the starting weights; null when they are random. */
-  readonly fill: (executor: Executor) => Promise<LoadReport | null>;
+  /** Brings the session to where it starts; null where no weights were loaded that are worth a word. */
+  readonly fill: (session: Session) => Promise<LoadReport | null>;
+  /** The record of the run that goes on; absent: a new one. */
+  readonly resumed?: RunRecord;
+  /** Updates between two saves within an epoch; absent: by time. */
+  readonly saveEvery?: number;
   readonly strict: boolean;
   readonly loading: LoaderOptions;
   readonly kind: ExecutorKind;

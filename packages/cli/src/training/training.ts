@@ -25,8 +25,7 @@ import type { ExitSignal } from '../host/failure.js';
 import { onInterrupt, type Interrupt } from '../host/interrupt.js';
 import type { Output } from '../terminal/output.js';
 import { Recorder } from './recorder.js';
-import { writeRanks, type RanksFile } from '../run/ranks-file.js';
-import { RUN_FILES } from '../run/folder.js';
+import type { RanksFile } from '../run/ranks-file.js';
 import { writtenForm } from '../run/form.js';
 import { formOf, type RunSettings } from '../run/record.js';
 import type { RunPlan } from './run-plan.js';
@@ -54,6 +53,8 @@ export interface RunSummary
   readonly bestAccuracy: number | null;
   readonly bestEpoch: number | null;
   readonly seconds: number;
+  /** Of that, for saving the run. */
+  readonly saveSeconds: number;
   readonly skipped: number;
 }
 
@@ -68,7 +69,7 @@ export async function runTraining(plan: RunPlan, output: Output): Promise<RunOut
   });
   const loaders: Loader[] = [];
   try {
-    sayLoaded(await plan.fill(session.executor), plan, output);
+    sayLoaded(await plan.fill(session), plan, output);
     const buffers = new Buffers();
     const training = openLoader(plan, 'train', buffers);
     loaders.push(training);
@@ -90,8 +91,7 @@ async function recorded(plan: RunPlan, loaded: Loaded, output: Output): Promise<
     const folder = plan.takeFolder();
     try {
       const recorder = new Recorder(plan, loaded.session, folder, loaded.training.batchCount);
-      await recorder.start(interrupt.signal);
-      if (isFactored(plan)) await writeRanks(folder.file(RUN_FILES.ranks), ranksFile(plan));
+      await recorder.start(interrupt.signal, isFactored(plan) ? ranksFile(plan) : null);
       return await loop(plan, { ...loaded, recorder, folder, interrupt }, output);
     } finally {
       folder.close();
@@ -130,11 +130,12 @@ async function loop(plan: RunPlan, parts: Parts, output: Output): Promise<RunOut
         warmupSteps: recorder.record.warmupSteps,
       }),
       epochs,
-      batches: (epoch) => training.epoch(epoch),
+      batches: (epoch, from) => training.epoch(epoch, from),
       validation: () => validation.epoch(0),
       signal: interrupt.signal,
       onEvent: async (event) => {
         if (event.event === 'epoch') await recorder.epoch(event, validation);
+        else await recorder.step(event);
         report.event(event); // an epoch that is reported is saved
         await output.caughtUp(interrupt.signal);
       },
@@ -274,6 +275,7 @@ function summarise(
     bestAccuracy: best?.accuracy ?? null,
     bestEpoch: best?.epoch ?? null,
     seconds,
+    saveSeconds: parts.recorder.saveSeconds,
     skipped,
     ...placeFields(plan, parts),
   };
