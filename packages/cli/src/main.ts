@@ -21,8 +21,8 @@ Examples:
   thimble plan vit-tiny-16 --batch 8 --svg memory.svg
 
 Exit codes: 0 done, 1 failed, 2 wrong command line; 130, 143, 129 ended by Ctrl-C, SIGTERM, SIGHUP
-(train and demo save their weights first; a second signal ends them at once); 141 nobody reads the
-output any more (train, forget, export, merge and demo go on without a reader: they make files).`;
+(train, resume and demo save their weights first; a second signal ends them at once); 141 nobody
+reads the output any more (train, resume, forget, export, merge and demo go on without a reader: they make files).`;
 
 interface SubCommand {
   readonly load: () => Promise<(program: Command) => void>;
@@ -36,6 +36,7 @@ const text = (load: SubCommand['load']): SubCommand => ({ load, makesFiles: fals
 /** In the order of the help text. */
 const COMMANDS: Readonly<Record<string, SubCommand>> = {
   train: files(async () => (await import('./commands/train.js')).addTrain),
+  resume: files(async () => (await import('./commands/resume.js')).addResume),
   eval: text(async () => (await import('./commands/eval.js')).addEval),
   predict: text(async () => (await import('./commands/predict.js')).addPredict),
   plan: text(async () => (await import('./commands/plan.js')).addPlan),

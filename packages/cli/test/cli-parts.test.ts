@@ -194,19 +194,19 @@ describe('closing words', () => {
   });
 
   it('of an interrupted run promise no more than there is', () => {
-    const words = (steps: number, data: string | null) =>
+    const words = (steps: number, isResumable: boolean) =>
       said((output) => {
-        sayInterrupted({ ...summary, steps }, data, output);
+        sayInterrupted({ ...summary, steps }, isResumable, output);
       });
-    const [event, ...lines] = words(0, 'photos');
+    const [event, ...lines] = words(0, true);
     expect(event).toMatchObject({ event: 'interrupted', run: null, steps: 0 });
     expect(lines).toEqual(['', 'Interrupted before the first step; nothing was saved.']);
-    expect(words(1, 'my photos').slice(2)).toEqual([
+    expect(words(1, true).slice(2)).toEqual([
       "Interrupted after 1 step; the weights are saved in Ann's run.",
       expect.stringContaining('20.0 ms per step'),
-      "To go on from them: thimble train 'my photos' --init 'Ann'\\''s run'",
+      "To go on: thimble resume 'Ann'\\''s run'",
     ]);
-    expect(words(1, null)).toHaveLength(4);
+    expect(words(1, false)).toHaveLength(4);
   });
 });
 

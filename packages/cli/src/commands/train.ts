@@ -39,6 +39,7 @@ import {
   addHub,
   addJson,
   addPreprocess,
+  addSaveEvery,
   addStep,
   addWorkers,
   DEFAULT_MODEL,
@@ -84,6 +85,7 @@ interface TrainOptions
   readonly strict: boolean;
   readonly memory?: number;
   readonly workers: number;
+  readonly saveEvery?: number;
 }
 
 const HELP = `
@@ -93,7 +95,9 @@ of each class is held out, copies of an image together. What was left out is sai
 split but cannot be used as one, and a class of which nothing can be read, are refused.
 
 Ctrl-C, SIGTERM and SIGHUP end the run behind the present step with its weights saved; a second one
-ends it at once. A run whose loss diverges fails and keeps the weights of the last good epoch.
+ends it at once. A run whose loss diverges fails and keeps the weights of the last good epoch. However
+a run was ended, thimble resume RUN goes on from where it was saved last, to the same weights as
+without the interruption.
 
 Models of the hub are kept in the cache of huggingface_hub (HF_HOME); HF_TOKEN opens private ones.
 
@@ -150,7 +154,7 @@ export function addTrain(program: Command): void {
         '--micro-batches and the explained variances, or refuses to start',
       byteCount,
     );
-  addJson(addExecutor(addWorkers(command)))
+  addJson(addExecutor(addWorkers(addSaveEvery(command))))
     .addHelpText('after', `\n${methodHelp()}\n${HELP}`)
     .action(async (folder: string, options: TrainOptions) => {
       await trainCommand(folder, options);
@@ -187,7 +191,7 @@ async function trainCommand(folder: string, asked: TrainOptions): Promise<void> 
     const { interrupted, summary, skipped } = await runTraining(plan, output);
     saySkipped(skipped, output);
     if (interrupted) {
-      sayInterrupted(summary, folder, output);
+      sayInterrupted(summary, true, output);
       throw interrupted;
     }
     sayDone(summary, output);
@@ -278,7 +282,7 @@ function planOf(
   fitting: ReadyToTrain,
 ): Omit<RunPlan, 'kind' | 'takeFolder'> {
   const { data, start } = beginning;
-  const { warmup, strict, threads, augment, workers } = options;
+  const { warmup, strict, threads, augment, workers, saveEvery } = options;
   const { step, tables, fill } = fitting.ready;
   return {
     settings: settingsOf(options, beginning, fitting),
@@ -289,8 +293,9 @@ function planOf(
     warmup,
     ignored: start?.ignored ?? [],
     tables,
-    fill,
+    fill: ({ executor }) => fill(executor),
     strict,
+    ...(saveEvery === undefined ? {} : { saveEvery }),
     loading: { workers },
     threads,
   };

@@ -98,10 +98,10 @@ export class Loader {
     return [...this.unreadable.values()].sort((a, b) => a.index - b.index);
   }
 
-  /** The batches of one epoch, in order. Stop early with `break`; one epoch at a time. */
-  async *epoch(epoch: number): AsyncGenerator<LoadedBatch, void, void> {
+  /** The batches of one epoch, in order, from number `from` on. Stop early with `break`; one epoch at a time. */
+  async *epoch(epoch: number, from = 0): AsyncGenerator<LoadedBatch, void, void> {
     const queue: Promise<FilledBatch>[] = [];
-    let asked = 0;
+    let asked = from;
     let held = 0; // buffers in the hands of the caller
     const ask = () => {
       for (; asked < this.batchCount && queue.length + held < this.prefetch; asked++) {

@@ -63,6 +63,14 @@ export function addWorkers(command: Command): Command {
   );
 }
 
+export function addSaveEvery(command: Command): Command {
+  return command.option(
+    '--save-every <n>',
+    'updates after which a run is saved within an epoch too (default: about every five minutes)',
+    wholeNumber(1),
+  );
+}
+
 export function addAllowEmpty(command: Command): Command {
   return command.option(
     '--allow-empty',

@@ -69,12 +69,8 @@ export function sayDone(summary: RunSummary, output: Output): void {
   output.line(`Saved in ${inOneLine(run)}; try: thimble predict ${shellWord(run)} IMAGE`);
 }
 
-/**
- * What an interrupted run leaves.
- *
- * @param data folder with which it can go on; null where it cannot
- */
-export function sayInterrupted(summary: RunSummary, data: string | null, output: Output): void {
+/** What an interrupted run leaves. @param isResumable whether `thimble resume` can go on from it */
+export function sayInterrupted(summary: RunSummary, isResumable: boolean, output: Output): void {
   const { steps, run } = summary;
   const isSaved = steps > 0;
   output.event('interrupted', { ...summary, run: isSaved ? run : null });
@@ -87,8 +83,7 @@ export function sayInterrupted(summary: RunSummary, data: string | null, output:
     `Interrupted after ${counted(steps, 'step')}; the weights are saved in ${inOneLine(run)}.`,
   );
   for (const line of costs(summary)) output.line(line);
-  if (data === null) return;
-  output.line(`To go on from them: thimble train ${shellWord(data)} --init ${shellWord(run)}`);
+  if (isResumable) output.line(`To go on: thimble resume ${shellWord(run)}`);
 }
 
 function costs(summary: RunSummary): readonly string[] {
