@@ -56,7 +56,7 @@ export function addEval(program: Command): void {
       '<RUN>',
       'run folder of thimble train; also weights: a file, a folder, owner/name on the hub',
     )
-    .argument('<DIR>', 'folder of class folders')
+    .argument('<DIR>', 'folder of class folders, or a manifest (thimble train --help)')
     .option('--best', 'of a run: weights of the best epoch instead of the last', false)
     .option('--batch <n>', 'images at a time', wholeNumber(1, MOST.batch), 16)
     .option('--strict', 'stop at the first unreadable image', false);

@@ -80,6 +80,7 @@ interface TrainOptions
   readonly val?: string;
   readonly valFraction: number;
   readonly asClasses: boolean;
+  readonly limit?: number;
   readonly allowEmpty: boolean;
   readonly augment: string;
   readonly strict: boolean;
@@ -93,6 +94,9 @@ DIR has one sub-folder of JPEG, PNG or WebP images per class. Where it has train
 test/; also training/, valid/, …) with class folders inside, these are used; otherwise --val-fraction
 of each class is held out, copies of an image together. What was left out is said; what is plainly a
 split but cannot be used as one, and a class of which nothing can be read, are refused.
+
+A manifest has a line for each image with columns (CSV, TSV) or keys (JSON lines) file and label, and
+split (train, val, test) where it has one; paths count from its own folder.
 
 Ctrl-C, SIGTERM and SIGHUP end the run behind the present step with its weights saved; a second one
 ends it at once. A run whose loss diverges fails and keeps the weights of the last good epoch. However
@@ -116,7 +120,7 @@ export function addTrain(program: Command): void {
     .command('train')
     .summary('train a model on a folder of images')
     .description('Trains a model on a folder of images, one sub-folder per class.')
-    .argument('<DIR>', 'folder of class folders')
+    .argument('<DIR>', 'folder of class folders, or a manifest: a .csv, .tsv or .jsonl file')
     .option(
       '--model <name>',
       `${modelHelp()}; owner/name on the hub; a folder (default: of --init, else ${DEFAULT_MODEL})`,
@@ -142,6 +146,7 @@ export function addTrain(program: Command): void {
     .option('--augment <name>', Object.keys(augments).join(', '), 'light')
     .option('--val <dir>', 'validation images (default: held out of DIR)')
     .option('--val-fraction <x>', 'share of each class to hold out', share, 0.2)
+    .option('--limit <n>', 'most training images of a class, for a quick try', wholeNumber(1))
     .option('--as-classes', 'every sub-folder of DIR is a class, also train, val or test', false);
   addAllowEmpty(command)
     .option('--seed <n>', 'of weights, order, augmentation and split', wholeNumber(0), 0)

@@ -14,6 +14,7 @@ const REASONS = {
   stray: ['picture beside the class folders', 'pictures beside the class folders'],
   side: ['folder without pictures', 'folders without pictures'],
   unused: ['folder of the split that is not used', 'folders of the split that are not used'],
+  limit: ['image beyond --limit', 'images beyond --limit'],
   empty: [
     'class folder of which nothing can be read',
     'class folders of which nothing can be read',

@@ -4,6 +4,7 @@
  */
 import { DataError, stratifiedSplit } from '@thimble/core';
 import { existsSync, realpathSync } from 'node:fs';
+import { isFolder } from '../host/files.js';
 import { copiesAmong, firstCopies, type CopiesFound } from './copies.js';
 import {
   knownClasses,
@@ -16,7 +17,9 @@ import {
 } from './folder.js';
 import { heldLayout, sharedInside, trainingLayout } from './layout.js';
 import { LeftOut } from './left-out.js';
+import { limited } from './limit.js';
 import { listFolder, type FolderEntry } from './listing.js';
+import { isManifest, listManifest } from './manifest.js';
 import { placesIn } from './names.js';
 
 /** How a folder is to be read. */
@@ -34,6 +37,8 @@ export interface DataSetOptions extends FolderChoice {
   readonly seed: number;
   /** Every sub-folder is a class, whatever its name. */
   readonly asClasses: boolean;
+  /** Most images of a class that train; default: all. */
+  readonly limit?: number;
 }
 
 /** Images of known classes. */
@@ -65,14 +70,21 @@ export interface DataSet {
 }
 
 /**
- * Reads the folders. Throws DataError for what cannot be trained on or validated, FileError for what cannot be
+ * Reads the folders, or manifests of what would be in them. Throws DataError for what cannot be trained on or validated, FileError for what cannot be
  * read.
  */
 export async function readDataSet(options: DataSetOptions): Promise<DataSet> {
-  const { folder, validation, asClasses } = options;
+  const data = await readAll(options);
+  const { limit, seed } = options;
+  return limit === undefined ? data : { ...data, train: limited(data, limit, seed) };
+}
+
+async function readAll(options: DataSetOptions): Promise<DataSet> {
+  const { folder, validation } = options;
   const leftOut = new LeftOut();
-  const explicit = validation === undefined ? null : listFolder(validation, realPath(folder));
-  const root = listFolder(folder, explicit?.real);
+  const explicit = validation === undefined ? null : listed(validation, realPath(folder)).folder;
+  const { folder: root, isSplit } = listed(folder, explicit?.real);
+  const asClasses = options.asClasses || isSplit === false;
   const choice = { hasValidation: explicit !== null, asClasses };
   const { train, held } = trainingLayout(root, choice, leftOut);
   const found = trainingClasses(train, options, leftOut);
@@ -106,9 +118,18 @@ export async function readDataSet(options: DataSetOptions): Promise<DataSet> {
  */
 export function readHeldOut(folder: string, match: Match, { allowEmpty }: FolderChoice): HeldOut {
   const leftOut = new LeftOut();
-  const from = heldLayout(listFolder(folder), areClassesBy(match), leftOut);
+  const from = heldLayout(listed(folder).folder, areClassesBy(match), leftOut);
   const { pictures, ...known } = knownClasses(from, match, allowEmpty, leftOut);
   return { from: from.path, ...known, files: pictures.map(imageFile), leftOut };
+}
+
+/** A folder, or what a manifest says; of a folder it is not known whether it is a split: null. */
+function listed(
+  path: string,
+  except?: string,
+): { readonly folder: FolderEntry; readonly isSplit: boolean | null } {
+  if (isManifest(path) && !isFolder(path)) return listManifest(path);
+  return { folder: listFolder(path, except), isSplit: null };
 }
 
 async function heldOutOf(

@@ -245,7 +245,7 @@ export function nextNumbered(dataFolder: string): string {
 /** `runs/<name of the data's folder>-<number>`. */
 function numbered(dataFolder: string, number: number): string {
   const full = resolve(dataFolder);
-  const own = basename(full);
+  const own = basename(full).replace(/\.(csv|tsv|jsonl|ndjson)$/i, '');
   const name = (own === 'train' ? basename(dirname(full)) : own) || 'run';
   return join('runs', `${name}-${String(number)}`);
 }
