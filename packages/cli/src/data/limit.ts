@@ -1,14 +1,20 @@
 /** A part of the training images, for a quick look: at most so many of each class. */
 import { Random } from '@thimble/core';
 import type { ImageFile } from './folder.js';
-import type { DataSet } from './set.js';
+import type { LeftOut } from './left-out.js';
+
+interface Labelled {
+  readonly train: readonly ImageFile[];
+  readonly classes: readonly string[];
+  /** Is told of the others. */
+  readonly leftOut: LeftOut;
+}
 
 /**
- * The images that train, in the order in which they came: of each class `most`, drawn by the seed. What is left out is
- * said.
+ * The images that train, in the order in which they came: of each class `most`, drawn by the seed.
  */
 export function limited(
-  { train, classes, leftOut }: Pick<DataSet, 'train' | 'classes' | 'leftOut'>,
+  { train, classes, leftOut }: Labelled,
   most: number,
   seed: number,
 ): readonly ImageFile[] {
