@@ -1,5 +1,5 @@
 /** Every executor with kernels measures the machine's limits; how fast that is, is not tested. */
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { peakMeter } from '../src/executors/peaks.js';
 import { referenceExecutor } from '../src/executors/reference/index.js';
 import { FAST_EXECUTORS } from './executors.js';
@@ -28,10 +28,14 @@ it('has none for the reference, which has no kernels', () => {
 describe('peakMeter', () => {
   it('finds how much work takes long enough, once, and cuts a copy among threads', async () => {
     const asked: [number, number][] = [];
-    const rate = async (floats: number, repeats: number) => {
+    vi.useFakeTimers({ toFake: ['performance'] });
+    onTestFinished(() => {
+      vi.useRealTimers();
+    });
+    const rate = (floats: number, repeats: number) => {
       asked.push([floats, repeats]);
-      await new Promise((resolve) => setTimeout(resolve, repeats * (floats > 0 ? 12 : 1e-3)));
-      return 5e9;
+      vi.advanceTimersByTime(floats > 0 ? 12 * repeats : 0);
+      return Promise.resolve(5e9);
     };
     const meter = peakMeter(3, rate, () => Promise.resolve());
     expect(await meter.copy(1e6)).toBe(5e9);
