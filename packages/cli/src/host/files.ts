@@ -1,8 +1,8 @@
 /**
  * Reading and writing files. What is written is written beside its place and renamed, so that a crash or a full
  * disk never leaves half of a file under its final name; a file beside it is made anew, so that nothing that lies
- * there already (a link to somewhere else) is written through. A file and the folder that names it are synced, so
- * that a power cut finds the old one or the new one. What the system says is a FileError.
+ * there already (a link to somewhere else) is written through. A file is on the disk before it gets its name; whoever
+ * needs the name there too syncs the folder. What the system says is a FileError.
  */
 import { FileError, megabytes, ThimbleError } from '@thimble/core';
 import {
@@ -177,7 +177,6 @@ async function beside(
     rmSync(temporary, { force: true }); // of a process that ended, or somebody's link
     await make(temporary);
     renameSync(temporary, path);
-    syncFolder(dirname(path));
   } catch (error) {
     removeQuietly(temporary);
     throw fileError(path, 'a file that can be written', error);
