@@ -13,7 +13,7 @@ import { readRunRecord } from '../run/folder.js';
 import { Output } from '../terminal/output.js';
 import { counted } from '../terminal/format.js';
 import { inOneLine } from '../terminal/terminal.js';
-import { sayDone, sayInterrupted, saySkipped } from '../training/closing.js';
+import { sayEnd } from '../training/closing.js';
 import { nextRun, TrainingFolder } from '../training/folder.js';
 import { openSaved, resumedPlan, type ResumeOptions } from '../training/resuming.js';
 import { runTraining } from '../training/training.js';
@@ -80,13 +80,7 @@ async function resumeCommand(run: string, asked: CommandOptions): Promise<void> 
       }
       output.event('resumed', { run, epoch, step });
       output.line(`Resuming   ${inOneLine(run)} behind ${counted(step, 'update')}`);
-      const { interrupted, summary, skipped } = await runTraining(plan, output);
-      saySkipped(skipped, output);
-      if (interrupted) {
-        sayInterrupted(summary, true, output);
-        throw interrupted;
-      }
-      sayDone(summary, output);
+      sayEnd(await runTraining(plan, output), output);
     } finally {
       saved.close();
     }

@@ -50,7 +50,7 @@ import {
   type HubOptions,
   type PreprocessOptions,
 } from '../options/shared.js';
-import { sayDone, sayInterrupted, saySkipped } from '../training/closing.js';
+import { sayEnd } from '../training/closing.js';
 import { stepSettings, type RunPlan } from '../training/run-plan.js';
 import type { RunSettings } from '../run/record.js';
 import { startedMethod } from '../run/form.js';
@@ -193,13 +193,7 @@ async function trainCommand(folder: string, asked: TrainOptions): Promise<void> 
     const takeFolder = () =>
       out === undefined ? TrainingFolder.takeNumbered(folder) : TrainingFolder.take(out, force);
     const plan = { ...planOf(options, beginning, fitting), kind, takeFolder };
-    const { interrupted, summary, skipped } = await runTraining(plan, output);
-    saySkipped(skipped, output);
-    if (interrupted) {
-      sayInterrupted(summary, true, output);
-      throw interrupted;
-    }
-    sayDone(summary, output);
+    sayEnd(await runTraining(plan, output), output);
   } finally {
     beginning.start?.checkpoint.close();
   }

@@ -4,7 +4,7 @@ import type { SkippedImage } from '../data/loader.js';
 import { counted, duration, milliseconds, percent } from '../terminal/format.js';
 import type { Output } from '../terminal/output.js';
 import { inOneLine, shellWord } from '../terminal/terminal.js';
-import type { RunSummary } from './training.js';
+import type { RunOutcome, RunSummary } from './training.js';
 
 /** An image that could not be read. */
 export type UnreadImage = Pick<SkippedImage, 'name' | 'reason'>;
@@ -51,6 +51,16 @@ function tally(skipped: readonly UnreadImage[]): readonly string[] {
     .map(([kind, count]) => `  ${String(count).padStart(6)}  ${kind}`);
   const others = sorted.slice(SHOWN_REASONS).reduce((sum, [, count]) => sum + count, 0);
   return others === 0 ? lines : [...lines, `  ${String(others).padStart(6)}  other reasons`];
+}
+
+/** How a run ended that can be resumed. Throws what a signal asks the command to end with. */
+export function sayEnd({ interrupted, summary, skipped }: RunOutcome, output: Output): void {
+  saySkipped(skipped, output);
+  if (interrupted) {
+    sayInterrupted(summary, true, output);
+    throw interrupted;
+  }
+  sayDone(summary, output);
 }
 
 /** The result of training. */
