@@ -5,7 +5,7 @@ import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { writtenBytes, takeRoom } from '../src/host/room.js';
+import { resumedBytes, takeRoom, writtenBytes } from '../src/host/room.js';
 import { MAIN, writeClasses } from './cli-command.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'thimble-room-'));
@@ -24,6 +24,11 @@ describe('room for a run', () => {
     const { bytes, largestFile } = writtenBytes(1e6, 2e6, epochs, replaced);
     expect(bytes - 3e5).toBe(times * 1e6);
     expect(largestFile).toBe(2e6);
+  });
+
+  it('of a run that goes on is that of its next save', () => {
+    expect(resumedBytes(1e6, 2e6)).toEqual({ bytes: 4.3e6, largestFile: 2e6 });
+    expect(resumedBytes(3e6, 2e6)).toEqual({ bytes: 8.3e6, largestFile: 3e6 });
   });
 
   it('is refused with what is needed and what is free', async () => {

@@ -184,6 +184,7 @@ describe('runs without a name', () => {
     process.chdir(folder);
     mkdirSync('runs/flowers-1', { recursive: true });
     expect(nextNumbered('/data/flowers/train')).toBe(join('runs', 'flowers-2'));
+    expect(nextNumbered('/data/list.csv')).toBe(join('runs', 'list-1'));
     expect(nextNumbered('/')).toBe(join('runs', 'run-1'));
   });
 });

@@ -43,6 +43,12 @@ export function writtenBytes(
   return { bytes: Math.max(first, then) + RECORD_BYTES, largestFile: Math.max(checkpoint, state) };
 }
 
+/** What a run that goes on needs: its next save beside the one that is there. All in bytes. */
+export function resumedBytes(checkpoint: number, state: number): WrittenBytes {
+  const bytes = 2 * checkpoint + state + RECORD_BYTES;
+  return { bytes, largestFile: Math.max(checkpoint, state) };
+}
+
 /** Leaves ROOM_FILE. Throws FileError, or the reason of `signal`; then it leaves nothing. */
 export async function takeRoom(
   folder: string,

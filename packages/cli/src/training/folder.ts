@@ -27,7 +27,8 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { hostname } from 'node:os';
-import { basename, dirname, join, resolve } from 'node:path';
+import { basename, dirname, extname, join, resolve } from 'node:path';
+import { isManifest } from '../data/manifest.js';
 import { fileError, makeFolder, systemCode } from '../host/files.js';
 import { ROOM_FILE } from '../host/room.js';
 import {
@@ -245,7 +246,7 @@ export function nextNumbered(dataFolder: string): string {
 /** `runs/<name of the data's folder>-<number>`. */
 function numbered(dataFolder: string, number: number): string {
   const full = resolve(dataFolder);
-  const own = basename(full).replace(/\.(csv|tsv|jsonl|ndjson)$/i, '');
+  const own = isManifest(full) ? basename(full, extname(full)) : basename(full);
   const name = (own === 'train' ? basename(dirname(full)) : own) || 'run';
   return join('runs', `${name}-${String(number)}`);
 }

@@ -9,7 +9,7 @@ import {
 import { checkpointBytes, checkpointMetadata, saveCheckpoint } from '../weights/checkpoint.js';
 import type { Loader } from '../data/loader.js';
 import { replaceWithCopy, replaceWithText } from '../host/files.js';
-import { writtenBytes, takeRoom, type WrittenBytes } from '../host/room.js';
+import { resumedBytes, takeRoom, writtenBytes, type WrittenBytes } from '../host/room.js';
 import { writeDataFile } from '../run/data-file.js';
 import { writeRunRecord } from '../run/folder.js';
 import { RunLog } from '../run/log.js';
@@ -181,8 +181,9 @@ export class Recorder {
 
   private writtenBytes(): WrittenBytes {
     const checkpoint = checkpointBytes(this.plan.step.model, this.metadata());
-    const { epochs } = this.record;
-    return writtenBytes(checkpoint, stateBytes(this.session), epochs, this.folder.replacedBytes);
+    const state = stateBytes(this.session);
+    if (this.plan.resumed) return resumedBytes(checkpoint, state);
+    return writtenBytes(checkpoint, state, this.record.epochs, this.folder.replacedBytes);
   }
 
   private async timed(save: () => Promise<void>): Promise<void> {
