@@ -25,9 +25,10 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, describe, expect, it } from 'vitest';
 import { openCheckpoint, saveCheckpoint } from '../src/weights/checkpoint.js';
-import { distinctTitles, topClasses } from '../src/commands/predict.js';
+import { topClasses } from '../src/library/predict.js';
+import { distinctTitles } from '../src/say/predictions.js';
 import { withinMemory, workersWithinCores } from '../src/host/executors.js';
-import { EXIT, exitCodeOf, failureRecord } from '../src/host/failure.js';
+import { EXIT, exitCodeOf, failureRecord } from '../src/process/failure.js';
 import { duration, inNumericOrder, metric, milliseconds, percent } from '../src/terminal/format.js';
 import { memoryChart } from '../src/memory/chart.js';
 import { trainingTenants } from '../src/memory/map.js';
@@ -42,7 +43,7 @@ import {
 } from '../src/options/readers.js';
 import { Output } from '../src/terminal/output.js';
 import { predictionsPicture } from '../src/pictures/predictions.js';
-import { sayDone, sayInterrupted } from '../src/training/closing.js';
+import { sayDone, sayInterrupted } from '../src/say/closing.js';
 import { checkFree } from '../src/training/folder.js';
 import { checkStep, compileStep, parameterCounts } from '../src/step/step.js';
 import { element, escapeText, ticks } from '../src/pictures/svg.js';
@@ -243,7 +244,7 @@ describe('the machine', () => {
     const cores = availableParallelism();
     expect([within(0), within(cores), within(cores + 98)]).toEqual([0, cores, cores]);
     expect(notes).toEqual([
-      `thimble: --workers ${String(cores + 98)}: taking ${String(cores)}, one for each core.`,
+      `--workers ${String(cores + 98)}: taking ${String(cores)}, one for each core.`,
     ]);
   });
 });

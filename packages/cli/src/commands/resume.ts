@@ -1,27 +1,12 @@
 /** thimble resume: a run that was interrupted goes on as if it had not been. */
 import type { Command } from 'commander';
-import {
-  chooseExecutor,
-  EXECUTOR_NAMES,
-  workersWithinCores,
-  defaultThreads,
-} from '../host/executors.js';
+import { defaultThreads, EXECUTOR_NAMES } from '../host/executors.js';
+import { resume, type ResumeOptions } from '../library/resume.js';
 import { MOST, wholeNumber } from '../options/readers.js';
-import { addJson, addSaveEvery, addWorkers } from '../options/shared.js';
-import { isRun } from '../run/saves.js';
-import { readRunRecord } from '../run/folder.js';
+import { addJson, addSaveEvery, addWorkers, type CommonOptions } from '../options/shared.js';
+import { sayEnd, sayNothingToDo } from '../say/closing.js';
 import { Output } from '../terminal/output.js';
-import { counted } from '../terminal/format.js';
-import { inOneLine } from '../terminal/terminal.js';
-import { sayEnd } from '../training/closing.js';
-import { nextRun, TrainingFolder } from '../training/folder.js';
-import { openSaved, resumedPlan, type ResumeOptions } from '../training/resuming.js';
-import { runTraining } from '../training/training.js';
-
-interface CommandOptions extends ResumeOptions {
-  readonly executor?: string;
-  readonly json: boolean;
-}
+import { spoken, STOPPING } from './spoken.js';
 
 const HELP = `
 RUN is the folder of a run of thimble train, ended in whatever way: by Ctrl-C, a closed lid, an empty
@@ -51,40 +36,21 @@ export function addResume(program: Command): void {
     .option('--threads <n>', 'worker threads', wholeNumber(1, MOST.threads), defaultThreads());
   addJson(addWorkers(addSaveEvery(command)))
     .addHelpText('after', HELP)
-    .action(async (run: string, options: CommandOptions) => {
-      await resumeCommand(run, options);
+    .action(async (run: string, options: Omit<ResumeOptions, 'run'> & CommonOptions) => {
+      await resumeCommand({ ...options, run });
     });
 }
 
-async function resumeCommand(run: string, asked: CommandOptions): Promise<void> {
-  const output = new Output(asked.json);
-  const note = (text: string) => {
-    output.note(text);
-  };
-  const options = { ...asked, workers: workersWithinCores(asked.workers, note) };
-  if (!isRun(run) && !isRun(nextRun(run))) readRunRecord(run); // says what is there instead
-  const folder = TrainingFolder.resume(run);
-  try {
-    const saved = openSaved(folder);
-    try {
-      const { record, state } = saved;
-      const kind = await chooseExecutor(options.executor ?? record.executor.name, note);
-      const plan = resumedPlan(folder, saved, kind, options, note);
-      const { epoch, step, isEpochDone } = state.progress;
-      const { epochs } = plan.settings;
-      if (record.status === 'done' && isEpochDone && epoch >= epochs) {
-        const { history } = record;
-        output.event('done', { run, steps: step, epochs: history.length });
-        output.line(`All ${counted(epochs, 'epoch')} are done; --epochs N trains longer`);
-        return;
-      }
-      output.event('resumed', { run, epoch, step });
-      output.line(`Resuming   ${inOneLine(run)} behind ${counted(step, 'update')}`);
-      sayEnd(await runTraining(plan, output), output);
-    } finally {
-      saved.close();
-    }
-  } finally {
-    folder.close();
-  }
+async function resumeCommand(options: ResumeOptions & CommonOptions): Promise<void> {
+  const output = new Output(options.json);
+  await spoken(
+    output,
+    async (hooks) => {
+      const outcome = await resume(options, hooks);
+      if (outcome.status === 'nothingToDo') sayNothingToDo(outcome, output);
+      else sayEnd(outcome, output);
+      hooks.signal?.throwIfAborted(); // ends with the code of the signal
+    },
+    STOPPING,
+  );
 }

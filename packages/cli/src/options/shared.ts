@@ -2,6 +2,7 @@
 import { METHODS, MODELS, OPTIMIZERS, SAVED_FORMS } from '@thimble/core';
 import { Option, type Command } from 'commander';
 import { defaultThreads, EXECUTOR_NAMES } from '../host/executors.js';
+import { STEP_DEFAULTS } from '../library/step.js';
 import { PREPROCESS_HELP } from '../weights/preprocessing.js';
 import {
   fraction,
@@ -17,16 +18,6 @@ export interface CommonOptions {
   readonly json: boolean;
 }
 
-/** Where the work happens. */
-export interface ExecutorOptions {
-  readonly executor: string;
-  readonly threads: number;
-}
-
-/** Small, and its weights come with Thimble. */
-export const DEFAULT_MODEL = 'vit-micro';
-const DEFAULT_BATCH = 16;
-
 export function addJson(command: Command): Command {
   return command.addOption(
     new Option('--json', 'one JSON object per line on stdout; the last is the result').default(
@@ -40,12 +31,6 @@ export function addExecutor(command: Command): Command {
   return command
     .option('--executor <name>', EXECUTOR_NAMES.join(', '), 'auto')
     .option('--threads <n>', 'worker threads', wholeNumber(1, MOST.threads), defaultThreads());
-}
-
-/** How weights are had from the hub. */
-export interface HubOptions {
-  readonly revision?: string;
-  readonly offline: boolean;
 }
 
 export function addHub(command: Command): Command {
@@ -79,11 +64,6 @@ export function addAllowEmpty(command: Command): Command {
   );
 }
 
-/** How pictures become numbers. */
-export interface PreprocessOptions {
-  readonly preprocess?: string;
-}
-
 export function addPreprocess(command: Command): Command {
   return command.option('--preprocess <how>', PREPROCESS_HELP);
 }
@@ -109,7 +89,7 @@ export function addStep(command: Command): Command {
       '--saved <form>',
       `how activations are saved for the backward pass: ${Object.keys(SAVED_FORMS).join(', ')} (default: smallest for wasi, else exact)`,
     )
-    .option('--batch <n>', 'images of one update', wholeNumber(1, MOST.batch), DEFAULT_BATCH)
+    .option('--batch <n>', 'images of one update', wholeNumber(1, MOST.batch), STEP_DEFAULTS.batch)
     .option(
       '--micro-batches <n>',
       'parts of a batch that run one after the other: less memory (default: 1)',
@@ -121,7 +101,7 @@ export function addStep(command: Command): Command {
         '(default: several for smallest, else 1)',
       wholeNumber(1, MOST.batch),
     )
-    .option('--optimizer <name>', Object.keys(OPTIMIZERS).join(', '), 'sgd')
+    .option('--optimizer <name>', Object.keys(OPTIMIZERS).join(', '), STEP_DEFAULTS.optimizer)
     .option('--momentum <x>', 'of sgd (default: 0.9)', fraction)
     .option(
       '--momentum-bits <n>',
@@ -130,7 +110,7 @@ export function addStep(command: Command): Command {
     )
     .option('--weight-decay <x>', "default: the optimiser's", nonNegativeNumber)
     .option('--clip <norm>', 'bound on the global gradient norm (default: none)', positiveNumber)
-    .option('--smoothing <x>', 'label smoothing', fraction, 0);
+    .option('--smoothing <x>', 'label smoothing', fraction, STEP_DEFAULTS.smoothing);
 }
 
 export function modelHelp(): string {

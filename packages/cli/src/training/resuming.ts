@@ -13,6 +13,7 @@ import {
   type Progress,
 } from '@thimble/core';
 import { existsSync } from 'node:fs';
+import type { Caller } from '../events/caller.js';
 import { readDataFile, type KnownSources } from '../run/data-file.js';
 import { checkFile } from '../run/folder.js';
 import { differenceOf, parseRunRecord, type RunRecord } from '../run/record.js';
@@ -37,6 +38,8 @@ export interface ResumeOptions {
   readonly workers: number;
   readonly saveEvery?: number;
 }
+
+type Note = Caller<never>['note'];
 
 /** A run as it was saved last; close it. */
 export interface SavedRun {
@@ -77,7 +80,7 @@ export function resumedPlan(
   { record, state }: SavedRun,
   kind: ExecutorKind,
   options: ResumeOptions,
-  note: (text: string) => void,
+  note: Note,
 ): RunPlan {
   const { epochs = record.epochs, force, threads, workers, saveEvery } = options;
   checkEpochs(epochs, state.progress);
@@ -97,9 +100,10 @@ export function resumedPlan(
       const { name, detail } = session.executor;
       const before = record.executor;
       const isSame = name === before.name && detail === before.detail;
-      if (!isSame) note(otherBits(`${before.name} (${before.detail})`, `${name} (${detail})`));
+      if (!isSame)
+        note('result', otherBits(`${before.name} (${before.detail})`, `${name} (${detail})`));
       else if (programHash(session.executor.program) !== state.program) {
-        note(otherBits('another version of Thimble', 'this one'));
+        note('result', otherBits('another version of Thimble', 'this one'));
       }
       return null;
     },
@@ -167,7 +171,7 @@ function checkImages(
   run: string,
   { folder, gone, changed }: KnownSources,
   force: boolean,
-  note: (text: string) => void,
+  note: Note,
 ): void {
   if (gone.length + changed.length === 0) return;
   const what = [
@@ -175,7 +179,7 @@ function checkImages(
     ...(changed.length > 0 ? [`${counted(changed.length, 'image')} changed (${changed[0]})`] : []),
   ].join(', ');
   if (force) {
-    note(`thimble: ${what}: the result will not be that of a run without the break`);
+    note('data', `${what}: the result will not be that of a run without the break`);
     return;
   }
   throw new DataError({
@@ -187,7 +191,7 @@ function checkImages(
 }
 
 function otherBits(before: string, now: string): string {
-  return `thimble: the run was begun by ${before} and goes on with ${now}: the result may differ in the last bits`;
+  return `the run was begun by ${before} and goes on with ${now}: the result may differ in the last bits`;
 }
 
 function hasForgotten(run: string): ConfigError {
