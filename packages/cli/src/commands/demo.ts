@@ -32,7 +32,7 @@ import { memoryChart } from '../memory/chart.js';
 import { MOST, outputPath, wholeNumber } from '../options/readers.js';
 import { fittedModel } from '../weights/named-model.js';
 import { Output } from '../terminal/output.js';
-import { predictionsPicture, type Prediction } from '../pictures/predictions.js';
+import { predictionsPicture, type PicturedPrediction } from '../pictures/predictions.js';
 import { readRunRecord } from '../run/folder.js';
 import { checkStep, compileStep, type CompiledStep } from '../step/step.js';
 import { sayInterrupted } from '../say/closing.js';
@@ -278,13 +278,13 @@ async function predictions(
   preprocess: Preprocess,
   seed: number,
   batch: number,
-): Promise<readonly Prediction[]> {
+): Promise<readonly PicturedPrediction[]> {
   const source = shapesSource(seed, PREDICTED);
   const description = { kind: 'shapes', seed, count: PREDICTED } as const;
   const settings = { source: description, purpose: 'evaluate', batch, seed, preprocess } as const;
   const rest = { augment: augmentNamed('none'), strict: true, levels: true };
   const loader = new Loader({ ...settings, ...rest }, { workers: 0 });
-  const result: Prediction[] = [];
+  const result: PicturedPrediction[] = [];
   try {
     for await (const { images, indices, real, taken } of loader.epoch(0)) {
       const logits = await predictLogits(executor, images, taken);
@@ -307,7 +307,7 @@ async function predictions(
 }
 
 /** The first predictions as they come, then a row of mistakes if there are any. */
-function picture(all: readonly Prediction[]): Promise<Buffer> {
+function picture(all: readonly PicturedPrediction[]): Promise<Buffer> {
   const wrong = all.slice(SHOWN).filter(({ truth, predicted }) => truth !== predicted);
   const title =
     'Predictions on images not trained on' + (wrong.length > 0 ? '; below, mistakes' : '');

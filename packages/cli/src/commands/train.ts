@@ -1,7 +1,7 @@
 /** thimble train: a folder of class folders in, a trained model out. */
 import { augments } from '@thimble/core';
 import { Option, type Command } from 'commander';
-import { TRAIN_DEFAULTS, train, type TrainOptions } from '../library/train.js';
+import { TRAIN_DEFAULTS, train, type TrainingOptions } from '../library/train.js';
 import {
   byteCount,
   MOST,
@@ -30,7 +30,7 @@ import { DEFAULT_MODEL } from '../source/options.js';
 import { Output } from '../terminal/output.js';
 import { spoken, STOPPING } from './spoken.js';
 
-type Options = Omit<TrainOptions, 'data'> & CommonOptions;
+type Options = Omit<TrainingOptions, 'data'> & CommonOptions;
 
 const HELP = `
 DIR has one sub-folder of JPEG, PNG or WebP images per class. Where it has train/ and val/ (or
@@ -124,7 +124,7 @@ export function addTrain(program: Command): void {
     });
 }
 
-async function trainCommand({ json, ...options }: TrainOptions & CommonOptions): Promise<void> {
+async function trainCommand({ json, ...options }: TrainingOptions & CommonOptions): Promise<void> {
   const output = new Output(json);
   await spoken(
     output,

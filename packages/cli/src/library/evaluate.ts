@@ -49,6 +49,7 @@ export interface ClassResult {
   readonly accuracy: number | null;
 }
 
+/** How a model does on a folder of images. */
 export interface EvaluateResult {
   /** Share of the images whose class is the most probable one. */
   readonly accuracy: number;

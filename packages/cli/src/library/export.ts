@@ -79,6 +79,7 @@ export interface ExportedFile {
   readonly latencyMs: number | null;
 }
 
+/** The files that were written, and what is known of them. */
 export interface ExportResult {
   readonly out: string;
   readonly files: readonly ExportedFile[];

@@ -90,6 +90,7 @@ const DEFAULT_BUDGET = 0.01;
 export type ForgettingEvent =
   NoteEvent | DataSetEvent | ProgressEvent | WritingEvent | WrittenEvent;
 
+/** What was dampened, and how the run does before and after. */
 export interface ForgetResult {
   readonly run: string;
   /** As the record of the run has it. */
@@ -134,6 +135,7 @@ export async function forget(
   });
 }
 
+/** Which run gets its weights back. */
 export interface UndoForgettingOptions {
   /** The run folder. */
   readonly run: string;

@@ -67,7 +67,7 @@ export {
   type ResumingEvent,
 } from './resume.js';
 export type { StepChoice } from './step.js';
-export { train, type PreparedEvent, type TrainingEvent, type TrainOptions } from './train.js';
+export { train, type PreparedEvent, type TrainingEvent, type TrainingOptions } from './train.js';
 export type { ExecutorOptions, LoadingEvent, WorkerOptions } from './work.js';
 export type {
   Hooks,

@@ -13,6 +13,7 @@ export interface InfoOptions extends HubOptions {
   readonly best?: boolean;
 }
 
+/** Whose ranks are read. */
 export interface RanksOptions {
   /** The folder of a run with a factored method. */
   readonly run: string;

@@ -52,6 +52,7 @@ export interface MergeOptions extends ExecutorOptions {
 /** What happens while weights are merged. */
 export type MergingEvent = NoteEvent | WritingEvent | WrittenEvent;
 
+/** The file that was written, and how its logits agree with those of the run. */
 export interface MergeResult {
   /** The file. */
   readonly out: string;

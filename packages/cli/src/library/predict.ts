@@ -31,6 +31,7 @@ export const PREDICT_DEFAULTS = {
   collect: true,
 } as const satisfies Partial<PredictOptions>;
 
+/** A class with the probability that the model gives it. */
 export interface ClassProbability {
   readonly name: string;
   /** Of the model's output, which tells classes of one name from each other. */
@@ -78,6 +79,7 @@ export interface PredictionEvent extends Prediction {
 export type PredictingEvent =
   NoteEvent | DownloadEvent | InputsEvent | ClassifierEvent | PredictionEvent;
 
+/** What became of the images that were named. */
 export interface PredictResult {
   /** In the order of the images; empty without `collect`. */
   readonly predictions: readonly Prediction[];

@@ -41,7 +41,7 @@ import {
   type WorkerOptions,
 } from './work.js';
 
-export interface TrainOptions
+export interface TrainingOptions
   extends ExecutorOptions, WorkerOptions, HubOptions, PreprocessOptions, StepChoice {
   /** A folder of class folders, or a manifest: a .csv, .tsv or .jsonl file. */
   readonly data: string;
@@ -98,7 +98,7 @@ export const TRAIN_DEFAULTS = {
   force: false,
   strict: false,
   compare: false,
-} as const satisfies Partial<TrainOptions>;
+} as const satisfies Partial<TrainingOptions>;
 
 /** Ranks and factors were chosen for the weights and images of this run. */
 export interface PreparedEvent extends PrepareTables {
@@ -119,7 +119,7 @@ export type TrainingEvent =
 type Keys = keyof typeof TRAIN_DEFAULTS | 'threads' | 'workers';
 
 /** With what was left to the defaults. */
-type Settled = Omit<TrainOptions, Keys> & Required<Pick<TrainOptions, Keys>>;
+type Settled = Omit<TrainingOptions, Keys> & Required<Pick<TrainingOptions, Keys>>;
 
 /**
  * Trains a model on a folder of images and saves the run in a folder.
@@ -132,7 +132,7 @@ type Settled = Omit<TrainOptions, Keys> & Required<Pick<TrainOptions, Keys>>;
  * diverges, FileError for a full or closed disk; the run then keeps what it saved last.
  */
 export async function train(
-  options: TrainOptions,
+  options: TrainingOptions,
   hooks: Hooks<TrainingEvent> = {},
 ): Promise<RunOutcome> {
   const caller = new Caller(hooks);

@@ -136,8 +136,8 @@ async function prepared(
       onDropped: (bytes) => {
         if (garbage.dropped(bytes)) returnFreedMemory(); // activations of few images leave holes
       },
+      signal: caller.signal,
       onProgress: (event) => {
-        caller.checkSignal();
         caller.tell(event);
       },
     });

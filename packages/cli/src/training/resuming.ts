@@ -27,7 +27,7 @@ import type { TrainingFolder } from './folder.js';
 import type { RunPlan } from './run-plan.js';
 
 /** What may be said anew of a run that goes on. */
-export interface ResumeOptions {
+export interface ResumeChoice {
   /** Of the whole run; default: as before. */
   readonly epochs?: number;
   /** Where the images lie now. */
@@ -79,7 +79,7 @@ export function resumedPlan(
   folder: TrainingFolder,
   { record, state }: SavedRun,
   kind: ExecutorKind,
-  options: ResumeOptions,
+  options: ResumeChoice,
   note: Note,
 ): RunPlan {
   const { epochs = record.epochs, force, threads, workers, saveEvery } = options;

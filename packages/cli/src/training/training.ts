@@ -30,6 +30,7 @@ import { parameterCounts } from '../step/step.js';
 import type { TrainingFolder } from './folder.js';
 import type { LoadedEvent, PlaceFields, RunEvent, StartEvent } from './events.js';
 
+/** How a run ended. */
 export interface RunOutcome {
   /** `interrupted`: the caller's signal ended it, and `resume` goes on from there. */
   readonly status: 'done' | 'interrupted';

@@ -20,6 +20,7 @@ import { linears } from './linears.js';
 import type { Ranks, Refresh } from './ranks.js';
 import { cheapestOrder } from './tucker.js';
 
+/** A linear whose input x may be saved in Tucker form. */
 export interface CompressedLinear {
   /** Of x. */
   readonly shape: Shape;

@@ -107,6 +107,7 @@ export const OPS = {
   windows,
 } as const;
 
+/** Name of an op in the registry. */
 export type OpName = keyof typeof OPS;
 
 /** An op whose operand names are not known statically. */

@@ -14,6 +14,7 @@ export interface Batch {
   readonly taken?: () => void;
 }
 
+/** The batches of an epoch, in their order. */
 export type Batches = AsyncIterable<Batch> | Iterable<Batch>;
 
 /** What labels have to fit. */

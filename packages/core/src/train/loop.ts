@@ -37,8 +37,10 @@ interface LoopOptions {
   readonly signal?: AbortSignal;
 }
 
+/** What happens while a model trains. */
 export type TrainEvent = StepEvent | EpochEvent;
 
+/** An update was done. */
 export interface StepEvent {
   readonly event: 'step';
   /** From 1. */
@@ -51,6 +53,7 @@ export interface StepEvent {
   readonly ms: number;
 }
 
+/** An epoch is complete, and evaluated where there is a validation set. */
 export interface EpochEvent {
   readonly event: 'epoch';
   readonly epoch: number;
@@ -61,6 +64,7 @@ export interface EpochEvent {
   readonly seconds: number;
 }
 
+/** What came of training. */
 export interface TrainResult {
   readonly steps: number;
   /** Mean training loss of the last epoch. */
