@@ -35,6 +35,8 @@ export interface ResumeOptions {
   readonly force: boolean;
   readonly threads: number;
   readonly workers: number;
+  /** Milliseconds of training from now on. */
+  readonly time?: number;
   readonly saveEvery?: number;
 }
 
@@ -79,7 +81,7 @@ export function resumedPlan(
   options: ResumeOptions,
   note: (text: string) => void,
 ): RunPlan {
-  const { epochs = record.epochs, force, threads, workers, saveEvery } = options;
+  const { epochs = record.epochs, force, threads, workers, time, saveEvery } = options;
   checkEpochs(epochs, state.progress);
   const sources = readDataFile(folder.saved(RUN_FILES.data), options.data);
   checkImages(folder.path, sources, force, note);
@@ -104,6 +106,7 @@ export function resumedPlan(
       return null;
     },
     resumed: record,
+    ...(time === undefined ? {} : { timeMs: time }),
     ...(saveEvery === undefined ? {} : { saveEvery }),
     loading: { workers },
     takeFolder: () => folder,
