@@ -17,7 +17,7 @@
  */
 import { FormatError, InternalError, schema } from '@thimble/core';
 import { existsSync } from 'node:fs';
-import { replaceWithText } from '../host/files.js';
+import { writeTextAnew } from '../host/files.js';
 import type { ForgottenRecord } from './forgotten.js';
 import { parseRunRecord, RUN_FORMAT, RUN_VERSION, writtenRun, type RunRecord } from './record.js';
 import { RUN_FILES, runFile } from './saves.js';
@@ -25,11 +25,11 @@ import { VERSION } from '../host/version.js';
 import { sha256Of } from '../weights/hashes.js';
 import { parseFile, parseJsonObject } from '../weights/json-file.js';
 
-/** Replaces the record in the file `path`. */
+/** Writes the record into a save. */
 export async function writeRunRecord(path: string, record: RunRecord): Promise<void> {
   const written = { thimble: VERSION, node: process.version };
   const file = { format: RUN_FORMAT, version: RUN_VERSION, ...written, ...writtenRun(record) };
-  await replaceWithText(path, `${JSON.stringify(file, finite, 2)}\n`);
+  await writeTextAnew(path, `${JSON.stringify(file, finite, 2)}\n`);
 }
 
 /**
@@ -58,7 +58,7 @@ export async function writeForgotten(
     }),
     ...(forgotten ? [['forgotten', forgotten] as const] : []),
   ]);
-  await replaceWithText(to, `${JSON.stringify(file, finite, 2)}\n`);
+  await writeTextAnew(to, `${JSON.stringify(file, finite, 2)}\n`);
 }
 
 /** JSON has no other numbers: they would become null without a word. */

@@ -1,7 +1,7 @@
 /**
  * Files of a run that take their place together. A save is a folder of files:
  *
- *   .thimble-writing     being written: nothing in it counts
+ *   .thimble-writing     being written: nothing in it counts, nor need it be on the disk
  *   .thimble-saved       whole: what lies in it counts before what lies beside it
  *   .thimble-replacing   a whole run: what lies in it counts, and nothing beside it does
  *
@@ -11,7 +11,7 @@
  */
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileError, syncFolder } from '../host/files.js';
+import { fileError, syncAll, syncFolder } from '../host/files.js';
 
 export const RUN_FILES = {
   record: 'run.json',
@@ -59,7 +59,7 @@ export function commitSave(folder: string): void {
   const writing = join(folder, WRITING);
   if (!existsSync(writing)) return;
   finishSaves(folder);
-  syncFolder(writing);
+  syncAll(writing);
   renameSync(writing, join(folder, SAVED));
   syncFolder(folder);
   finishSaves(folder);

@@ -8,7 +8,7 @@ import {
 } from '@thimble/core';
 import { checkpointBytes, checkpointMetadata, saveCheckpoint } from '../weights/checkpoint.js';
 import type { Loader } from '../data/loader.js';
-import { replaceWithCopy, replaceWithText } from '../host/files.js';
+import { replaceWithLink, writeAnew, writeTextAnew } from '../host/files.js';
 import { resumedBytes, takeRoom, writtenBytes, type WrittenBytes } from '../host/room.js';
 import { writeDataFile } from '../run/data-file.js';
 import { writeRunRecord } from '../run/folder.js';
@@ -83,7 +83,7 @@ export class Recorder {
       await takeRoom(folder.path, this.writtenBytes(), signal);
       if (plan.resumed) await this.log.goOnBehind(this.session.progress);
       else {
-        await replaceWithText(this.path(RUN_FILES.labels), `${this.record.classes.join('\n')}\n`);
+        await writeTextAnew(this.path(RUN_FILES.labels), `${this.record.classes.join('\n')}\n`);
         await writeDataFile(this.path(RUN_FILES.data), plan);
         if (ranks) await writeRanks(this.path(RUN_FILES.ranks), ranks);
         for (const name of [
@@ -138,7 +138,7 @@ export class Recorder {
       const model = await this.writeModel();
       await this.writeState();
       if (this.note(record)) {
-        await replaceWithCopy(this.path(RUN_FILES.model), this.path(RUN_FILES.best));
+        await replaceWithLink(this.path(RUN_FILES.model), this.path(RUN_FILES.best));
         this.noteFile(RUN_FILES.best, model);
       }
       this.record = { ...this.record, history: [...this.record.history, record] };
@@ -213,7 +213,7 @@ export class Recorder {
     const { model } = this.plan.step;
     const { executor } = this.session;
     const path = this.path(RUN_FILES.model);
-    const hash = await saveCheckpoint(path, executor, model, this.metadata());
+    const hash = await saveCheckpoint(path, executor, model, this.metadata(), writeAnew);
     this.noteFile(RUN_FILES.model, hash);
     return hash;
   }
