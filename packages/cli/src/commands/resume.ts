@@ -7,7 +7,7 @@ import {
   defaultThreads,
 } from '../host/executors.js';
 import { MOST, wholeNumber } from '../options/readers.js';
-import { addJson, addSaveEvery, addTime, addWorkers } from '../options/shared.js';
+import { addJson, addKeepEvery, addSaveEvery, addTime, addWorkers } from '../options/shared.js';
 import { isRun } from '../run/saves.js';
 import { readRunRecord } from '../run/folder.js';
 import { Output } from '../terminal/output.js';
@@ -51,7 +51,7 @@ export function addResume(program: Command): void {
     .option('--force', 'go on although images have gone or changed', false)
     .option('--executor <name>', `${EXECUTOR_NAMES.join(', ')} (default: as before)`)
     .option('--threads <n>', 'worker threads', wholeNumber(1, MOST.threads), defaultThreads());
-  addJson(addWorkers(addSaveEvery(addTime(command))))
+  addJson(addWorkers(addSaveEvery(addKeepEvery(addTime(command)))))
     .addHelpText('after', HELP)
     .action(async (run: string, options: CommandOptions) => {
       await resumeCommand(run, options);

@@ -38,6 +38,7 @@ import {
   addExecutor,
   addHub,
   addJson,
+  addKeepEvery,
   addPreprocess,
   addSaveEvery,
   addTime,
@@ -89,6 +90,7 @@ interface TrainOptions
   readonly workers: number;
   readonly time?: number;
   readonly saveEvery?: number;
+  readonly keepEvery?: number;
 }
 
 const HELP = `
@@ -162,7 +164,7 @@ export function addTrain(program: Command): void {
         '--micro-batches and the explained variances, or refuses to start',
       byteCount,
     );
-  addJson(addExecutor(addWorkers(addSaveEvery(addTime(command)))))
+  addJson(addExecutor(addWorkers(addSaveEvery(addKeepEvery(addTime(command))))))
     .addHelpText('after', `\n${methodHelp()}\n${HELP}`)
     .action(async (folder: string, options: TrainOptions) => {
       await trainCommand(folder, options);
@@ -309,7 +311,7 @@ function settingsOf(
   { data, start, preprocess, origin }: TrainingStart,
   { ready: { step, found }, memory }: ReadyToTrain,
 ): RunSettings {
-  const { epochs, smoothing, seed, augment } = options;
+  const { epochs, keepEvery, smoothing, seed, augment } = options;
   const { optimizer, model } = step;
   return {
     ...stepSettings(step),
@@ -322,6 +324,7 @@ function settingsOf(
     smoothing,
     clip: options.clip ?? null,
     epochs,
+    ...(keepEvery === undefined ? {} : { keepEvery }),
     seed,
     init: start?.text ?? null,
     ...(origin && { origin }),

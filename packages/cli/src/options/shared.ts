@@ -72,6 +72,14 @@ export function addSaveEvery(command: Command): Command {
   );
 }
 
+export function addKeepEvery(command: Command): Command {
+  return command.option(
+    '--keep-every <n>',
+    'epochs after which a whole copy of the run is kept in its checkpoints/, and the best one beside',
+    wholeNumber(1),
+  );
+}
+
 export function addTime(command: Command): Command {
   return command.option(
     '--time <time>',
