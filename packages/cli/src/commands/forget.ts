@@ -22,6 +22,7 @@ import {
 } from '../options/shared.js';
 import type { ForgottenRecord } from '../run/forgotten.js';
 import { openRun, type OpenRun } from '../run/open.js';
+import { CHECKPOINTS } from '../run/saves.js';
 import { preprocessFor } from '../source/start.js';
 import { Output } from '../terminal/output.js';
 import { TrainingFolder } from '../training/folder.js';
@@ -231,9 +232,13 @@ function sayOtherImages(
 
 /** Files beside the run that were made from its weights before. */
 function sayWhatStill(run: string, note: (text: string) => void): void {
-  const still = ['merged.safetensors', 'export'].filter((name) => existsSync(join(run, name)));
+  const still = ['merged.safetensors', 'export', CHECKPOINTS].filter((name) =>
+    existsSync(join(run, name)),
+  );
   if (still.length === 0) return;
-  note(`thimble: ${still.join(' and ')} in ${run} still know what was forgotten; make them again.`);
+  note(
+    `thimble: ${still.join(' and ')} in ${run} still know what was forgotten; make them again, or remove them.`,
+  );
 }
 
 function misused(where: string, expected: string, got: string, todo: string): ConfigError {

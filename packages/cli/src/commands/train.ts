@@ -38,8 +38,10 @@ import {
   addExecutor,
   addHub,
   addJson,
+  addKeepEvery,
   addPreprocess,
   addSaveEvery,
+  addTime,
   addStep,
   addWorkers,
   DEFAULT_MODEL,
@@ -86,7 +88,9 @@ interface TrainOptions
   readonly strict: boolean;
   readonly memory?: number;
   readonly workers: number;
+  readonly time?: number;
   readonly saveEvery?: number;
+  readonly keepEvery?: number;
 }
 
 const HELP = `
@@ -101,7 +105,8 @@ split (train, val, test) where it has one; paths count from its own folder.
 Ctrl-C, SIGTERM and SIGHUP end the run behind the present step with its weights saved; a second one
 ends it at once. A run whose loss diverges fails and keeps the weights of the last good epoch. However
 a run was ended, thimble resume RUN goes on from where it was saved last, to the same weights as
-without the interruption.
+without the interruption. --time ends a run in the same way, with exit code 0; it only stops the run:
+the learning rate follows the curve of --epochs.
 
 Models of the hub are kept in the cache of huggingface_hub (HF_HOME); HF_TOKEN opens private ones.
 
@@ -159,7 +164,7 @@ export function addTrain(program: Command): void {
         '--micro-batches and the explained variances, or refuses to start',
       byteCount,
     );
-  addJson(addExecutor(addWorkers(addSaveEvery(command))))
+  addJson(addExecutor(addWorkers(addSaveEvery(addKeepEvery(addTime(command))))))
     .addHelpText('after', `\n${methodHelp()}\n${HELP}`)
     .action(async (folder: string, options: TrainOptions) => {
       await trainCommand(folder, options);
@@ -281,7 +286,7 @@ function planOf(
   fitting: ReadyToTrain,
 ): Omit<RunPlan, 'kind' | 'takeFolder'> {
   const { data, start } = beginning;
-  const { warmup, strict, threads, augment, workers, saveEvery } = options;
+  const { warmup, strict, threads, augment, workers, time, saveEvery } = options;
   const { step, tables, fill } = fitting.ready;
   return {
     settings: settingsOf(options, beginning, fitting),
@@ -294,6 +299,7 @@ function planOf(
     tables,
     fill: ({ executor }) => fill(executor),
     strict,
+    ...(time === undefined ? {} : { timeMs: time }),
     ...(saveEvery === undefined ? {} : { saveEvery }),
     loading: { workers },
     threads,
@@ -305,7 +311,7 @@ function settingsOf(
   { data, start, preprocess, origin }: TrainingStart,
   { ready: { step, found }, memory }: ReadyToTrain,
 ): RunSettings {
-  const { epochs, smoothing, seed, augment } = options;
+  const { epochs, keepEvery, smoothing, seed, augment } = options;
   const { optimizer, model } = step;
   return {
     ...stepSettings(step),
@@ -318,6 +324,7 @@ function settingsOf(
     smoothing,
     clip: options.clip ?? null,
     epochs,
+    ...(keepEvery === undefined ? {} : { keepEvery }),
     seed,
     init: start?.text ?? null,
     ...(origin && { origin }),

@@ -9,6 +9,7 @@ import {
   MOST,
   nonNegativeNumber,
   positiveNumber,
+  timeSpan,
   wholeNumber,
 } from './readers.js';
 
@@ -68,6 +69,22 @@ export function addSaveEvery(command: Command): Command {
     '--save-every <n>',
     'updates after which a run is saved within an epoch too (default: about every five minutes)',
     wholeNumber(1),
+  );
+}
+
+export function addKeepEvery(command: Command): Command {
+  return command.option(
+    '--keep-every <n>',
+    'epochs after which a whole copy of the run is kept in its checkpoints/, and the best one beside',
+    wholeNumber(1),
+  );
+}
+
+export function addTime(command: Command): Command {
+  return command.option(
+    '--time <time>',
+    'stop after so much training, as in 30s, 10m or 2h; thimble resume goes on',
+    timeSpan,
   );
 }
 

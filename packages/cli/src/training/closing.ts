@@ -54,13 +54,15 @@ function tally(skipped: readonly UnreadImage[]): readonly string[] {
 }
 
 /** How a run ended that can be resumed. Throws what a signal asks the command to end with. */
-export function sayEnd({ interrupted, summary, skipped }: RunOutcome, output: Output): void {
+export function sayEnd(outcome: RunOutcome, output: Output): void {
+  const { interrupted, isOutOfTime, summary, skipped } = outcome;
   saySkipped(skipped, output);
   if (interrupted) {
     sayInterrupted(summary, true, output);
     throw interrupted;
   }
-  sayDone(summary, output);
+  if (isOutOfTime) sayOutOfTime(summary, output);
+  else sayDone(summary, output);
 }
 
 /** The result of training. */
@@ -94,6 +96,18 @@ export function sayInterrupted(summary: RunSummary, isResumable: boolean, output
   );
   for (const line of costs(summary)) output.line(line);
   if (isResumable) output.line(`To go on: thimble resume ${shellWord(run)}`);
+}
+
+/** What a run leaves whose time is used up. */
+function sayOutOfTime(summary: RunSummary, output: Output): void {
+  const { steps, run } = summary;
+  output.event('out-of-time', { ...summary });
+  output.line();
+  output.line(
+    `The time is used up after ${counted(steps, 'update')}; the run is saved in ${inOneLine(run)}.`,
+  );
+  for (const line of costs(summary)) output.line(line);
+  output.line(`To go on: thimble resume ${shellWord(run)}, with --time for so much more`);
 }
 
 function costs(summary: RunSummary): readonly string[] {

@@ -23,6 +23,7 @@ import { Garbage } from '@thimble/native';
 import { counted } from '../terminal/format.js';
 import type { ExitSignal } from '../host/failure.js';
 import { onInterrupt, type Interrupt } from '../host/interrupt.js';
+import { TimeLimit } from '../host/time-limit.js';
 import type { Output } from '../terminal/output.js';
 import { Recorder } from './recorder.js';
 import type { RanksFile } from '../run/ranks-file.js';
@@ -36,6 +37,8 @@ import { TrainingReport, type PlaceFields, type StartFields } from './report.js'
 export interface RunOutcome {
   /** What a signal asks the command to end with; null without one. */
   readonly interrupted: ExitSignal | null;
+  /** Whether the run was cut because its time was used up. */
+  readonly isOutOfTime: boolean;
   readonly summary: RunSummary;
   readonly skipped: readonly SkippedImage[];
 }
@@ -121,6 +124,7 @@ async function loop(plan: RunPlan, parts: Parts, output: Output): Promise<RunOut
   const started = performance.now();
   const report = new TrainingReport(output, epochs, recorder.stepsPerEpoch);
   report.start(startFields(plan, parts));
+  const limit = new TimeLimit(plan.timeMs);
   try {
     const result = await train({
       session,
@@ -132,12 +136,13 @@ async function loop(plan: RunPlan, parts: Parts, output: Output): Promise<RunOut
       epochs,
       batches: (epoch, from) => training.epoch(epoch, from),
       validation: () => validation.epoch(0),
-      signal: interrupt.signal,
+      signal: AbortSignal.any([interrupt.signal, limit.signal]),
       onEvent: async (event) => {
         if (event.event === 'epoch') await recorder.epoch(event, validation);
         else await recorder.step(event);
         report.event(event); // an epoch that is reported is saved
         await output.caughtUp(interrupt.signal);
+        limit.check();
       },
     });
     await recorder.finish(result);
@@ -146,7 +151,8 @@ async function loop(plan: RunPlan, parts: Parts, output: Output): Promise<RunOut
     const skipped = [...training.skipped, ...validation.skipped];
     const seconds = (performance.now() - started) / 1000;
     const summary = summarise(plan, parts, result, seconds, skipped.length);
-    return { interrupted: interrupt.exit, summary, skipped };
+    const isOutOfTime = !interrupt.exit && recorder.record.status === 'interrupted';
+    return { interrupted: interrupt.exit, isOutOfTime, summary, skipped };
   } catch (error) {
     await recorder.fail();
     throw withRemains(error, settings, recorder.remains);
