@@ -55,6 +55,8 @@ export interface RunSummary
   readonly seconds: number;
   /** Of that, for saving the run. */
   readonly saveSeconds: number;
+  /** Of that, waiting for images: time in which no thread trained. */
+  readonly waitSeconds: number;
   readonly skipped: number;
 }
 
@@ -276,6 +278,7 @@ function summarise(
     bestEpoch: best?.epoch ?? null,
     seconds,
     saveSeconds: parts.recorder.saveSeconds,
+    waitSeconds: result.waitSeconds,
     skipped,
     ...placeFields(plan, parts),
   };
