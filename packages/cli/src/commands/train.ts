@@ -14,6 +14,7 @@ import {
   type Comparison,
 } from '../step/comparison.js';
 import { sayDataSet } from '../data/report.js';
+import { CROP_SOURCES, type CropSource } from '../data/decoding.js';
 import { largestReading } from '../data/image-file.js';
 import { readDataSet } from '../data/set.js';
 import { chooseExecutor, workersWithinCores } from '../host/executors.js';
@@ -83,6 +84,7 @@ interface TrainOptions
   readonly limit?: number;
   readonly allowEmpty: boolean;
   readonly augment: string;
+  readonly cropSource: CropSource;
   readonly strict: boolean;
   readonly memory?: number;
   readonly workers: number;
@@ -144,6 +146,14 @@ export function addTrain(program: Command): void {
       0.1,
     )
     .option('--augment <name>', Object.keys(augments).join(', '), 'light')
+    .addOption(
+      new Option(
+        '--crop-source <how>',
+        'what random crops are cut from: photos reduced as far as no crop is enlarged, or whole ones',
+      )
+        .choices(CROP_SOURCES)
+        .default('reduced'),
+    )
     .option('--val <dir>', 'validation images (default: held out of DIR)')
     .option('--val-fraction <x>', 'share of each class to hold out', share, 0.2)
     .option('--limit <n>', 'most training images of a class, for a quick try', wholeNumber(1))
@@ -230,7 +240,7 @@ function jobOf(
   { data, start, model, preprocess }: TrainingStart,
   kind: ExecutorKind,
 ): TrainingRequest {
-  const { seed, strict, threads, augment } = options;
+  const { seed, strict, threads, augment, cropSource } = options;
   const taken = options.memory === undefined ? takenUp(options, start) : {};
   const chosen = { ...options, ...taken, model, levels: preprocess };
   const method = startedMethod(options.method, givenKeys(chosen), start);
@@ -245,6 +255,7 @@ function jobOf(
     images: { kind: 'folder', files: data.train },
     preprocess,
     augment: augmentNamed(augment),
+    cropSource,
     strict,
   };
 }
@@ -305,7 +316,7 @@ function settingsOf(
   { data, start, preprocess, origin }: TrainingStart,
   { ready: { step, found }, memory }: ReadyToTrain,
 ): RunSettings {
-  const { epochs, smoothing, seed, augment } = options;
+  const { epochs, smoothing, seed, augment, cropSource } = options;
   const { optimizer, model } = step;
   return {
     ...stepSettings(step),
@@ -314,6 +325,7 @@ function settingsOf(
     classes: data.classes,
     preprocess,
     augment,
+    cropSource,
     learningRate: options.lr ?? defaultLearningRate(optimizer.name, model, start === null),
     smoothing,
     clip: options.clip ?? null,

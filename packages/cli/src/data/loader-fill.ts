@@ -14,6 +14,7 @@ import {
   DataError,
   epochOrder,
   evaluationBatches,
+  leastSide,
   preprocessInto,
   trainingBatches,
   type Augment,
@@ -24,6 +25,7 @@ import {
 } from '@thimble/core';
 import { setImmediate } from 'node:timers/promises';
 import { Garbage } from '@thimble/native';
+import type { CropSource } from './decoding.js';
 import { openSource, type SourceDescription } from './source.js';
 
 /** All that a worker needs to know; serialisable. */
@@ -35,6 +37,8 @@ export interface LoaderSettings {
   readonly preprocess: Preprocess;
   /** Used for training only. */
   readonly augment: Augment;
+  /** Used for training only. Default: whole. */
+  readonly cropSource?: CropSource;
   /** Images as levels, for a model that normalises them itself; default: as its numbers. */
   readonly levels?: boolean;
   /** Stop at the first unreadable image instead of skipping it. */
@@ -73,6 +77,8 @@ interface Picture {
 export class BatchFiller {
   private readonly settings: LoaderSettings;
   private readonly source: ImageSource;
+  /** Pixels that suffice as the shortest side of an image. */
+  private readonly leastSide: number;
   private readonly unreadable = new Map<number, SkippedImage>();
   private readonly garbage = new Garbage();
   private readonly onRead: (index: number) => void;
@@ -83,6 +89,9 @@ export class BatchFiller {
     this.settings = settings;
     this.onRead = onRead;
     this.source = openSource(settings.source);
+    const { purpose, cropSource, augment, preprocess } = settings;
+    const isReduced = purpose === 'train' && cropSource === 'reduced';
+    this.leastSide = (isReduced ? leastSide(augment, preprocess) : null) ?? Infinity;
   }
 
   /** @param images the buffer to fill, [batch, 3, size, size]; it is part of the result. */
@@ -177,7 +186,7 @@ export class BatchFiller {
     if (known === undefined) {
       try {
         this.onRead(index);
-        return { index, image: await this.source.pixels(index) };
+        return { index, image: await this.source.pixels(index, this.leastSide) };
       } catch (error) {
         // What is not the image's fault does not make it unreadable.
         if (this.settings.strict || !(error instanceof DataError)) throw error;

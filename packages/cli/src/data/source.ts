@@ -19,8 +19,9 @@ export function openSource(description: SourceDescription): ImageSource {
         length: files.length,
         label: (index) => files[index].label,
         name: (index) => files[index].path,
-        pixels: async (index) => {
-          const image = await decodeImage(files[index].path, { check: isWhole[index] === 0 });
+        pixels: async (index, leastSide = Infinity) => {
+          const options = { check: isWhole[index] === 0, leastSide };
+          const image = await decodeImage(files[index].path, options);
           isWhole[index] = 1;
           return image;
         },

@@ -175,11 +175,11 @@ function withRemains(
 
 function openLoader(plan: RunPlan, purpose: 'train' | 'evaluate', buffers: Buffers): Loader {
   const { augment, strict, loading } = plan;
-  const { preprocess, seed } = plan.settings;
+  const { preprocess, seed, cropSource = 'whole' } = plan.settings;
   const source = purpose === 'train' ? plan.train : plan.validation;
   const batch = plan.step.pass;
   const images = { source, purpose, batch, seed, preprocess, augment, strict };
-  const settings = { ...images, levels: true };
+  const settings = { ...images, cropSource, levels: true };
   // The calling thread only waits while a step runs; validation always does without another.
   return new Loader(settings, { ...(purpose === 'train' ? loading : { workers: 0 }), buffers });
 }
