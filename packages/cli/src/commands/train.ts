@@ -14,6 +14,7 @@ import {
   type Comparison,
 } from '../step/comparison.js';
 import { sayDataSet } from '../data/report.js';
+import { userCache } from '../data/image-cache.js';
 import { CROP_SOURCES, type CropSource } from '../data/decoding.js';
 import { largestReading } from '../data/image-file.js';
 import { readDataSet } from '../data/set.js';
@@ -36,6 +37,7 @@ import { readyWithin } from '../budget/ready-within.js';
 import { givenKeys, type StepOptions } from '../step/step.js';
 import {
   addAllowEmpty,
+  addCache,
   addExecutor,
   addHub,
   addJson,
@@ -46,6 +48,7 @@ import {
   DEFAULT_MODEL,
   methodHelp,
   modelHelp,
+  type CacheOptions,
   type CommonOptions,
   type ExecutorOptions,
   type HubOptions,
@@ -66,6 +69,7 @@ interface TrainOptions
     CommonOptions,
     ExecutorOptions,
     HubOptions,
+    CacheOptions,
     PreprocessOptions,
     Omit<StepOptions, 'model'> {
   readonly model?: string;
@@ -169,7 +173,7 @@ export function addTrain(program: Command): void {
         '--micro-batches and the explained variances, or refuses to start',
       byteCount,
     );
-  addJson(addExecutor(addWorkers(addSaveEvery(command))))
+  addJson(addExecutor(addCache(addWorkers(addSaveEvery(command)))))
     .addHelpText('after', `\n${methodHelp()}\n${HELP}`)
     .action(async (folder: string, options: TrainOptions) => {
       await trainCommand(folder, options);
@@ -307,6 +311,7 @@ function planOf(
     strict,
     ...(saveEvery === undefined ? {} : { saveEvery }),
     loading: { workers },
+    cache: userCache(options.cache, process.env),
     threads,
   };
 }

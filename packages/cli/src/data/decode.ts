@@ -20,6 +20,9 @@ import { turned } from './turned.js';
  */
 const SECONDS = 300;
 
+/** Another one may give other pixels. */
+export const DECODER = `sharp ${sharp.versions.sharp ?? ''}, libvips ${sharp.versions.vips}`;
+
 export interface DecodeOptions {
   /** Whether to look for damage; to be left out where the same file was decoded before. Default: yes. */
   readonly check?: boolean;

@@ -9,36 +9,21 @@
  * row.
  */
 import {
-  augmentInto,
-  augmentRandom,
   DataError,
   epochOrder,
   evaluationBatches,
-  leastSide,
-  preprocessInto,
   trainingBatches,
-  type Augment,
   type Images,
-  type ImageSource,
-  type Preprocess,
-  type RawImage,
 } from '@thimble/core';
 import { setImmediate } from 'node:timers/promises';
 import { Garbage } from '@thimble/native';
-import type { CropSource } from './decoding.js';
-import { openSource, type SourceDescription } from './source.js';
+import { Preparation, type Picture, type PreparationSettings } from './preparation.js';
+import { openSource, type OpenSource, type SourceDescription } from './source.js';
 
 /** All that a worker needs to know; serialisable. */
-export interface LoaderSettings {
+export interface LoaderSettings extends PreparationSettings {
   readonly source: SourceDescription;
-  readonly purpose: 'train' | 'evaluate';
   readonly batch: number;
-  readonly seed: number;
-  readonly preprocess: Preprocess;
-  /** Used for training only. */
-  readonly augment: Augment;
-  /** Used for training only. Default: whole. */
-  readonly cropSource?: CropSource;
   /** Images as levels, for a model that normalises them itself; default: as its numbers. */
   readonly levels?: boolean;
   /** Stop at the first unreadable image instead of skipping it. */
@@ -66,19 +51,15 @@ export interface FilledBatch {
   readonly real: number;
   /** Unreadable images met while filling this batch. */
   readonly skipped: readonly SkippedImage[];
-}
-
-interface Picture {
-  readonly index: number;
-  readonly image: RawImage;
+  /** Why the cache of images is not filled any more; null while there is no reason. */
+  readonly cacheFault: string | null;
 }
 
 /** Fills batches of one loader; remembers which images cannot be read. */
 export class BatchFiller {
   private readonly settings: LoaderSettings;
-  private readonly source: ImageSource;
-  /** Pixels that suffice as the shortest side of an image. */
-  private readonly leastSide: number;
+  private readonly source: OpenSource;
+  private readonly preparation: Preparation;
   private readonly unreadable = new Map<number, SkippedImage>();
   private readonly garbage = new Garbage();
   private readonly onRead: (index: number) => void;
@@ -89,9 +70,7 @@ export class BatchFiller {
     this.settings = settings;
     this.onRead = onRead;
     this.source = openSource(settings.source);
-    const { purpose, cropSource, augment, preprocess } = settings;
-    const isReduced = purpose === 'train' && cropSource === 'reduced';
-    this.leastSide = (isReduced ? leastSide(augment, preprocess) : null) ?? Infinity;
+    this.preparation = new Preparation(settings, this.source);
   }
 
   /** @param images the buffer to fill, [batch, 3, size, size]; it is part of the result. */
@@ -133,7 +112,8 @@ export class BatchFiller {
       labels[position] = labels[last];
       indices[position] = indices[last];
     }
-    return { images, labels, indices, real, skipped: [...skipped.values()] };
+    const { cacheFault } = this.preparation;
+    return { images, labels, indices, real, skipped: [...skipped.values()], cacheFault };
   }
 
   /** Reads an image and writes its numbers; nothing holds it afterwards. null: unreadable. */
@@ -147,7 +127,7 @@ export class BatchFiller {
     const bytes = picture?.image.data.byteLength ?? 0;
     onRead(bytes);
     if (picture === null) return null;
-    this.write(picture, epoch, out);
+    this.preparation.write(picture, epoch, out);
     return { index: picture.index, bytes };
   }
 
@@ -186,7 +166,7 @@ export class BatchFiller {
     if (known === undefined) {
       try {
         this.onRead(index);
-        return { index, image: await this.source.pixels(index, this.leastSide) };
+        return await this.preparation.read(index);
       } catch (error) {
         // What is not the image's fault does not make it unreadable.
         if (this.settings.strict || !(error instanceof DataError)) throw error;
@@ -196,12 +176,6 @@ export class BatchFiller {
     }
     skipped.set(index, known);
     return null;
-  }
-
-  private write({ index, image }: Picture, epoch: number, out: Images): void {
-    const { purpose, preprocess, augment, seed } = this.settings;
-    if (purpose === 'evaluate') preprocessInto(image, preprocess, out);
-    else augmentInto(image, augment, preprocess, augmentRandom(seed, epoch, index), out);
   }
 }
 

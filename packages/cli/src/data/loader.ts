@@ -35,6 +35,8 @@ export interface LoaderOptions {
   readonly prefetch?: number;
   /** Shared with loaders that are used at other times; default its own. */
   readonly buffers?: Buffers;
+  /** Told in one line what the loader goes on without; the same line again and again. */
+  readonly onNote?: (text: string) => void;
 }
 
 /** Arrays that are used again. */
@@ -70,11 +72,13 @@ export class Loader {
   private readonly bufferLength: number;
   private readonly levels: boolean;
   private readonly buffers: Buffers;
+  private readonly onNote: (text: string) => void;
 
   /**
    * Throws DataError when a training set is smaller than one batch, ConfigError for bad settings.
    */
-  constructor(settings: LoaderSettings, { workers = 0, prefetch, buffers }: LoaderOptions = {}) {
+  constructor(settings: LoaderSettings, options: LoaderOptions = {}) {
+    const { workers = 0, prefetch, buffers, onNote = () => undefined } = options;
     checkPreprocess(settings.preprocess);
     const counted = settings.purpose === 'train' ? trainingBatchCount : evaluationBatchCount;
     this.count = openSource(settings.source).length;
@@ -84,6 +88,7 @@ export class Loader {
     this.bufferLength = batch * 3 * preprocess.size * preprocess.size;
     this.prefetch = Math.max(1, prefetch ?? Math.min(workers, this.batchCount));
     this.buffers = buffers ?? new Buffers();
+    this.onNote = onNote;
     const file = workers > 0 ? workerFile() : null;
     this.makers =
       file === null
@@ -117,6 +122,7 @@ export class Loader {
         const [next] = queue.splice(0, 1);
         const filled = await next;
         for (const image of filled.skipped) this.unreadable.set(image.index, image);
+        if (filled.cacheFault !== null) this.onNote(filled.cacheFault);
         held++;
         const taken = once(() => {
           held--;

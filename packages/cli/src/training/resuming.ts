@@ -13,6 +13,7 @@ import {
   type Progress,
 } from '@thimble/core';
 import { existsSync } from 'node:fs';
+import type { CacheSettings } from '../data/image-cache.js';
 import { readDataFile, type KnownSources } from '../run/data-file.js';
 import { checkFile } from '../run/folder.js';
 import { differenceOf, parseRunRecord, type RunRecord } from '../run/record.js';
@@ -35,6 +36,7 @@ export interface ResumeOptions {
   readonly force: boolean;
   readonly threads: number;
   readonly workers: number;
+  readonly cache: CacheSettings | null;
   readonly saveEvery?: number;
 }
 
@@ -79,7 +81,7 @@ export function resumedPlan(
   options: ResumeOptions,
   note: (text: string) => void,
 ): RunPlan {
-  const { epochs = record.epochs, force, threads, workers, saveEvery } = options;
+  const { epochs = record.epochs, force, threads, workers, cache, saveEvery } = options;
   checkEpochs(epochs, state.progress);
   const sources = readDataFile(folder.saved(RUN_FILES.data), options.data);
   checkImages(folder.path, sources, force, note);
@@ -106,6 +108,7 @@ export function resumedPlan(
     resumed: record,
     ...(saveEvery === undefined ? {} : { saveEvery }),
     loading: { workers },
+    cache,
     takeFolder: () => folder,
   };
 }

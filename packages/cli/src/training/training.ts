@@ -73,9 +73,12 @@ export async function runTraining(plan: RunPlan, output: Output): Promise<RunOut
   try {
     sayLoaded(await plan.fill(session), plan, output);
     const buffers = new Buffers();
-    const training = openLoader(plan, 'train', buffers);
+    const note = once((text) => {
+      output.note(`thimble: ${text}`);
+    });
+    const training = openLoader(plan, 'train', buffers, note);
     loaders.push(training);
-    const validation = openLoader(plan, 'evaluate', buffers);
+    const validation = openLoader(plan, 'evaluate', buffers, note);
     loaders.push(validation);
     return await recorded(plan, { session, training, validation }, output);
   } finally {
@@ -173,15 +176,30 @@ function withRemains(
   return new Kind({ ...error.parts, todo: `${error.parts.todo}; ${remains}` });
 }
 
-function openLoader(plan: RunPlan, purpose: 'train' | 'evaluate', buffers: Buffers): Loader {
-  const { augment, strict, loading } = plan;
+function openLoader(
+  plan: RunPlan,
+  purpose: 'train' | 'evaluate',
+  buffers: Buffers,
+  onNote: (text: string) => void,
+): Loader {
+  const { augment, strict, loading, cache } = plan;
   const { preprocess, seed, cropSource = 'whole' } = plan.settings;
   const source = purpose === 'train' ? plan.train : plan.validation;
   const batch = plan.step.pass;
   const images = { source, purpose, batch, seed, preprocess, augment, strict };
-  const settings = { ...images, cropSource, levels: true };
+  const settings = { ...images, cropSource, levels: true, ...(cache && { cache }) };
   // The calling thread only waits while a step runs; validation always does without another.
-  return new Loader(settings, { ...(purpose === 'train' ? loading : { workers: 0 }), buffers });
+  const { workers = 0 } = purpose === 'train' ? loading : {};
+  return new Loader(settings, { ...loading, workers, buffers, onNote });
+}
+
+/** `say`, but the same text once. */
+function once(say: (text: string) => void): (text: string) => void {
+  const said = new Set<string>();
+  return (text) => {
+    if (!said.has(text)) say(text);
+    said.add(text);
+  };
 }
 
 function isFactored({ settings, step }: RunPlan): boolean {
