@@ -56,7 +56,15 @@ afterAll(() => rmSync(folder, { recursive: true }));
 async function collect(loader: Loader, epoch: number): Promise<FilledBatch[]> {
   const batches: FilledBatch[] = [];
   for await (const { images, labels, indices, real } of loader.epoch(epoch)) {
-    batches.push({ images: images.slice(), labels, indices, real, skipped: [], cacheFault: null });
+    batches.push({
+      images: images.slice(),
+      labels,
+      indices,
+      real,
+      skipped: [],
+      changed: [],
+      cacheFault: null,
+    });
   }
   return batches;
 }

@@ -5,6 +5,7 @@
  * Training: position p of the epoch's order gets the first readable image at or after p
  * (cyclically), so a batch is always full and an unreadable image costs its neighbour a second
  * look, nothing else.
+ * Too many that were lost since training began are an error (`watch.ts`).
  * Evaluation: unreadable images are left out; the rows after the real ones repeat the last real
  * row.
  */
@@ -18,6 +19,7 @@ import {
 import { setImmediate } from 'node:timers/promises';
 import { Garbage } from '@thimble/native';
 import { Preparation, type Picture, type PreparationSettings } from './preparation.js';
+import { checkLost } from './watch.js';
 import { openSource, type OpenSource, type SourceDescription } from './source.js';
 
 /** All that a worker needs to know; serialisable. */
@@ -40,6 +42,8 @@ export interface SkippedImage {
   readonly index: number;
   readonly name: string;
   readonly reason: string;
+  /** It has gone since training began, or was changed to what is no image. */
+  readonly isLost: boolean;
 }
 
 export interface FilledBatch {
@@ -51,6 +55,8 @@ export interface FilledBatch {
   readonly real: number;
   /** Unreadable images met while filling this batch. */
   readonly skipped: readonly SkippedImage[];
+  /** Names of images that have changed since training began, as far as it was seen now. */
+  readonly changed: readonly string[];
   /** Why the cache of images is not filled any more; null while there is no reason. */
   readonly cacheFault: string | null;
 }
@@ -61,6 +67,8 @@ export class BatchFiller {
   private readonly source: OpenSource;
   private readonly preparation: Preparation;
   private readonly unreadable = new Map<number, SkippedImage>();
+  /** Names of those that were lost. */
+  private readonly lost: string[] = [];
   private readonly garbage = new Garbage();
   private readonly onRead: (index: number) => void;
   private order: { epoch: number; indices: Uint32Array } | null = null;
@@ -113,7 +121,12 @@ export class BatchFiller {
       indices[position] = indices[last];
     }
     const { cacheFault } = this.preparation;
-    return { images, labels, indices, real, skipped: [...skipped.values()], cacheFault };
+    const changed = this.source.takeChanged().filter((index) => !this.unreadable.has(index));
+    return {
+      ...{ images, labels, indices, real, cacheFault },
+      skipped: [...skipped.values()],
+      changed: changed.map((index) => this.source.name(index)),
+    };
   }
 
   /** Reads an image and writes its numbers; nothing holds it afterwards. null: unreadable. */
@@ -170,8 +183,11 @@ export class BatchFiller {
       } catch (error) {
         // What is not the image's fault does not make it unreadable.
         if (this.settings.strict || !(error instanceof DataError)) throw error;
-        known = { index, name: this.source.name(index), reason: error.parts.got };
+        const isLost = this.source.isOther(index);
+        known = { index, name: this.source.name(index), reason: error.parts.got, isLost };
         this.unreadable.set(index, known);
+        if (isLost) this.lost.push(known.name);
+        checkLost(this.lost, this.source.length);
       }
     }
     skipped.set(index, known);

@@ -86,8 +86,8 @@ export class Preparation {
   /** Rejects where the image cannot be read. */
   async read(index: number): Promise<Picture> {
     const { cache, source } = this;
-    const subject = cache && source.subject(index);
-    const key = subject && subject.bytes > SMALL_BYTES ? keyOf(subject, this.form) : null;
+    const subject = source.subject(index);
+    const key = cache && subject && subject.bytes > SMALL_BYTES ? keyOf(subject, this.form) : null;
     const kept = cache && key !== null ? cache.get(key) : null;
     if (kept) return { index, image: kept, isPrepared: true, key };
     const image = await source.pixels(index, this.leastSide);

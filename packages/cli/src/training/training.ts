@@ -18,6 +18,7 @@ import {
   type LoadReport,
   type TrainResult,
 } from '@thimble/core';
+import { watched } from '../data/source.js';
 import { Buffers, Loader, type SkippedImage } from '../data/loader.js';
 import { Garbage } from '@thimble/native';
 import { counted } from '../terminal/format.js';
@@ -184,7 +185,7 @@ function openLoader(
 ): Loader {
   const { augment, strict, loading, cache } = plan;
   const { preprocess, seed, cropSource = 'whole' } = plan.settings;
-  const source = purpose === 'train' ? plan.train : plan.validation;
+  const source = watched(purpose === 'train' ? plan.train : plan.validation);
   const batch = plan.step.pass;
   const images = { source, purpose, batch, seed, preprocess, augment, strict };
   const settings = { ...images, cropSource, levels: true, ...(cache && { cache }) };
