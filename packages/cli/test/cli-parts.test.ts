@@ -183,7 +183,7 @@ describe('closing words', () => {
     ...{ accuracy: 0.5, loss: 1, trainLoss: 1, steps: 8, msPerStep: 20, plannedBytes: 2e6 },
     ...{ arenaBytes: 1e6, rssPeakBytes: 3e6, budgetBytes: null, executor: 'native', threads: 1 },
     ...{ executorDetail: 'avx2', epochs: 2, bestAccuracy: 0.5, bestEpoch: 1, seconds: 4 },
-    ...{ skipped: 0, run: "Ann's run" },
+    ...{ skipped: 0, saveSeconds: 0, waitSeconds: 0.1, run: "Ann's run" },
   };
   /** Lines and events that `say` says. */
   function said(say: (output: Output) => void): readonly unknown[] {

@@ -70,7 +70,8 @@ const learned = (run: string) => recordOf(run).history.map((epoch) => ({ ...epoc
 /** What log.jsonl says, times aside. */
 function logged(run: string): readonly object[] {
   const lines = readFileSync(at(run, 'log.jsonl'), 'utf8').trim().split('\n');
-  return lines.map((line) => ({ ...(JSON.parse(line) as object), ms: 0, seconds: 0 }));
+  const none = { ms: 0, waitMs: 0, seconds: 0, waitSeconds: 0 };
+  return lines.map((line) => ({ ...(JSON.parse(line) as object), ...none }));
 }
 
 /** Learning rates of all updates. */

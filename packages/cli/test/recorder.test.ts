@@ -100,7 +100,8 @@ async function recording(more: Partial<RunPlan> = {}, from = plan): Promise<Reco
 
 function event(epoch: number, accuracy: number, loss: number): EpochEvent {
   const measured = { accuracy, loss, images: 4 };
-  return { event: 'epoch', epoch, step: 2 * epoch, loss: 1, validation: measured, seconds: 1 };
+  const times = { seconds: 1, waitSeconds: 0 };
+  return { event: 'epoch', epoch, step: 2 * epoch, loss: 1, validation: measured, ...times };
 }
 
 function result(steps: number, aborted: boolean): TrainResult {

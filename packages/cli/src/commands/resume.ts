@@ -6,8 +6,17 @@ import {
   workersWithinCores,
   defaultThreads,
 } from '../host/executors.js';
+import { userCache } from '../data/image-cache.js';
 import { MOST, wholeNumber } from '../options/readers.js';
-import { addJson, addKeepEvery, addSaveEvery, addTime, addWorkers } from '../options/shared.js';
+import {
+  addCache,
+  addJson,
+  addKeepEvery,
+  addSaveEvery,
+  addTime,
+  addWorkers,
+  type CacheOptions,
+} from '../options/shared.js';
 import { isRun } from '../run/saves.js';
 import { readRunRecord } from '../run/folder.js';
 import { Output } from '../terminal/output.js';
@@ -18,7 +27,7 @@ import { nextRun, TrainingFolder } from '../training/folder.js';
 import { openSaved, resumedPlan, type ResumeOptions } from '../training/resuming.js';
 import { runTraining } from '../training/training.js';
 
-interface CommandOptions extends ResumeOptions {
+interface CommandOptions extends Omit<ResumeOptions, 'cache'>, CacheOptions {
   readonly executor?: string;
   readonly json: boolean;
 }
@@ -51,7 +60,7 @@ export function addResume(program: Command): void {
     .option('--force', 'go on although images have gone or changed', false)
     .option('--executor <name>', `${EXECUTOR_NAMES.join(', ')} (default: as before)`)
     .option('--threads <n>', 'worker threads', wholeNumber(1, MOST.threads), defaultThreads());
-  addJson(addWorkers(addSaveEvery(addKeepEvery(addTime(command)))))
+  addJson(addCache(addWorkers(addSaveEvery(addKeepEvery(addTime(command))))))
     .addHelpText('after', HELP)
     .action(async (run: string, options: CommandOptions) => {
       await resumeCommand(run, options);
@@ -63,7 +72,8 @@ async function resumeCommand(run: string, asked: CommandOptions): Promise<void> 
   const note = (text: string) => {
     output.note(text);
   };
-  const options = { ...asked, workers: workersWithinCores(asked.workers, note) };
+  const workers = workersWithinCores(asked.workers, note);
+  const options = { ...asked, workers, cache: userCache(asked.cache, process.env) };
   if (!isRun(run) && !isRun(nextRun(run))) readRunRecord(run); // says what is there instead
   const folder = TrainingFolder.resume(run);
   try {

@@ -14,6 +14,8 @@ import {
   type Comparison,
 } from '../step/comparison.js';
 import { sayDataSet } from '../data/report.js';
+import { userCache } from '../data/image-cache.js';
+import { CROP_SOURCES, type CropSource } from '../data/decoding.js';
 import { largestReading } from '../data/image-file.js';
 import { readDataSet } from '../data/set.js';
 import { chooseExecutor, workersWithinCores } from '../host/executors.js';
@@ -35,6 +37,7 @@ import { readyWithin } from '../budget/ready-within.js';
 import { givenKeys, type StepOptions } from '../step/step.js';
 import {
   addAllowEmpty,
+  addCache,
   addExecutor,
   addHub,
   addJson,
@@ -47,6 +50,7 @@ import {
   DEFAULT_MODEL,
   methodHelp,
   modelHelp,
+  type CacheOptions,
   type CommonOptions,
   type ExecutorOptions,
   type HubOptions,
@@ -67,6 +71,7 @@ interface TrainOptions
     CommonOptions,
     ExecutorOptions,
     HubOptions,
+    CacheOptions,
     PreprocessOptions,
     Omit<StepOptions, 'model'> {
   readonly model?: string;
@@ -85,6 +90,7 @@ interface TrainOptions
   readonly limit?: number;
   readonly allowEmpty: boolean;
   readonly augment: string;
+  readonly cropSource: CropSource;
   readonly strict: boolean;
   readonly memory?: number;
   readonly workers: number;
@@ -149,6 +155,14 @@ export function addTrain(program: Command): void {
       0.1,
     )
     .option('--augment <name>', Object.keys(augments).join(', '), 'light')
+    .addOption(
+      new Option(
+        '--crop-source <how>',
+        'what random crops are cut from: photos reduced as far as no crop is enlarged, or whole ones',
+      )
+        .choices(CROP_SOURCES)
+        .default('reduced'),
+    )
     .option('--val <dir>', 'validation images (default: held out of DIR)')
     .option('--val-fraction <x>', 'share of each class to hold out', share, 0.2)
     .option('--limit <n>', 'most training images of a class, for a quick try', wholeNumber(1))
@@ -164,7 +178,7 @@ export function addTrain(program: Command): void {
         '--micro-batches and the explained variances, or refuses to start',
       byteCount,
     );
-  addJson(addExecutor(addWorkers(addSaveEvery(addKeepEvery(addTime(command))))))
+  addJson(addExecutor(addCache(addWorkers(addSaveEvery(addKeepEvery(addTime(command)))))))
     .addHelpText('after', `\n${methodHelp()}\n${HELP}`)
     .action(async (folder: string, options: TrainOptions) => {
       await trainCommand(folder, options);
@@ -235,7 +249,7 @@ function jobOf(
   { data, start, model, preprocess }: TrainingStart,
   kind: ExecutorKind,
 ): TrainingRequest {
-  const { seed, strict, threads, augment } = options;
+  const { seed, strict, threads, augment, cropSource } = options;
   const taken = options.memory === undefined ? takenUp(options, start) : {};
   const chosen = { ...options, ...taken, model, levels: preprocess };
   const method = startedMethod(options.method, givenKeys(chosen), start);
@@ -250,6 +264,7 @@ function jobOf(
     images: { kind: 'folder', files: data.train },
     preprocess,
     augment: augmentNamed(augment),
+    cropSource,
     strict,
   };
 }
@@ -302,6 +317,7 @@ function planOf(
     ...(time === undefined ? {} : { timeMs: time }),
     ...(saveEvery === undefined ? {} : { saveEvery }),
     loading: { workers },
+    cache: userCache(options.cache, process.env),
     threads,
   };
 }
@@ -311,7 +327,7 @@ function settingsOf(
   { data, start, preprocess, origin }: TrainingStart,
   { ready: { step, found }, memory }: ReadyToTrain,
 ): RunSettings {
-  const { epochs, keepEvery, smoothing, seed, augment } = options;
+  const { epochs, keepEvery, smoothing, seed, augment, cropSource } = options;
   const { optimizer, model } = step;
   return {
     ...stepSettings(step),
@@ -320,6 +336,7 @@ function settingsOf(
     classes: data.classes,
     preprocess,
     augment,
+    cropSource,
     learningRate: options.lr ?? defaultLearningRate(optimizer.name, model, start === null),
     smoothing,
     clip: options.clip ?? null,

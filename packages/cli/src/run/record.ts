@@ -19,6 +19,7 @@ import {
 } from '@thimble/core';
 import type { Form } from './form.js';
 import { originReader, type Origin } from './origin.js';
+import { CROP_SOURCES, type CropSource } from '../data/decoding.js';
 import { forgottenReader, type ForgottenRecord } from './forgotten.js';
 import { memoryReader, type MemoryRecord } from '../memory/process-memory.js';
 
@@ -52,6 +53,8 @@ export interface RunSettings {
   readonly classes: readonly string[];
   readonly preprocess: Preprocess;
   readonly augment: string;
+  /** Absent in runs from before there was a choice: whole. */
+  readonly cropSource?: CropSource;
   readonly optimizer: { readonly name: string; readonly settings: object };
   /** The peak. */
   readonly learningRate: number;
@@ -126,6 +129,7 @@ const writtenReader: schema.Reader<WrittenRun> = schema.refined(
     classes: list(NAME, { least: 1, most: 1_000_000 }),
     preprocess: preprocessReader,
     augment: NAME,
+    cropSource: optional(oneOf(...CROP_SOURCES)),
     optimizer: objectOf<RunRecord['optimizer']>({ name: NAME, settings }),
     learningRate: RATE,
     warmupSteps: COUNT,

@@ -110,11 +110,16 @@ function sayOutOfTime(summary: RunSummary, output: Output): void {
   output.line(`To go on: thimble resume ${shellWord(run)}, with --time for so much more`);
 }
 
+/** Share of the time from which waiting for images is worth a word. */
+const WAITED = 0.05;
+
 function costs(summary: RunSummary): readonly string[] {
-  const { msPerStep, seconds, plannedBytes, rssPeakBytes } = summary;
+  const { msPerStep, seconds, waitSeconds, plannedBytes, rssPeakBytes } = summary;
+  const waited = waitSeconds / seconds;
   return [
     `${milliseconds(msPerStep ?? NaN)} per step, ${duration(seconds)} in all; memory: ` +
       `${megabytes(plannedBytes)} planned, ${megabytes(rssPeakBytes)} process at most`,
+    ...(waited < WAITED ? [] : [`Of the time, ${percent(waited)} went by waiting for images`]),
     ...overBudget(summary),
   ];
 }

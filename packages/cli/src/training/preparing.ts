@@ -22,6 +22,7 @@ import {
   type Preprocess,
 } from '@thimble/core';
 import { Garbage, returnFreedMemory } from '@thimble/native';
+import type { CropSource } from '../data/decoding.js';
 import { Loader } from '../data/loader.js';
 import type { SourceDescription } from '../data/source.js';
 import type { Output } from '../terminal/output.js';
@@ -47,6 +48,7 @@ export interface TrainingRequest {
   readonly images: SourceDescription;
   readonly preprocess: Preprocess;
   readonly augment: Augment;
+  readonly cropSource: CropSource;
   readonly strict: boolean;
 }
 
@@ -149,9 +151,9 @@ async function prepared(
 }
 
 function calibrationLoader(job: TrainingRequest, batch: number): Loader {
-  const { images: source, seed, preprocess, augment, strict } = job;
+  const { images: source, seed, preprocess, augment, cropSource, strict } = job;
   const settings = { source, purpose: 'train', batch, seed, preprocess, augment, strict } as const;
-  return new Loader({ ...settings, levels: true });
+  return new Loader({ ...settings, cropSource, levels: true });
 }
 
 const STAGES: { readonly [S in PrepareEvent['stage']]: string } = {

@@ -13,6 +13,7 @@ import {
   type Progress,
 } from '@thimble/core';
 import { existsSync } from 'node:fs';
+import type { CacheSettings } from '../data/image-cache.js';
 import { readDataFile, type KnownSources } from '../run/data-file.js';
 import { checkFile } from '../run/folder.js';
 import { differenceOf, type RunRecord } from '../run/record.js';
@@ -36,6 +37,7 @@ export interface ResumeOptions {
   readonly workers: number;
   /** Milliseconds of training from now on. */
   readonly time?: number;
+  readonly cache: CacheSettings | null;
   readonly saveEvery?: number;
   /** Default: as before. */
   readonly keepEvery?: number;
@@ -81,7 +83,7 @@ export function resumedPlan(
   options: ResumeOptions,
   note: (text: string) => void,
 ): RunPlan {
-  const { epochs = record.epochs, force, threads, workers, time, saveEvery } = options;
+  const { epochs = record.epochs, force, threads, workers, cache, time, saveEvery } = options;
   const { keepEvery = record.keepEvery } = options;
   checkEpochs(epochs, state.progress);
   const sources = readDataFile(folder.saved(RUN_FILES.data), options.data);
@@ -110,6 +112,7 @@ export function resumedPlan(
     ...(time === undefined ? {} : { timeMs: time }),
     ...(saveEvery === undefined ? {} : { saveEvery }),
     loading: { workers },
+    cache,
     takeFolder: () => folder,
   };
 }

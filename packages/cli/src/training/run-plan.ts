@@ -7,6 +7,7 @@ import type {
   PrepareTables,
   Session,
 } from '@thimble/core';
+import type { CacheSettings } from '../data/image-cache.js';
 import type { LoaderOptions } from '../data/loader.js';
 import type { SourceDescription } from '../data/source.js';
 import type { RunRecord, RunSettings } from '../run/record.js';
@@ -36,6 +37,8 @@ export interface RunPlan {
   readonly saveEvery?: number;
   readonly strict: boolean;
   readonly loading: LoaderOptions;
+  /** Of decoded images; null: none. */
+  readonly cache: CacheSettings | null;
   readonly kind: ExecutorKind;
   readonly threads: number;
   /** Takes the folder of the run, once nothing more can be refused; the run closes it. */

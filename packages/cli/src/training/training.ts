@@ -18,6 +18,7 @@ import {
   type LoadReport,
   type TrainResult,
 } from '@thimble/core';
+import { watched } from '../data/source.js';
 import { Buffers, Loader, type SkippedImage } from '../data/loader.js';
 import { Garbage } from '@thimble/native';
 import { counted } from '../terminal/format.js';
@@ -58,6 +59,8 @@ export interface RunSummary
   readonly seconds: number;
   /** Of that, for saving the run. */
   readonly saveSeconds: number;
+  /** Of that, waiting for images: time in which no thread trained. */
+  readonly waitSeconds: number;
   readonly skipped: number;
 }
 
@@ -74,9 +77,12 @@ export async function runTraining(plan: RunPlan, output: Output): Promise<RunOut
   try {
     sayLoaded(await plan.fill(session), plan, output);
     const buffers = new Buffers();
-    const training = openLoader(plan, 'train', buffers);
+    const note = once((text) => {
+      output.note(`thimble: ${text}`);
+    });
+    const training = openLoader(plan, 'train', buffers, note);
     loaders.push(training);
-    const validation = openLoader(plan, 'evaluate', buffers);
+    const validation = openLoader(plan, 'evaluate', buffers, note);
     loaders.push(validation);
     return await recorded(plan, { session, training, validation }, output);
   } finally {
@@ -177,15 +183,30 @@ function withRemains(
   return new Kind({ ...error.parts, todo: `${error.parts.todo}; ${remains}` });
 }
 
-function openLoader(plan: RunPlan, purpose: 'train' | 'evaluate', buffers: Buffers): Loader {
-  const { augment, strict, loading } = plan;
-  const { preprocess, seed } = plan.settings;
-  const source = purpose === 'train' ? plan.train : plan.validation;
+function openLoader(
+  plan: RunPlan,
+  purpose: 'train' | 'evaluate',
+  buffers: Buffers,
+  onNote: (text: string) => void,
+): Loader {
+  const { augment, strict, loading, cache } = plan;
+  const { preprocess, seed, cropSource = 'whole' } = plan.settings;
+  const source = watched(purpose === 'train' ? plan.train : plan.validation);
   const batch = plan.step.pass;
   const images = { source, purpose, batch, seed, preprocess, augment, strict };
-  const settings = { ...images, levels: true };
+  const settings = { ...images, cropSource, levels: true, ...(cache && { cache }) };
   // The calling thread only waits while a step runs; validation always does without another.
-  return new Loader(settings, { ...(purpose === 'train' ? loading : { workers: 0 }), buffers });
+  const { workers = 0 } = purpose === 'train' ? loading : {};
+  return new Loader(settings, { ...loading, workers, buffers, onNote });
+}
+
+/** `say`, but the same text once. */
+function once(say: (text: string) => void): (text: string) => void {
+  const said = new Set<string>();
+  return (text) => {
+    if (!said.has(text)) say(text);
+    said.add(text);
+  };
 }
 
 function isFactored({ settings, step }: RunPlan): boolean {
@@ -282,6 +303,7 @@ function summarise(
     bestEpoch: best?.epoch ?? null,
     seconds,
     saveSeconds: parts.recorder.saveSeconds,
+    waitSeconds: result.waitSeconds,
     skipped,
     ...placeFields(plan, parts),
   };
