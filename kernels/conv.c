@@ -13,6 +13,8 @@
  *   dw     taps of x, transposed        times  dy             over blocks of BLOCK_K pixels, whose taps are
  *          copied side by side, PIECE of them at a time
  *
+ * Where every channel is a group of its own there is nothing to multiply as a matrix: depthwise.c.
+ *
  * Weights are packed in blocks that fit the second-level cache, for as many runs as have room, and every
  * thread goes over its output rows with each block. Sums have the order of runs, then blocks: a function of
  * the shapes alone.
@@ -164,6 +166,10 @@ static void forward_block(const Context *ctx, const Forward *on, const float *w)
 /* y [B, Ho, Wo, O] = x [B, H, W, C] convolved with w [KH, KW, own, O], + bias unless it is absent */
 KERNEL(conv2d) {
   const Conv conv = CONV_OF(args);
+  if (is_depthwise(&conv)) {
+    SUFFIX(depthwise)(ctx, &conv, F32(ctx, args->x), F32(ctx, args->w), F32(ctx, args->bias), F32(ctx, args->y));
+    return;
+  }
   const i64 joined = conv.dilation == 1 ? conv.kernel_width : 1;
   const Runs runs = {conv.kernel_height, conv.kernel_width / joined, joined * conv.own};
   const i64 n = conv.own_outputs, step = block_columns(runs.length * count_runs(&runs), n);
@@ -285,6 +291,10 @@ static void gather_block(const Context *ctx, const Gather *on, i64 down, const f
 /* dx [B, H, W, C] of dy [B, Ho, Wo, O] and w [KH, KW, own, O] */
 KERNEL(conv2d_grad_input) {
   const Conv conv = CONV_OF(args);
+  if (is_depthwise(&conv)) {
+    SUFFIX(depthwise_grad_input)(ctx, &conv, F32(ctx, args->dy), F32(ctx, args->w), F32(ctx, args->dx));
+    return;
+  }
   const Runs runs = {conv.kernel_height, conv.kernel_width, conv.own_outputs};
   const i64 n = conv.own, step = block_columns(runs.length * count_runs(&runs), n);
   Gather on = {.conv = &conv, .runs = &runs, .room = room_of(ctx)};
@@ -333,6 +343,11 @@ static void copy_taps(float *taps, const Conv *conv, const float *x, i64 pixel, 
 /* dw [KH, KW, own, O] = sums over the pixels of x's taps times dy */
 KERNEL(conv2d_grad_weight) {
   const Conv conv = CONV_OF(args);
+  if (is_depthwise(&conv)) {
+    SUFFIX(depthwise_grad_weight)(ctx, &conv, F32(ctx, args->x), F32(ctx, args->dy), F32(ctx, args->dw),
+                                  F32(ctx, args->workspace));
+    return;
+  }
   const i64 n = conv.own_outputs, k = conv.batch * conv.out_height * conv.out_width;
   const i64 m = conv.kernel_height * conv.kernel_width * conv.own, depth = k < BLOCK_K ? k : BLOCK_K;
   const i64 step = block_columns(depth, n), columns = (n + step - 1) / step;

@@ -28,4 +28,15 @@ typedef struct {
     .own = (args)->inputs / (args)->groups, .own_outputs = (args)->outputs / (args)->groups,       \
   }
 
+/* Convolution with one channel in each group (depthwise.c): x and y [B, H, W, C], w [KH, KW, C]. */
+static inline i32 is_depthwise(const Conv *conv) { return conv->own == 1 && conv->own_outputs == 1; }
+
+void SUFFIX(depthwise)(const Context *ctx, const Conv *conv, const float *x, const float *w,
+                       const float *bias, float *y);
+void SUFFIX(depthwise_grad_input)(const Context *ctx, const Conv *conv, const float *dy, const float *w,
+                                  float *dx);
+/* workspace: CHUNKS * KH * KW * C floats */
+void SUFFIX(depthwise_grad_weight)(const Context *ctx, const Conv *conv, const float *x, const float *dy,
+                                   float *dw, float *workspace);
+
 #endif

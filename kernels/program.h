@@ -149,8 +149,8 @@ struct conv2d_grad_input_args {
 
 /* dw[i,j,c,o] = Σ x[b, r·stride − padTop + i·dilation, …, c] · dy[b,r,s,o] */
 struct conv2d_grad_weight_args {
-  int x, dy, dw, batch, height, width, inputs, out_height, out_width, outputs, kernel_height,
-      kernel_width, stride, dilation, groups, pad_top, pad_left;
+  int x, dy, dw, workspace, batch, height, width, inputs, out_height, out_width, outputs,
+      kernel_height, kernel_width, stride, dilation, groups, pad_top, pad_left;
 };
 
 /* x = q · scale per row */
@@ -414,7 +414,7 @@ struct windows_args {
   DO(OP_CONCAT_TOKENS, 3, 0x0) \
   DO(OP_CONV2D, 4, 0x4) \
   DO(OP_CONV2D_GRAD_INPUT, 3, 0x0) \
-  DO(OP_CONV2D_GRAD_WEIGHT, 3, 0x0) \
+  DO(OP_CONV2D_GRAD_WEIGHT, 4, 0x8) \
   DO(OP_DEQUANTISE, 3, 0x0) \
   DO(OP_FILL, 2, 0x0) \
   DO(OP_GELU, 2, 0x0) \

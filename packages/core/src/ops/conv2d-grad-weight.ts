@@ -1,6 +1,6 @@
 /** The gradient of a convolution by its weights: a sum over all places of the kernel, in an order of shapes alone. */
 import { f32 } from '../ir/types.js';
-import { conv2dGradWeightScratch } from './conv2d-scratch.js';
+import { conv2dGradWeightScratch, conv2dGradWeightWorkspace } from './conv2d-scratch.js';
 import { conv2dSamples, sampleOf } from './conv2d-samples.js';
 import {
   CONV2D_PARAMS,
@@ -50,7 +50,8 @@ export const conv2dGradWeight: Op<Conv2dGradWeightParams, 'x' | 'dy', never, 'dw
   },
   scalars: CONV2D_SCALARS,
   encode: ({ x, dy, dw }, params) => conv2dSizes(x, dw, dy, params),
-  scratch: conv2dGradWeightScratch,
+  workspace: ({ x, dy, dw }, params) => conv2dGradWeightWorkspace(conv2dSizes(x, dw, dy, params)),
+  scratch: ({ x, dy, dw }, params) => conv2dGradWeightScratch(conv2dSizes(x, dw, dy, params)),
   samples: conv2dSamples.map((sample) => {
     const { title, params, x, w } = sample;
     const dy = conv2dResult(f32(...x), f32(...w), params, title);

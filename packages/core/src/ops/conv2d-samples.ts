@@ -46,6 +46,23 @@ export const conv2dSamples: readonly Conv2dSample[] = [
     ...{ params: padded(2, { groups: 6, dilation: 2 }), x: [1, 6, 5, 6], w: [3, 3, 1, 12] },
   },
   {
+    title: 'depthwise',
+    ...{ params: padded(1, { groups: 33 }), x: [2, 6, 5, 33], w: [3, 3, 1, 33], bias: true },
+  },
+  {
+    title: 'depthwise, 5 × 5, stride 2',
+    ...{ params: padded(2, { groups: 20, stride: 2 }), x: [1, 9, 8, 20], w: [5, 5, 1, 20] },
+  },
+  {
+    title: 'depthwise, dilated, SAME',
+    params: { ...SAME, groups: 7, dilation: 2 },
+    ...{ x: [1, 10, 9, 7], w: [3, 3, 1, 7], bias: true },
+  },
+  {
+    title: 'depthwise, 1 × 11',
+    ...{ params: padded(5, { groups: 3 }), x: [1, 2, 4, 3], w: [1, 11, 1, 3] },
+  },
+  {
     title: 'stride above the kernel',
     ...{ params: padded(1, { stride: 3 }), x: [1, 8, 9, 2], w: [2, 2, 2, 3], bias: true },
   },

@@ -121,6 +121,11 @@ export function conv2dSizes(
   };
 }
 
+/** Whether every channel is a group of its own, with one output: no product of matrices. */
+export function isDepthwise({ inputs, outputs, groups }: Conv2dSizes): boolean {
+  return inputs === groups && outputs === groups;
+}
+
 /** Multiplications and additions of the product, the same in all three directions. */
 export function conv2dFlops(sizes: Conv2dSizes): number {
   const { batch, outHeight, outWidth, inputs, groups, outputs, kernelHeight, kernelWidth } = sizes;

@@ -4,8 +4,8 @@
  * y[b, r, s, o] = bias[o] + Σ x[b, r·stride − padTop + i·dilation, s·stride − padLeft + j·dilation, c] · w[i, j, c, o]
  *
  * over the taps (i, j) and the channels c of o's group; pixels outside of the image are zero. Sizes are in
- * conv2d-sizes.ts. A kernel of one pixel without stride is a `matmul` of pixels and faster as one; a convolution
- * of one channel for each group is `depthwise` work, for which this op is slow.
+ * conv2d-sizes.ts. A kernel of one pixel without stride is a `matmul` of pixels and faster as one; with a group
+ * for each channel (a depthwise convolution) the kernels loop along the channels instead of multiplying matrices.
  */
 import { elements, f32 } from '../ir/types.js';
 import { conv2dGradInput } from './conv2d-grad-input.js';
