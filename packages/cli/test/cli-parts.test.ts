@@ -40,6 +40,7 @@ import {
   positiveNumber,
   share,
   wholeNumber,
+  timeSpan,
 } from '../src/options/readers.js';
 import { Output } from '../src/terminal/output.js';
 import { predictionsPicture } from '../src/pictures/predictions.js';
@@ -95,6 +96,19 @@ describe('option texts', () => {
 
   it.each(['', 'MB', '12 PB', '-1MB', '1e3MB'])('refuses the size "%s"', (text) => {
     expect(() => byteCount(text)).toThrow('Expected a size as in 512MB');
+  });
+
+  it.each([
+    ['30s', 30e3],
+    ['10m', 600e3],
+    ['1.5H', 5400e3],
+    ['1h30m5s', 5405e3],
+  ])('reads the time %s', (text, ms) => {
+    expect(timeSpan(text)).toBe(ms);
+  });
+
+  it.each(['', '0s', '10', '5d', '-1m', '30m1h'])('refuses the time "%s"', (text) => {
+    expect(() => timeSpan(text)).toThrow('Expected a time as in 30s, 10m, 2h or 1h30m.');
   });
 
   it('refuses to write nowhere', () => {
@@ -170,7 +184,7 @@ describe('closing words', () => {
     ...{ accuracy: 0.5, loss: 1, trainLoss: 1, steps: 8, msPerStep: 20, plannedBytes: 2e6 },
     ...{ arenaBytes: 1e6, rssPeakBytes: 3e6, budgetBytes: null, executor: 'native', threads: 1 },
     ...{ executorDetail: 'avx2', epochs: 2, bestAccuracy: 0.5, bestEpoch: 1, seconds: 4 },
-    ...{ skipped: 0, run: "Ann's run" },
+    ...{ skipped: 0, saveSeconds: 0, waitSeconds: 0.1, run: "Ann's run" },
   };
   /** Lines and events that `say` says. */
   function said(say: (output: Output) => void): readonly unknown[] {

@@ -1,4 +1,5 @@
 /** Runs that were ended in every way and go on. Needs the compiled command (npm run build). */
+import { cosine } from '@thimble/core';
 import { createHash } from 'node:crypto';
 import {
   cpSync,
@@ -55,6 +56,9 @@ function hashes(run: string): Readonly<Record<string, string>> {
 const recordOf = (run: string) => {
   return JSON.parse(readFileSync(at(run, 'run.json'), 'utf8')) as {
     readonly status: string;
+    readonly epochs: number;
+    readonly learningRate: number;
+    readonly warmupSteps: number;
     readonly history: readonly { readonly step: number; readonly seconds: number }[];
     readonly files: Readonly<Record<string, string>>;
   };
@@ -66,7 +70,15 @@ const learned = (run: string) => recordOf(run).history.map((epoch) => ({ ...epoc
 /** What log.jsonl says, times aside. */
 function logged(run: string): readonly object[] {
   const lines = readFileSync(at(run, 'log.jsonl'), 'utf8').trim().split('\n');
-  return lines.map((line) => ({ ...(JSON.parse(line) as object), ms: 0, seconds: 0 }));
+  const none = { ms: 0, waitMs: 0, seconds: 0, waitSeconds: 0 };
+  return lines.map((line) => ({ ...(JSON.parse(line) as object), ...none }));
+}
+
+/** Learning rates of all updates. */
+function rates(run: string): readonly number[] {
+  const lines = readFileSync(at(run, 'log.jsonl'), 'utf8').trim().split('\n');
+  const events = lines.map((line) => JSON.parse(line) as { event: string; learningRate: number });
+  return events.filter(({ event }) => event === 'step').map(({ learningRate }) => learningRate);
 }
 
 /** Resumes until the run is done, and compares it with one that was not interrupted. */
@@ -136,6 +148,36 @@ function lastStep(run: string): number {
   return recordOf(run).history.at(-1)?.step ?? NaN;
 }
 
+describe('a run with --time', () => {
+  const args = ['--method', 'wasi', '--micro-batches', '2', '--epochs', '8'];
+
+  it('is saved where its time is used up, and goes on to the same bits', async () => {
+    expect((await train('whole-time', ...args)).code).toBe(0);
+    const cut = await train('timed', ...args, '--time', '0.05s');
+    expect(cut.code).toBe(0);
+    expect(lastLine(cut)).toMatchObject({ event: 'out-of-time', run: 'timed' });
+    expect(recordOf('timed').status).toBe('interrupted');
+    const { history, epochs } = recordOf('timed');
+    expect(history.length).toBeLessThan(epochs);
+    const again = await resume('timed', '--time', '0.05s');
+    expect(lastLine(again)).toMatchObject({ event: 'out-of-time' });
+    expect(lastLine(again)['steps']).toBeGreaterThan(Number(lastLine(cut)['steps']));
+    await expectSame('timed', 'whole-time');
+  }, 300_000);
+
+  it('is done where its epochs end first', async () => {
+    const ended = await train('in-time', '--time', '1h');
+    expect(ended.code).toBe(0);
+    expect(lastLine(ended)).toMatchObject({ event: 'done', epochs: EPOCHS });
+  });
+
+  it('says what a time looks like', async () => {
+    const ended = await train('no-time', '--time', '10');
+    expect(ended.code).toBe(2);
+    expect(message(ended)).toContain('Expected a time as in 30s, 10m, 2h or 1h30m');
+  });
+});
+
 describe('a kill while a run is saved', () => {
   const preload = fileURLToPath(new URL('./kill-at.js', import.meta.url));
   const ended = (run: string, point: string) =>
@@ -179,6 +221,14 @@ describe('a run that cannot go on', () => {
     cpSync(at('cut'), at('longer'), { recursive: true });
     expect((await resume('longer', '--epochs', '2')).code).toBe(0);
     expect(recordOf('longer').history).toHaveLength(2);
+    const { learningRate: peak, warmupSteps, history } = recordOf('longer');
+    const curve = (epochs: number) =>
+      cosine({ peak, steps: (epochs * history[1].step) / 2, warmupSteps });
+    expect(rates('longer')).toEqual(
+      Array.from({ length: history[1].step }, (_, step) =>
+        curve(step < history[0].step ? 1 : 2)(step),
+      ),
+    );
     const shorter = await resume('longer', '--epochs', '1');
     expect(shorter.code).toBe(2);
     expect(message(shorter)).toContain(

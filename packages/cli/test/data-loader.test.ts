@@ -1,14 +1,25 @@
 /**
  * The loader: the same batches for any number of workers, constant memory, bad images set aside.
  */
-import { augments, DataError, defaultPreprocess, shapesClasses, shapesImage } from '@thimble/core';
+import {
+  augmentInto,
+  augmentRandom,
+  augments,
+  DataError,
+  defaultPreprocess,
+  preprocessInto,
+  shapesClasses,
+  shapesImage,
+} from '@thimble/core';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { decodeImage } from '../src/data/decode.js';
 import type { ImageFile } from '../src/data/folder.js';
 import { Loader, type FilledBatch, type LoaderSettings } from '../src/data/loader.js';
+import { photo } from './image-files.js';
 
 const preprocess = { ...defaultPreprocess, size: 16, cropPercentage: 1 };
 const shapes: LoaderSettings = {
@@ -45,7 +56,15 @@ afterAll(() => rmSync(folder, { recursive: true }));
 async function collect(loader: Loader, epoch: number): Promise<FilledBatch[]> {
   const batches: FilledBatch[] = [];
   for await (const { images, labels, indices, real } of loader.epoch(epoch)) {
-    batches.push({ images: images.slice(), labels, indices, real, skipped: [] });
+    batches.push({
+      images: images.slice(),
+      labels,
+      indices,
+      real,
+      skipped: [],
+      changed: [],
+      cacheFault: null,
+    });
   }
   return batches;
 }
@@ -68,6 +87,32 @@ describe('Loader', () => {
       const off = Float32Array.from(images, (x, i) => Math.abs(x - back[n][i]));
       expect(Math.max(...off)).toBeLessThan(1e-6);
     });
+  });
+
+  it('cuts crops from reduced photos where that is asked for, evaluation never', async () => {
+    const path = join(folder, 'large.jpg');
+    await photo(4, 1200, 900).jpeg({ quality: 95 }).toFile(path);
+    const large = { ...preprocess, size: 64 };
+    const source = { kind: 'folder', files: [{ path, name: 'x', label: 0 }] } as const;
+    const settings = { ...shapes, source, batch: 1, preprocess: large, augment: augments.light };
+    const batchOf = async (more: Partial<LoaderSettings>) => {
+      const loader = new Loader({ ...settings, ...more });
+      const [{ images }] = await collect(loader, 3);
+      await loader.close();
+      return images;
+    };
+    const [whole, reduced] = [await decodeImage(path), await decodeImage(path, { leastSide: 105 })];
+    expect([reduced.width, reduced.height]).toEqual([150, 113]);
+    const random = () => augmentRandom(shapes.seed, 3, 0);
+    const out = new Float32Array(3 * 64 * 64);
+    augmentInto(whole, augments.light, large, random(), out);
+    expect(await batchOf({})).toEqual(out);
+    augmentInto(reduced, augments.light, large, random(), out);
+    expect(await batchOf({ cropSource: 'reduced' })).toEqual(out);
+    augmentInto(whole, augments.flip, large, random(), out); // sees all of it, as evaluation does
+    expect(await batchOf({ cropSource: 'reduced', augment: augments.flip })).toEqual(out);
+    preprocessInto(whole, large, out);
+    expect(await batchOf({ cropSource: 'reduced', purpose: 'evaluate' })).toEqual(out);
   });
 
   it('makes the same batches with 0, 1 and 3 workers and any prefetch', async () => {

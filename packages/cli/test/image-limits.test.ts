@@ -58,6 +58,23 @@ describe('decodingOf', () => {
     );
   });
 
+  it('reduces on as long as the shortest side has as many pixels as suffice', () => {
+    const empty = () => new ImageBytes('photo', bytesSource(new Uint8Array(0)));
+    const sides = (leastSide: number, header: Partial<ImageHeader> = {}) => {
+      const { width, height } = decodingOf({ ...JPEG, ...header }, empty(), leastSide);
+      return [width, height];
+    };
+    expect(sides(366)).toEqual([500, 375]); // light at 224 px
+    expect(sides(518)).toEqual([1000, 750]); // standard
+    expect(sides(53)).toEqual([125, 94]); // light at 32 px, beyond what decoders halve
+    expect(sides(53, { width: 3000, height: 4000 })).toEqual([94, 125]);
+    expect(sides(375)).toEqual([500, 375]);
+    expect(sides(376)).toEqual([1000, 750]);
+    expect(sides(3001)).toEqual([4000, 3000]);
+    expect(sides(3001, { width: 12_000, height: 9000 })).toEqual([3000, 2250]); // as large as is read
+    expect(sides(1)).toEqual([63, 47]);
+  });
+
   it('says the numbers of what is too large', () => {
     expect(() => decodingFor({ width: 20_000, height: 20_000 })).toThrow(
       'got a JPEG of 20000 × 20000 pixels: 400.0 megapixels, above the pixel limit of 268.4. Make it',
@@ -104,6 +121,26 @@ describe('large images', () => {
     const last = Array.from(data.subarray(-3));
     expect(Math.abs(first[0] - 255) + first[1] + first[2]).toBeLessThan(12);
     expect(last[0] + Math.abs(last[1] - 255) + last[2]).toBeLessThan(12);
+  });
+
+  it.each(['jpeg', 'png', 'webp'] as const)('are reduced to what suffices (%s)', async (format) => {
+    const file = await photo(3, 1600, 1200).toFormat(format).toBuffer();
+    const whole = await decodeImage(file);
+    const small = await decodeImage(file, { leastSide: 250 });
+    expect([small.width, small.height]).toEqual([400, 300]);
+    // Means of 4 × 4 pixels, but for what decoders round and what their filters weigh otherwise.
+    let off = 0;
+    for (let at = 0; at < small.data.length; at++) {
+      const [x, y] = [Math.floor(at / 3) % 400, Math.floor(at / 1200)];
+      let sum = 0;
+      for (let row = 4 * y; row < 4 * y + 4; row++) {
+        for (let column = 4 * x; column < 4 * x + 4; column++) {
+          sum += whole.data[3 * (1600 * row + column) + (at % 3)];
+        }
+      }
+      off += Math.abs(sum / 16 - small.data[at]);
+    }
+    expect(off / small.data.length).toBeLessThan(2);
   });
 
   it('end after the seconds that they may take, and leave others alone', async () => {
@@ -199,26 +236,32 @@ describe.runIf(existsSync('/proc/self/status'))('memory', () => {
     const { decodeImage } = await import(process.argv[1]);
     await decodeImage(process.argv[2]);
     const before = process.memoryUsage.rss();
-    await decodeImage(process.argv[3]);
+    await decodeImage(process.argv[3], { leastSide: Number(process.argv[4]) });
     const [, peak] = /VmHWM:\\s+(\\d+) kB/.exec(readFileSync('/proc/self/status', 'utf8'));
     console.log(1024 * peak - before);`;
   const decoder = new URL('../dist/data/decode.js', import.meta.url).href;
+  const progressive = (image: Sharp) => image.jpeg({ progressive: true });
 
   it.each([
-    ['a small PNG of 100 megapixels', 10_000, 10_000, (image: Sharp) => image.png()],
-    ['a progressive JPEG', 4000, 3000, (image: Sharp) => image.jpeg({ progressive: true })],
-    ['a WebP', 2000, 2000, (image: Sharp) => image.webp({ effort: 0 })],
-    ['a wide PNG', 40_000, 450, (image: Sharp) => image.png()],
-  ])('of %s is no more than its header says', async (name, width, height, encode) => {
+    ['a small PNG of 100 megapixels', 10_000, 10_000, Infinity, (image: Sharp) => image.png()],
+    ['a progressive JPEG', 4000, 3000, Infinity, progressive],
+    ['a WebP', 2000, 2000, Infinity, (image: Sharp) => image.webp({ effort: 0 })],
+    ['a wide PNG', 40_000, 450, Infinity, (image: Sharp) => image.png()],
+    ['a reduced PNG', 4000, 3000, 53, (image: Sharp) => image.png()],
+    ['a reduced JPEG', 4000, 3000, 53, (image: Sharp) => image.jpeg()],
+    ['a reduced progressive JPEG', 4000, 3000, 366, progressive],
+    ['a reduced WebP', 4000, 3000, 366, (image: Sharp) => image.webp({ effort: 0 })],
+  ])('of %s is no more than its header says', async (name, width, height, leastSide, encode) => {
     const flat = { width, height, channels: 3, background: '#468' } as const;
     const [path, small] = [at(name), at('small.png')];
     await encode(sharp({ create: flat })).toFile(path);
     await photo(1).png().toFile(small);
-    const args = ['--input-type=module', '--eval', script, decoder, small, path];
+    const files = [decoder, small, path, String(leastSide)];
+    const args = ['--input-type=module', '--eval', script, ...files];
     const { stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
     const taken = Number(stdout);
     expect(taken, stderr).toBeGreaterThan(0);
-    expect(taken).toBeLessThanOrEqual(lookAt(path, { check: false }).bytes);
+    expect(taken).toBeLessThanOrEqual(lookAt(path, { check: false, leastSide }).bytes);
   });
 });
 

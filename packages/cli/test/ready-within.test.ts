@@ -26,6 +26,7 @@ const job: TrainingRequest = {
   images: { kind: 'shapes', seed: 0, count: 16 },
   preprocess: { ...defaultPreprocess, size: TINY.imageSize },
   augment: augments.none,
+  cropSource: 'whole',
   strict: false,
 };
 

@@ -9,6 +9,7 @@ import {
   augmentNamed,
   augmentRandom,
   augments,
+  leastSide,
   mirror,
   randomCropBox,
 } from '../src/data/augment.js';
@@ -23,6 +24,34 @@ const image = rawImage(
   30,
   Uint8Array.from({ length: 3600 }, (_, i) => (i * i * 13 + i) % 256),
 );
+
+describe('leastSide', () => {
+  it('is the side from which on no crop is smaller than what it becomes', () => {
+    const large = { ...defaultPreprocess, size: 224 };
+    expect(leastSide(augments.light, large)).toBe(366);
+    expect(leastSide(augments.standard, large)).toBe(518);
+    expect(leastSide(augments.flip, large)).toBe(null);
+    let [least, all] = [Infinity, 0];
+    for (const { crop } of [augments.light, augments.standard]) {
+      if (crop === null) continue;
+      const side = leastSide({ ...augments.none, crop }, large) ?? 0;
+      for (const [width, height] of [
+        [side, side],
+        [2 * side, side],
+        [side, 9 * side],
+      ]) {
+        for (let draw = 0; draw < 2000; draw++, all++) {
+          const random = Random.of(draw, 'crops');
+          const box = randomCropBox(width, height, crop.scale, crop.ratio, random);
+          least = Math.min(least, box.width, box.height);
+        }
+      }
+    }
+    expect(all).toBe(12_000);
+    expect(least).toBeGreaterThanOrEqual(224);
+    expect(least).toBeLessThan(240); // and not much more is kept than that takes
+  });
+});
 
 describe('randomCropBox', () => {
   it('stays inside with area and proportions in range', () => {

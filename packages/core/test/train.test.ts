@@ -3,6 +3,7 @@
  * of an executor.
  */
 import { describe, expect, it } from 'vitest';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { compile, type CompileOptions } from '../src/compile.js';
 import { CheckpointError, ConfigError, DataError, TrainingError } from '../src/errors.js';
 import type { Executor } from '../src/executors/executor.js';
@@ -89,6 +90,44 @@ describe('train', () => {
     expect(result.validation).toEqual(await evaluate(executor, batches(2)));
     expect(result.validation?.loss).toBe(losses[5]);
     expect(result.msPerStep).toBeGreaterThan(0);
+  });
+
+  it('says how long images were waited for', async () => {
+    const slow = async function* () {
+      for (const batch of batches(3)) {
+        await sleep(20);
+        yield batch;
+      }
+    };
+    const waits: number[] = [];
+    const epochs: number[] = [];
+    const result = await train({
+      ...{ executor: await load(), optimizer, schedule: constant, epochs: 2 },
+      ...{ batches: slow, validation: slow },
+      onEvent: (event) => {
+        if (event.event === 'step') waits.push(event.waitMs);
+        else epochs.push(event.waitSeconds);
+      },
+    });
+    expect(waits.length).toBe(6);
+    for (const ms of waits) expect(ms).toBeGreaterThan(15);
+    // Three batches of training and as many of validation.
+    expect(epochs[0]).toBeGreaterThan((waits[0] + waits[1] + waits[2]) / 1000 + 3 * 0.015);
+    expect(result.waitSeconds).toBeCloseTo(epochs[0] + epochs[1], 9);
+  });
+
+  it('waits for nothing that is there', async () => {
+    const waits: number[] = [];
+    await train({
+      ...{ executor: await load(), optimizer, schedule: constant, epochs: 1 },
+      batches: () => batches(3),
+      onEvent: (event) => {
+        if (event.event === 'epoch') return;
+        waits.push(event.waitMs);
+        return sleep(20); // a slow listener is none of the images' fault
+      },
+    });
+    expect(Math.min(...waits)).toBeLessThan(10);
   });
 
   it('counts epochs from 0 for the batches', async () => {

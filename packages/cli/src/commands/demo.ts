@@ -204,6 +204,7 @@ function demoPlan(
     tables: null,
     strict: true,
     loading: { workers: 0 },
+    cache: null,
     threads,
   };
 }

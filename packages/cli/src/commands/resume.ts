@@ -3,7 +3,15 @@ import type { Command } from 'commander';
 import { defaultThreads, EXECUTOR_NAMES } from '../host/executors.js';
 import { resume, type ResumeOptions } from '../library/resume.js';
 import { MOST, wholeNumber } from '../options/readers.js';
-import { addJson, addSaveEvery, addWorkers, type CommonOptions } from '../options/shared.js';
+import {
+  addCache,
+  addJson,
+  addKeepEvery,
+  addSaveEvery,
+  addTime,
+  addWorkers,
+  type CommonOptions,
+} from '../options/shared.js';
 import { sayEnd, sayNothingToDo } from '../say/closing.js';
 import { Output } from '../terminal/output.js';
 import { spoken, STOPPING } from './spoken.js';
@@ -15,11 +23,13 @@ every five minutes within one, at Ctrl-C) and ends with the weights of a run tha
 interrupted, bit for bit, on the same executor; the number of threads does not matter.
 
 Images that have gone or changed since are an error. With --epochs a run that is done goes on, too; the
-learning rate then follows the curve of the longer run from there.
+learning rate then follows the curve of the longer run from there: of a run that was done it rises again,
+without a warm-up. --time is so much training from now on.
 
 Examples:
   thimble resume runs/photos-1
   thimble resume runs/photos-1 --epochs 20       longer than it was meant to be
+  thimble resume runs/photos-1 --time 10m        ten minutes of it
   thimble resume runs/photos-1 --data /mnt/photos    the images lie elsewhere now
 `;
 
@@ -34,7 +44,7 @@ export function addResume(program: Command): void {
     .option('--force', 'go on although images have gone or changed', false)
     .option('--executor <name>', `${EXECUTOR_NAMES.join(', ')} (default: as before)`)
     .option('--threads <n>', 'worker threads', wholeNumber(1, MOST.threads), defaultThreads());
-  addJson(addWorkers(addSaveEvery(command)))
+  addJson(addCache(addWorkers(addSaveEvery(addKeepEvery(addTime(command))))))
     .addHelpText('after', HELP)
     .action(async (run: string, options: Omit<ResumeOptions, 'run'> & CommonOptions) => {
       await resumeCommand({ ...options, run });

@@ -1,5 +1,6 @@
 /** thimble train: a folder of class folders in, a trained model out. */
 import { augments } from '@thimble/core';
+import { CROP_SOURCES } from '../data/decoding.js';
 import { Option, type Command } from 'commander';
 import { TRAIN_DEFAULTS, train, type TrainingOptions } from '../library/train.js';
 import {
@@ -13,12 +14,15 @@ import {
 } from '../options/readers.js';
 import {
   addAllowEmpty,
+  addCache,
   addExecutor,
   addHub,
   addJson,
+  addKeepEvery,
   addPreprocess,
   addSaveEvery,
   addStep,
+  addTime,
   addWorkers,
   methodHelp,
   modelHelp,
@@ -44,7 +48,8 @@ split (train, val, test) where it has one; paths count from its own folder.
 Ctrl-C, SIGTERM and SIGHUP end the run behind the present step with its weights saved; a second one
 ends it at once. A run whose loss diverges fails and keeps the weights of the last good epoch. However
 a run was ended, thimble resume RUN goes on from where it was saved last, to the same weights as
-without the interruption.
+without the interruption. --time ends a run in the same way, with exit code 0; it only stops the run:
+the learning rate follows the curve of --epochs.
 
 Models of the hub are kept in the cache of huggingface_hub (HF_HOME); HF_TOKEN opens private ones.
 
@@ -92,6 +97,14 @@ export function addTrain(program: Command): void {
       TRAIN_DEFAULTS.warmup,
     )
     .option('--augment <name>', Object.keys(augments).join(', '), TRAIN_DEFAULTS.augment)
+    .addOption(
+      new Option(
+        '--crop-source <how>',
+        'what random crops are cut from: photos reduced as far as no crop is enlarged, or whole ones',
+      )
+        .choices(CROP_SOURCES)
+        .default(TRAIN_DEFAULTS.cropSource),
+    )
     .option('--val <dir>', 'validation images (default: held out of DIR)')
     .option(
       '--val-fraction <x>',
@@ -117,7 +130,7 @@ export function addTrain(program: Command): void {
         '--micro-batches and the explained variances, or refuses to start',
       byteCount,
     );
-  addJson(addExecutor(addWorkers(addSaveEvery(command))))
+  addJson(addExecutor(addCache(addWorkers(addSaveEvery(addKeepEvery(addTime(command)))))))
     .addHelpText('after', `\n${methodHelp()}\n${HELP}`)
     .action(async (data: string, options: Options) => {
       await trainCommand({ ...options, data });

@@ -20,6 +20,18 @@ import { turned } from './turned.js';
  */
 const SECONDS = 300;
 
+/** Another one may give other pixels. */
+export const DECODER = `sharp ${sharp.versions.sharp ?? ''}, libvips ${sharp.versions.vips}`;
+
+export interface DecodeOptions {
+  /** Whether to look for damage; to be left out where the same file was decoded before. Default: yes. */
+  readonly check?: boolean;
+  /** That libvips may take. */
+  readonly seconds?: number;
+  /** Pixels that suffice as the shortest side, as for `decodingOf`. */
+  readonly leastSide?: number;
+}
+
 // libvips keeps decoded files and starts a thread per core by default; a loader decides about both itself. Its
 // other loaders (SVG, PDF, TIFF, …) are never tried, whatever a file contains.
 sharp.cache(false);
@@ -33,17 +45,15 @@ sharp.unblock({
  * Decodes one file.
  *
  * @param image path of a JPEG, PNG or WebP file, or its bytes
- * @param check whether to look for damage; to be left out where the same file was decoded before
- * @param seconds that libvips may take
  *
  * Throws DataError, saying why in words.
  */
 export async function decodeImage(
   image: string | Uint8Array,
-  { check = true, seconds = SECONDS }: { readonly check?: boolean; readonly seconds?: number } = {},
+  { check = true, seconds = SECONDS, leastSide = Infinity }: DecodeOptions = {},
 ): Promise<RawImage> {
   const where = typeof image === 'string' ? image : 'image';
-  const decoding = lookAt(image, { check });
+  const decoding = lookAt(image, { check, leastSide });
   const limits = { failOn: 'truncated', limitInputPixels: MAX_PIXELS } as const;
   const open = () => sharp(image, limits).timeout({ seconds });
   try {

@@ -17,12 +17,16 @@ import {
  * damaged.
  *
  * @param check whether to look for damage, which reads the whole file
+ * @param leastSide pixels that suffice as the shortest side; default: as many as there are
  */
-export function lookAt(image: string | Uint8Array, { check }: { check: boolean }): Decoding {
+export function lookAt(
+  image: string | Uint8Array,
+  { check, leastSide }: { readonly check: boolean; readonly leastSide?: number },
+): Decoding {
   const look = (where: string, source: ByteSource): Decoding => {
     const bytes = new ImageBytes(where, source, check ? WINDOW.file : WINDOW.header);
     const reader = readImage(bytes);
-    const decoding = decodingOf(reader.header, bytes);
+    const decoding = decodingOf(reader.header, bytes, leastSide);
     if (check) reader.check();
     return decoding;
   };

@@ -5,36 +5,27 @@
  * Training: position p of the epoch's order gets the first readable image at or after p
  * (cyclically), so a batch is always full and an unreadable image costs its neighbour a second
  * look, nothing else.
+ * Too many that were lost since training began are an error (`watch.ts`).
  * Evaluation: unreadable images are left out; the rows after the real ones repeat the last real
  * row.
  */
 import {
-  augmentInto,
-  augmentRandom,
   DataError,
   epochOrder,
   evaluationBatches,
-  preprocessInto,
   trainingBatches,
-  type Augment,
   type Images,
-  type ImageSource,
-  type Preprocess,
-  type RawImage,
 } from '@thimble/core';
 import { setImmediate } from 'node:timers/promises';
 import { Garbage } from '@thimble/native';
-import { openSource, type SourceDescription } from './source.js';
+import { Preparation, type Picture, type PreparationSettings } from './preparation.js';
+import { checkLost } from './watch.js';
+import { openSource, type OpenSource, type SourceDescription } from './source.js';
 
 /** All that a worker needs to know; serialisable. */
-export interface LoaderSettings {
+export interface LoaderSettings extends PreparationSettings {
   readonly source: SourceDescription;
-  readonly purpose: 'train' | 'evaluate';
   readonly batch: number;
-  readonly seed: number;
-  readonly preprocess: Preprocess;
-  /** Used for training only. */
-  readonly augment: Augment;
   /** Images as levels, for a model that normalises them itself; default: as its numbers. */
   readonly levels?: boolean;
   /** Stop at the first unreadable image instead of skipping it. */
@@ -51,6 +42,8 @@ export interface SkippedImage {
   readonly index: number;
   readonly name: string;
   readonly reason: string;
+  /** It has gone since training began, or was changed to what is no image. */
+  readonly isLost: boolean;
 }
 
 export interface FilledBatch {
@@ -62,18 +55,20 @@ export interface FilledBatch {
   readonly real: number;
   /** Unreadable images met while filling this batch. */
   readonly skipped: readonly SkippedImage[];
-}
-
-interface Picture {
-  readonly index: number;
-  readonly image: RawImage;
+  /** Names of images that have changed since training began, as far as it was seen now. */
+  readonly changed: readonly string[];
+  /** Why the cache of images is not filled any more; null while there is no reason. */
+  readonly cacheFault: string | null;
 }
 
 /** Fills batches of one loader; remembers which images cannot be read. */
 export class BatchFiller {
   private readonly settings: LoaderSettings;
-  private readonly source: ImageSource;
+  private readonly source: OpenSource;
+  private readonly preparation: Preparation;
   private readonly unreadable = new Map<number, SkippedImage>();
+  /** Names of those that were lost. */
+  private readonly lost: string[] = [];
   private readonly garbage = new Garbage();
   private readonly onRead: (index: number) => void;
   private order: { epoch: number; indices: Uint32Array } | null = null;
@@ -83,6 +78,7 @@ export class BatchFiller {
     this.settings = settings;
     this.onRead = onRead;
     this.source = openSource(settings.source);
+    this.preparation = new Preparation(settings, this.source);
   }
 
   /** @param images the buffer to fill, [batch, 3, size, size]; it is part of the result. */
@@ -124,7 +120,13 @@ export class BatchFiller {
       labels[position] = labels[last];
       indices[position] = indices[last];
     }
-    return { images, labels, indices, real, skipped: [...skipped.values()] };
+    const { cacheFault } = this.preparation;
+    const changed = this.source.takeChanged().filter((index) => !this.unreadable.has(index));
+    return {
+      ...{ images, labels, indices, real, cacheFault },
+      skipped: [...skipped.values()],
+      changed: changed.map((index) => this.source.name(index)),
+    };
   }
 
   /** Reads an image and writes its numbers; nothing holds it afterwards. null: unreadable. */
@@ -138,7 +140,7 @@ export class BatchFiller {
     const bytes = picture?.image.data.byteLength ?? 0;
     onRead(bytes);
     if (picture === null) return null;
-    this.write(picture, epoch, out);
+    this.preparation.write(picture, epoch, out);
     return { index: picture.index, bytes };
   }
 
@@ -177,22 +179,19 @@ export class BatchFiller {
     if (known === undefined) {
       try {
         this.onRead(index);
-        return { index, image: await this.source.pixels(index) };
+        return await this.preparation.read(index);
       } catch (error) {
         // What is not the image's fault does not make it unreadable.
         if (this.settings.strict || !(error instanceof DataError)) throw error;
-        known = { index, name: this.source.name(index), reason: error.parts.got };
+        const isLost = this.source.isOther(index);
+        known = { index, name: this.source.name(index), reason: error.parts.got, isLost };
         this.unreadable.set(index, known);
+        if (isLost) this.lost.push(known.name);
+        checkLost(this.lost, this.source.length);
       }
     }
     skipped.set(index, known);
     return null;
-  }
-
-  private write({ index, image }: Picture, epoch: number, out: Images): void {
-    const { purpose, preprocess, augment, seed } = this.settings;
-    if (purpose === 'evaluate') preprocessInto(image, preprocess, out);
-    else augmentInto(image, augment, preprocess, augmentRandom(seed, epoch, index), out);
   }
 }
 

@@ -25,6 +25,7 @@ import { existsSync } from 'node:fs';
 import type { FilledBatch, LoaderSettings, SkippedImage } from './loader-fill.js';
 import { ownMaker, workerMaker, type Maker } from './maker.js';
 import { openSource } from './source.js';
+import { checkLost, namedImages } from './watch.js';
 
 export type { FilledBatch, LoaderSettings, SkippedImage } from './loader-fill.js';
 
@@ -35,6 +36,8 @@ export interface LoaderOptions {
   readonly prefetch?: number;
   /** Shared with loaders that are used at other times; default its own. */
   readonly buffers?: Buffers;
+  /** Told in one line what the loader goes on without; the same line again and again. */
+  readonly onNote?: (text: string) => void;
 }
 
 /** Arrays that are used again. */
@@ -55,6 +58,15 @@ export class Buffers {
   }
 }
 
+const LOST = [
+  'was lost since training began and is left out',
+  'were lost since training began and are left out',
+] as const;
+const CHANGED = [
+  'has changed since training began and is used as it is now',
+  'have changed since training began and are used as they are now',
+] as const;
+
 export interface LoadedBatch extends FilledBatch {
   readonly taken: () => void;
 }
@@ -70,11 +82,17 @@ export class Loader {
   private readonly bufferLength: number;
   private readonly levels: boolean;
   private readonly buffers: Buffers;
+  private readonly onNote: (text: string) => void;
+  /** Names of images. */
+  private readonly lost = new Set<string>();
+  /** Names, since it was said last. */
+  private news: { readonly lost: string[]; readonly changed: string[] } = { lost: [], changed: [] };
 
   /**
    * Throws DataError when a training set is smaller than one batch, ConfigError for bad settings.
    */
-  constructor(settings: LoaderSettings, { workers = 0, prefetch, buffers }: LoaderOptions = {}) {
+  constructor(settings: LoaderSettings, options: LoaderOptions = {}) {
+    const { workers = 0, prefetch, buffers, onNote = () => undefined } = options;
     checkPreprocess(settings.preprocess);
     const counted = settings.purpose === 'train' ? trainingBatchCount : evaluationBatchCount;
     this.count = openSource(settings.source).length;
@@ -84,6 +102,7 @@ export class Loader {
     this.bufferLength = batch * 3 * preprocess.size * preprocess.size;
     this.prefetch = Math.max(1, prefetch ?? Math.min(workers, this.batchCount));
     this.buffers = buffers ?? new Buffers();
+    this.onNote = onNote;
     const file = workers > 0 ? workerFile() : null;
     this.makers =
       file === null
@@ -116,7 +135,8 @@ export class Loader {
       while (queue.length > 0) {
         const [next] = queue.splice(0, 1);
         const filled = await next;
-        for (const image of filled.skipped) this.unreadable.set(image.index, image);
+        this.noteChanges(filled);
+        if (filled.cacheFault !== null) this.onNote(filled.cacheFault);
         held++;
         const taken = once(() => {
           held--;
@@ -126,6 +146,7 @@ export class Loader {
         yield { ...filled, taken };
         taken();
       }
+      this.sayChanges();
     } finally {
       for (const left of await Promise.allSettled(queue)) {
         if (left.status === 'fulfilled') this.buffers.give(left.value.images);
@@ -136,6 +157,25 @@ export class Loader {
   /** Ends the worker threads; the process can only end after this. */
   async close(): Promise<void> {
     await Promise.all(this.makers.map((maker) => maker.close()));
+  }
+
+  private noteChanges({ skipped, changed }: FilledBatch): void {
+    const { news } = this;
+    for (const image of skipped) {
+      if (image.isLost && !this.lost.has(image.name)) news.lost.push(image.name);
+      if (image.isLost) this.lost.add(image.name);
+      this.unreadable.set(image.index, image);
+    }
+    for (const name of changed) if (!news.changed.includes(name)) news.changed.push(name);
+    checkLost([...this.lost], this.count);
+  }
+
+  /** What became of the images in this epoch. */
+  private sayChanges(): void {
+    const { lost, changed } = this.news;
+    this.news = { lost: [], changed: [] };
+    if (lost.length > 0) this.onNote(namedImages(lost, LOST));
+    if (changed.length > 0) this.onNote(namedImages(changed, CHANGED));
   }
 
   private buffer(): Images {

@@ -25,6 +25,7 @@ import { forgettingImages, readRunImages, type ForgetTarget } from '../forget/im
 import { keepForgotten, undoForgotten } from '../forget/keep.js';
 import type { ForgottenRecord } from '../run/forgotten.js';
 import { openRun, type OpenRun } from '../run/open.js';
+import { CHECKPOINTS } from '../run/saves.js';
 import { preprocessFor } from '../source/start.js';
 import { TrainingFolder } from '../training/folder.js';
 import {
@@ -282,10 +283,15 @@ function noteOtherImages(
 
 /** Files beside the run that were made from its weights before. */
 function noteWhatStill(run: string, caller: Caller<never>): void {
-  const still = ['merged.safetensors', 'export'].filter((name) => existsSync(join(run, name)));
+  const still = ['merged.safetensors', 'export', CHECKPOINTS].filter((name) =>
+    existsSync(join(run, name)),
+  );
   if (still.length === 0) return;
-  const text = `${still.join(' and ')} in ${run} still know what was forgotten; make them again.`;
-  caller.note('result', text);
+  const all = still.join(' and ');
+  caller.note(
+    'result',
+    `${all} in ${run} still know what was forgotten; make them again, or remove them.`,
+  );
 }
 
 function misused(where: string, expected: string, got: string, todo: string): ConfigError {

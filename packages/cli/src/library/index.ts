@@ -68,7 +68,7 @@ export {
 } from './resume.js';
 export type { StepChoice } from './step.js';
 export { train, type PreparedEvent, type TrainingEvent, type TrainingOptions } from './train.js';
-export type { ExecutorOptions, LoadingEvent, WorkerOptions } from './work.js';
+export type { ExecutorOptions, KeepingOptions, LoadingEvent, WorkerOptions } from './work.js';
 export type {
   Hooks,
   Listener,

@@ -7,14 +7,16 @@ import { nextRun, TrainingFolder } from '../training/folder.js';
 import { openSaved, resumedPlan } from '../training/resuming.js';
 import { runTraining, type RunOutcome } from '../training/training.js';
 import {
+  cacheFor,
   executorFor,
   threadsFor,
   workersFor,
   type ExecutorOptions,
+  type KeepingOptions,
   type WorkerOptions,
 } from './work.js';
 
-export interface ResumeOptions extends ExecutorOptions, WorkerOptions {
+export interface ResumeOptions extends ExecutorOptions, WorkerOptions, KeepingOptions {
   /** The run folder. */
   readonly run: string;
   /** Of the whole run; default: as before. */
@@ -23,8 +25,6 @@ export interface ResumeOptions extends ExecutorOptions, WorkerOptions {
   readonly data?: string;
   /** Goes on although images have gone or changed; default: off. */
   readonly force?: boolean;
-  /** Updates after which a run is saved within an epoch too; default: about every five minutes. */
-  readonly saveEvery?: number;
 }
 
 /** The run goes on behind the update that was saved last. */
@@ -86,7 +86,7 @@ async function resumed(
     const { record, state } = saved;
     const { executor = record.executor.name } = options;
     const kind = await executorFor({ executor }, caller);
-    const settled = { ...options, force, threads: threadsFor(options) };
+    const settled = { ...options, force, threads: threadsFor(options), cache: cacheFor(options) };
     const plan = resumedPlan(folder, saved, kind, settled, (about, text) => {
       caller.note(about, text);
     });

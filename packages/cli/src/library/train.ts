@@ -6,6 +6,7 @@ import {
   type PrepareTables,
 } from '@thimble/core';
 import { readyWithin, type FittingEvent } from '../budget/ready-within.js';
+import type { CropSource } from '../data/decoding.js';
 import { largestReading } from '../data/image-file.js';
 import { dataSetEvent, type DataSetEvent } from '../data/report.js';
 import { readDataSet } from '../data/set.js';
@@ -34,15 +35,23 @@ import { stepSettings, type RunPlan } from '../training/run-plan.js';
 import { runTraining, type RunOutcome } from '../training/training.js';
 import { STEP_DEFAULTS, type StepChoice } from './step.js';
 import {
+  cacheFor,
   executorFor,
   threadsFor,
   workersFor,
   type ExecutorOptions,
+  type KeepingOptions,
   type WorkerOptions,
 } from './work.js';
 
 export interface TrainingOptions
-  extends ExecutorOptions, WorkerOptions, HubOptions, PreprocessOptions, StepChoice {
+  extends
+    ExecutorOptions,
+    WorkerOptions,
+    KeepingOptions,
+    HubOptions,
+    PreprocessOptions,
+    StepChoice {
   /** A folder of class folders, or a manifest: a .csv, .tsv or .jsonl file. */
   readonly data: string;
   /** A preset, `owner/name` on the hub, or a folder; default: that of `init`, else `vit-micro`. */
@@ -59,6 +68,8 @@ export interface TrainingOptions
   readonly warmup?: number;
   /** How training images are varied; default `light`. */
   readonly augment?: string;
+  /** What random crops are cut from: photos `reduced` (default) as far as no crop is enlarged, or `whole` ones. */
+  readonly cropSource?: CropSource;
   /** A folder of validation images; default: held out of `data`. */
   readonly val?: string;
   /** Share of each class that is held out, above 0 and below 1; default 0.2. */
@@ -79,8 +90,6 @@ export interface TrainingOptions
   readonly strict?: boolean;
   /** Bytes that the whole process may take: chooses what is left open, or refuses to start. */
   readonly memory?: number;
-  /** Updates after which a run is saved within an epoch too; default: about every five minutes. */
-  readonly saveEvery?: number;
   /** Plans `full` beside the run also where no ranks are chosen, for the event `comparison`; default: off. */
   readonly compare?: boolean;
 }
@@ -91,6 +100,7 @@ export const TRAIN_DEFAULTS = {
   epochs: 10,
   warmup: 0.1,
   augment: 'light',
+  cropSource: 'reduced',
   valFraction: 0.2,
   asClasses: false,
   allowEmpty: false,
@@ -212,7 +222,7 @@ function jobOf(
   { data, start, model, preprocess }: TrainingStart,
   kind: ExecutorKind,
 ): TrainingRequest {
-  const { seed, strict, threads, augment } = options;
+  const { seed, strict, threads, augment, cropSource } = options;
   const taken = options.memory === undefined ? takenUp(options, start) : {};
   const chosen = { ...options, ...taken, model, levels: preprocess };
   const method = startedMethod(options.method, givenKeys(chosen), start);
@@ -227,6 +237,7 @@ function jobOf(
     images: { kind: 'folder', files: data.train },
     preprocess,
     augment: augmentNamed(augment),
+    cropSource,
     strict,
   };
 }
@@ -251,7 +262,7 @@ function planOf(
   fitting: ReadyToTrain,
 ): Omit<RunPlan, 'kind' | 'takeFolder'> {
   const { data, start } = beginning;
-  const { warmup, strict, threads, augment, workers, saveEvery } = options;
+  const { warmup, strict, threads, augment, workers, time, saveEvery } = options;
   const { step, tables, fill } = fitting.ready;
   return {
     settings: settingsOf(options, beginning, fitting),
@@ -264,8 +275,10 @@ function planOf(
     tables,
     fill: ({ executor }) => fill(executor),
     strict,
+    ...(time === undefined ? {} : { timeMs: time }),
     ...(saveEvery === undefined ? {} : { saveEvery }),
     loading: { workers },
+    cache: cacheFor(options),
     threads,
   };
 }
@@ -275,7 +288,7 @@ function settingsOf(
   { data, start, preprocess, origin }: TrainingStart,
   { ready: { step, found }, memory }: ReadyToTrain,
 ): RunSettings {
-  const { epochs, smoothing, seed, augment } = options;
+  const { epochs, keepEvery, smoothing, seed, augment, cropSource } = options;
   const { optimizer, model } = step;
   return {
     ...stepSettings(step),
@@ -284,10 +297,12 @@ function settingsOf(
     classes: data.classes,
     preprocess,
     augment,
+    cropSource,
     learningRate: options.lr ?? defaultLearningRate(optimizer.name, model, start === null),
     smoothing,
     clip: options.clip ?? null,
     epochs,
+    ...(keepEvery === undefined ? {} : { keepEvery }),
     seed,
     init: start?.text ?? null,
     ...(origin && { origin }),

@@ -3,13 +3,16 @@ import { METHODS, MODELS, OPTIMIZERS, SAVED_FORMS } from '@thimble/core';
 import { Option, type Command } from 'commander';
 import { defaultThreads, EXECUTOR_NAMES } from '../host/executors.js';
 import { STEP_DEFAULTS } from '../library/step.js';
+import { CACHE_BYTES } from '../library/work.js';
 import { PREPROCESS_HELP } from '../weights/preprocessing.js';
 import {
+  byteCount,
   fraction,
   momentumBits,
   MOST,
   nonNegativeNumber,
   positiveNumber,
+  timeSpan,
   wholeNumber,
 } from './readers.js';
 
@@ -48,11 +51,38 @@ export function addWorkers(command: Command): Command {
   );
 }
 
+export function addCache(command: Command): Command {
+  return command
+    .option(
+      '--cache <size>',
+      'decoded, resized images on the disk for later epochs and runs, at most so many bytes',
+      byteCount,
+      CACHE_BYTES,
+    )
+    .option('--no-cache', 'keep no decoded images');
+}
+
 export function addSaveEvery(command: Command): Command {
   return command.option(
     '--save-every <n>',
     'updates after which a run is saved within an epoch too (default: about every five minutes)',
     wholeNumber(1),
+  );
+}
+
+export function addKeepEvery(command: Command): Command {
+  return command.option(
+    '--keep-every <n>',
+    'epochs after which a whole copy of the run is kept in its checkpoints/, and the best one beside',
+    wholeNumber(1),
+  );
+}
+
+export function addTime(command: Command): Command {
+  return command.option(
+    '--time <time>',
+    'stop after so much training, as in 30s, 10m or 2h; thimble resume goes on',
+    timeSpan,
   );
 }
 

@@ -11,7 +11,7 @@ import { closeSync, fstatSync, readSync } from 'node:fs';
 import { dirname, join, relative, resolve, sep } from 'node:path';
 import type { ImageFile } from '../data/folder.js';
 import type { SourceDescription } from '../data/source.js';
-import { openToRead, replaceWithText } from '../host/files.js';
+import { openToRead, writeTextAnew } from '../host/files.js';
 import { parseFile } from '../weights/json-file.js';
 
 const FORMAT = 'thimble-data';
@@ -60,7 +60,7 @@ export interface KnownSources extends RunSources {
   readonly changed: readonly string[];
 }
 
-/** Replaces the file `path`. */
+/** Writes the file into a save. */
 export async function writeDataFile(path: string, sources: RunSources): Promise<void> {
   const { train, validation, strict } = sources;
   const folder = commonFolder([...filesOf(train), ...filesOf(validation)]);
@@ -69,7 +69,7 @@ export async function writeDataFile(path: string, sources: RunSources): Promise<
     train: writtenSource(train, folder),
     validation: writtenSource(validation, folder),
   };
-  await replaceWithText(
+  await writeTextAnew(
     path,
     `${JSON.stringify({ format: FORMAT, version: VERSION, ...written })}\n`,
   );

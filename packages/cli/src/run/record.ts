@@ -19,6 +19,7 @@ import {
 } from '@thimble/core';
 import type { Form } from './form.js';
 import { originReader, type Origin } from './origin.js';
+import { CROP_SOURCES, type CropSource } from '../data/decoding.js';
 import { forgottenReader, type ForgottenRecord } from './forgotten.js';
 import { memoryReader, type MemoryRecord } from '../memory/process-memory.js';
 
@@ -52,6 +53,8 @@ export interface RunSettings {
   readonly classes: readonly string[];
   readonly preprocess: Preprocess;
   readonly augment: string;
+  /** Absent in runs from before there was a choice: whole. */
+  readonly cropSource?: CropSource;
   readonly optimizer: { readonly name: string; readonly settings: object };
   /** The peak. */
   readonly learningRate: number;
@@ -62,6 +65,8 @@ export interface RunSettings {
   /** Of a micro-batch; absent in runs from before there were any: 1. */
   readonly slices?: number;
   readonly epochs: number;
+  /** Epochs after each of which a whole copy is kept; absent: none is. */
+  readonly keepEvery?: number;
   readonly seed: number;
   readonly init: string | null;
   /** Where the starting weights came from; absent without any, and in runs from before it was kept. */
@@ -124,6 +129,7 @@ const writtenReader: schema.Reader<WrittenRun> = schema.refined(
     classes: list(NAME, { least: 1, most: 1_000_000 }),
     preprocess: preprocessReader,
     augment: NAME,
+    cropSource: optional(oneOf(...CROP_SOURCES)),
     optimizer: objectOf<RunRecord['optimizer']>({ name: NAME, settings }),
     learningRate: RATE,
     warmupSteps: COUNT,
@@ -133,6 +139,7 @@ const writtenReader: schema.Reader<WrittenRun> = schema.refined(
     microBatches: ABOVE_ZERO,
     slices: optional(ABOVE_ZERO),
     epochs: COUNT,
+    keepEvery: optional(ABOVE_ZERO),
     seed: COUNT,
     init: nullable(text()),
     origin: optional(originReader),

@@ -55,6 +55,7 @@ function tally(skipped: readonly UnreadImage[]): readonly string[] {
 export function sayEnd({ status, summary, skipped }: RunOutcome, output: Output): void {
   saySkipped(skipped, output);
   if (status === 'interrupted') sayInterrupted(summary, true, output);
+  else if (status === 'outOfTime') sayOutOfTime(summary, output);
   else sayDone(summary, output);
 }
 
@@ -97,11 +98,28 @@ export function sayInterrupted(summary: RunSummary, isResumable: boolean, output
   if (isResumable) output.line(`To go on: thimble resume ${shellWord(run)}`);
 }
 
+/** What a run leaves whose time is used up. */
+function sayOutOfTime(summary: RunSummary, output: Output): void {
+  const { steps, run } = summary;
+  output.event('out-of-time', { ...summary });
+  output.line();
+  output.line(
+    `The time is used up after ${counted(steps, 'update')}; the run is saved in ${inOneLine(run)}.`,
+  );
+  for (const line of costs(summary)) output.line(line);
+  output.line(`To go on: thimble resume ${shellWord(run)}, with --time for so much more`);
+}
+
+/** Share of the time from which waiting for images is worth a word. */
+const WAITED = 0.05;
+
 function costs(summary: RunSummary): readonly string[] {
-  const { msPerStep, seconds, plannedBytes, rssPeakBytes } = summary;
+  const { msPerStep, seconds, waitSeconds, plannedBytes, rssPeakBytes } = summary;
+  const waited = waitSeconds / seconds;
   return [
     `${milliseconds(msPerStep ?? NaN)} per step, ${duration(seconds)} in all; memory: ` +
       `${megabytes(plannedBytes)} planned, ${megabytes(rssPeakBytes)} process at most`,
+    ...(waited < WAITED ? [] : [`Of the time, ${percent(waited)} went by waiting for images`]),
     ...overBudget(summary),
   ];
 }

@@ -22,6 +22,7 @@ import {
   type Preprocess,
 } from '@thimble/core';
 import { Garbage, returnFreedMemory } from '@thimble/native';
+import type { CropSource } from '../data/decoding.js';
 import { Loader } from '../data/loader.js';
 import type { SourceDescription } from '../data/source.js';
 import type { Caller } from '../events/caller.js';
@@ -46,6 +47,7 @@ export interface TrainingRequest {
   readonly images: SourceDescription;
   readonly preprocess: Preprocess;
   readonly augment: Augment;
+  readonly cropSource: CropSource;
   readonly strict: boolean;
 }
 
@@ -147,7 +149,7 @@ async function prepared(
 }
 
 function calibrationLoader(job: TrainingRequest, batch: number): Loader {
-  const { images: source, seed, preprocess, augment, strict } = job;
+  const { images: source, seed, preprocess, augment, cropSource, strict } = job;
   const settings = { source, purpose: 'train', batch, seed, preprocess, augment, strict } as const;
-  return new Loader({ ...settings, levels: true });
+  return new Loader({ ...settings, cropSource, levels: true });
 }

@@ -13,16 +13,16 @@ import {
   type Progress,
 } from '@thimble/core';
 import { existsSync } from 'node:fs';
+import type { CacheSettings } from '../data/image-cache.js';
 import type { Caller } from '../events/caller.js';
 import { readDataFile, type KnownSources } from '../run/data-file.js';
 import { checkFile } from '../run/folder.js';
-import { differenceOf, parseRunRecord, type RunRecord } from '../run/record.js';
+import { differenceOf, type RunRecord } from '../run/record.js';
 import { RUN_FILES } from '../run/saves.js';
 import { openState, programHash, type OpenState } from '../run/state.js';
 import { checkStep, compileStep, type CompiledStep, type StepOptions } from '../step/step.js';
 import { counted } from '../terminal/format.js';
 import { shellWord } from '../terminal/terminal.js';
-import { parseFile } from '../weights/json-file.js';
 import type { TrainingFolder } from './folder.js';
 import type { RunPlan } from './run-plan.js';
 
@@ -36,7 +36,12 @@ export interface ResumeChoice {
   readonly force: boolean;
   readonly threads: number;
   readonly workers: number;
+  /** Milliseconds of training from now on. */
+  readonly time?: number;
+  readonly cache: CacheSettings | null;
   readonly saveEvery?: number;
+  /** Default: as before. */
+  readonly keepEvery?: number;
 }
 
 type Note = Caller<never>['note'];
@@ -53,8 +58,7 @@ export interface SavedRun {
  * that cannot go on.
  */
 export function openSaved(folder: TrainingFolder): SavedRun {
-  const path = folder.saved(RUN_FILES.record);
-  const record = parseFile(path, 'the record of a run', (text) => parseRunRecord(path, text));
+  const record = folder.record();
   if (record.forgotten) throw hasForgotten(folder.path);
   const file = folder.saved(RUN_FILES.state);
   if (!existsSync(file)) throw withoutState(folder.path, file);
@@ -82,14 +86,15 @@ export function resumedPlan(
   options: ResumeChoice,
   note: Note,
 ): RunPlan {
-  const { epochs = record.epochs, force, threads, workers, saveEvery } = options;
+  const { epochs = record.epochs, force, threads, workers, cache, time, saveEvery } = options;
+  const { keepEvery = record.keepEvery } = options;
   checkEpochs(epochs, state.progress);
   const sources = readDataFile(folder.saved(RUN_FILES.data), options.data);
   checkImages(folder.path, sources, force, note);
   const step = stepOf(folder.saved(RUN_FILES.record), record);
   const { train, validation, strict } = sources;
   return {
-    settings: { ...record, epochs },
+    settings: { ...record, epochs, ...(keepEvery === undefined ? {} : { keepEvery }) },
     ...{ step, train, validation, strict, threads, kind },
     augment: augmentNamed(record.augment),
     warmup: 0,
@@ -108,8 +113,10 @@ export function resumedPlan(
       return null;
     },
     resumed: record,
+    ...(time === undefined ? {} : { timeMs: time }),
     ...(saveEvery === undefined ? {} : { saveEvery }),
     loading: { workers },
+    cache,
     takeFolder: () => folder,
   };
 }

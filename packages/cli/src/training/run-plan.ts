@@ -7,6 +7,7 @@ import type {
   PrepareTables,
   Session,
 } from '@thimble/core';
+import type { CacheSettings } from '../data/image-cache.js';
 import type { LoaderOptions } from '../data/loader.js';
 import type { SourceDescription } from '../data/source.js';
 import type { RunRecord, RunSettings } from '../run/record.js';
@@ -30,10 +31,14 @@ export interface RunPlan {
   readonly fill: (session: Session) => Promise<LoadReport | null>;
   /** The record of the run that goes on; absent: a new one. */
   readonly resumed?: RunRecord;
+  /** After so much training the run is saved and left; absent: after its last epoch. */
+  readonly timeMs?: number;
   /** Updates between two saves within an epoch; absent: by time. */
   readonly saveEvery?: number;
   readonly strict: boolean;
   readonly loading: LoaderOptions;
+  /** Of decoded images; null: none. */
+  readonly cache: CacheSettings | null;
   readonly kind: ExecutorKind;
   readonly threads: number;
   /** Takes the folder of the run, once nothing more can be refused; the run closes it. */

@@ -18,9 +18,11 @@ import {
   type LoadReport,
   type TrainResult,
 } from '@thimble/core';
+import { watched } from '../data/source.js';
 import { Buffers, Loader, type SkippedImage } from '../data/loader.js';
 import { Garbage } from '@thimble/native';
 import type { Caller } from '../events/caller.js';
+import { TimeLimit } from '../host/time-limit.js';
 import { Recorder } from './recorder.js';
 import type { RanksFile } from '../run/ranks-file.js';
 import { writtenForm } from '../run/form.js';
@@ -32,8 +34,8 @@ import type { LoadedEvent, PlaceFields, RunEvent, StartEvent } from './events.js
 
 /** How a run ended. */
 export interface RunOutcome {
-  /** `interrupted`: the caller's signal ended it, and `resume` goes on from there. */
-  readonly status: 'done' | 'interrupted';
+  /** The caller's signal ended it, or its time is used up; then `resume` goes on from there. */
+  readonly status: 'done' | 'interrupted' | 'outOfTime';
   readonly summary: RunSummary;
   readonly skipped: readonly SkippedImage[];
 }
@@ -53,6 +55,8 @@ export interface RunSummary
   readonly seconds: number;
   /** Of that, for saving the run. */
   readonly saveSeconds: number;
+  /** Of that, waiting for images: time in which no thread trained. */
+  readonly waitSeconds: number;
   readonly skipped: number;
 }
 
@@ -73,9 +77,12 @@ export async function runTraining(plan: RunPlan, caller: Caller<RunEvent>): Prom
     const loaded = await plan.fill(session);
     if (loaded) caller.tell(loadedEvent(loaded, plan));
     const buffers = new Buffers();
-    const training = openLoader(plan, 'train', buffers);
+    const note = once((text) => {
+      caller.note('data', text);
+    });
+    const training = openLoader(plan, 'train', buffers, note);
     loaders.push(training);
-    const validation = openLoader(plan, 'evaluate', buffers);
+    const validation = openLoader(plan, 'evaluate', buffers, note);
     loaders.push(validation);
     caller.checkSignal();
     return await recorded(plan, { session, training, validation }, caller);
@@ -132,6 +139,7 @@ async function loop(plan: RunPlan, parts: Parts, caller: Caller<RunEvent>): Prom
   new Garbage().clear(); // what compiling left
   const started = performance.now();
   caller.tell(startEvent(plan, parts));
+  const limit = new TimeLimit(plan.timeMs);
   try {
     const result = await train({
       session,
@@ -143,12 +151,13 @@ async function loop(plan: RunPlan, parts: Parts, caller: Caller<RunEvent>): Prom
       epochs,
       batches: (epoch, from) => training.epoch(epoch, from),
       validation: () => validation.epoch(0),
-      signal,
+      signal: AbortSignal.any([signal, limit.signal]),
       onEvent: async (event) => {
         if (event.event === 'epoch') await recorder.epoch(event, validation);
         else await recorder.step(event);
         caller.tell(event); // an epoch that is reported is saved
         await caller.heard();
+        limit.check();
       },
     });
     await recorder.finish(result);
@@ -157,7 +166,9 @@ async function loop(plan: RunPlan, parts: Parts, caller: Caller<RunEvent>): Prom
     const skipped = [...training.skipped, ...validation.skipped];
     const seconds = (performance.now() - started) / 1000;
     const summary = summarise(plan, parts, result, seconds, skipped.length);
-    return { status: signal.aborted ? 'interrupted' : 'done', summary, skipped };
+    const isCut = recorder.record.status === 'interrupted';
+    const status = signal.aborted ? 'interrupted' : isCut ? 'outOfTime' : 'done';
+    return { status, summary, skipped };
   } catch (error) {
     await recorder.fail();
     throw withRemains(error, settings, recorder.remains);
@@ -180,15 +191,30 @@ function withRemains(
   return new Kind({ ...error.parts, todo: `${error.parts.todo}; ${remains}` });
 }
 
-function openLoader(plan: RunPlan, purpose: 'train' | 'evaluate', buffers: Buffers): Loader {
-  const { augment, strict, loading } = plan;
-  const { preprocess, seed } = plan.settings;
-  const source = purpose === 'train' ? plan.train : plan.validation;
+function openLoader(
+  plan: RunPlan,
+  purpose: 'train' | 'evaluate',
+  buffers: Buffers,
+  onNote: (text: string) => void,
+): Loader {
+  const { augment, strict, loading, cache } = plan;
+  const { preprocess, seed, cropSource = 'whole' } = plan.settings;
+  const source = watched(purpose === 'train' ? plan.train : plan.validation);
   const batch = plan.step.pass;
   const images = { source, purpose, batch, seed, preprocess, augment, strict };
-  const settings = { ...images, levels: true };
+  const settings = { ...images, cropSource, levels: true, ...(cache && { cache }) };
   // The calling thread only waits while a step runs; validation always does without another.
-  return new Loader(settings, { ...(purpose === 'train' ? loading : { workers: 0 }), buffers });
+  const { workers = 0 } = purpose === 'train' ? loading : {};
+  return new Loader(settings, { ...loading, workers, buffers, onNote });
+}
+
+/** `say`, but the same text once. */
+function once(say: (text: string) => void): (text: string) => void {
+  const said = new Set<string>();
+  return (text) => {
+    if (!said.has(text)) say(text);
+    said.add(text);
+  };
 }
 
 function isFactored({ settings, step }: RunPlan): boolean {
@@ -264,6 +290,7 @@ function summarise(
     bestEpoch: best?.epoch ?? null,
     seconds,
     saveSeconds: parts.recorder.saveSeconds,
+    waitSeconds: result.waitSeconds,
     skipped,
     ...placeFields(plan, parts),
   };

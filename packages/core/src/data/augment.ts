@@ -89,7 +89,7 @@ export function augmented(
   random: Random,
 ): RawImage {
   const { size, filter } = preprocess;
-  const { crop, flip } = augment;
+  const { crop } = augment;
   const view =
     crop === null
       ? centreCrop(image, preprocess)
@@ -99,8 +99,25 @@ export function augmented(
           size,
           filter,
         );
+  return varied(view, augment, random);
+}
+
+/** What follows the crop: the mirror, and colours. Without a random crop that is all that differs between epochs. */
+export function varied(view: RawImage, augment: Augment, random: Random): RawImage {
+  const { flip } = augment;
   const mirrored = flip > 0 && random.uniform() < flip ? mirror(view) : view;
   return colourJitter(mirrored, augment, random);
+}
+
+/**
+ * Pixels of the shortest side from which on no crop of a picture is smaller than what it is resized to: beyond that
+ * a picture may be reduced before it is cropped. A crop of the share s of the area with the aspect ratio r has sides of
+ * √(s·r) and √(s/r) of the picture's, or the whole of the shorter one. null: the whole picture is looked at.
+ */
+export function leastSide({ crop }: Augment, { size }: Preprocess): number | null {
+  if (crop === null) return null;
+  const { scale, ratio: aspect } = crop;
+  return Math.ceil(size / Math.sqrt(scale[0] * Math.min(aspect[0], 1 / aspect[1])));
 }
 
 /** The box of torchvision's RandomResizedCrop, in whole pixels. */

@@ -28,6 +28,8 @@ export {
   augmentNamed,
   augmentRandom,
   augments,
+  leastSide,
+  varied,
   type Augment,
   type AugmentName,
   type Interval,

@@ -13,8 +13,12 @@ export interface ImageSource {
   label(index: number): number;
   /** Path or other name of image i, for messages. */
   name(index: number): string;
-  /** Decodes image i. Rejects when it cannot be read; the loader then skips it. */
-  pixels(index: number): Promise<RawImage>;
+  /**
+   * Decodes image i. Rejects when it cannot be read; the loader then skips it.
+   *
+   * @param leastSide pixels that suffice as its shortest side: it may come reduced, but not below; default: whole
+   */
+  pixels(index: number, leastSide?: number): Promise<RawImage>;
 }
 
 /** The first `count` pictures of the drawn set of this seed. */

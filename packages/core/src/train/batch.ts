@@ -1,4 +1,7 @@
-/** Batches of images with their labels, and what holds of labels before anything is computed from them. */
+/**
+ * Batches of images with their labels, the time that they are waited for, and what holds of labels before anything
+ * is computed from them.
+ */
 import type { Images } from '../data/levels.js';
 import { DataError } from '../errors.js';
 import type { Shape } from '../ir/types.js';
@@ -16,6 +19,21 @@ export interface Batch {
 
 /** The batches of an epoch, in their order. */
 export type Batches = AsyncIterable<Batch> | Iterable<Batch>;
+
+/** How long batches were waited for: time in which whoever runs them had nothing to do. */
+export class Waiting {
+  ms = 0;
+
+  /** The batches themselves. */
+  async *of(batches: Batches): AsyncGenerator<Batch, void, void> {
+    let asked = performance.now();
+    for await (const batch of batches) {
+      this.ms += performance.now() - asked;
+      yield batch;
+      asked = performance.now();
+    }
+  }
+}
 
 /** What labels have to fit. */
 export interface LabelBounds {

@@ -7,7 +7,7 @@
  */
 import { NumericError } from '../errors.js';
 import type { Executor } from '../executors/executor.js';
-import type { Batches } from './batch.js';
+import { Waiting, type Batches } from './batch.js';
 import { DivergenceCheck, lossNotFinite } from './divergence.js';
 import { evaluate, type Evaluation } from './evaluate.js';
 import type { Schedule } from './schedule.js';
@@ -51,6 +51,8 @@ export interface StepEvent {
   readonly learningRate: number;
   /** Time of writing the batch, running and reading the loss. */
   readonly ms: number;
+  /** Time before it in which there was nothing to run: its images were not ready. */
+  readonly waitMs: number;
 }
 
 /** An epoch is complete, and evaluated where there is a validation set. */
@@ -62,6 +64,8 @@ export interface EpochEvent {
   readonly loss: number;
   readonly validation: Evaluation | null;
   readonly seconds: number;
+  /** Of these, waiting for images, of training and of validation. */
+  readonly waitSeconds: number;
 }
 
 /** What came of training. */
@@ -72,6 +76,8 @@ export interface TrainResult {
   readonly validation: Evaluation | null;
   /** Median over all steps but the first. */
   readonly msPerStep: number;
+  /** Waiting for images, in all. */
+  readonly waitSeconds: number;
   readonly aborted: boolean;
 }
 
@@ -94,18 +100,23 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     return session.progress.firstLoss;
   });
   const times: number[] = [];
+  const waiting = new Waiting();
   let loss = NaN;
   let evaluation: Evaluation | null = null;
   for (let epoch = nextEpoch(session); epoch <= epochs && !aborted(signal); epoch++) {
     await session.beginEpoch(epoch);
     const started = performance.now();
-    for await (const batch of options.batches(epoch - 1, session.progress.passes)) {
+    const before = waiting.ms;
+    let waited = before;
+    for await (const batch of waiting.of(options.batches(epoch - 1, session.progress.passes))) {
       const learningRate = options.schedule(session.step);
       const update = await session.add(batch, learningRate);
       if (update) {
         times.push(update.ms);
         const { step } = session;
-        await onEvent?.({ event: 'step', epoch, step, learningRate, ...update });
+        const waitMs = waiting.ms - waited;
+        waited = waiting.ms;
+        await onEvent?.({ event: 'step', epoch, step, learningRate, ...update, waitMs });
       }
       if (aborted(signal)) break;
     }
@@ -115,17 +126,21 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     if (aborted(signal)) break;
     const { step, executor } = session;
     const where = `validation after step ${String(step)}, epoch ${String(epoch)}`;
-    const measured = validation ? await validated(executor, validation(), where, signal) : null;
+    const batches = validation && waiting.of(validation());
+    const measured = batches ? await validated(executor, batches, where, signal) : null;
     if (aborted(signal)) break;
     if (measured && measured.images > 0) divergence.validation(measured.loss, where);
     evaluation = measured;
     session.endEpoch();
     const seconds = (performance.now() - started) / 1000;
-    await onEvent?.({ event: 'epoch', epoch, step, loss, validation: evaluation, seconds });
+    const waitSeconds = (waiting.ms - before) / 1000;
+    const ended = { validation: evaluation, seconds, waitSeconds };
+    await onEvent?.({ event: 'epoch', epoch, step, loss, ...ended });
   }
   if (!aborted(signal)) session.dropRest();
   const msPerStep = median(times.length > 1 ? times.slice(1) : times);
-  return { steps: session.step, loss, validation: evaluation, msPerStep, aborted: aborted(signal) };
+  const result = { steps: session.step, loss, validation: evaluation, msPerStep };
+  return { ...result, waitSeconds: waiting.ms / 1000, aborted: aborted(signal) };
 }
 
 /** Logits that are no numbers say the same of a run as a loss that is none. */
