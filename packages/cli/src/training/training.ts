@@ -20,7 +20,7 @@ import {
 } from '@thimble/core';
 import { watched } from '../data/source.js';
 import { Buffers, Loader, type SkippedImage } from '../data/loader.js';
-import { Garbage } from '@thimble/native';
+import { Garbage, returnFreedMemory } from '@thimble/native';
 import { counted } from '../terminal/format.js';
 import type { ExitSignal } from '../host/failure.js';
 import { onInterrupt, type Interrupt } from '../host/interrupt.js';
@@ -123,7 +123,8 @@ async function loop(plan: RunPlan, parts: Parts, output: Output): Promise<RunOut
   const { session, training, validation, recorder, interrupt } = parts;
   const { settings } = plan;
   const { epochs, learningRate } = settings;
-  new Garbage().clear(); // what compiling left
+  new Garbage().clear(); // what listing images and compiling left
+  returnFreedMemory();
   const started = performance.now();
   const report = new TrainingReport(output, epochs, recorder.stepsPerEpoch);
   report.start(startFields(plan, parts));
