@@ -244,6 +244,8 @@ const BENCH: Rooms = {
   startup: ['harness'],
   peers: ['harness'],
   resume: ['harness'],
+  loading: ['harness'],
+  'many-images': ['harness'],
   steps: ['harness', 'peers'],
   scale: ['harness', 'peers'],
   inference: ['harness', 'export', 'peers', 'scale', 'steps'],

@@ -9,13 +9,7 @@
  * Evaluation: unreadable images are left out; the rows after the real ones repeat the last real
  * row.
  */
-import {
-  DataError,
-  epochOrder,
-  evaluationBatches,
-  trainingBatches,
-  type Images,
-} from '@thimble/core';
+import { DataError, epochOrder, type Images } from '@thimble/core';
 import { setImmediate } from 'node:timers/promises';
 import { Garbage } from '@thimble/native';
 import { Preparation, type Picture, type PreparationSettings } from './preparation.js';
@@ -154,7 +148,7 @@ export class BatchFiller {
     }
     const order = this.order.indices;
     const first = index * batch;
-    return Array.from(trainingBatches(order, batch)[index], (_, p) => async () => {
+    return Array.from({ length: batch }, (_, p) => async () => {
       for (let step = 0; step < order.length; step++) {
         const picture = await this.read(order[(first + p + step) % order.length], skipped);
         if (picture !== null) return picture;
@@ -169,8 +163,9 @@ export class BatchFiller {
   }
 
   private evaluationReads({ index }: BatchRequest, skipped: Map<number, SkippedImage>): Read[] {
-    const { indices, real } = evaluationBatches(this.source.length, this.settings.batch)[index];
-    return Array.from(indices.subarray(0, real), (i) => () => this.read(i, skipped));
+    const first = index * this.settings.batch;
+    const real = Math.min(this.settings.batch, this.source.length - first);
+    return Array.from({ length: real }, (_, i) => () => this.read(first + i, skipped));
   }
 
   /** Image i, or null when it cannot be read (an error when strict). */

@@ -3,6 +3,7 @@
  * to say about them before anything is trained.
  */
 import { DataError, stratifiedSplit } from '@thimble/core';
+import { Garbage, returnFreedMemory } from '@thimble/native';
 import { existsSync, realpathSync } from 'node:fs';
 import { isFolder } from '../host/files.js';
 import { copiesAmong, firstCopies, type CopiesFound } from './copies.js';
@@ -69,12 +70,19 @@ export interface DataSet {
   readonly sharedInside: readonly string[];
 }
 
+/** Images whose listing leaves megabytes. */
+const MANY = 5000;
+
 /**
- * Reads the folders, or manifests of what would be in them. Throws DataError for what cannot be trained on or validated, FileError for what cannot be
- * read.
+ * Reads the folders, or manifests of what would be in them. Throws DataError for what cannot be trained on or
+ * validated, FileError for what cannot be read.
  */
 export async function readDataSet(options: DataSetOptions): Promise<DataSet> {
   const data = await readAll(options);
+  if (data.train.length > MANY) {
+    new Garbage().clear(); // the listing of tens of thousands of files, and of what they hold
+    returnFreedMemory();
+  }
   const { limit, seed } = options;
   return limit === undefined ? data : { ...data, train: limited(data, limit, seed) };
 }

@@ -11,7 +11,7 @@ import { closeSync, fstatSync, readSync } from 'node:fs';
 import { dirname, join, relative, resolve, sep } from 'node:path';
 import type { ImageFile } from '../data/folder.js';
 import type { SourceDescription } from '../data/source.js';
-import { openToRead, writeTextAnew } from '../host/files.js';
+import { openToRead, writeAll, writeAnew } from '../host/files.js';
 import { parseFile } from '../weights/json-file.js';
 
 const FORMAT = 'thimble-data';
@@ -62,17 +62,10 @@ export interface KnownSources extends RunSources {
 
 /** Writes the file into a save. */
 export async function writeDataFile(path: string, sources: RunSources): Promise<void> {
-  const { train, validation, strict } = sources;
-  const folder = commonFolder([...filesOf(train), ...filesOf(validation)]);
-  const written: Written = {
-    ...{ folder, strict },
-    train: writtenSource(train, folder),
-    validation: writtenSource(validation, folder),
-  };
-  await writeTextAnew(
-    path,
-    `${JSON.stringify({ format: FORMAT, version: VERSION, ...written })}\n`,
-  );
+  const folder = commonFolder([filesOf(sources.train), filesOf(sources.validation)]);
+  await writeAnew(path, (descriptor) => {
+    for (const part of writtenParts(sources, folder)) writeAll(descriptor, Buffer.from(part));
+  });
 }
 
 /**
@@ -145,17 +138,38 @@ const writtenReader: schema.Reader<Written> = objectOf<Written>({
   ...{ folder: text(), strict: truth, train: sourceReader, validation: sourceReader },
 });
 
-function writtenSource(source: SourceDescription, folder: string): WrittenSource {
+/** The JSON of a Written in parts: tens of thousands of images are never one text. */
+function* writtenParts(
+  { train, validation, strict }: RunSources,
+  folder: string,
+): Generator<string, void, void> {
+  const head = JSON.stringify({ format: FORMAT, version: VERSION, folder, strict });
+  yield `${head.slice(0, -1)},"train":`;
+  yield* sourceParts(train, folder);
+  yield ',"validation":';
+  yield* sourceParts(validation, folder);
+  yield '}\n';
+}
+
+/** Images of one part. */
+const AT_ONCE = 500;
+
+/** The JSON of a WrittenSource. */
+function* sourceParts(source: SourceDescription, folder: string): Generator<string, void, void> {
   if (source.kind === 'shapes') {
     const { seed, count } = source;
-    return { shapes: { seed, count }, files: [] };
+    yield JSON.stringify({ shapes: { seed, count }, files: [] } satisfies WrittenSource);
+    return;
   }
-  const files = source.files.map(({ path, label }) => ({
-    path: relative(folder, resolve(path)).split(sep).join('/'),
-    label,
-    print: printOf(path),
-  }));
-  return { shapes: null, files };
+  yield '{"shapes":null,"files":[';
+  for (let from = 0; from < source.files.length; from += AT_ONCE) {
+    const images = source.files.slice(from, from + AT_ONCE).map(({ path, label }): WrittenImage => {
+      const below = relative(folder, resolve(path)).split(sep).join('/');
+      return { path: below, label, print: printOf(path) };
+    });
+    yield (from === 0 ? '' : ',') + JSON.stringify(images).slice(1, -1);
+  }
+  yield ']}';
 }
 
 function filesOf(source: SourceDescription): readonly ImageFile[] {
@@ -163,16 +177,16 @@ function filesOf(source: SourceDescription): readonly ImageFile[] {
 }
 
 /** The innermost folder that holds all files; '' for none. */
-function commonFolder(files: readonly ImageFile[]): string {
-  const folders = new Set(files.map(({ path }) => dirname(resolve(path))));
-  return [...folders].reduce(
-    (common, folder) => {
-      let at = common;
-      while (!within(folder, at)) at = dirname(at);
-      return at;
-    },
-    [...folders].at(0) ?? '',
-  );
+function commonFolder(lists: readonly (readonly ImageFile[])[]): string {
+  let common: string | null = null;
+  for (const files of lists) {
+    for (const { path } of files) {
+      const folder = dirname(resolve(path));
+      common ??= folder;
+      while (!within(folder, common)) common = dirname(common);
+    }
+  }
+  return common ?? '';
 }
 
 function within(folder: string, outer: string): boolean {

@@ -20,7 +20,7 @@ import {
 } from '@thimble/core';
 import { watched } from '../data/source.js';
 import { Buffers, Loader, type SkippedImage } from '../data/loader.js';
-import { Garbage } from '@thimble/native';
+import { Garbage, returnFreedMemory } from '@thimble/native';
 import type { Caller } from '../events/caller.js';
 import { TimeLimit } from '../host/time-limit.js';
 import { Recorder } from './recorder.js';
@@ -136,7 +136,8 @@ async function loop(plan: RunPlan, parts: Parts, caller: Caller<RunEvent>): Prom
   const { signal } = caller;
   const { settings } = plan;
   const { epochs, learningRate } = settings;
-  new Garbage().clear(); // what compiling left
+  new Garbage().clear(); // what listing images and compiling left
+  returnFreedMemory();
   const started = performance.now();
   caller.tell(startEvent(plan, parts));
   const limit = new TimeLimit(plan.timeMs);

@@ -1,0 +1,68 @@
+/**
+ * How busy training keeps two threads on JPEGs of several sizes: how long it waits for images, with the cache of
+ * decoded images and without.
+ *
+ *   npm run bench:loading -- --photos DIR --weights FILE [--per-class N] [--epochs N]
+ *
+ * DIR has a folder for each class. Photos are made from these (`photos.ts`). Each run has a cache of its own, empty at
+ * first: its first epoch fills it, the later ones read it. What counts is the share of an epoch, validation included,
+ * in which threads were not waiting for images; on a shared machine, too, both parts are slowed alike.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { machineRecord } from '../harness/machine.js';
+import { document, save } from '../harness/results.js';
+import { READINGS, timed, type LoadingRow } from './measure.js';
+import { SIZES, writePhotos } from './photos.js';
+import { loadingTable } from './table.js';
+
+const { values: options } = parseArgs({
+  options: {
+    photos: { type: 'string' },
+    weights: { type: 'string' },
+    'per-class': { type: 'string', default: '20' },
+    epochs: { type: 'string', default: '3' },
+  },
+});
+
+const MODELS: Readonly<Record<string, (weights: string) => readonly string[]>> = {
+  'ViT-Ti/16 at 224 px, full': (weights) => ['--init', weights, '--method', 'full'],
+  'ViT-Ti/16 at 224 px, head': (weights) => ['--init', weights, '--method', 'head'],
+  'ViT-micro at 32 px, full': () => [],
+};
+const THREADS = 2;
+
+const { photos, weights } = options;
+if (photos === undefined || weights === undefined) {
+  console.error('usage: npm run bench:loading -- --photos DIR --weights FILE');
+  process.exitCode = 2;
+} else await measure(resolve(photos), resolve(weights));
+
+async function measure(from: string, start: string): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'thimble-loading-'));
+  const rows: LoadingRow[] = [];
+  const machine = await machineRecord(0);
+  try {
+    for (const size of SIZES) {
+      const data = join(folder, size.name);
+      await writePhotos(from, data, size, Number(options['per-class']));
+      for (const [model, args] of Object.entries(MODELS)) {
+        for (const [reading, how] of Object.entries(READINGS)) {
+          const [out, cache] = [join(folder, 'run'), join(folder, 'cache')];
+          const run = ['--threads', String(THREADS), '--epochs', options.epochs, '--out', out];
+          const result = await timed([data, ...args(start), ...how, ...run], cache);
+          for (const path of [out, cache]) rmSync(path, { recursive: true, force: true });
+          rows.push({ model, photos: size.name, reading, ...result });
+          console.log(loadingTable(rows.slice(-1)).split('\n')[2]);
+        }
+      }
+      rmSync(data, { recursive: true });
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+  const text = document('Waiting for images', machine, loadingTable(rows));
+  await save('loading', { machine, threads: THREADS, rows }, text);
+}
