@@ -180,36 +180,53 @@ describe('a run with --time', () => {
 
 describe('a kill while a run is saved', () => {
   const preload = fileURLToPath(new URL('./kill-at.js', import.meta.url));
+  const keeping = ['--epochs', '2', '--keep-every', '1'];
   const ended = (run: string, point: string) =>
-    thimble([...TRAIN, '--out', run, '--epochs', '2'], folder, undefined, {
+    thimble([...TRAIN, '--out', run, ...keeping], folder, undefined, {
       NODE_OPTIONS: `--import=${preload}`,
       THIMBLE_TEST_KILL: point,
     });
   const isSave = (line: string) => /^renameSync .*\.thimble-writing .*\.thimble-saved$/.test(line);
 
   it('leaves the save before or the one that was being made, at each change of the disk', async () => {
-    expect((await train('whole-2', '--epochs', '2')).code).toBe(0);
+    expect((await train('whole-2', ...keeping)).code).toBe(0);
     await ended('logged', at('log'));
     const changes = readFileSync(at('log'), 'utf8').trim().split('\n');
-    const [start, first, ...more] = changes.flatMap((line, index) => (isSave(line) ? [index] : []));
-    expect(more).toHaveLength(2); // the second epoch and the end
-    // From the moment of the first save to the end of the second one, which is that of an epoch.
-    const points = Array.from({ length: first + 9 - start }, (_, index) => start + 2 + index);
+    const [start, first, second, ...more] = changes.flatMap((line, index) =>
+      isSave(line) ? [index] : [],
+    );
+    expect(more).toEqual([]); // at the end of the last epoch the run is done
+    const from = (begin: number, end: number, step = 1) =>
+      Array.from({ length: Math.ceil((end - begin) / step) }, (_, index) => begin + index * step);
+    const isDropped = (line: string) => /^rmSync .*\.thimble-saved$/.test(line);
+    const done = (save: number) => changes.findIndex((line, at) => at > save && isDropped(line));
+    const points = [
+      ...from(done(start) + 2, first, 12), // files and copies are written and synced
+      ...from(first, done(first) + 2), // they take their places
+      ...from(second, second + 8), // a copy takes the place of an earlier one
+    ].map((index) => index + 1);
+    expect(points.length).toBeGreaterThan(25);
     const kill = async () => {
       for (let point = points.pop(); point !== undefined; point = points.pop()) {
         const run = `saving-${String(point)}`;
         expect((await ended(run, `${at(`log-${run}`)}:${String(point)}`)).code).toBe(null);
         await expectSame(run, 'whole-2');
+        for (const copy of ['epoch-1', 'epoch-2', 'best']) {
+          const [kept, wanted] = [run, 'whole-2'].map((name) => join(name, 'checkpoints', copy));
+          expect(hashes(kept)).toEqual(hashes(wanted));
+          expect(learned(kept)).toEqual(learned(wanted));
+        }
+        expect(readdirSync(at(run, 'checkpoints')).sort()).toEqual(['best', 'epoch-1', 'epoch-2']);
       }
     };
     await Promise.all([kill(), kill()]);
-  }, 300_000);
+  }, 900_000);
 });
 
 describe('a run that cannot go on', () => {
   beforeAll(async () => {
     await train('cut', '--epochs', '1');
-  });
+  }, 60_000);
 
   it('says that it is done', async () => {
     const ended = await resume('cut');
@@ -261,9 +278,10 @@ describe('a run that cannot go on', () => {
     ['state.safetensors', 'expected the file with the SHA-256'],
     ['data.json', 'expected the file with the SHA-256'],
     ['run.json', 'expected'],
-  ])('is refused with a damaged %s', async (name, said) => {
+    ['SHA256SUMS', 'expected a SHA-256 and a name in each line', 100],
+  ])('is refused with a damaged %s', async (name, said, length = 1000) => {
     cpSync(at('cut'), at('damaged'), { recursive: true });
-    truncateSync(at('damaged', name), 1000);
+    truncateSync(at('damaged', name), length);
     const before = readdirSync(at('damaged')).sort();
     const ended = await resume('damaged', '--epochs', '2');
     expect(ended.code).toBe(1);
@@ -271,6 +289,18 @@ describe('a run that cannot go on', () => {
     expect(message(ended)).toContain(said);
     expect(readdirSync(at('damaged')).sort()).toEqual(before);
     rmSync(at('damaged'), { recursive: true });
+  });
+
+  it('is not evaluated with a record that is another now, unless that is meant', async () => {
+    cpSync(at('cut'), at('edited'), { recursive: true });
+    const text = readFileSync(at('edited/run.json'), 'utf8');
+    writeFileSync(at('edited/run.json'), text.replace('"blue"', '"azure"'));
+    const ended = await thimble(['info', 'edited', '--json'], folder);
+    expect(message(ended)).toMatch(
+      /edited\/run\.json: expected the file with the SHA-256 .* as SHA256SUMS says, got one with/,
+    );
+    rmSync(at('edited/SHA256SUMS'));
+    expect(message(await thimble(['info', 'edited', '--json'], folder))).not.toContain('SHA-256');
   });
 
   it('is not evaluated with weights that are others now', async () => {

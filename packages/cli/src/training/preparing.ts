@@ -21,7 +21,7 @@ import {
   type PrepareTables,
   type Preprocess,
 } from '@thimble/core';
-import { Garbage, returnFreedMemory } from '@thimble/native';
+import { Garbage } from '@thimble/native';
 import type { CropSource } from '../data/decoding.js';
 import { Loader } from '../data/loader.js';
 import type { SourceDescription } from '../data/source.js';
@@ -136,7 +136,7 @@ async function prepared(
       batch: pass,
       seed,
       onDropped: (bytes) => {
-        if (garbage.dropped(bytes)) returnFreedMemory(); // activations of few images leave holes
+        garbage.dropped(bytes); // activations of few images leave holes
       },
       signal: caller.signal,
       onProgress: (event) => {

@@ -116,6 +116,9 @@ export function saveCheckpoint(
   return writeTensors(path, storedTensors(model), metadata, read, writeFile);
 }
 
+/** Bytes of tensors that were written and may wait to be freed: saves come where training has its peak. */
+const WAITING_BYTES = 4e6;
+
 /** A tensor as a file stores it. */
 export interface StoredTensor {
   readonly name: string;
@@ -132,7 +135,7 @@ export async function writeTensors(
   writeFile: FileWriter = replaceFile,
 ): Promise<string> {
   const { prefix, ordered } = safetensorsPrefix(tensors, metadata);
-  const garbage = new Garbage();
+  const garbage = new Garbage(WAITING_BYTES);
   const hash = createHash('sha256');
   await writeFile(path, async (descriptor) => {
     const put = (bytes: Uint8Array) => {
