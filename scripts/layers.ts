@@ -177,6 +177,7 @@ const BENCH: Rooms = {
   startup: ['harness'],
   peers: ['harness'],
   resume: ['harness'],
+  process: ['harness'],
   steps: ['harness', 'peers'],
   scale: ['harness', 'peers'],
   inference: ['harness', 'export', 'peers', 'scale', 'steps'],

@@ -24,15 +24,12 @@ import type { EpochRecord, RunRecord } from '../run/record.js';
 import { RUN_FILES } from '../run/saves.js';
 import type { TrainingFolder } from './folder.js';
 import type { RunPlan } from './run-plan.js';
-import { Saver } from './saver.js';
+import { HELD_BYTES, Saver } from './saver.js';
 
 /** Time between two saves within an epoch: saving again is worth it by then. */
 const SAVE_MS = 300_000;
 /** And a multiple of what a save has taken: it shall not take more than a fiftieth of the time. */
 const SAVE_SHARE = 50;
-/** Weights of this size are held sooner than written: epochs of a larger model are long enough to write them. */
-const HELD_BYTES = 8e6;
-
 /** The best epoch, of which nothing is written yet. */
 interface HeldBest {
   readonly weights: Pick<Executor, 'read'>;

@@ -34,10 +34,13 @@ const KEPT = [
   ...[RUN_FILES.data, RUN_FILES.labels, RUN_FILES.ranks],
 ] as const;
 
+/** Weights of this size are held sooner than written: epochs of larger models are long enough to write them. */
+export const HELD_BYTES = 8e6;
+
 export class Saver {
   /** SHA-256 of the run's files, by name. */
   private hashes: Readonly<Record<string, string>>;
-  private readonly garbage = new Garbage();
+  private readonly garbage = new Garbage(2 * HELD_BYTES);
   private readonly plan: RunPlan;
   private readonly session: Session;
   private readonly folder: TrainingFolder;
