@@ -2,18 +2,19 @@
  * How busy training keeps two threads on JPEGs of several sizes: how long it waits for images, with the cache of
  * decoded images and without.
  *
- *   npm run bench:loading -- --photos DIR --weights FILE [--per-class N] [--epochs N]
+ *   npm run bench:loading -- --photos DIR --weights FILE [--per-class N] [--epochs N] [--rows TEXT]
  *
  * DIR has a folder for each class. Photos are made from these (`photos.ts`). Each run has a cache of its own, empty at
  * first: its first epoch fills it, the later ones read it. What counts is the share of an epoch, validation included,
- * in which threads were not waiting for images; on a shared machine, too, both parts are slowed alike.
+ * in which threads were not waiting for images; on a shared machine, too, both parts are slowed alike. --rows measures
+ * those whose name has the text (a regular expression) and keeps the others.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { machineRecord } from '../harness/machine.js';
-import { document, save } from '../harness/results.js';
+import { document, load, save } from '../harness/results.js';
 import { READINGS, timed, type LoadingRow } from './measure.js';
 import { SIZES, writePhotos } from './photos.js';
 import { loadingTable } from './table.js';
@@ -24,6 +25,7 @@ const { values: options } = parseArgs({
     weights: { type: 'string' },
     'per-class': { type: 'string', default: '20' },
     epochs: { type: 'string', default: '3' },
+    rows: { type: 'string', default: '' },
   },
 });
 
@@ -42,27 +44,46 @@ if (photos === undefined || weights === undefined) {
 
 async function measure(from: string, start: string): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'thimble-loading-'));
+  const saved = (await load('loading')) as { readonly rows: readonly LoadingRow[] } | null;
+  const known = new Map(saved?.rows.map((row) => [nameOf(row), row]));
   const rows: LoadingRow[] = [];
+  const wanted = new RegExp(options.rows);
   const machine = await machineRecord(0);
   try {
     for (const size of SIZES) {
       const data = join(folder, size.name);
-      await writePhotos(from, data, size, Number(options['per-class']));
+      let isWritten = false;
       for (const [model, args] of Object.entries(MODELS)) {
         for (const [reading, how] of Object.entries(READINGS)) {
+          const name = { model, photos: size.name, reading };
+          const before = known.get(nameOf(name));
+          if (!wanted.test(nameOf(name))) {
+            if (before) rows.push(before);
+            continue;
+          }
+          if (!isWritten) await writePhotos(from, data, size, Number(options['per-class']));
+          isWritten = true;
           const [out, cache] = [join(folder, 'run'), join(folder, 'cache')];
           const run = ['--threads', String(THREADS), '--epochs', options.epochs, '--out', out];
           const result = await timed([data, ...args(start), ...how, ...run], cache);
           for (const path of [out, cache]) rmSync(path, { recursive: true, force: true });
-          rows.push({ model, photos: size.name, reading, ...result });
+          rows.push({ ...name, ...result });
           console.log(loadingTable(rows.slice(-1)).split('\n')[2]);
         }
       }
-      rmSync(data, { recursive: true });
+      rmSync(data, { recursive: true, force: true });
     }
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
   const text = document('Waiting for images', machine, loadingTable(rows));
   await save('loading', { machine, threads: THREADS, rows }, text);
+}
+
+function nameOf({
+  model,
+  photos: size,
+  reading,
+}: Omit<LoadingRow, 'epochs' | 'msPerStep'>): string {
+  return [model, size, reading].join(', ');
 }

@@ -25,22 +25,24 @@ export async function writePhotos(
   { sides }: PhotoSize,
   perClass: number,
 ): Promise<void> {
+  const grain = sides && (await grainOf(sides));
   for (const name of readdirSync(from).sort()) {
     mkdirSync(join(to, name), { recursive: true });
     for (const file of readdirSync(join(from, name)).sort().slice(0, perClass)) {
       const photo = sharp(join(from, name, file));
-      if (sides !== null) {
-        const [width, height] = sides;
-        const grain = sharp({
-          create: {
-            ...{ width, height, channels: 3, background: '#808080' },
-            noise: { type: 'gaussian', mean: 128, sigma: GRAIN },
-          },
-        });
+      if (grain) {
+        const { width, height } = grain.raw;
         photo.resize(width, height, { fit: 'fill', kernel: 'lanczos3' });
-        photo.composite([{ input: await grain.png().toBuffer(), blend: 'soft-light' }]);
+        photo.composite([{ ...grain, blend: 'soft-light' }]);
       }
       await photo.jpeg({ quality: 90 }).toFile(join(to, name, `${file}.jpg`));
     }
   }
+}
+
+async function grainOf([width, height]: readonly [number, number]) {
+  const noise = { type: 'gaussian', mean: 128, sigma: GRAIN } as const;
+  const create = { width, height, channels: 3, background: '#808080', noise } as const;
+  const input = await sharp({ create }).raw().toBuffer();
+  return { input, raw: { width, height, channels: 3 } } as const;
 }

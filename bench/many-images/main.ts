@@ -4,7 +4,7 @@
  *   npm run bench:many-images -- --sheets DIR
  *
  * DIR has index.json and a sheet of tiles for each class, as shared/data/pretrain/cifar10_32 has. Tiles are written as a
- * JPEG file each; `thimble train` (vit-micro, one epoch, two threads) is watched from outside: the kernel's VmRSS
+ * JPEG file each; `thimble train` (the head of vit-micro, one epoch, two threads) is watched from outside: the kernel's VmRSS
  * every 200 ms and its mark of the peak. Saved are bench/results/many-images.json, .md and .svg.
  */
 import { mkdtempSync, rmSync } from 'node:fs';

@@ -25,7 +25,7 @@ function specification(curves: readonly MemoryCurve[]): Spec {
   return {
     $schema: 'https://vega.github.io/schema/vega/v6.json',
     ...{ width: 560, height: 260, padding: 14, background: 'white' },
-    title: { text: 'Memory of a process that trains vit-micro for one epoch', anchor: 'start' },
+    title: { text: 'Memory of a process that trains the head of vit-micro for one epoch' },
     data: [{ name: 'samples', values }],
     scales: [
       { name: 'x', domain: [0, 100], range: 'width' },

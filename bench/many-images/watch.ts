@@ -26,7 +26,8 @@ const command = fileURLToPath(new URL('../../../packages/cli/dist/main.js', impo
 
 /** Throws Error where the command fails. */
 export async function watchedRun(images: number, data: string, out: string): Promise<MemoryCurve> {
-  const args = ['train', data, '--epochs', '1', '--threads', '2', '--out', out, '--json'];
+  const settings = ['--method', 'head', '--epochs', '1', '--threads', '2'];
+  const args = ['train', data, ...settings, '--out', out, '--json'];
   const child = spawn(process.execPath, [command, ...args], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });

@@ -3,6 +3,7 @@ import type { Target } from '../campaign.js';
 import { CHECKPOINTS } from './checkpoints.js';
 import { hub } from './hub.js';
 import { images } from './images.js';
+import { MANIFESTS } from './manifests.js';
 import { programs } from './programs.js';
 import { RUNS } from './runs.js';
 import { safetensors } from './safetensors.js';
@@ -16,4 +17,5 @@ export const TARGETS: readonly Target[] = [
   ...CHECKPOINTS,
   hub,
   images,
+  ...MANIFESTS,
 ];

@@ -10,10 +10,11 @@
  */
 import { DataError, schema } from '@thimble/core';
 import { CsvError, parse } from 'csv-parse/sync';
-import { realpathSync, statSync, type Stats } from 'node:fs';
-import { dirname, relative, resolve, sep } from 'node:path';
+import { existsSync, readdirSync, realpathSync, statSync, type Stats } from 'node:fs';
+import { dirname, join, relative, resolve, sep } from 'node:path';
 import { readText } from '../host/files.js';
 import { counted } from '../terminal/format.js';
+import { inOneLine } from '../terminal/terminal.js';
 import type { FileEntry, FolderEntry } from './listing.js';
 import { composed, extensionOf, partOf, type Part } from './names.js';
 
@@ -40,11 +41,17 @@ interface Row {
   readonly fields: ReadonlyMap<string, string>;
 }
 
-interface Image {
+/** What a line says of an image. */
+export interface ManifestLine {
   readonly line: number;
-  readonly file: FileEntry;
+  /** Path, from the manifest's own folder. */
+  readonly name: string;
   readonly label: string;
   readonly part: Part | null;
+}
+
+interface Image extends ManifestLine {
+  readonly file: FileEntry;
 }
 
 /** Whether `path` is a manifest, or a part of one, by its extension. */
@@ -61,10 +68,8 @@ export interface Manifest {
 /** The folder that a manifest describes. Throws DataError, and FileError where it cannot be read. */
 export function listManifest(path: string): Manifest {
   const { file, part: wanted } = partedPath(path);
-  const text = readText(file, 'a manifest of images', MOST_BYTES).replace(/^\ufeff/, '');
-  const separator = SEPARATORS[extensionOf(file)];
-  const rows = separator === null ? jsonRows(file, text) : csvRows(file, text, separator);
-  const images = imagesOf(file, rows);
+  const lines = parseManifest(file, readText(file, 'a manifest of images', MOST_BYTES));
+  const images = imagesOf(file, lines);
   const parts = new Set(images.map(({ part }) => part));
   if (parts.has(null)) {
     if (parts.size > 1) throw halfSplit(file, images);
@@ -142,25 +147,35 @@ function jsonRows(file: string, text: string): readonly Row[] {
   });
 }
 
-function imagesOf(manifest: string, rows: readonly Row[]): readonly Image[] {
-  if (rows.length === 0) throw unreadable(manifest, 'a line for each image', 'none');
-  const folder = dirname(resolve(manifest));
-  const missing: string[] = [];
-  const images = rows.flatMap((row): readonly Image[] => {
-    const where = `${manifest}, line ${String(row.line)}`;
+/** The lines of a manifest. Throws DataError. @param file its name, with the extension that says what it is */
+export function parseManifest(file: string, text: string): readonly ManifestLine[] {
+  const separator = SEPARATORS[extensionOf(file)];
+  const whole = text.replace(/^\ufeff/, '');
+  const rows = separator === null ? jsonRows(file, whole) : csvRows(file, whole, separator);
+  if (rows.length === 0) throw unreadable(file, 'a line for each image', 'none');
+  return rows.map((row) => {
+    const where = `${file}, line ${String(row.line)}`;
     const name = fieldOf(where, row, 'file');
     const label = composed(fieldOf(where, row, 'label'));
     if (label.includes('/')) throw unreadable(where, 'a label without /', label);
-    const part = splitOf(where, row);
-    const file = fileEntry(resolve(folder, name), folder);
-    if (file) return [{ line: row.line, file, label, part }];
-    missing.push(`${name} in line ${String(row.line)}`);
+    return { line: row.line, name, label, part: splitOf(where, row) };
+  });
+}
+
+function imagesOf(manifest: string, lines: readonly ManifestLine[]): readonly Image[] {
+  const folder = dirname(resolve(manifest));
+  const missing: string[] = [];
+  const images = lines.flatMap((line): readonly Image[] => {
+    const path = resolve(folder, line.name);
+    const file = fileEntry(path, folder) ?? fileEntry(otherForm(path), folder);
+    if (file) return [{ ...line, file }];
+    missing.push(`${inOneLine(line.name)} in line ${String(line.line)}`);
     return [];
   });
   if (missing.length === 0) return images;
   throw new DataError({
     where: manifest,
-    expected: `${counted(rows.length, 'file')} that are there, below ${folder}`,
+    expected: `${counted(lines.length, 'file')} that are there, below ${folder}`,
     got: `${counted(missing.length, 'missing one')}: ${missing.slice(0, SHOWN).join(', ')}${missing.length > SHOWN ? ', …' : ''}`,
     todo: 'Correct the paths, which count from the folder of the manifest, or remove the lines',
   });
@@ -199,6 +214,33 @@ function fileEntry(path: string, folder: string): FileEntry | null {
   if (!stats.isFile()) return null;
   const name = relative(folder, path).split(sep).join('/');
   return { kind: 'file', name, path, bytes: stats.size, target: realpathSync(path) };
+}
+
+/**
+ * The path of something that is there under a name of another composition: a disk, or the program that wrote the
+ * manifest, may have taken `é` apart. `path` itself where there is none, or more than one.
+ */
+function otherForm(path: string): string {
+  const parts = path.split(sep);
+  let at = parts[0] + sep;
+  for (const part of parts.slice(1)) {
+    let next = part;
+    if (!existsSync(join(at, part))) {
+      const found = namesIn(at).filter((name) => composed(name) === composed(part));
+      if (found.length !== 1) return path;
+      [next] = found;
+    }
+    at = join(at, next);
+  }
+  return at;
+}
+
+function namesIn(folder: string): readonly string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
 }
 
 function halfSplit(manifest: string, images: readonly Image[]): DataError {
