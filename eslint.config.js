@@ -12,7 +12,7 @@ const NO_RAW_ERROR = {
   message: 'Throw one of the classes of errors.ts: where, expected, got, what to do.',
 };
 
-/** Libraries speak of their own options; the command adds its flags (cli/src/failure.ts). */
+/** Libraries speak of their own options; the command adds its flags (cli/src/process/failure.ts). */
 const NO_FLAG = ['Literal[value=', 'TemplateElement[value.raw='].map((node) => ({
   selector: `${node}/(^|[\\s(])--(?!experimental)[a-z]/]`,
   message: 'Name the option as the API does, and list it in the error’s `options`.',

@@ -18,12 +18,14 @@ export default defineConfig({
       '@thimble/core': source('packages/core/src/index.ts'),
       '@thimble/native': source('packages/native/src/index.ts'),
       '@thimble/onnx': source('packages/onnx/src/index.ts'),
+      '@thimble/cli': source('packages/cli/src/library/index.ts'),
     },
   },
   test: {
     include: [
       'packages/*/test/**/*.test.ts',
       'bench/test/**/*.test.ts',
+      'examples/*.test.ts',
       'pretrain/test/**/*.test.ts',
       'scripts/test/**/*.test.ts',
       'fuzz/*.test.ts',

@@ -20,41 +20,44 @@ enum {
   OP_CHOLESKY = 11,
   OP_CLIP_SCALE = 12,
   OP_CONCAT_TOKENS = 13,
-  OP_DEQUANTISE = 14,
-  OP_FILL = 15,
-  OP_GELU = 16,
-  OP_GELU_GRAD = 17,
-  OP_GRAM = 18,
-  OP_LAYERNORM = 19,
-  OP_LAYERNORM_GRAD_INPUT = 20,
-  OP_LAYERNORM_GRAD_PARAMS = 21,
-  OP_MATMUL = 22,
-  OP_MEAN_TOKENS = 23,
-  OP_MODE_CONTRACT = 24,
-  OP_MODE_PRODUCT = 25,
-  OP_MULTIPLY = 26,
-  OP_NORMALISE = 27,
-  OP_ORTHONORMALISE = 28,
-  OP_PAD_TOKENS = 29,
-  OP_PATCHIFY = 30,
-  OP_PRODUCT_CHANGE = 31,
-  OP_QUANTISE = 32,
-  OP_QUANTISED_VELOCITY = 33,
-  OP_RANDOM_UNIFORM = 34,
-  OP_RELATIVE_POSITION_BIAS = 35,
-  OP_RELATIVE_POSITION_BIAS_GRAD = 36,
-  OP_SCALE = 37,
-  OP_SGD = 38,
-  OP_SLICE_BATCH = 39,
-  OP_SLICE_TOKENS = 40,
-  OP_SOFTMAX_CROSS_ENTROPY = 41,
-  OP_SOFTMAX_CROSS_ENTROPY_GRAD = 42,
-  OP_SUM_ROWS = 43,
-  OP_SUM_SQUARES = 44,
-  OP_SYMMETRIC_EIGEN = 45,
-  OP_TRIANGULAR_PRODUCT = 46,
-  OP_VELOCITY = 47,
-  OP_WINDOWS = 48
+  OP_CONV2D = 14,
+  OP_CONV2D_GRAD_INPUT = 15,
+  OP_CONV2D_GRAD_WEIGHT = 16,
+  OP_DEQUANTISE = 17,
+  OP_FILL = 18,
+  OP_GELU = 19,
+  OP_GELU_GRAD = 20,
+  OP_GRAM = 21,
+  OP_LAYERNORM = 22,
+  OP_LAYERNORM_GRAD_INPUT = 23,
+  OP_LAYERNORM_GRAD_PARAMS = 24,
+  OP_MATMUL = 25,
+  OP_MEAN_TOKENS = 26,
+  OP_MODE_CONTRACT = 27,
+  OP_MODE_PRODUCT = 28,
+  OP_MULTIPLY = 29,
+  OP_NORMALISE = 30,
+  OP_ORTHONORMALISE = 31,
+  OP_PAD_TOKENS = 32,
+  OP_PATCHIFY = 33,
+  OP_PRODUCT_CHANGE = 34,
+  OP_QUANTISE = 35,
+  OP_QUANTISED_VELOCITY = 36,
+  OP_RANDOM_UNIFORM = 37,
+  OP_RELATIVE_POSITION_BIAS = 38,
+  OP_RELATIVE_POSITION_BIAS_GRAD = 39,
+  OP_SCALE = 40,
+  OP_SGD = 41,
+  OP_SLICE_BATCH = 42,
+  OP_SLICE_TOKENS = 43,
+  OP_SOFTMAX_CROSS_ENTROPY = 44,
+  OP_SOFTMAX_CROSS_ENTROPY_GRAD = 45,
+  OP_SUM_ROWS = 46,
+  OP_SUM_SQUARES = 47,
+  OP_SYMMETRIC_EIGEN = 48,
+  OP_TRIANGULAR_PRODUCT = 49,
+  OP_VELOCITY = 50,
+  OP_WINDOWS = 51
 };
 
 /* acc ← acc + x */
@@ -130,6 +133,24 @@ struct clip_scale_args {
 /* y[b] = [a[b] ; b[b]] along the tokens */
 struct concat_tokens_args {
   int a, b, y, batch, tokens_a, tokens_b, dim, shared_a;
+};
+
+/* y[b,r,s,o] = bias[o] + Σ x[b, r·stride − padTop + i·dilation, …, c] · w[i,j,c,o] */
+struct conv2d_args {
+  int x, w, bias, y, batch, height, width, inputs, out_height, out_width, outputs, kernel_height,
+      kernel_width, stride, dilation, groups, pad_top, pad_left;
+};
+
+/* dx[b, r·stride − padTop + i·dilation, …, c] = Σ dy[b,r,s,o] · w[i,j,c,o] */
+struct conv2d_grad_input_args {
+  int dy, w, dx, batch, height, width, inputs, out_height, out_width, outputs, kernel_height,
+      kernel_width, stride, dilation, groups, pad_top, pad_left;
+};
+
+/* dw[i,j,c,o] = Σ x[b, r·stride − padTop + i·dilation, …, c] · dy[b,r,s,o] */
+struct conv2d_grad_weight_args {
+  int x, dy, dw, workspace, batch, height, width, inputs, out_height, out_width, outputs,
+      kernel_height, kernel_width, stride, dilation, groups, pad_top, pad_left;
 };
 
 /* x = q · scale per row */
@@ -336,6 +357,9 @@ struct windows_args {
   DO(OP_CHOLESKY, cholesky) \
   DO(OP_CLIP_SCALE, clip_scale) \
   DO(OP_CONCAT_TOKENS, concat_tokens) \
+  DO(OP_CONV2D, conv2d) \
+  DO(OP_CONV2D_GRAD_INPUT, conv2d_grad_input) \
+  DO(OP_CONV2D_GRAD_WEIGHT, conv2d_grad_weight) \
   DO(OP_DEQUANTISE, dequantise) \
   DO(OP_FILL, fill) \
   DO(OP_GELU, gelu) \
@@ -388,6 +412,9 @@ struct windows_args {
   DO(OP_CHOLESKY, 4, 0xe) \
   DO(OP_CLIP_SCALE, 2, 0x0) \
   DO(OP_CONCAT_TOKENS, 3, 0x0) \
+  DO(OP_CONV2D, 4, 0x4) \
+  DO(OP_CONV2D_GRAD_INPUT, 3, 0x0) \
+  DO(OP_CONV2D_GRAD_WEIGHT, 4, 0x8) \
   DO(OP_DEQUANTISE, 3, 0x0) \
   DO(OP_FILL, 2, 0x0) \
   DO(OP_GELU, 2, 0x0) \

@@ -6,7 +6,13 @@
  * Prints every violation and exits 1 if there is one. `layers/rooms.ts` says what a room is.
  */
 import { packageImports, relativeImports } from './layers/imports.js';
-import { cycles, directionProblems, EVERYTHING, type Rooms } from './layers/rooms.js';
+import {
+  cycles,
+  directionProblems,
+  EVERYTHING,
+  reachProblems,
+  type Rooms,
+} from './layers/rooms.js';
 
 /** The public API may import everything. */
 const CORE: Rooms = {
@@ -142,28 +148,89 @@ const ONNX: Rooms = {
   index: EVERYTHING,
 };
 
-/** From what knows nothing of models up to the commands. */
+/**
+ * From what knows nothing of models up to the library, and beside it what people see. `terminal/format` and
+ * `terminal/terminal` make text and write nothing.
+ */
 const CLI: Rooms = {
-  terminal: [],
-  host: ['terminal'],
-  pictures: ['terminal'],
-  data: ['terminal', 'host'],
+  'terminal/format': [],
+  'terminal/terminal': [],
+  terminal: ['terminal/terminal'],
+  events: [],
+  host: ['terminal/format'],
+  pictures: ['terminal/terminal'],
+  data: ['terminal/format', 'terminal/terminal', 'host'],
   memory: ['pictures', 'data'],
-  weights: ['terminal', 'host'],
-  options: ['host', 'weights'],
-  hub: ['terminal', 'host', 'weights'],
+  weights: ['terminal/terminal', 'host'],
+  hub: ['events', 'host', 'weights'],
   run: ['host', 'data', 'memory', 'weights'],
-  source: ['terminal', 'host', 'data', 'weights', 'options', 'hub', 'run'],
-  step: ['terminal', 'weights'],
-  training: ['terminal', 'host', 'data', 'memory', 'weights', 'run', 'source', 'step'],
-  budget: ['terminal', 'data', 'memory', 'run', 'step', 'training'],
-  inference: ['terminal', 'data', 'weights', 'options', 'run', 'source'],
+  source: ['terminal/format', 'events', 'host', 'data', 'weights', 'hub', 'run'],
+  step: ['weights'],
+  training: [
+    'terminal/format',
+    'terminal/terminal',
+    'events',
+    'host',
+    'data',
+    'memory',
+    'weights',
+    'run',
+    'source',
+    'step',
+  ],
+  budget: ['terminal/format', 'events', 'data', 'memory', 'run', 'step', 'training'],
+  inference: ['events', 'data', 'weights', 'hub', 'run', 'source'],
   export: ['host', 'data', 'weights', 'run', 'source', 'inference'],
-  forget: ['terminal', 'host', 'data', 'weights', 'run', 'training'],
-  bench: ['terminal'],
+  forget: ['terminal/format', 'events', 'host', 'data', 'weights', 'run', 'training'],
+  bench: [],
+  library: [
+    'events',
+    'host',
+    'data',
+    'memory',
+    'weights',
+    'hub',
+    'run',
+    'source',
+    'step',
+    'training',
+    'budget',
+    'inference',
+    'export',
+    'forget',
+    'bench',
+  ],
+  process: ['terminal/terminal', 'terminal', 'host'],
+  options: ['host', 'weights', 'library'],
+  say: [
+    'terminal/format',
+    'terminal/terminal',
+    'terminal',
+    'events',
+    'data',
+    'weights',
+    'hub',
+    'run',
+    'source',
+    'step',
+    'training',
+    'budget',
+    'forget',
+    'export',
+    'bench',
+    'library',
+  ],
   commands: EVERYTHING,
-  main: ['terminal', 'host', 'commands'],
+  main: ['terminal/terminal', 'terminal', 'host', 'process', 'commands'],
 };
+
+/** What of a package its library never reaches, over however many rooms: what prints, and what ends the process. */
+const OUT_OF_REACH = {
+  folder: 'packages/cli/src',
+  rooms: CLI,
+  from: 'library',
+  never: ['terminal', 'say', 'process', 'options', 'commands', 'main'],
+} as const;
 
 const BENCH: Rooms = {
   harness: [],
@@ -201,6 +268,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   'packages/onnx/src': ['@thimble/core'],
   'packages/cli/src': ['@thimble/core', '@thimble/native', '@thimble/onnx'],
   bench: ['@thimble/core', '@thimble/native', '@thimble/onnx'],
+  examples: ['@thimble/core', '@thimble/cli'],
   pretrain: ['@thimble/core', '@thimble/native'],
   scripts: ['@thimble/core'],
   fuzz: ['@thimble/core', '@thimble/native', '@thimble/onnx'],
@@ -210,7 +278,12 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 const NODE_FREE = 'packages/core/src';
 const NODE_IN_CORE = { below: `${NODE_FREE}/executors/wasm/`, specifier: 'node:worker_threads' };
 
-const problems = [...roomProblems(), ...packageProblems(), ...fileCycles()];
+const problems = [
+  ...roomProblems(),
+  ...reachProblems(OUT_OF_REACH),
+  ...packageProblems(),
+  ...fileCycles(),
+];
 for (const problem of problems) console.error(problem);
 console.log(
   problems.length === 0

@@ -7,11 +7,13 @@
  *   inputs     r_m / D_m of each mode, rounded up; of images it is the share among those of one batch that was
  *              measured, which is what `prepare` takes for any number of images
  *
- * An input whose gradient would take more work in Tucker form stays as it is (`savesWork`), as in `train`.
+ * An input whose gradient would take more work in Tucker form stays as it is (`savesWork`,
+ * `narrowedLinears`), as in `train`.
  * `train` then also moves bytes from one input to another where gradients feel them more; this does not.
  */
 import {
   linears,
+  narrowedLinears,
   savesWork,
   type ActivationNeed,
   type Layers,
@@ -65,10 +67,12 @@ function tuckerRanks(
   weights: Readonly<Record<string, number | undefined>>,
   options: ImposedOptions,
 ): Ranks['activations'] {
-  const { ranks } = options;
+  const { ranks, model, images } = options;
+  const narrowed = onlyCheaper ? narrowedLinears(model(images, 'train')) : new Set();
   return Object.fromEntries(
     pairs(layers, options).flatMap(({ linear, from }) => {
       const { weight, outputs, x } = linear;
+      if (narrowed.has(weight)) return [];
       const found = modelsAt(ranks, epsilon, weight).flatMap(({ tucker }) =>
         tucker ? [tucker] : [],
       );

@@ -1,6 +1,6 @@
 /** run.json, ranks.json and data.json, as far as a command goes with them before it computes anything. */
 import { SWIN_PRESETS, type Random } from '@thimble/core';
-import { ranksLines } from '../../packages/cli/src/commands/ranks.js';
+import { ranksLines } from '../../packages/cli/src/say/ranks.js';
 import { parseDataFile } from '../../packages/cli/src/run/data-file.js';
 import { parseRanks } from '../../packages/cli/src/run/ranks-file.js';
 import { checkedRun } from '../../packages/cli/src/run/open.js';

@@ -33,6 +33,30 @@ export function directionProblems(
   return [...new Set([...lines, ...lineProblems(folder, rooms)])];
 }
 
+/** Rooms that one of them must not reach, not even through others. */
+export interface Reach {
+  readonly folder: string;
+  readonly rooms: Rooms;
+  readonly from: string;
+  readonly never: readonly string[];
+}
+
+/** The ways on which `from` reaches what it must not, one line for each room. */
+export function reachProblems({ folder, rooms, from, never }: Reach): readonly string[] {
+  const ways = new Map<string, readonly string[]>([[from, [from]]]);
+  for (const [room, way] of ways) {
+    const allowed = rooms[room];
+    for (const next of allowed === EVERYTHING ? Object.keys(rooms) : allowed) {
+      if (!ways.has(next)) ways.set(next, [...way, next]); // which the loop comes to in its turn
+    }
+  }
+  return never
+    .filter((room) => ways.has(room))
+    .map(
+      (room) => `${folder}: ${from} must not reach ${room}: ${(ways.get(room) ?? []).join(' → ')}`,
+    );
+}
+
 /** A line names rooms that exist, and none from which its own room can be reached. */
 function lineProblems(folder: string, rooms: Rooms): readonly string[] {
   const below = Object.fromEntries(

@@ -4,10 +4,10 @@
  * Only the module of the sub-command that is named is loaded; all of them where none is: for help,
  * and for a name that nobody knows.
  */
-import './host/small-heap.js';
+import './process/small-heap.js';
 import { returnFreedMemory } from '@thimble/native';
 import { Command } from 'commander';
-import { EXIT, reportFailure, reportLoss } from './host/failure.js';
+import { EXIT, reportFailure, reportLoss } from './process/failure.js';
 import { watchStreams, watchTerminals, writeError, writeOut } from './terminal/streams.js';
 import { visible } from './terminal/terminal.js';
 import { VERSION } from './host/version.js';

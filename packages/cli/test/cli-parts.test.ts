@@ -25,9 +25,10 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, describe, expect, it } from 'vitest';
 import { openCheckpoint, saveCheckpoint } from '../src/weights/checkpoint.js';
-import { distinctTitles, topClasses } from '../src/commands/predict.js';
+import { topClasses } from '../src/library/predict.js';
+import { distinctTitles } from '../src/say/predictions.js';
 import { withinMemory, workersWithinCores } from '../src/host/executors.js';
-import { EXIT, exitCodeOf, failureRecord } from '../src/host/failure.js';
+import { EXIT, exitCodeOf, failureRecord } from '../src/process/failure.js';
 import { duration, inNumericOrder, metric, milliseconds, percent } from '../src/terminal/format.js';
 import { memoryChart } from '../src/memory/chart.js';
 import { trainingTenants } from '../src/memory/map.js';
@@ -39,10 +40,11 @@ import {
   positiveNumber,
   share,
   wholeNumber,
+  timeSpan,
 } from '../src/options/readers.js';
 import { Output } from '../src/terminal/output.js';
 import { predictionsPicture } from '../src/pictures/predictions.js';
-import { sayDone, sayInterrupted } from '../src/training/closing.js';
+import { sayDone, sayInterrupted } from '../src/say/closing.js';
 import { checkFree } from '../src/training/folder.js';
 import { checkStep, compileStep, parameterCounts } from '../src/step/step.js';
 import { element, escapeText, ticks } from '../src/pictures/svg.js';
@@ -94,6 +96,19 @@ describe('option texts', () => {
 
   it.each(['', 'MB', '12 PB', '-1MB', '1e3MB'])('refuses the size "%s"', (text) => {
     expect(() => byteCount(text)).toThrow('Expected a size as in 512MB');
+  });
+
+  it.each([
+    ['30s', 30e3],
+    ['10m', 600e3],
+    ['1.5H', 5400e3],
+    ['1h30m5s', 5405e3],
+  ])('reads the time %s', (text, ms) => {
+    expect(timeSpan(text)).toBe(ms);
+  });
+
+  it.each(['', '0s', '10', '5d', '-1m', '30m1h'])('refuses the time "%s"', (text) => {
+    expect(() => timeSpan(text)).toThrow('Expected a time as in 30s, 10m, 2h or 1h30m.');
   });
 
   it('refuses to write nowhere', () => {
@@ -243,7 +258,7 @@ describe('the machine', () => {
     const cores = availableParallelism();
     expect([within(0), within(cores), within(cores + 98)]).toEqual([0, cores, cores]);
     expect(notes).toEqual([
-      `thimble: --workers ${String(cores + 98)}: taking ${String(cores)}, one for each core.`,
+      `--workers ${String(cores + 98)}: taking ${String(cores)}, one for each core.`,
     ]);
   });
 });

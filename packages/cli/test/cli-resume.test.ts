@@ -1,4 +1,5 @@
 /** Runs that were ended in every way and go on. Needs the compiled command (npm run build). */
+import { cosine } from '@thimble/core';
 import { createHash } from 'node:crypto';
 import {
   cpSync,
@@ -55,6 +56,9 @@ function hashes(run: string): Readonly<Record<string, string>> {
 const recordOf = (run: string) => {
   return JSON.parse(readFileSync(at(run, 'run.json'), 'utf8')) as {
     readonly status: string;
+    readonly epochs: number;
+    readonly learningRate: number;
+    readonly warmupSteps: number;
     readonly history: readonly { readonly step: number; readonly seconds: number }[];
     readonly files: Readonly<Record<string, string>>;
   };
@@ -68,6 +72,13 @@ function logged(run: string): readonly object[] {
   const lines = readFileSync(at(run, 'log.jsonl'), 'utf8').trim().split('\n');
   const none = { ms: 0, waitMs: 0, seconds: 0, waitSeconds: 0 };
   return lines.map((line) => ({ ...(JSON.parse(line) as object), ...none }));
+}
+
+/** Learning rates of all updates. */
+function rates(run: string): readonly number[] {
+  const lines = readFileSync(at(run, 'log.jsonl'), 'utf8').trim().split('\n');
+  const events = lines.map((line) => JSON.parse(line) as { event: string; learningRate: number });
+  return events.filter(({ event }) => event === 'step').map(({ learningRate }) => learningRate);
 }
 
 /** Resumes until the run is done, and compares it with one that was not interrupted. */
@@ -137,38 +148,85 @@ function lastStep(run: string): number {
   return recordOf(run).history.at(-1)?.step ?? NaN;
 }
 
+describe('a run with --time', () => {
+  const args = ['--method', 'wasi', '--micro-batches', '2', '--epochs', '8'];
+
+  it('is saved where its time is used up, and goes on to the same bits', async () => {
+    expect((await train('whole-time', ...args)).code).toBe(0);
+    const cut = await train('timed', ...args, '--time', '0.05s');
+    expect(cut.code).toBe(0);
+    expect(lastLine(cut)).toMatchObject({ event: 'out-of-time', run: 'timed' });
+    expect(recordOf('timed').status).toBe('interrupted');
+    const { history, epochs } = recordOf('timed');
+    expect(history.length).toBeLessThan(epochs);
+    const again = await resume('timed', '--time', '0.05s');
+    expect(lastLine(again)).toMatchObject({ event: 'out-of-time' });
+    expect(lastLine(again)['steps']).toBeGreaterThan(Number(lastLine(cut)['steps']));
+    await expectSame('timed', 'whole-time');
+  }, 300_000);
+
+  it('is done where its epochs end first', async () => {
+    const ended = await train('in-time', '--time', '1h');
+    expect(ended.code).toBe(0);
+    expect(lastLine(ended)).toMatchObject({ event: 'done', epochs: EPOCHS });
+  });
+
+  it('says what a time looks like', async () => {
+    const ended = await train('no-time', '--time', '10');
+    expect(ended.code).toBe(2);
+    expect(message(ended)).toContain('Expected a time as in 30s, 10m, 2h or 1h30m');
+  });
+});
+
 describe('a kill while a run is saved', () => {
   const preload = fileURLToPath(new URL('./kill-at.js', import.meta.url));
+  const keeping = ['--epochs', '2', '--keep-every', '1'];
   const ended = (run: string, point: string) =>
-    thimble([...TRAIN, '--out', run, '--epochs', '2'], folder, undefined, {
+    thimble([...TRAIN, '--out', run, ...keeping], folder, undefined, {
       NODE_OPTIONS: `--import=${preload}`,
       THIMBLE_TEST_KILL: point,
     });
   const isSave = (line: string) => /^renameSync .*\.thimble-writing .*\.thimble-saved$/.test(line);
 
   it('leaves the save before or the one that was being made, at each change of the disk', async () => {
-    expect((await train('whole-2', '--epochs', '2')).code).toBe(0);
+    expect((await train('whole-2', ...keeping)).code).toBe(0);
     await ended('logged', at('log'));
     const changes = readFileSync(at('log'), 'utf8').trim().split('\n');
-    const [start, first, ...more] = changes.flatMap((line, index) => (isSave(line) ? [index] : []));
-    expect(more).toHaveLength(2); // the second epoch and the end
-    // From the moment of the first save to the end of the second one, which is that of an epoch.
-    const points = Array.from({ length: first + 9 - start }, (_, index) => start + 2 + index);
+    const [start, first, second, ...more] = changes.flatMap((line, index) =>
+      isSave(line) ? [index] : [],
+    );
+    expect(more).toEqual([]); // at the end of the last epoch the run is done
+    const from = (begin: number, end: number, step = 1) =>
+      Array.from({ length: Math.ceil((end - begin) / step) }, (_, index) => begin + index * step);
+    const isDropped = (line: string) => /^rmSync .*\.thimble-saved$/.test(line);
+    const done = (save: number) => changes.findIndex((line, at) => at > save && isDropped(line));
+    const points = [
+      ...from(done(start) + 2, first, 12), // files and copies are written and synced
+      ...from(first, done(first) + 2), // they take their places
+      ...from(second, second + 8), // a copy takes the place of an earlier one
+    ].map((index) => index + 1);
+    expect(points.length).toBeGreaterThan(25);
     const kill = async () => {
       for (let point = points.pop(); point !== undefined; point = points.pop()) {
         const run = `saving-${String(point)}`;
         expect((await ended(run, `${at(`log-${run}`)}:${String(point)}`)).code).toBe(null);
         await expectSame(run, 'whole-2');
+        for (const copy of ['epoch-1', 'epoch-2', 'best']) {
+          const [kept, wanted] = [run, 'whole-2'].map((name) => join(name, 'checkpoints', copy));
+          expect(hashes(kept)).toEqual(hashes(wanted));
+          expect(learned(kept)).toEqual(learned(wanted));
+        }
+        expect(readdirSync(at(run, 'checkpoints')).sort()).toEqual(['best', 'epoch-1', 'epoch-2']);
       }
     };
     await Promise.all([kill(), kill()]);
-  }, 300_000);
+  }, 900_000);
 });
 
 describe('a run that cannot go on', () => {
   beforeAll(async () => {
     await train('cut', '--epochs', '1');
-  });
+  }, 60_000);
 
   it('says that it is done', async () => {
     const ended = await resume('cut');
@@ -180,6 +238,14 @@ describe('a run that cannot go on', () => {
     cpSync(at('cut'), at('longer'), { recursive: true });
     expect((await resume('longer', '--epochs', '2')).code).toBe(0);
     expect(recordOf('longer').history).toHaveLength(2);
+    const { learningRate: peak, warmupSteps, history } = recordOf('longer');
+    const curve = (epochs: number) =>
+      cosine({ peak, steps: (epochs * history[1].step) / 2, warmupSteps });
+    expect(rates('longer')).toEqual(
+      Array.from({ length: history[1].step }, (_, step) =>
+        curve(step < history[0].step ? 1 : 2)(step),
+      ),
+    );
     const shorter = await resume('longer', '--epochs', '1');
     expect(shorter.code).toBe(2);
     expect(message(shorter)).toContain(
@@ -212,9 +278,10 @@ describe('a run that cannot go on', () => {
     ['state.safetensors', 'expected the file with the SHA-256'],
     ['data.json', 'expected the file with the SHA-256'],
     ['run.json', 'expected'],
-  ])('is refused with a damaged %s', async (name, said) => {
+    ['SHA256SUMS', 'expected a SHA-256 and a name in each line', 100],
+  ])('is refused with a damaged %s', async (name, said, length = 1000) => {
     cpSync(at('cut'), at('damaged'), { recursive: true });
-    truncateSync(at('damaged', name), 1000);
+    truncateSync(at('damaged', name), length);
     const before = readdirSync(at('damaged')).sort();
     const ended = await resume('damaged', '--epochs', '2');
     expect(ended.code).toBe(1);
@@ -222,6 +289,18 @@ describe('a run that cannot go on', () => {
     expect(message(ended)).toContain(said);
     expect(readdirSync(at('damaged')).sort()).toEqual(before);
     rmSync(at('damaged'), { recursive: true });
+  });
+
+  it('is not evaluated with a record that is another now, unless that is meant', async () => {
+    cpSync(at('cut'), at('edited'), { recursive: true });
+    const text = readFileSync(at('edited/run.json'), 'utf8');
+    writeFileSync(at('edited/run.json'), text.replace('"blue"', '"azure"'));
+    const ended = await thimble(['info', 'edited', '--json'], folder);
+    expect(message(ended)).toMatch(
+      /edited\/run\.json: expected the file with the SHA-256 .* as SHA256SUMS says, got one with/,
+    );
+    rmSync(at('edited/SHA256SUMS'));
+    expect(message(await thimble(['info', 'edited', '--json'], folder))).not.toContain('SHA-256');
   });
 
   it('is not evaluated with weights that are others now', async () => {

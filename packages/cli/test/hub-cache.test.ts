@@ -19,12 +19,13 @@ import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { Caller } from '../src/events/caller.js';
 import { HubCache } from '../src/hub/cache.js';
 import { hubModel, type HubModel } from '../src/hub/model.js';
 import { hubReference } from '../src/hub/reference.js';
 import type { HubSettings } from '../src/hub/settings.js';
 import { openWeightFiles } from '../src/weights/files.js';
-import { gitChecksum, HubServer, sha256, QuietOutput } from './hub-server.js';
+import { gitChecksum, HubServer, sha256 } from './hub-server.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'thimble-hub-cache-'));
 const COMMIT = '0123456789abcdef0123456789abcdef01234567';
@@ -64,7 +65,7 @@ const get = (changes: Partial<HubSettings> = {}): Promise<HubModel> => {
     retryMs: 1,
     stallMs: 5000,
   };
-  return hubModel(hubReference('owner/tiny'), { ...settings, ...changes }, new QuietOutput(true));
+  return hubModel(hubReference('owner/tiny'), { ...settings, ...changes }, new Caller());
 };
 const model = (...parts: string[]) => join(cache, 'models--owner--tiny', ...parts);
 

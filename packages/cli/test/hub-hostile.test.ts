@@ -9,10 +9,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { Caller } from '../src/events/caller.js';
 import { hubModel, type HubModel } from '../src/hub/model.js';
 import { hubReference } from '../src/hub/reference.js';
 import type { HubSettings } from '../src/hub/settings.js';
-import { gitChecksum, HubServer, type Fault, QuietOutput } from './hub-server.js';
+import { gitChecksum, HubServer, type Fault } from './hub-server.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'thimble-hostile-'));
 const COMMIT = '0123456789abcdef0123456789abcdef01234567';
@@ -57,7 +58,7 @@ const get = (changes: Partial<HubSettings> = {}): Promise<HubModel> => {
     retryMs: 1,
     stallMs: 5000,
   };
-  return hubModel(hubReference('owner/tiny'), { ...settings, ...changes }, new QuietOutput(true));
+  return hubModel(hubReference('owner/tiny'), { ...settings, ...changes }, new Caller());
 };
 /** The error, which is a DownloadError whatever the server does. */
 const refusal = async (fault: Omit<Fault, 'times'>, changes: Partial<HubSettings> = {}) => {

@@ -5,17 +5,6 @@
 import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { Output } from '../src/terminal/output.js';
-
-/** Output that nobody reads. */
-export class QuietOutput extends Output {
-  override note(): void {
-    // Nobody reads it.
-  }
-  override event(): void {
-    // Nobody reads it.
-  }
-}
 
 export interface Asked {
   readonly host: 'hub' | 'storage';

@@ -20,13 +20,14 @@ import type { AddressInfo } from 'node:net';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { Caller, type NoteEvent } from '../src/events/caller.js';
 import { HubCache } from '../src/hub/cache.js';
 import { diskError } from '../src/hub/disk.js';
 import { hubModel, type HubModel } from '../src/hub/model.js';
 import { hubReference, looksLikeHubName } from '../src/hub/reference.js';
 import { hubSettings, type HubSettings } from '../src/hub/settings.js';
+import type { DownloadEvent } from '../src/hub/progress.js';
 import { fetchBlob } from '../src/hub/transfer.js';
-import { Output } from '../src/terminal/output.js';
 import { gitChecksum, HubServer, sha256 } from './hub-server.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'thimble-hub-'));
@@ -55,16 +56,16 @@ let server: HubServer;
 let nowhere = '';
 let cache = '';
 let notes: string[] = [];
-let events: { readonly event: string; readonly [name: string]: unknown }[] = [];
+let events: (DownloadEvent | NoteEvent)[] = [];
 
-class Heard extends Output {
-  override note(text: string): void {
-    notes.push(text);
-  }
-  override event(event: string, fields: Readonly<Record<string, unknown>>): void {
-    events.push({ event, ...fields });
-  }
-}
+const heard = (signal?: AbortSignal) =>
+  new Caller<DownloadEvent>({
+    signal,
+    onEvent: (event) => {
+      events.push(event);
+      if (event.event === 'note') notes.push(event.text);
+    },
+  });
 
 beforeAll(async () => {
   const gone = await HubServer.start();
@@ -94,7 +95,7 @@ const settings = (changes: Partial<HubSettings> = {}): HubSettings => ({
   ...changes,
 });
 const get = (text = 'owner/tiny', changes: Partial<HubSettings> = {}): Promise<HubModel> =>
-  hubModel(hubReference(text), settings(changes), new Heard(true));
+  hubModel(hubReference(text), settings(changes), heard());
 const incomplete = () => model('blobs', `${sha256(WEIGHTS)}.thimble.incomplete`);
 
 describe('a download', () => {

@@ -8,10 +8,10 @@ import {
   referenceExecutor,
 } from '@thimble/core';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { Output } from '../src/terminal/output.js';
+import { Caller } from '../src/events/caller.js';
 import type { TrainingRequest } from '../src/training/preparing.js';
 import { residentBytes } from '../src/memory/process-memory.js';
-import { readyWithin } from '../src/budget/ready-within.js';
+import { readyWithin, type FittingEvent } from '../src/budget/ready-within.js';
 import { TINY } from './tiny-models.js';
 
 const model = { name: 'tiny', config: TINY };
@@ -36,15 +36,19 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-/** What is chosen when the process seems to have `resident` bytes, and what is said on stderr. */
+/** What is chosen when the process seems to have `resident` bytes, and what is noted. */
 async function chosenAt(resident: number, bytes: number, largest = IMAGE) {
   vi.spyOn(process.memoryUsage, 'rss').mockReturnValue(resident);
-  vi.spyOn(process.stdout, 'write').mockReturnValue(true);
-  const notes = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
+  const notes: string[] = [];
+  const caller = new Caller<FittingEvent>({
+    onEvent: (event) => {
+      if (event.event === 'note') notes.push(event.text);
+    },
+  });
   const request = { bytes, images: 100, workers: 0, largest };
-  const { ready, memory } = await readyWithin(job, request, new Output(false));
+  const { ready, memory } = await readyWithin(job, request, caller);
   const { saved, microBatches, program } = ready.step;
-  const said = notes.mock.calls.map(([text]) => String(text)).join('');
+  const said = notes.join('');
   vi.restoreAllMocks();
   return {
     chosen: { memory, saved, microBatches, found: ready.found, planned: plannedBytes(program, 1) },
@@ -72,7 +76,7 @@ describe('readyWithin', () => {
   it('says what the process has more than is counted', async () => {
     expect((await chosenAt(20e6, 2e9)).said).toBe('');
     expect((await chosenAt(400e6, 2e9)).said).toMatch(
-      /^thimble: the process has 400\.0 MB at its start, \d+\.\d MB more than --memory counts for it here/,
+      /^the process has 400\.0 MB at its start, \d+\.\d MB more than --memory counts for it here/,
     );
   });
 });

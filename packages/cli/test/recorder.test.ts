@@ -13,13 +13,15 @@ import {
   type TrainResult,
   type VitConfig,
 } from '@thimble/core';
+import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Loader } from '../src/data/loader.js';
 import { Recorder } from '../src/training/recorder.js';
 import { stepSettings, type RunPlan } from '../src/training/run-plan.js';
+import { readRunRecord } from '../src/run/folder.js';
 import type { RunRecord } from '../src/run/record.js';
 import { checkStep, compileStep } from '../src/step/step.js';
 import { TrainingFolder } from '../src/training/folder.js';
@@ -48,7 +50,8 @@ const step = compileStep(
 );
 const source = { kind: 'shapes', seed: 1, count: 4 } as const;
 const EPOCHS = 4;
-const plan: RunPlan = {
+/** Saves where it is time to. */
+const byTime: RunPlan = {
   settings: {
     ...stepSettings(step),
     ...{ classes: ['a', 'b', 'c'], preprocess: defaultPreprocess, augment: 'none' },
@@ -62,6 +65,8 @@ const plan: RunPlan = {
   fill: () => Promise.resolve(null),
   takeFolder: () => TrainingFolder.take(path, true),
 };
+/** Saves every epoch. */
+const plan: RunPlan = { ...byTime, saveEvery: 1000 };
 const validation = new Loader({
   ...{ source, purpose: 'evaluate', batch: 2, seed: 0, preprocess: defaultPreprocess },
   ...{ augment: augments.none, strict: true },
@@ -74,12 +79,12 @@ interface Recording {
   readonly epoch: (accuracy: number, loss: number) => Promise<void>;
 }
 
-async function recording(): Promise<Recording> {
+async function recording(more: Partial<RunPlan> = {}, from = plan): Promise<Recording> {
   const executor: Executor = await referenceExecutor.load(step.program);
   initialise(executor, step.model, 0);
   const session = Session.of({ executor, optimizer: step.optimizer });
   const taken = plan.takeFolder();
-  const recorder = new Recorder(plan, session, taken, 2);
+  const recorder = new Recorder({ ...from, ...more }, session, taken, 2);
   await recorder.start(new AbortController().signal, null);
   let epoch = 0;
   return {
@@ -168,6 +173,94 @@ describe('a run that ends', () => {
   });
 });
 
+/** Reads a file of a copy that was kept. */
+const kept = (name: string, file: string) => epochOf(`checkpoints/${name}/${file}`);
+
+describe('epochs that are shorter than a save may take', () => {
+  const often = () => {
+    vi.spyOn(performance, 'now').mockImplementation(() => clock.now++); // a call takes 1 ms
+    return recording({}, byTime);
+  };
+  const clock = { now: 0 };
+  afterEach(() => {
+    vi.restoreAllMocks();
+  });
+
+  it('are saved once it is time to, and the last one', async () => {
+    const { epoch, folder: taken } = await often();
+    await epoch(0.5, 1);
+    expect(existsSync(within('model.safetensors'))).toBe(false);
+    clock.now += 1000;
+    await epoch(0.5, 2); // not the best
+    expect(recordOf()).toMatchObject({ status: 'running', history: [{}, {}] });
+    expect([epochOf('model.safetensors'), epochOf('best.safetensors')]).toEqual([2, 1]);
+    await epoch(0.5, 2);
+    expect(recordOf().history).toHaveLength(2);
+    await epoch(0.5, 2);
+    expect(recordOf()).toMatchObject({ status: 'done', history: [{}, {}, {}, {}] });
+    expect([epochOf('model.safetensors'), epochOf('best.safetensors')]).toEqual([4, 1]);
+    taken.close();
+  });
+
+  it('leave the best of them where the run fails', async () => {
+    const { recorder, epoch, folder: taken } = await often();
+    await epoch(0.5, 1);
+    await epoch(0.75, 1);
+    await epoch(0.5, 1);
+    await recorder.fail();
+    expect(recorder.remains).toBe(`${path} keeps the weights after epoch 2`);
+    expect(recordOf()).toMatchObject({ status: 'failed', history: [{}, { accuracy: 0.75 }] });
+    expect([epochOf('model.safetensors'), epochOf('best.safetensors')]).toEqual([2, 2]);
+    taken.close();
+  });
+
+  it('are written where an interrupt comes', async () => {
+    const { recorder, epoch, folder: taken } = await often();
+    await epoch(0.5, 1);
+    await epoch(0.5, 2);
+    await recorder.finish(result(4, true));
+    expect(recordOf()).toMatchObject({ status: 'interrupted', history: [{}, {}] });
+    expect([epochOf('model.safetensors'), epochOf('best.safetensors')]).toEqual([2, 1]);
+    taken.close();
+  });
+});
+
+describe('copies that are kept', () => {
+  const keeping = () => recording({ settings: { ...plan.settings, keepEvery: 2 } });
+
+  it('are those of every so many epochs and the best one, each a run by itself', async () => {
+    const { epoch, folder: taken } = await keeping();
+    for (const accuracy of [0.5, 0.75, 0.5, 0.25]) await epoch(accuracy, 1);
+    taken.close();
+    expect(readdirSync(within('checkpoints')).sort()).toEqual(['best', 'epoch-2', 'epoch-4']);
+    expect(kept('best', 'model.safetensors')).toBe(2);
+    expect(kept('epoch-2', 'model.safetensors')).toBe(2);
+    expect(kept('epoch-4', 'model.safetensors')).toBe(4);
+    expect(kept('epoch-4', 'best.safetensors')).toBe(2);
+    const status = (name: string) => readRunRecord(within(`checkpoints/${name}`)).status;
+    expect([status('epoch-2'), status('epoch-4')]).toEqual(['interrupted', 'done']);
+    for (const name of ['', 'checkpoints/best', 'checkpoints/epoch-2']) {
+      const sums = execFileSync('sha256sum', ['-c', '--quiet', 'SHA256SUMS'], {
+        cwd: within(name),
+      });
+      expect(sums.toString()).toBe('');
+    }
+  });
+
+  it('go with the run that another one replaces', async () => {
+    const first = await keeping();
+    await first.epoch(0.5, 1);
+    await first.epoch(0.5, 1);
+    first.folder.close();
+    const second = await keeping();
+    expect(kept('epoch-2', 'model.safetensors')).toBe(2);
+    await second.epoch(0.5, 1);
+    second.folder.close();
+    expect(readdirSync(within('checkpoints'))).toEqual(['best']);
+    expect(kept('best', 'model.safetensors')).toBe(1);
+  });
+});
+
 describe('a disk that takes no more', () => {
   it('is named by the error, leaves nothing half, and is told the end of the run', async () => {
     const { recorder, epoch, folder: taken } = await recording();
@@ -197,7 +290,7 @@ describe('the record', () => {
     expect(readdirSync(path).sort()).toEqual(
       [
         ...['best.safetensors', 'data.json', 'labels.txt', 'model.safetensors', 'run.json'],
-        ...['log.jsonl', 'state.safetensors'],
+        ...['log.jsonl', 'state.safetensors', 'SHA256SUMS'],
       ].sort(),
     );
   });

@@ -1,6 +1,6 @@
 /** What is said at the end of a command. */
 import { describe, expect, it } from 'vitest';
-import { skippedLines } from '../src/training/closing.js';
+import { skippedLines } from '../src/say/closing.js';
 
 const skip = (index: number, reason: string) => ({ index, name: `${String(index)}.jpg`, reason });
 

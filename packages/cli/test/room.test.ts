@@ -21,14 +21,19 @@ describe('room for a run', () => {
     [9, 2e6, 6], // an earlier run goes before the second epoch comes
     [9, 0.5e6, 7.5],
   ])('of %i epochs in place of %i bytes is %d times its checkpoint', (epochs, replaced, times) => {
-    const { bytes, largestFile } = writtenBytes(1e6, 2e6, epochs, replaced);
+    const { bytes, largestFile } = writtenBytes(1e6, 2e6, epochs, 0, replaced);
     expect(bytes - 3e5).toBe(times * 1e6);
     expect(largestFile).toBe(2e6);
   });
 
   it('of a run that goes on is that of its next save', () => {
-    expect(resumedBytes(1e6, 2e6)).toEqual({ bytes: 4.3e6, largestFile: 2e6 });
-    expect(resumedBytes(3e6, 2e6)).toEqual({ bytes: 8.3e6, largestFile: 3e6 });
+    expect(resumedBytes(1e6, 2e6, 0)).toEqual({ bytes: 4.3e6, largestFile: 2e6 });
+    expect(resumedBytes(3e6, 2e6, 0)).toEqual({ bytes: 8.3e6, largestFile: 3e6 });
+  });
+
+  it('holds what is kept of it: weights, the best ones and the state, for each copy', () => {
+    expect(writtenBytes(1e6, 2e6, 9, 3, 0).bytes).toBe(8.3e6 + 3 * 4.3e6);
+    expect(resumedBytes(1e6, 2e6, 2).bytes).toBe(4.3e6 + 2 * 4.3e6);
   });
 
   it('is refused with what is needed and what is free', async () => {

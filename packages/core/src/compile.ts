@@ -32,6 +32,7 @@ import type { Program, Training } from './program.js';
 /** A model as a function of the batch size, since shapes are static, and of what it is built for. */
 export type ModelBuilder = (batch: number, mode: Mode) => ModelGraph;
 
+/** What is turned into one program; without an optimiser, a program that only evaluates. */
 export interface CompileOptions {
   readonly model: ModelBuilder;
   /** Default: full training. */

@@ -79,6 +79,7 @@ export class DownloadError extends ThimbleError {
 
 /** A fault of Thimble itself: nothing that a user gave is wrong. */
 export class InternalError extends ThimbleError {
+  /** The error for a place where `expected` should hold by construction, and `got` came. */
   static of(where: string, expected: string, got: string): InternalError {
     return new InternalError({ where, expected, got, todo: 'Please report this' });
   }

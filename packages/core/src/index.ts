@@ -114,7 +114,7 @@ export type {
   WeightNeed,
 } from './methods/ranks.js';
 export type { MomentumBits } from './optim/momentum.js';
-export { savesWork, type CompressedLinear } from './methods/tucker-cost.js';
+export { narrowedLinears, savesWork, type CompressedLinear } from './methods/tucker-cost.js';
 export { sgd, type SgdSettings } from './optim/sgd.js';
 export { adamw, type AdamWSettings } from './optim/adamw.js';
 export { OPTIMIZERS, type OptimizerName, type OptimizerOptions } from './optim/index.js';

@@ -26,6 +26,7 @@ import { operandName } from './ops/op.js';
 /** Bytes to which every slot is aligned; offsets travel to the kernels in this unit. */
 export const ALIGNMENT = 64;
 
+/** What a slot is for; parameters, buffers, states, constants and tables live across runs. */
 export type SlotRole =
   | 'parameter'
   | 'buffer'
@@ -48,6 +49,7 @@ export function isPersistent(role: SlotRole): boolean {
 
 const PERSISTENT: readonly SlotRole[] = ['parameter', 'buffer', 'state', 'constant', 'table'];
 
+/** A tensor of a program: its place in the arena, and between which steps it is live. */
 export interface Slot {
   readonly name: string;
   readonly type: TensorType;
@@ -80,6 +82,7 @@ export interface Step {
   readonly workspace: number | null;
 }
 
+/** A list of steps that runs as one call. */
 export interface Entry {
   readonly name: string;
   readonly steps: readonly Step[];
@@ -152,6 +155,7 @@ export interface OptimizerRecord {
   readonly settings: Params;
 }
 
+/** What executors run: slots with their places in one arena, and entries that are lists of steps. */
 export interface Program {
   readonly slots: readonly Slot[];
   readonly entries: readonly Entry[];

@@ -146,11 +146,13 @@ const EXPECTED: { readonly [K in MethodName]: Expected } = {
   wasi: {
     text: 'wasi=0.8,layers=mlp,truncation=data,activations=0.5',
     trains: () => true,
-    saved: (s) =>
-      compresses(s)
-        ? s.L * factored(s, core(0.5)) + tail(s) + s.B * s.M * s.P
-        : EXPECTED.wsi.saved(s),
-    states: FACTORED.flatMap((weight) =>
+    saved: (s) => {
+      if (!compresses(s)) return EXPECTED.wsi.saved(s);
+      // The last block runs on the class token alone and stays as it is, with z of both linears.
+      const end = s.T < s.N ? last(s) + s.B * s.T * 2 * typicalK(s) : factored(s, core(0.5));
+      return (s.L - 1) * factored(s, core(0.5)) + end + tail(s) + s.B * s.M * s.P;
+    },
+    states: FACTORED.filter((weight) => !weight.startsWith('blocks.2.')).flatMap((weight) =>
       [0, 1, 2].map((mode) => `${weight}.tucker.${String(mode)}`),
     ),
   },

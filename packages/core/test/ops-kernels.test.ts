@@ -5,6 +5,8 @@ import { describe, expect, it } from 'vitest';
 import { programHeader } from '../../../scripts/program-header.js';
 import { f32 } from '../src/ir/types.js';
 import { attentionSizes } from '../src/ops/attention-sizes.js';
+import { conv2dGradWeightScratch } from '../src/ops/conv2d-scratch.js';
+import { conv2dSizes, VALID } from '../src/ops/conv2d-sizes.js';
 import { OPS } from '../src/ops/index.js';
 import { roundUp } from '../src/ops/shapes.js';
 
@@ -73,6 +75,14 @@ describe('memory formulas', () => {
   it('sum_squares has a double for each piece of reduce.c', () => {
     const bytes = OPS.sum_squares.workspace?.({ x: f32(9), y: f32() }, {});
     expect(bytes).toBe(8 * constant('reduce.c', 'PIECES'));
+  });
+
+  it('convolutions stage pieces of the size of conv.h behind the scratch of gemm.h', () => {
+    const staged = 4 * constant('conv.h', 'PIECE') * constant('gemm.h', 'BLOCK_K');
+    const { x, dy, dw } = { x: f32(1, 4, 4, 8), dy: f32(1, 4, 4, 8), dw: f32(1, 1, 8, 8) };
+    expect(conv2dGradWeightScratch(conv2dSizes(x, dw, dy, VALID))).toBe(
+      constant('gemm.h', 'GEMM_SCRATCH_BYTES') + staged,
+    );
   });
 
   const extents = [

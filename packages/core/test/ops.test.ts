@@ -19,6 +19,8 @@ const WITHOUT_GRADIENT = new Set([
   'broadcast_tokens',
   'cholesky',
   'clip_scale',
+  'conv2d_grad_input',
+  'conv2d_grad_weight',
   'dequantise',
   'fill',
   'gelu_grad',

@@ -21,6 +21,7 @@ import { matmul, TRANSPOSED_B } from '../src/ops/matmul.js';
 import { modeProduct } from '../src/ops/mode-product.js';
 import { OPS } from '../src/ops/index.js';
 import { reshaped } from '../src/ops/reshape.js';
+import { withSums } from '../src/optim/apply.js';
 import { prune } from '../src/passes/prune.js';
 import { plan } from '../src/plan/plan.js';
 import type { Program } from '../src/program.js';
@@ -37,12 +38,13 @@ export interface Layer {
   readonly outputs: number;
   /** Default: a dense weight. */
   readonly form?: 'low-rank' | 'adapter';
+  /** K of a factored weight; default: RANK. */
+  readonly rank?: number;
 }
 
-/** K of a factored weight. */
 export const RANK = 2;
 
-export function linearModel({ shape, outputs, form }: Layer): ModelGraph {
+export function linearModel({ shape, outputs, form, rank = RANK }: Layer): ModelGraph {
   const inputs = shape[shape.length - 1];
   const builder = new GraphBuilder();
   const images = builder.input('images', f32(...shape));
@@ -53,8 +55,8 @@ export function linearModel({ shape, outputs, form }: Layer): ModelGraph {
   const bias = builder.parameter('bias', f32(outputs), { initial });
   const dense = () => builder.parameter(WEIGHT, f32(outputs, inputs), { initial });
   const product = (residual: { readonly residual?: Value }): Value => {
-    const right = builder.parameter(RIGHT, f32(RANK, inputs), { initial });
-    const left = builder.parameter(LEFT, f32(outputs, RANK), { initial });
+    const right = builder.parameter(RIGHT, f32(rank, inputs), { initial });
+    const left = builder.parameter(LEFT, f32(outputs, rank), { initial });
     const z = builder.emit(matmul, { a: x, b: right }, TRANSPOSED_B, 'z').y;
     return builder.emit(matmul, { a: z, b: left, bias, ...residual }, TRANSPOSED_B, 'y').y;
   };
@@ -87,15 +89,21 @@ function factored(leaf: Value, form: 'low-rank' | 'adapter'): Value {
   return { ...leaf, source: { ...leaf.source, factor: { weight: WEIGHT, side, form } } };
 }
 
-/** The layer's step with its input compressed; null: as it is. */
+/**
+ * The layer's step with its input compressed; null: as it is.
+ *
+ * @param summed the gradient of a low-rank weight as that of its sides, whatever its input is
+ */
 export function linearProgram(
   layer: Layer,
   ranks: readonly number[] | null,
   refresh: Refresh = 'whole',
+  { summed = false }: { readonly summed?: boolean } = {},
 ): Program {
   const model = linearModel(layer);
   const activations = ranks ? { [WEIGHT]: ranks } : {};
-  const train = compressInputs(differentiate(model.graph, 'loss'), model, activations, refresh);
+  const own = compressInputs(differentiate(model.graph, 'loss'), model, activations, refresh);
+  const train = summed ? withSums(own) : own;
   const { values } = train.graph;
   const found: Record<string, Value> = outputValues(train.graph);
   for (const [name, gradient] of train.gradients) {

@@ -18,11 +18,15 @@ const SWEEP_MS = 150;
 const ROUNDS = 6;
 const SETTLED_BYTES = 1e6;
 
+/** Collects what V8 would let wait: array buffers that are not counted as its own memory. */
 export class Garbage {
   private readonly collect: () => void;
+  private readonly limitBytes: number;
   private waiting = 0;
 
-  constructor() {
+  /** @param limitBytes dropped bytes that may wait */
+  constructor(limitBytes = LIMIT_BYTES) {
+    this.limitBytes = limitBytes;
     setFlagsFromString('--expose-gc');
     this.collect = runInNewContext('gc') as () => void;
   }
@@ -30,7 +34,7 @@ export class Garbage {
   /** `bytes` of array buffers have just been dropped. Returns whether they were collected. */
   dropped(bytes: number): boolean {
     this.waiting += bytes;
-    if (this.waiting < LIMIT_BYTES) return false;
+    if (this.waiting < this.limitBytes) return false;
     this.clear();
     return true;
   }
@@ -51,10 +55,11 @@ export class Garbage {
     return after;
   }
 
-  /** Collects at once: before a long stretch of work. */
+  /** Collects at once: before a long stretch of work. What an earlier collection has freed goes to the system. */
   clear(): void {
     this.waiting = 0;
     this.collect();
+    returnFreedMemory();
   }
 }
 

@@ -33,12 +33,15 @@ import { requireAddon, tryAddon, type Addon, type Engine, type NativeVariant } f
 export type { NativeVariant } from './addon.js';
 export { Garbage, returnFreedMemory } from './garbage.js';
 
+/** How a program is loaded into the addon. */
 export interface NativeLoadOptions extends LoadOptions {
   /** Default: the fastest that this machine can run. */
   readonly variant?: NativeVariant;
 }
 
+/** The native executor, whose variant may be chosen. */
 export interface NativeExecutorKind extends ExecutorKind {
+  /** Allocates what the program plans for. Throws ExecutorError where the addon is absent or cannot run it. */
   load(program: Program, options?: NativeLoadOptions): Promise<Executor>;
   peaks(options?: NativeLoadOptions): Promise<PeakMeter>;
 }
@@ -46,6 +49,7 @@ export interface NativeExecutorKind extends ExecutorKind {
 /** As in src/engine.h. */
 const MAX_THREADS = 256;
 
+/** The kernels compiled for this machine, on a pool of threads. */
 export const native: NativeExecutorKind = {
   name: 'native',
   unavailable: () => {

@@ -9,6 +9,7 @@ import { lower } from './lower.js';
 import { quantise } from './quantise.js';
 import type { ReadWeight } from './site.js';
 
+/** A form of ONNX file. */
 export interface OnnxFormat {
   readonly summary: string;
   /** The file's name, as transformers.js and the hub's models have it for a dtype. */
@@ -19,6 +20,7 @@ export interface OnnxFormat {
   readonly transform: (graph: OnnxGraph) => OnnxGraph;
 }
 
+/** Every form of ONNX file, by name. */
 export const ONNX_FORMATS = {
   onnx: {
     summary: 'ONNX in float32: the same numbers everywhere',
@@ -40,8 +42,10 @@ export const ONNX_FORMATS = {
   },
 } as const satisfies Record<string, OnnxFormat>;
 
+/** Name of a form of ONNX file. */
 export type OnnxFormatName = keyof typeof ONNX_FORMATS;
 
+/** What is written, and what it is called. */
 export interface OnnxOptions {
   /** The forward graph for a batch: what a method's `forward` returned. */
   readonly model: ModelBuilder;

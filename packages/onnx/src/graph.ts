@@ -27,11 +27,13 @@ export interface Initializer {
   read(): OnnxData;
 }
 
+/** A constant of a node. */
 export type Attribute =
   | { readonly kind: 'int'; readonly value: number }
   | { readonly kind: 'float'; readonly value: number }
   | { readonly kind: 'ints'; readonly value: readonly number[] };
 
+/** An operator applied to values, which have names. */
 export interface OnnxNode {
   readonly name: string;
   /** Operator: `MatMul`. */
@@ -51,6 +53,7 @@ export interface ValueInfo {
   readonly shape: readonly (number | string)[];
 }
 
+/** The graph of an ONNX file, its nodes in an order in which they can run. */
 export interface OnnxGraph {
   readonly inputs: readonly ValueInfo[];
   readonly outputs: readonly ValueInfo[];
@@ -58,6 +61,7 @@ export interface OnnxGraph {
   readonly initializers: readonly Initializer[];
 }
 
+/** An ONNX file before it is encoded. */
 export interface OnnxModel {
   readonly name: string;
   /** Version of the program that wrote the model. */
@@ -92,14 +96,17 @@ const TYPE_BYTES: { readonly [T in OnnxType]: number } = {
   uint8: 1,
 };
 
+/** The attribute of a whole number. */
 export function int(value: number): Attribute {
   return { kind: 'int', value };
 }
 
+/** The attribute of a number. */
 export function float(value: number): Attribute {
   return { kind: 'float', value };
 }
 
+/** The attribute of several whole numbers. */
 export function ints(...value: readonly number[]): Attribute {
   return { kind: 'ints', value };
 }

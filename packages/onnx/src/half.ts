@@ -22,6 +22,10 @@ import {
 /** All bits of the exponent: infinity, or no number. */
 const EXPONENT = 0x7c00;
 
+/**
+ * The graph with its weights and work in float16; inputs and outputs stay in float32. Throws FormatError for a
+ * weight that float16 cannot hold.
+ */
 export function half(graph: OnnxGraph): OnnxGraph {
   const inside = new Map<string, string>();
   for (const { name } of [...graph.inputs, ...graph.outputs]) inside.set(name, `${name}/half`);

@@ -19,7 +19,9 @@ import { BATCH, type OnnxGraph, type OnnxNode, type ValueInfo } from './graph.js
 import { LOWERINGS, type Lowering } from './lowerings/index.js';
 import { Emission, Site, type ReadWeight } from './site.js';
 
+/** Name of the images among the inputs of an exported graph. */
 export const INPUT = 'pixel_values';
+/** Name of the logits among its outputs. */
 export const OUTPUT = 'logits';
 
 /**

@@ -11,6 +11,7 @@
  */
 import type { Attribute, OnnxGraph, OnnxNode } from './graph.js';
 
+/** The stable text of an ONNX graph, a line for each input, constant, node and output. */
 export function printOnnx(graph: OnnxGraph): string {
   const typed = ({
     name,

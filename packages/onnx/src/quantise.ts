@@ -32,6 +32,7 @@ const SMALL = 1024;
 /** What rows are divided by at least. */
 const LEAST = 1e-9;
 
+/** The graph with its matrix products in 8-bit integers: weights beforehand, activations as they come. */
 export function quantise(graph: OnnxGraph): OnnxGraph {
   const constants = new Map(graph.initializers.map((tensor) => [tensor.name, tensor]));
   const producers = new Map(graph.nodes.map((node) => [node.outputs[0], node]));

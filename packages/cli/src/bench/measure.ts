@@ -42,11 +42,12 @@ export interface Profile {
   readonly peakCopy: number | null;
 }
 
-/** @param flops operations of one step */
+/** @param flops operations of one step. Throws the reason of the signal. */
 export async function timeSteps(
   workload: Workload,
   kind: ExecutorKind,
   { steps, flops }: { readonly steps: number; readonly flops: number },
+  signal?: AbortSignal,
 ): Promise<StepTimes> {
   for (let step = 0; step < WARMUP_STEPS; step++) await workload.step();
   const rssPeakBytes = process.resourceUsage().maxRSS * 1024;
@@ -54,6 +55,7 @@ export async function timeSteps(
   const peaks: number[] = [];
   await withPeaks(workload, kind, async (meter) => {
     for (let step = 0; step < steps; step++) {
+      signal?.throwIfAborted();
       ms.push(await workload.step());
       if (meter) peaks.push(await meter.flops());
     }
@@ -72,6 +74,7 @@ export async function profileSteps(
   workload: Workload,
   kind: ExecutorKind,
   steps: number,
+  signal?: AbortSignal,
 ): Promise<Profile> {
   const { executor, parts } = workload;
   const runs: (readonly (readonly number[])[])[] = [];
@@ -79,6 +82,7 @@ export async function profileSteps(
   const copies: number[] = [];
   await withPeaks(workload, kind, async (meter) => {
     for (let step = 0; step < steps; step++) {
+      signal?.throwIfAborted();
       runs.push(await workload.profile());
       if (!meter) continue;
       flops.push(await meter.flops());

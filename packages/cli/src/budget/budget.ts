@@ -16,7 +16,6 @@ import { counted } from '../terminal/format.js';
 import { Garbage } from '@thimble/native';
 import { passesOf, searchPlans, type Candidate, type SearchSpace } from './search.js';
 import { methodLadder } from './method-ladder.js';
-import type { Output } from '../terminal/output.js';
 import { executorBytes } from '../memory/process-memory.js';
 import { slicesOf } from '../step/slices.js';
 import { checkStep, compileStep, type CompiledStep, type StepOptions } from '../step/step.js';
@@ -85,20 +84,35 @@ export function searchWithin(request: BudgetRequest): {
   return { choice, least: least.candidate };
 }
 
-/** Says what was chosen and what was given up for it. */
-export function sayBudget(request: BudgetRequest, choice: BudgetChoice, output: Output): void {
-  const { budget, options } = request;
+/** What was chosen for --memory. */
+export interface BudgetEvent {
+  readonly event: 'budget';
+  /** Bytes for the whole process, and those of them beside the plan. */
+  readonly budget: number;
+  readonly besidePlan: number;
+  readonly method: string;
+  readonly saved: SavedForm;
+  readonly batch: number;
+  readonly microBatches: number;
+  readonly slices: number;
+  /** What would have been better and did not fit, as in `saved exact → compact`. */
+  readonly givenUp: readonly string[];
+  /** Programs that were compiled to find it. */
+  readonly tried: number;
+}
+
+export function budgetEvent(request: BudgetRequest, choice: BudgetChoice): BudgetEvent {
+  const { batch } = request.options;
   const { candidate, best, tried } = choice;
   const { method, saved, pass, slices } = candidate;
-  const besidePlan = request.besidePlan(candidate);
-  const givenUp = changes(best, candidate, options.batch);
-  const chosen = { method: method.text, saved, microBatches: options.batch / pass, slices };
-  output.event('budget', { budget, besidePlan, ...chosen, givenUp, tried });
-  const given = givenUp.length === 0 ? 'nothing given up' : `given up: ${givenUp.join(', ')}`;
-  output.line(
-    `Budget     ${megabytes(budget)}, ${megabytes(besidePlan)} of it for the process beside the plan`,
-  );
-  output.line(`Chosen     ${described(candidate, options.batch)}; ${given}`);
+  return {
+    event: 'budget',
+    budget: request.budget,
+    besidePlan: request.besidePlan(candidate),
+    ...{ method: method.text, saved, batch, microBatches: batch / pass, slices },
+    givenUp: changes(best, candidate, batch),
+    tried,
+  };
 }
 
 /** `saved exact → compact` and the like. */
@@ -221,10 +235,21 @@ function smallestMethod(request: BudgetRequest, least: Candidate): BoundMethod |
 }
 
 function described({ method, saved, pass, slices }: Candidate, batch: number): string {
+  return choiceText({ method: method.text, saved, batch, microBatches: batch / pass, slices });
+}
+
+/** `wasi, saved compact, 4 micro-batches of 4 images in 2 slices`. */
+export function choiceText({
+  method,
+  saved,
+  batch,
+  microBatches,
+  slices,
+}: Pick<BudgetEvent, 'method' | 'saved' | 'batch' | 'microBatches' | 'slices'>): string {
   const cut =
-    pass === batch
+    microBatches === 1
       ? 'one micro-batch'
-      : `${String(batch / pass)} micro-batches of ${counted(pass, 'image')}`;
+      : `${String(microBatches)} micro-batches of ${counted(batch / microBatches, 'image')}`;
   const sliced = slices === 1 ? '' : ` in ${String(slices)} slices`;
-  return `${method.text}, saved ${saved}, ${cut}${sliced}`;
+  return `${method}, saved ${saved}, ${cut}${sliced}`;
 }

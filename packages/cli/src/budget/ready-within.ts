@@ -13,22 +13,24 @@ import {
   preparationBytes,
   type BoundMethod,
   type OptionAxis,
+  type PrepareEvent,
   type PreparationBytes,
   type Preparation,
   type RankBudgets,
 } from '@thimble/core';
 import {
+  budgetEvent,
   changes,
   chooseWithin,
-  sayBudget,
   searchWithin,
   optionsWith,
   type BudgetChoice,
+  type BudgetEvent,
   type BudgetRequest,
   type BatchCut,
 } from './budget.js';
 import { Garbage, returnFreedMemory } from '@thimble/native';
-import type { Output } from '../terminal/output.js';
+import type { Caller } from '../events/caller.js';
 import { makeReady, readyFrom, type TrainingRequest, type Ready } from '../training/preparing.js';
 import {
   bytesBesidePlan,
@@ -49,18 +51,32 @@ export interface Fitting {
   readonly memory: MemoryRecord;
 }
 
+/** The ranks that were found need more than the typical ones for which was chosen. */
+export interface FittedEvent {
+  readonly event: 'fitted';
+  /** Bytes that they need, and bytes that there are for them. */
+  readonly planned: number;
+  readonly room: number;
+  /** What went for it. */
+  readonly givenUp: readonly string[];
+}
+
+/** What happens while a program is made that fits. */
+export type FittingEvent = PrepareEvent | BudgetEvent | FittedEvent;
+
 /** Throws BudgetError when nothing fits, before anything is written, and what `makeReady` throws. */
 export async function readyWithin(
   job: TrainingRequest,
   request: MemoryRequest,
-  output: Output,
+  caller: Caller<FittingEvent>,
 ): Promise<Fitting> {
   const before = budgetRequestOf(job, request);
   const choice = chooseWithin(before);
-  await settle(request, output);
-  sayBudget(before, choice, output);
+  await settle(request, caller);
+  caller.tell(budgetEvent(before, choice));
+  caller.checkSignal();
   const { options, method, step } = choice;
-  const found = await makeReady({ ...job, options, method }, output, step);
+  const found = await makeReady({ ...job, options, method }, caller, step);
   const { candidate } = choice;
   const givenUp = changes(choice.best, candidate, options.batch);
   const chosen = { budget: request.bytes, besidePlan: before.besidePlan(candidate), givenUp };
@@ -71,10 +87,7 @@ export async function readyWithin(
   const planned = executorBytes(found.step.program, job.threads, after.emitting(candidate));
   if (planned <= room) return { ready: found, memory: chosen };
   const { ready, said } = fitted(job, after, choice, found);
-  output.event('fitted', { planned, room, givenUp: said });
-  output.line(
-    `Fitted     the ranks found need ${megabytes(planned)} of ${megabytes(room)}: ${said.join(', ')}`,
-  );
+  caller.tell({ event: 'fitted', planned, room, givenUp: said });
   const besidePlan = after.besidePlan(candidate);
   return { ready, memory: { ...chosen, besidePlan, givenUp: [...givenUp, ...said] } };
 }
@@ -83,12 +96,13 @@ export async function readyWithin(
  * Frees what compiling left, and says so where the process has more than is counted for it: the choice does not
  * depend on it, so that it is the same at every start.
  */
-async function settle({ images }: MemoryRequest, output: Output): Promise<void> {
+async function settle({ images }: MemoryRequest, caller: Caller<never>): Promise<void> {
   const resident = await new Garbage().settled();
   const more = resident - residentBytes(thisBuild(), images);
   if (more <= 0) return;
-  output.note(
-    `thimble: the process has ${megabytes(resident)} at its start, ${megabytes(more)} more than --memory ` +
+  caller.note(
+    'memory',
+    `the process has ${megabytes(resident)} at its start, ${megabytes(more)} more than --memory ` +
       'counts for it here; it may take that much more than it was given',
   );
 }

@@ -23,32 +23,31 @@ import {
 import type { Command } from 'commander';
 import { join } from 'node:path';
 import { Loader } from '../data/loader.js';
-import { chooseExecutor } from '../host/executors.js';
+import { Caller } from '../events/caller.js';
+import type { DownloadEvent } from '../hub/progress.js';
+import { executorFor, type ExecutorOptions } from '../library/work.js';
 import { replaceFile, replaceWithText, writeAll } from '../host/files.js';
 import { counted, duration, milliseconds, percent } from '../terminal/format.js';
 import { memoryChart } from '../memory/chart.js';
 import { MOST, outputPath, wholeNumber } from '../options/readers.js';
 import { fittedModel } from '../weights/named-model.js';
 import { Output } from '../terminal/output.js';
-import { predictionsPicture, type Prediction } from '../pictures/predictions.js';
+import { predictionsPicture, type PicturedPrediction } from '../pictures/predictions.js';
 import { readRunRecord } from '../run/folder.js';
 import { checkStep, compileStep, type CompiledStep } from '../step/step.js';
-import { sayInterrupted } from '../training/closing.js';
+import { sayInterrupted } from '../say/closing.js';
+import type { RunEvent } from '../training/events.js';
+import { spoken, STOPPING } from './spoken.js';
 import { openStart, type Start } from '../source/start.js';
 import { originOf } from '../source/origin-of.js';
-import {
-  addExecutor,
-  addJson,
-  type CommonOptions,
-  type ExecutorOptions,
-} from '../options/shared.js';
+import { addExecutor, addJson, type CommonOptions } from '../options/shared.js';
 import { tableText } from '../terminal/table.js';
 import { stepSettings, type RunPlan } from '../training/run-plan.js';
 import type { RunSettings } from '../run/record.js';
 import { runTraining, type RunSummary } from '../training/training.js';
 import { checkFree, TrainingFolder } from '../training/folder.js';
 
-interface DemoOptions extends CommonOptions, ExecutorOptions {
+interface DemoOptions extends CommonOptions, Required<ExecutorOptions> {
   readonly epochs: number;
   readonly images: number;
   readonly seed: number;
@@ -119,10 +118,23 @@ export function addDemo(program: Command): void {
 async function demoCommand(options: DemoOptions): Promise<void> {
   const output = new Output(options.json);
   checkFree(options.out, isReplaced(options));
-  const kind = await chooseExecutor(options.executor, (text) => {
-    output.note(text);
-  });
-  const found = await openStart(RECIPE.model, { output });
+  await spoken(
+    output,
+    async (hooks) => {
+      await bothRuns(options, output, new Caller(hooks));
+      hooks.signal?.throwIfAborted(); // ends with the code of the signal
+    },
+    STOPPING,
+  );
+}
+
+async function bothRuns(
+  options: DemoOptions,
+  output: Output,
+  caller: Caller<DownloadEvent | RunEvent>,
+): Promise<void> {
+  const kind = await executorFor(options, caller);
+  const found = await openStart(RECIPE.model, { caller });
   const start = { ...found, preprocess: centredDown(found.preprocess) };
   try {
     const step = demoStep(start);
@@ -133,7 +145,7 @@ async function demoCommand(options: DemoOptions): Promise<void> {
     try {
       const random = { ...plan, ...fromRandom(shared, options) };
       const pretrained = { ...plan, ...fromStart(shared, options, start, folder) };
-      await demo(random, pretrained, output);
+      await demo(random, pretrained, output, caller);
     } finally {
       folder.close();
     }
@@ -147,15 +159,20 @@ function isReplaced({ out }: DemoOptions): boolean {
   return out === DEFAULT_FOLDER;
 }
 
-async function demo(random: RunPlan, pretrained: RunPlan, output: Output): Promise<void> {
+async function demo(
+  random: RunPlan,
+  pretrained: RunPlan,
+  output: Output,
+  caller: Caller<RunEvent>,
+): Promise<void> {
   output.line('1 of 2: from random weights');
-  const before = await runTraining(random, output);
-  if (!before.interrupted) output.line('\n2 of 2: from the pretrained weights of Thimble');
-  const outcome = before.interrupted ? before : await runTraining(pretrained, output);
-  const { interrupted, summary } = outcome;
-  if (interrupted) {
+  const before = await runTraining(random, caller);
+  const isCut = before.status === 'interrupted';
+  if (!isCut) output.line('\n2 of 2: from the pretrained weights of Thimble');
+  const { status, summary } = isCut ? before : await runTraining(pretrained, caller);
+  if (status === 'interrupted') {
     sayInterrupted(summary, false, output);
-    throw interrupted;
+    return;
   }
   await writeMemory(pretrained, summary.run);
   output.line();
@@ -262,13 +279,13 @@ async function predictions(
   preprocess: Preprocess,
   seed: number,
   batch: number,
-): Promise<readonly Prediction[]> {
+): Promise<readonly PicturedPrediction[]> {
   const source = shapesSource(seed, PREDICTED);
   const description = { kind: 'shapes', seed, count: PREDICTED } as const;
   const settings = { source: description, purpose: 'evaluate', batch, seed, preprocess } as const;
   const rest = { augment: augmentNamed('none'), strict: true, levels: true };
   const loader = new Loader({ ...settings, ...rest }, { workers: 0 });
-  const result: Prediction[] = [];
+  const result: PicturedPrediction[] = [];
   try {
     for await (const { images, indices, real, taken } of loader.epoch(0)) {
       const logits = await predictLogits(executor, images, taken);
@@ -291,7 +308,7 @@ async function predictions(
 }
 
 /** The first predictions as they come, then a row of mistakes if there are any. */
-function picture(all: readonly Prediction[]): Promise<Buffer> {
+function picture(all: readonly PicturedPrediction[]): Promise<Buffer> {
   const wrong = all.slice(SHOWN).filter(({ truth, predicted }) => truth !== predicted);
   const title =
     'Predictions on images not trained on' + (wrong.length > 0 ? '; below, mistakes' : '');

@@ -1,16 +1,12 @@
 /** thimble eval: accuracy and loss of a run on a folder of class folders. */
-import { checkedLogits, DataError, predictLogits } from '@thimble/core';
 import type { Command } from 'commander';
-import { sayHeldOut } from '../data/report.js';
-import { readHeldOut, type FolderChoice } from '../data/set.js';
-import type { ImageFile } from '../data/folder.js';
-import type { Loader } from '../data/loader.js';
-import { chooseExecutor, workersWithinCores } from '../host/executors.js';
-import { percent } from '../terminal/format.js';
-import { Classifier } from '../inference/inference.js';
+import {
+  evaluate,
+  EVALUATE_DEFAULTS,
+  type EvaluateOptions,
+  type EvaluateResult,
+} from '../library/evaluate.js';
 import { MOST, wholeNumber } from '../options/readers.js';
-import { Output } from '../terminal/output.js';
-import { saySkipped } from '../training/closing.js';
 import {
   addAllowEmpty,
   addExecutor,
@@ -19,21 +15,14 @@ import {
   addPreprocess,
   addWorkers,
   type CommonOptions,
-  type ExecutorOptions,
-  type HubOptions,
-  type PreprocessOptions,
 } from '../options/shared.js';
+import { saySkipped } from '../say/closing.js';
+import { percent } from '../terminal/format.js';
+import { Output } from '../terminal/output.js';
 import { tableText } from '../terminal/table.js';
-import { Tally } from '../inference/tally.js';
-import { evaluatedClasses, matchedClasses } from '../source/meaning.js';
+import { spoken } from './spoken.js';
 
-interface EvalOptions
-  extends CommonOptions, ExecutorOptions, HubOptions, PreprocessOptions, FolderChoice {
-  readonly best: boolean;
-  readonly batch: number;
-  readonly strict: boolean;
-  readonly workers: number;
-}
+type Options = Omit<EvaluateOptions, 'run' | 'data'> & CommonOptions;
 
 const HELP = `
 DIR has one sub-folder per class, named as in training. Where it has val/ or test/ with class folders
@@ -58,89 +47,25 @@ export function addEval(program: Command): void {
     )
     .argument('<DIR>', 'folder of class folders, or a manifest (thimble train --help)')
     .option('--best', 'of a run: weights of the best epoch instead of the last', false)
-    .option('--batch <n>', 'images at a time', wholeNumber(1, MOST.batch), 16)
+    .option('--batch <n>', 'images at a time', wholeNumber(1, MOST.batch), EVALUATE_DEFAULTS.batch)
     .option('--strict', 'stop at the first unreadable image', false);
   addJson(addExecutor(addHub(addPreprocess(addWorkers(addAllowEmpty(command))))))
     .addHelpText('after', HELP)
-    .action(async (run: string, folder: string, options: EvalOptions) => {
-      await evalCommand(run, folder, options);
+    .action(async (run: string, data: string, options: Options) => {
+      const output = new Output(options.json);
+      const result = await spoken(output, (hooks) => evaluate({ ...options, run, data }, hooks));
+      saySkipped(result.skipped, output);
+      sayResult(result, output);
     });
 }
 
-async function evalCommand(run: string, folder: string, options: EvalOptions): Promise<void> {
-  const output = new Output(options.json);
-  const note = (text: string) => {
-    output.note(text);
-  };
-  const workers = workersWithinCores(options.workers, note);
-  const kind = await chooseExecutor(options.executor, note);
-  const classifier = await Classifier.open(kind, { from: run, ...options }, output);
-  try {
-    const labels = classifier.classes;
-    const held = readHeldOut(folder, (names) => matchedClasses(names, labels), options);
-    sayHeldOut(held, output);
-    const { files } = held;
-    const loader = classifier.loader({ kind: 'folder', files }, options.strict, workers);
-    try {
-      const tally = new Tally(evaluatedClasses(held.folders, labels));
-      await evaluateAll(classifier, loader, files, tally, output);
-      saySkipped(loader.skipped, output);
-      if (tally.total === 0) throw nothingReadable(held.from, loader.skipped.length);
-      sayResult(tally, classifier, loader.skipped.length, output);
-    } finally {
-      await loader.close();
-    }
-  } finally {
-    await classifier.close();
-  }
-}
-
-async function evaluateAll(
-  classifier: Classifier,
-  loader: Loader,
-  files: readonly ImageFile[],
-  tally: Tally,
-  output: Output,
-): Promise<void> {
-  const bar = output.bar('Evaluating', loader.count);
-  try {
-    for await (const { images, labels, indices, real, taken } of loader.epoch(0)) {
-      const logits = await predictLogits(classifier.executor, images, taken);
-      const classes = logits.length / labels.length;
-      for (let row = 0; row < real; row++) {
-        const scores = logits.subarray(row * classes, (row + 1) * classes);
-        tally.add(checkedLogits(scores, files[indices[row]].path), labels[row]);
-      }
-      bar.update(tally.total, `accuracy ${percent(tally.accuracy)}`);
-    }
-  } finally {
-    bar.stop();
-  }
-}
-
-function sayResult(tally: Tally, classifier: Classifier, skipped: number, output: Output): void {
-  const { executor } = classifier;
-  const { accuracy, loss, total: images } = tally;
-  const perClass = tally.perClass.map(({ name, images: count, correct }) => ({
-    name,
-    images: count,
-    accuracy: count === 0 ? null : correct / count,
-  }));
-  const where = { executor: executor.name, threads: executor.threads };
-  output.event('done', { accuracy, loss, images, skipped, perClass, ...where });
+function sayResult({ skipped, ...result }: EvaluateResult, output: Output): void {
+  const { accuracy, loss, images, perClass, ...where } = result;
+  output.event('done', { accuracy, loss, images, skipped: skipped.length, perClass, ...where });
   const rows = perClass
     .filter(({ images: count }) => count > 0)
     .map((row) => [row.name, row.images, percent(row.accuracy ?? NaN)]);
   output.line(tableText(['Class', '>Images', '>Accuracy'], rows));
   output.line();
   output.line(`Accuracy ${percent(accuracy)}, loss ${loss.toFixed(4)}, ${String(images)} images`);
-}
-
-function nothingReadable(folder: string, skipped: number): DataError {
-  return new DataError({
-    where: folder,
-    expected: 'at least one readable image',
-    got: `${String(skipped)} unreadable ones`,
-    todo: 'Check that the files are images',
-  });
 }

@@ -3,22 +3,22 @@ import { resizedEdge, type Preprocess } from '@thimble/core';
 import type { Command } from 'commander';
 import type { ForgottenRecord } from '../run/forgotten.js';
 import { counted, metric, percent, significant } from '../terminal/format.js';
-import {
-  inspect,
-  type InspectedFactor,
-  type InspectedModel,
-  type InspectedRun,
-  type InspectedTensor,
-  type Inspection,
-  type NotFinite,
+import { info, type InfoOptions } from '../library/info.js';
+import type {
+  InspectedFactor,
+  InspectedModel,
+  InspectedRun,
+  InspectedTensor,
+  Inspection,
+  NotFinite,
 } from '../source/inspect.js';
 import { Output } from '../terminal/output.js';
-import { addHub, addJson, type CommonOptions, type HubOptions } from '../options/shared.js';
+import { addHub, addJson, type CommonOptions } from '../options/shared.js';
 import { tableLines } from '../terminal/table.js';
+import { spoken } from './spoken.js';
 
-interface InfoOptions extends CommonOptions, HubOptions {
+interface Options extends CommonOptions, Omit<InfoOptions, 'what'> {
   readonly all: boolean;
-  readonly best: boolean;
 }
 
 const HELP = `
@@ -51,9 +51,9 @@ export function addInfo(program: Command): void {
     .option('--best', 'of a run: the weights of its best epoch instead of the last', false);
   addJson(addHub(command))
     .addHelpText('after', HELP)
-    .action(async (what: string, options: InfoOptions) => {
+    .action(async (what: string, options: Options) => {
       const output = new Output(options.json);
-      const inspection = await inspect(what, { ...options, output });
+      const inspection = await spoken(output, (hooks) => info({ ...options, what }, hooks));
       if (output.json) {
         output.event('info', record(inspection));
         return;

@@ -1,18 +1,52 @@
 /** What is said about pictures before they are used: where they come from, how many, what was left out. */
-import type { CopyPairs } from './copies.js';
+import type { CopiesFound, CopyPairs } from './copies.js';
 import type { ImageFile, Renamed } from './folder.js';
-import type { LeftOut } from './left-out.js';
+import type { LeftOut, LeftOutGroup } from './left-out.js';
 import type { DataSet, HeldOut } from './set.js';
 import { counted, percent } from '../terminal/format.js';
-import type { Output } from '../terminal/output.js';
 import { inOneLine } from '../terminal/terminal.js';
 
-/** Says what will be trained and validated on. */
-export function sayDataSet(data: DataSet, output: Output): void {
+/** What will be trained and validated on. */
+export interface DataSetEvent {
+  readonly event: 'data';
+  /** The folder of the class folders, or the manifest. */
+  readonly from: string;
+  readonly validationFrom: string;
+  /** Share of each class that was held out; null where validation images have a place of their own. */
+  readonly heldOut: number | null;
+  readonly classes: readonly {
+    readonly name: string;
+    readonly trainImages: number;
+    readonly validationImages: number;
+  }[];
+  readonly leftOut: readonly LeftOutGroup[];
+  readonly renamed: readonly Renamed[];
+  /** Images that are there more than once. */
+  readonly copies: CopiesFound;
+  /** Sub-folders that all class folders have, which may be the classes. */
+  readonly sharedInside: readonly string[];
+  /** The same in lines for people. */
+  readonly lines: readonly string[];
+}
+
+/** What a model will be measured on. */
+export interface HeldOutEvent {
+  readonly event: 'heldOutData';
+  readonly from: string;
+  /** Classes of the model of which there are images. */
+  readonly classes: readonly { readonly name: string; readonly images: number }[];
+  readonly leftOut: readonly LeftOutGroup[];
+  readonly renamed: readonly Renamed[];
+  /** The same in lines for people. */
+  readonly lines: readonly string[];
+}
+
+export function dataSetEvent(data: DataSet): DataSetEvent {
   const { classes, train, validation, trainFrom, validationFrom } = data;
   const trained = counts(classes, train);
   const validated = counts(classes, validation);
-  output.event('data', {
+  return {
+    event: 'data',
     from: trainFrom,
     validationFrom,
     heldOut: data.share,
@@ -25,19 +59,21 @@ export function sayDataSet(data: DataSet, output: Output): void {
     renamed: data.renamed,
     copies: data.copies,
     sharedInside: data.sharedInside,
-  });
-  for (const line of dataSetLines(data)) output.line(line);
+    lines: dataSetLines(data),
+  };
 }
 
-/** Says what a model will be measured on. */
-export function sayHeldOut(data: HeldOut, output: Output): void {
+export function heldOutEvent(data: HeldOut): HeldOutEvent {
   const { from, classes, files, leftOut, renamed } = data;
   const found = counts(classes, files);
   const present = classes
     .map((name, label) => ({ name, images: found[label] }))
     .filter(({ images }) => images > 0);
-  output.event('data', { from, classes: present, leftOut: leftOut.groups, renamed });
-  for (const line of heldOutLines(data)) output.line(line);
+  const lines = heldOutLines(data);
+  return {
+    event: 'heldOutData',
+    ...{ from, classes: present, leftOut: leftOut.groups, renamed, lines },
+  };
 }
 
 export function dataSetLines(data: DataSet): readonly string[] {

@@ -97,7 +97,7 @@ export async function forgetImages(
   // Which images can be read is known when all have been; the passes are compiled for so many.
   const evaluation = compile({ model: build, method, batch: means.batch });
   const before = await withExecutor(await loadedRun(run, evaluation, means), (executor) =>
-    measure(executor, all, means, 'Before'),
+    measure(executor, all, means, 'measureBefore'),
   );
   const images = readable(all, before.skipped);
   const base =
@@ -117,7 +117,9 @@ export async function forgetImages(
     const shares = await forgetter.shares(alpha);
     const changes = await forgetter.dampen({ alpha, lambda: request.lambda });
     const seconds = (performance.now() - started) / 1000;
-    const after = forgettingScores((await measure(executor, images, means, 'After')).outcomes);
+    const after = forgettingScores(
+      (await measure(executor, images, means, 'measureAfter')).outcomes,
+    );
     return {
       ...{ alpha, shares, before: scores, after, changes, trials, images, seconds },
       values: await valuesOf(executor, changes),
@@ -157,16 +159,13 @@ async function learn(
   seed: number,
 ): Promise<void> {
   const ordered = request.shuffled ? Random.of(seed, 'forget', set).shuffle([...files]) : files;
-  const title = set === 'forget' ? 'Importance, to forget' : 'Importance, base';
-  const bar = means.output.bar(title, files.length);
+  const task = set === 'forget' ? 'importanceOfForgotten' : 'importanceOfBase';
+  const progress = { event: 'progress', task, total: files.length, accuracy: null } as const;
   let done = 0;
-  try {
-    for await (const batch of batchesOf(ordered, means)) {
-      await forgetter.add(set, batch);
-      bar.update((done += batch.real), '');
-    }
-  } finally {
-    bar.stop();
+  means.caller.tell({ ...progress, done });
+  for await (const batch of batchesOf(ordered, means)) {
+    await forgetter.add(set, batch);
+    means.caller.tell({ ...progress, done: (done += batch.real) });
   }
 }
 
@@ -193,7 +192,7 @@ async function sweep(work: Work, first: number, budget: number): Promise<Thresho
   const least = (before.retainedAccuracy ?? NaN) - budget;
   const alpha = await strongestAlpha(first, async (candidate) => {
     const changes = await forgetter.dampen({ alpha: candidate, lambda: request.lambda });
-    const measured = await measure(executor, { ...tested, retained: [] }, means, 'Sweep');
+    const measured = await measure(executor, { ...tested, retained: [] }, means, 'measureSweep');
     await forgetter.restore(changes);
     const scores = forgettingScores(measured.outcomes);
     // Accuracies are quotients of counts: a share of the budget's own size is within it.

@@ -6,13 +6,14 @@
  * forgetting did not start from is set aside, where it differs, and comes back with --undo.
  */
 import { ConfigError, type Change, type Changes } from '@thimble/core';
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
-import { replaceWithCopy, replaceWithLink } from '../host/files.js';
+import { existsSync, readdirSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { makeFolder, replaceWithCopy, replaceWithLink } from '../host/files.js';
 import { writeForgotten } from '../run/folder.js';
 import type { ForgottenRecord } from '../run/forgotten.js';
 import type { RunRecord } from '../run/record.js';
-import { RUN_FILES } from '../run/saves.js';
+import { CHECKPOINTS, RUN_FILES } from '../run/saves.js';
+import { writeSums } from '../run/sums.js';
 import type { TrainingFolder } from '../training/folder.js';
 import { sha256Of } from '../weights/hashes.js';
 import { patchedCopy } from '../weights/patch.js';
@@ -74,18 +75,23 @@ const UNTOUCHED = [
   RUN_FILES.log,
 ];
 
+/** Files that the record has no hash of. */
+const OWN_HASH: readonly string[] = [RUN_FILES.log, RUN_FILES.record, RUN_FILES.sums];
+
 /** Writes the record, which comes last, and puts all files in their place. */
 async function settle(
   folder: TrainingFolder,
   forgotten: readonly ForgottenRecord[] | null,
 ): Promise<void> {
-  for (const name of UNTOUCHED) await copyOver(folder, name);
+  for (const name of [...UNTOUCHED, ...keptFiles(folder.path)]) await copyOver(folder, name);
   const files = Object.values(RUN_FILES).filter(
-    (name) => name !== RUN_FILES.log && existsSync(folder.file(name)),
+    (name) => !OWN_HASH.includes(name) && existsSync(folder.file(name)),
   );
   const hashes = files.map((name) => [name, sha256Of(folder.file(name))] as const);
   const record = join(folder.path, RUN_FILES.record);
-  await writeForgotten(record, folder.file(RUN_FILES.record), new Map(hashes), forgotten);
+  const written = folder.file(RUN_FILES.record);
+  await writeForgotten(record, written, new Map(hashes), forgotten);
+  await writeSums(folder.file(RUN_FILES.sums), written, Object.fromEntries(hashes));
   folder.settle();
 }
 
@@ -112,7 +118,19 @@ async function setAside(folder: TrainingFolder, start: string): Promise<void> {
 
 /** A file of the earlier run that stays as it is. */
 async function copyOver(folder: TrainingFolder, name: string): Promise<void> {
-  if (isHere(folder, name)) await replaceWithLink(join(folder.path, name), folder.file(name));
+  if (!isHere(folder, name)) return;
+  makeFolder(dirname(folder.file(name)));
+  await replaceWithLink(join(folder.path, name), folder.file(name));
+}
+
+/** Of the copies that were kept while the run was trained: what the run calls their files. */
+function keptFiles(run: string): readonly string[] {
+  const kept = join(run, CHECKPOINTS);
+  if (!existsSync(kept)) return [];
+  const entries = readdirSync(kept, { recursive: true, withFileTypes: true });
+  return entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(run, join(entry.parentPath, entry.name)));
 }
 
 function isHere(folder: TrainingFolder, name: string): boolean {

@@ -14,7 +14,7 @@ import {
 import type { ImageFile } from '../data/folder.js';
 import { Loader, type LoadedBatch, type SkippedImage } from '../data/loader.js';
 import type { OpenRun } from '../run/open.js';
-import type { Output } from '../terminal/output.js';
+import type { Caller, ProgressEvent, Task } from '../events/caller.js';
 import type { ForgettingImages } from './images.js';
 
 /** How a forgetting runs, whatever it forgets. */
@@ -25,8 +25,7 @@ export interface Means {
   /** Images that are prepared, and classified, at once. */
   readonly batch: number;
   readonly preprocess: Preprocess;
-  readonly output: Output;
-  readonly signal: AbortSignal;
+  readonly caller: Caller<ProgressEvent>;
 }
 
 /** The program with the weights of the run. Dispose of it. */
@@ -49,7 +48,7 @@ export async function loadedRun(
 /** The images of `files` in their order, at most `batch` at once. Unreadable ones are left out. */
 export async function* batchesOf(
   files: readonly ImageFile[],
-  { batch, preprocess, workers, signal }: Omit<Means, 'kind' | 'threads' | 'output'>,
+  { batch, preprocess, workers, caller }: Omit<Means, 'kind' | 'threads'>,
   skipped: (images: readonly SkippedImage[]) => void = () => undefined,
 ): AsyncGenerator<LoadedBatch, void, void> {
   if (files.length === 0) return;
@@ -58,7 +57,7 @@ export async function* batchesOf(
   const loader = new Loader({ ...settings, augment: augments.none, strict: false }, { workers });
   try {
     for await (const loaded of loader.epoch(0)) {
-      signal.throwIfAborted();
+      caller.checkSignal();
       if (loaded.real > 0) yield loaded;
     }
     skipped(loader.skipped);
@@ -75,16 +74,18 @@ export interface Measured {
   readonly skipped: readonly SkippedImage[];
 }
 
-/** Runs `eval` over all images. @param title of the progress, as in `Before` */
+/** Runs `eval` over all images. */
 export async function measure(
   executor: Executor,
   images: ForgettingImages,
   means: Means,
-  title: string,
+  task: Task,
 ): Promise<Measured> {
   const parts = PARTS.flatMap((part) => images[part].map((file) => ({ part, file })));
   const files = parts.map(({ file }) => file);
-  const bar = means.output.bar(title, files.length);
+  const { caller } = means;
+  const progress = { event: 'progress', task, total: files.length, accuracy: null } as const;
+  caller.tell({ ...progress, done: 0 });
   const order: number[] = [];
   let skipped: readonly SkippedImage[] = [];
   const noting = async function* () {
@@ -92,21 +93,12 @@ export async function measure(
     for await (const batch of batches) {
       order.push(...batch.indices.subarray(0, batch.real));
       yield batch;
-      bar.update(order.length, '');
+      caller.tell({ ...progress, done: order.length });
     }
   };
-  try {
-    const all = await outcomes(executor, noting(), means.signal);
-    return {
-      outcomes: byPart(
-        order.map((index) => parts[index].part),
-        all,
-      ),
-      skipped,
-    };
-  } finally {
-    bar.stop();
-  }
+  const all = await outcomes(executor, noting(), caller.signal);
+  const of = order.map((index) => parts[index].part);
+  return { outcomes: byPart(of, all), skipped };
 }
 
 function byPart(parts: readonly (typeof PARTS)[number][], all: readonly Outcome[]): Outcomes {

@@ -34,7 +34,7 @@ export async function chooseExecutor(
   const reason = await native.unavailable();
   if (reason === null) return withinMemory(native, machineBytes());
   await requireAvailable(wasmExecutor);
-  note(`thimble: using WebAssembly, which is slower than native code: ${withoutStop(reason)}.`);
+  note(`using WebAssembly, which is slower than native code: ${withoutStop(reason)}.`);
   return withinMemory(wasmExecutor, machineBytes());
 }
 
@@ -77,7 +77,7 @@ function gigabytes(bytes: number): string {
 export function workersWithinCores(asked: number, note: (text: string) => void): number {
   const cores = availableParallelism();
   if (asked <= cores) return asked;
-  note(`thimble: --workers ${String(asked)}: taking ${String(cores)}, one for each core.`);
+  note(`--workers ${String(asked)}: taking ${String(cores)}, one for each core.`);
   return cores;
 }
 

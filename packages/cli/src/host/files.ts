@@ -14,19 +14,23 @@ import {
   linkSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
   statSync,
   writeSync,
 } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 
-/** Calls `write` with an open temporary file beside `path`, then renames it to `path`. */
-export async function replaceFile(
+/** How a file is written that `write` fills. */
+export type FileWriter = (
   path: string,
   write: (descriptor: number) => void | Promise<void>,
-): Promise<void> {
+) => Promise<void>;
+
+/** Calls `write` with an open temporary file beside `path`, then renames it to `path`. */
+export const replaceFile: FileWriter = async (path, write) => {
   await beside(path, async (temporary) => {
     const descriptor = openSync(temporary, 'wx');
     try {
@@ -36,6 +40,41 @@ export async function replaceFile(
       closeSync(descriptor);
     }
   });
+};
+
+/**
+ * Makes a file in a folder that counts only as a whole: whoever makes that count puts its files on the disk
+ * (`syncAll`). What lies there already goes first, so that no other name of it changes.
+ */
+export const writeAnew: FileWriter = async (path, write) => {
+  try {
+    rmSync(path, { force: true });
+    const descriptor = openSync(path, 'wx');
+    try {
+      await write(descriptor);
+    } finally {
+      closeSync(descriptor);
+    }
+  } catch (error) {
+    removeQuietly(path);
+    throw fileError(path, 'a file that can be written', error);
+  }
+};
+
+export async function writeTextAnew(path: string, text: string): Promise<void> {
+  await writeAnew(path, (descriptor) => {
+    writeAll(descriptor, Buffer.from(text));
+  });
+}
+
+/** Puts all files in a folder and below on the disk, and their names. Throws what the system says. */
+export function syncAll(folder: string): void {
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) syncAll(path);
+    else syncPath(path, 'r+');
+  }
+  syncFolder(folder);
 }
 
 export async function replaceWithText(path: string, text: string): Promise<void> {

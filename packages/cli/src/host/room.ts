@@ -27,26 +27,34 @@ const CHUNK = new Uint8Array(1 << 20);
 const RECORD_BYTES = 3e5;
 
 /**
- * What a run needs: at the end of an epoch its weights, the best ones and its state beside those of the epoch before.
- * All in bytes.
+ * What a run needs: at the end of an epoch its weights, the best ones and its state beside those of the epoch before,
+ * and whole copies that are kept. All in bytes.
  *
+ * @param kept copies by the end
  * @param replaced of an earlier run, which goes with the first epoch
  */
 export function writtenBytes(
   checkpoint: number,
   state: number,
   epochs: number,
+  kept: number,
   replaced: number,
 ): WrittenBytes {
   const first = 2 * checkpoint + 2 * state;
   const then = epochs > 1 ? 4 * checkpoint + 2 * state - replaced : 0;
-  return { bytes: Math.max(first, then) + RECORD_BYTES, largestFile: Math.max(checkpoint, state) };
+  const bytes = Math.max(first, then) + RECORD_BYTES + kept * keptBytes(checkpoint, state);
+  return { bytes, largestFile: Math.max(checkpoint, state) };
 }
 
-/** What a run that goes on needs: its next save beside the one that is there. All in bytes. */
-export function resumedBytes(checkpoint: number, state: number): WrittenBytes {
-  const bytes = 2 * checkpoint + state + RECORD_BYTES;
+/** What a run that goes on needs: its next save beside the one that is there, and copies to come. All in bytes. */
+export function resumedBytes(checkpoint: number, state: number, kept: number): WrittenBytes {
+  const bytes = 2 * checkpoint + state + RECORD_BYTES + kept * keptBytes(checkpoint, state);
   return { bytes, largestFile: Math.max(checkpoint, state) };
+}
+
+/** Of a kept copy: its weights, the best ones and the state, once the run itself has moved on. */
+function keptBytes(checkpoint: number, state: number): number {
+  return 2 * checkpoint + state + RECORD_BYTES;
 }
 
 /** Leaves ROOM_FILE. Throws FileError, or the reason of `signal`; then it leaves nothing. */

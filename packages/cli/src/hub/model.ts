@@ -8,17 +8,18 @@
  */
 import { DownloadError, megabytes, schema } from '@thimble/core';
 import { join } from 'node:path';
+import type { Caller } from '../events/caller.js';
 import { readText } from '../host/files.js';
-import type { Output } from '../terminal/output.js';
 import { convertLine, isPickle } from '../weights/pickle.js';
 import { parseShardIndex, SHARD_INDEX } from '../weights/shard-index.js';
 import { MAX_INDEX_BYTES, readShardIndex } from '../weights/sharded.js';
 import { HubCache } from './cache.js';
 import { diskError } from './disk.js';
-import { DownloadProgress } from './progress.js';
+import { DownloadProgress, type DownloadEvent } from './progress.js';
 import { isCommit, referenceText, type HubReference } from './reference.js';
 import { ask, isTemporary } from './requests.js';
 import type { HubSettings } from './settings.js';
+import { stoppable } from './stoppable.js';
 import { fetchBlob, type HubFile } from './transfer.js';
 
 export interface HubModel {
@@ -36,11 +37,11 @@ const MAX_SIDECAR_BYTES = 4_000_000;
 /** Files and folders at the top of a repository. */
 const MAX_LISTED = 10_000;
 
-/** Throws DownloadError. */
+/** Throws DownloadError, or the reason of the caller's signal. */
 export async function hubModel(
   reference: HubReference,
   settings: HubSettings,
-  output: Output,
+  caller: Caller<DownloadEvent>,
 ): Promise<HubModel> {
   const cache = new HubCache(settings.cache, reference.name);
   const known = cache.commitOf(reference);
@@ -48,15 +49,17 @@ export async function hubModel(
   if (known !== null && isKnown && isCommit(reference.revision) && saysAll(cache, known)) {
     return { folder: cache.snapshot(known), reference, commit: known };
   }
-  if (settings.offline) return offlineModel(reference, cache, output);
+  if (settings.offline) return offlineModel(reference, cache, caller);
   try {
-    return await download(reference, settings, cache, output);
+    return await download(reference, stoppable(settings, reference, caller.signal), cache, caller);
   } catch (error) {
+    caller.checkSignal();
     if (!isTemporary(error) || known === null || !isKnown) {
       throw diskError(referenceText(reference), settings.cache, error);
     }
     const { got } = error.parts;
-    output.note(`thimble: ${referenceText(reference)}: ${got}; using what was downloaded before`);
+    const where = referenceText(reference);
+    caller.note('hub', `${where}: ${got}; using what was downloaded before`);
     return { folder: cache.snapshot(known), reference, commit: known };
   }
 }
@@ -94,7 +97,7 @@ async function download(
   reference: HubReference,
   settings: HubSettings,
   cache: HubCache,
-  output: Output,
+  caller: Caller<DownloadEvent>,
 ): Promise<HubModel> {
   const { commit, files: listed } = await askListing(reference, settings);
   const weights = listed.get(WEIGHTS) ?? listed.get(SHARD_INDEX);
@@ -102,7 +105,7 @@ async function download(
   const sidecars = SIDECARS.flatMap((path) => listed.get(path) ?? []);
   for (const file of sidecars) checkSize(reference, file, MAX_SIDECAR_BYTES);
   for (const path of SIDECARS) if (!listed.has(path)) cache.keepMissing(commit, path);
-  const download = { reference, settings, cache, commit, output };
+  const download = { reference, settings, cache, commit, caller };
   if (weights.path === SHARD_INDEX) {
     checkSize(reference, weights, MAX_INDEX_BYTES);
     await fetchFiles([...sidecars, weights], download);
@@ -120,32 +123,28 @@ interface HubDownload {
   readonly settings: HubSettings;
   readonly cache: HubCache;
   readonly commit: string;
-  readonly output: Output;
+  readonly caller: Caller<DownloadEvent>;
 }
 
 async function fetchFiles(files: readonly HubFile[], download: HubDownload): Promise<void> {
-  const { reference, settings, cache, commit, output } = download;
+  const { reference, settings, cache, commit, caller } = download;
   const missing = files.filter(({ path }) => cache.file(commit, path) === null);
   if (missing.length === 0) return;
-  const progress = new DownloadProgress(output, reference.name, missing);
-  try {
-    for (const file of missing) {
-      await fetchBlob({
-        ...{ settings, reference, cache, file },
-        address: () => addressOf(file, download),
-        onProgress: (done) => {
-          progress.update(file, done);
-        },
-        onWait: (holder) => {
-          const [host = '', id = ''] = holder.split(' ');
-          const who = `another process (${id} on ${host})`;
-          output.note(`thimble: waiting for ${who} that downloads ${file.path}`);
-        },
-      });
-      cache.link(commit, file.path, file.checksum);
-    }
-  } finally {
-    progress.stop();
+  const progress = new DownloadProgress(caller, reference.name, missing);
+  for (const file of missing) {
+    await fetchBlob({
+      ...{ settings, reference, cache, file },
+      address: () => addressOf(file, download),
+      onProgress: (done) => {
+        progress.update(file, done);
+      },
+      onWait: (holder) => {
+        const [host = '', id = ''] = holder.split(' ');
+        const who = `another process (${id} on ${host})`;
+        caller.note('hub', `waiting for ${who} that downloads ${file.path}`);
+      },
+    });
+    cache.link(commit, file.path, file.checksum);
   }
 }
 
@@ -214,7 +213,11 @@ function tooManyFiles(reference: HubReference): DownloadError {
   return unusable(reference, expected, 'more');
 }
 
-function offlineModel(reference: HubReference, cache: HubCache, output: Output): HubModel {
+function offlineModel(
+  reference: HubReference,
+  cache: HubCache,
+  caller: Caller<DownloadEvent>,
+): HubModel {
   const commit = cache.commitOf(reference);
   const missing = commit === null ? null : missingOf(cache, commit);
   if (commit === null || missing === null || missing.length > 0) {
@@ -227,9 +230,8 @@ function offlineModel(reference: HubReference, cache: HubCache, output: Output):
   }
   for (const path of SIDECARS) {
     if (isSettled(cache, commit, path)) continue;
-    output.note(
-      `thimble: ${referenceText(reference)}: ${path} is not in the cache; defaults count`,
-    );
+    const where = referenceText(reference);
+    caller.note('hub', `${where}: ${path} is not in the cache; defaults count`);
   }
   return { folder: cache.snapshot(commit), reference, commit };
 }

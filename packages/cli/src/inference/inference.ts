@@ -15,9 +15,10 @@ import {
 } from '@thimble/core';
 import { Loader } from '../data/loader.js';
 import type { SourceDescription } from '../data/source.js';
-import type { Output } from '../terminal/output.js';
-import type { HubOptions, PreprocessOptions } from '../options/shared.js';
-import { classesOf, openStart, preprocessFor, type Start } from '../source/start.js';
+import type { HubOptions, PreprocessOptions } from '../source/options.js';
+import type { Caller } from '../events/caller.js';
+import type { DownloadEvent } from '../hub/progress.js';
+import { accessOf, classesOf, openStart, preprocessFor, type Start } from '../source/start.js';
 import { preprocessNamed } from '../weights/preprocessing.js';
 
 export interface InferenceOptions extends HubOptions, PreprocessOptions {
@@ -51,11 +52,10 @@ export class Classifier {
   static async open(
     kind: ExecutorKind,
     options: InferenceOptions,
-    output: Output,
+    caller: Caller<DownloadEvent>,
   ): Promise<Classifier> {
-    const { from, best, batch, threads, offline, revision } = options;
-    const access = { output, best, offline, ...(revision === undefined ? {} : { revision }) };
-    const start = await openStart(from, access);
+    const { from, best, batch, threads } = options;
+    const start = await openStart(from, accessOf(options, caller, best));
     try {
       if (!start.hasClassifier) throw withoutClassifier(start);
       const { config } = start.model;

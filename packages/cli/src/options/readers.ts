@@ -26,6 +26,17 @@ export function byteCount(text: string): number {
   return Math.floor(Number(match[1]) * UNITS[unit]);
 }
 
+/** `30s`, `10m`, `2h` or `1h30m` → milliseconds. */
+export function timeSpan(text: string): number {
+  const match = /^(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?$/i.exec(
+    text.trim(),
+  );
+  const [hours, minutes, seconds] = [1, 2, 3].map((part) => Number(match?.at(part) ?? 0));
+  const ms = 1000 * (3600 * hours + 60 * minutes + seconds);
+  if (ms > 0) return ms;
+  throw new InvalidArgumentError('Expected a time as in 30s, 10m, 2h or 1h30m.');
+}
+
 /** A whole number ≥ `least` and ≤ `most`. */
 export function wholeNumber(
   least: number,

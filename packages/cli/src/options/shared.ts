@@ -2,6 +2,8 @@
 import { METHODS, MODELS, OPTIMIZERS, SAVED_FORMS } from '@thimble/core';
 import { Option, type Command } from 'commander';
 import { defaultThreads, EXECUTOR_NAMES } from '../host/executors.js';
+import { STEP_DEFAULTS } from '../library/step.js';
+import { CACHE_BYTES } from '../library/work.js';
 import { PREPROCESS_HELP } from '../weights/preprocessing.js';
 import {
   byteCount,
@@ -10,6 +12,7 @@ import {
   MOST,
   nonNegativeNumber,
   positiveNumber,
+  timeSpan,
   wholeNumber,
 } from './readers.js';
 
@@ -17,18 +20,6 @@ import {
 export interface CommonOptions {
   readonly json: boolean;
 }
-
-/** Where the work happens. */
-export interface ExecutorOptions {
-  readonly executor: string;
-  readonly threads: number;
-}
-
-/** Small, and its weights come with Thimble. */
-export const DEFAULT_MODEL = 'vit-micro';
-const DEFAULT_BATCH = 16;
-/** Some 4000 photos for crops at 224 px, or 13,000 without. */
-const DEFAULT_CACHE_BYTES = 2e9;
 
 export function addJson(command: Command): Command {
   return command.addOption(
@@ -43,12 +34,6 @@ export function addExecutor(command: Command): Command {
   return command
     .option('--executor <name>', EXECUTOR_NAMES.join(', '), 'auto')
     .option('--threads <n>', 'worker threads', wholeNumber(1, MOST.threads), defaultThreads());
-}
-
-/** How weights are had from the hub. */
-export interface HubOptions {
-  readonly revision?: string;
-  readonly offline: boolean;
 }
 
 export function addHub(command: Command): Command {
@@ -66,19 +51,13 @@ export function addWorkers(command: Command): Command {
   );
 }
 
-/** What is kept of images between epochs and runs. */
-export interface CacheOptions {
-  /** Bytes of the cache of images; false: none. */
-  readonly cache: number | false;
-}
-
 export function addCache(command: Command): Command {
   return command
     .option(
       '--cache <size>',
       'decoded, resized images on the disk for later epochs and runs, at most so many bytes',
       byteCount,
-      DEFAULT_CACHE_BYTES,
+      CACHE_BYTES,
     )
     .option('--no-cache', 'keep no decoded images');
 }
@@ -91,17 +70,28 @@ export function addSaveEvery(command: Command): Command {
   );
 }
 
+export function addKeepEvery(command: Command): Command {
+  return command.option(
+    '--keep-every <n>',
+    'epochs after which a whole copy of the run is kept in its checkpoints/, and the best one beside',
+    wholeNumber(1),
+  );
+}
+
+export function addTime(command: Command): Command {
+  return command.option(
+    '--time <time>',
+    'stop after so much training, as in 30s, 10m or 2h; thimble resume goes on',
+    timeSpan,
+  );
+}
+
 export function addAllowEmpty(command: Command): Command {
   return command.option(
     '--allow-empty',
     'leave out class folders of which nothing can be read, instead of refusing',
     false,
   );
-}
-
-/** How pictures become numbers. */
-export interface PreprocessOptions {
-  readonly preprocess?: string;
 }
 
 export function addPreprocess(command: Command): Command {
@@ -129,7 +119,7 @@ export function addStep(command: Command): Command {
       '--saved <form>',
       `how activations are saved for the backward pass: ${Object.keys(SAVED_FORMS).join(', ')} (default: smallest for wasi, else exact)`,
     )
-    .option('--batch <n>', 'images of one update', wholeNumber(1, MOST.batch), DEFAULT_BATCH)
+    .option('--batch <n>', 'images of one update', wholeNumber(1, MOST.batch), STEP_DEFAULTS.batch)
     .option(
       '--micro-batches <n>',
       'parts of a batch that run one after the other: less memory (default: 1)',
@@ -141,7 +131,7 @@ export function addStep(command: Command): Command {
         '(default: several for smallest, else 1)',
       wholeNumber(1, MOST.batch),
     )
-    .option('--optimizer <name>', Object.keys(OPTIMIZERS).join(', '), 'sgd')
+    .option('--optimizer <name>', Object.keys(OPTIMIZERS).join(', '), STEP_DEFAULTS.optimizer)
     .option('--momentum <x>', 'of sgd (default: 0.9)', fraction)
     .option(
       '--momentum-bits <n>',
@@ -150,7 +140,7 @@ export function addStep(command: Command): Command {
     )
     .option('--weight-decay <x>', "default: the optimiser's", nonNegativeNumber)
     .option('--clip <norm>', 'bound on the global gradient norm (default: none)', positiveNumber)
-    .option('--smoothing <x>', 'label smoothing', fraction, 0);
+    .option('--smoothing <x>', 'label smoothing', fraction, STEP_DEFAULTS.smoothing);
 }
 
 export function modelHelp(): string {

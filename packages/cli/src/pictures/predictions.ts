@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 import sharp, { type OverlayOptions } from 'sharp';
 import { escapeText } from './svg.js';
 
-export interface Prediction {
+export interface PicturedPrediction {
   readonly image: RawImage;
   readonly truth: string;
   readonly predicted: string;
@@ -35,7 +35,7 @@ const FONT = 'DejaVu Sans';
 
 /** PNG bytes of the grid, `columns` images wide. */
 export async function predictionsPicture(
-  predictions: readonly Prediction[],
+  predictions: readonly PicturedPrediction[],
   columns: number,
   title: string,
 ): Promise<Buffer> {
@@ -58,7 +58,7 @@ export async function predictionsPicture(
 }
 
 async function cell(
-  prediction: Prediction,
+  prediction: PicturedPrediction,
   left: number,
   top: number,
 ): Promise<readonly OverlayOptions[]> {

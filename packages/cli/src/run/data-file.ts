@@ -11,7 +11,7 @@ import { closeSync, fstatSync, readSync } from 'node:fs';
 import { dirname, join, relative, resolve, sep } from 'node:path';
 import type { ImageFile } from '../data/folder.js';
 import type { SourceDescription } from '../data/source.js';
-import { openToRead, replaceFile, writeAll } from '../host/files.js';
+import { openToRead, writeAll, writeAnew } from '../host/files.js';
 import { parseFile } from '../weights/json-file.js';
 
 const FORMAT = 'thimble-data';
@@ -60,10 +60,10 @@ export interface KnownSources extends RunSources {
   readonly changed: readonly string[];
 }
 
-/** Replaces the file `path`. */
+/** Writes the file into a save. */
 export async function writeDataFile(path: string, sources: RunSources): Promise<void> {
   const folder = commonFolder([filesOf(sources.train), filesOf(sources.validation)]);
-  await replaceFile(path, (descriptor) => {
+  await writeAnew(path, (descriptor) => {
     for (const part of writtenParts(sources, folder)) writeAll(descriptor, Buffer.from(part));
   });
 }

@@ -12,24 +12,27 @@
  *   forgotten.safetensors   after thimble forget: weights that were dampened, as training had left them
  *   set-aside.safetensors   after thimble forget: the weights that it did not start from, where those differ
  *   labels.txt          names of the classes, one per line, in the order of the model's outputs
+ *   SHA256SUMS          of the record and of the files that it knows (sums.ts)
+ *   checkpoints/        whole copies of the run that are kept: epoch-<n>, and best
  *
  * All files of a save take their place together (saves.ts). `training/folder.ts` says who may write them.
  */
 import { FormatError, InternalError, schema } from '@thimble/core';
 import { existsSync } from 'node:fs';
-import { replaceWithText } from '../host/files.js';
+import { writeTextAnew } from '../host/files.js';
 import type { ForgottenRecord } from './forgotten.js';
 import { parseRunRecord, RUN_FORMAT, RUN_VERSION, writtenRun, type RunRecord } from './record.js';
 import { RUN_FILES, runFile } from './saves.js';
+import { checkRecord } from './sums.js';
 import { VERSION } from '../host/version.js';
 import { sha256Of } from '../weights/hashes.js';
 import { parseFile, parseJsonObject } from '../weights/json-file.js';
 
-/** Replaces the record in the file `path`. */
+/** Writes the record into a save. */
 export async function writeRunRecord(path: string, record: RunRecord): Promise<void> {
   const written = { thimble: VERSION, node: process.version };
   const file = { format: RUN_FORMAT, version: RUN_VERSION, ...written, ...writtenRun(record) };
-  await replaceWithText(path, `${JSON.stringify(file, finite, 2)}\n`);
+  await writeTextAnew(path, `${JSON.stringify(file, finite, 2)}\n`);
 }
 
 /**
@@ -58,7 +61,7 @@ export async function writeForgotten(
     }),
     ...(forgotten ? [['forgotten', forgotten] as const] : []),
   ]);
-  await replaceWithText(to, `${JSON.stringify(file, finite, 2)}\n`);
+  await writeTextAnew(to, `${JSON.stringify(file, finite, 2)}\n`);
 }
 
 /** JSON has no other numbers: they would become null without a word. */
@@ -70,7 +73,9 @@ function finite(key: string, value: unknown): unknown {
 /** Reads the record of a run. Throws FileError and FormatError. */
 export function readRunRecord(path: string): RunRecord {
   const file = runFile(path, RUN_FILES.record);
-  return parseFile(file, 'the record of a run', (text) => parseRunRecord(file, text));
+  const record = parseFile(file, 'the record of a run', (text) => parseRunRecord(file, text));
+  checkRecord(path);
+  return record;
 }
 
 /**
@@ -102,6 +107,6 @@ export function checkpointPath(path: string, best: boolean): string {
     where: file,
     expected: 'a saved model',
     got: 'nothing at this path',
-    todo: 'Train for at least one epoch; a run saves after every epoch',
+    todo: 'Train for at least one epoch',
   });
 }

@@ -13,7 +13,7 @@ import {
   type Ranks,
 } from '@thimble/core';
 import { existsSync } from 'node:fs';
-import { replaceWithText } from '../host/files.js';
+import { writeTextAnew } from '../host/files.js';
 import { readRunRecord } from './folder.js';
 import { RUN_FILES, runFile } from './saves.js';
 import type { WrittenForm } from './form.js';
@@ -29,10 +29,10 @@ export interface RanksFile extends Required<WrittenForm> {
 const FORMAT = 'thimble-ranks';
 const VERSION = 1;
 
-/** Replaces the ranks in the file `path`. */
+/** Writes the ranks into a save. */
 export async function writeRanks(path: string, file: RanksFile): Promise<void> {
   const text = JSON.stringify({ format: FORMAT, version: VERSION, ...file }, null, 1);
-  await replaceWithText(path, `${text}\n`);
+  await writeTextAnew(path, `${text}\n`);
 }
 
 /** Throws FileError and FormatError when the run has none, or one that is damaged or not its own. */

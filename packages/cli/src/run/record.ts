@@ -65,6 +65,8 @@ export interface RunSettings {
   /** Of a micro-batch; absent in runs from before there were any: 1. */
   readonly slices?: number;
   readonly epochs: number;
+  /** Epochs after each of which a whole copy is kept; absent: none is. */
+  readonly keepEvery?: number;
   readonly seed: number;
   readonly init: string | null;
   /** Where the starting weights came from; absent without any, and in runs from before it was kept. */
@@ -137,6 +139,7 @@ const writtenReader: schema.Reader<WrittenRun> = schema.refined(
     microBatches: ABOVE_ZERO,
     slices: optional(ABOVE_ZERO),
     epochs: COUNT,
+    keepEvery: optional(ABOVE_ZERO),
     seed: COUNT,
     init: nullable(text()),
     origin: optional(originReader),

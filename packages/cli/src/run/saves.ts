@@ -1,7 +1,7 @@
 /**
  * Files of a run that take their place together. A save is a folder of files:
  *
- *   .thimble-writing     being written: nothing in it counts
+ *   .thimble-writing     being written: nothing in it counts, nor need it be on the disk
  *   .thimble-saved       whole: what lies in it counts before what lies beside it
  *   .thimble-replacing   a whole run: what lies in it counts, and nothing beside it does
  *
@@ -11,7 +11,7 @@
  */
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileError, syncFolder } from '../host/files.js';
+import { fileError, syncAll, syncFolder } from '../host/files.js';
 
 export const RUN_FILES = {
   record: 'run.json',
@@ -24,11 +24,20 @@ export const RUN_FILES = {
   ranks: 'ranks.json',
   forgotten: 'forgotten.safetensors',
   setAside: 'set-aside.safetensors',
+  sums: 'SHA256SUMS',
 } as const;
 
 const WRITING = '.thimble-writing';
 const SAVED = '.thimble-saved';
 const REPLACING = '.thimble-replacing';
+
+/** Of a run: whole copies of it as it stood, each a run by itself. */
+export const CHECKPOINTS = 'checkpoints';
+
+/** A file of the copy `name`, as its run calls it. */
+export function keptFile(name: string, file: string): string {
+  return join(CHECKPOINTS, name, file);
+}
 
 /** Where the file `name` of the run in `folder` lies; where it would, if there is none. */
 export function runFile(folder: string, name: string): string {
@@ -59,7 +68,7 @@ export function commitSave(folder: string): void {
   const writing = join(folder, WRITING);
   if (!existsSync(writing)) return;
   finishSaves(folder);
-  syncFolder(writing);
+  syncAll(writing);
   renameSync(writing, join(folder, SAVED));
   syncFolder(folder);
   finishSaves(folder);
@@ -79,9 +88,22 @@ export function finishSaves(folder: string): void {
   finishReplacing(folder);
   const saved = join(folder, SAVED);
   if (!existsSync(saved)) return;
+  finishCopies(join(saved, CHECKPOINTS), join(folder, CHECKPOINTS));
   for (const name of inOrder(readdirSync(saved))) renameSync(join(saved, name), join(folder, name));
   syncFolder(folder);
   rmSync(saved, { recursive: true, force: true });
+}
+
+/** Copies take the places of those with their names; then nothing is left of the folder `from`. */
+function finishCopies(from: string, to: string): void {
+  if (!existsSync(from)) return;
+  if (!existsSync(to)) mkdirSync(to);
+  for (const name of readdirSync(from)) {
+    rmSync(join(to, name), { recursive: true, force: true });
+    renameSync(join(from, name), join(to, name));
+  }
+  syncFolder(to);
+  rmSync(from, { recursive: true });
 }
 
 /** Removes what was never whole. */
@@ -97,13 +119,15 @@ function finishReplacing(folder: string): void {
   for (const name of Object.values(RUN_FILES)) {
     if (!own.has(name)) rmSync(join(folder, name), { force: true });
   }
+  rmSync(join(folder, CHECKPOINTS), { recursive: true, force: true });
   syncFolder(folder);
   renameSync(whole, join(folder, SAVED));
   syncFolder(folder);
 }
 
-/** The record last: of somebody who reads meanwhile, it says what is there. */
+/** The record last: to somebody who reads meanwhile, it says what is there. */
 function inOrder(names: readonly string[]): readonly string[] {
-  const others = names.filter((name) => name !== RUN_FILES.record);
-  return names.length > others.length ? [...others, RUN_FILES.record] : others;
+  const last: readonly string[] = [RUN_FILES.sums, RUN_FILES.record];
+  const others = names.filter((name) => !last.includes(name));
+  return [...others, ...last.filter((name) => names.includes(name))];
 }

@@ -16,12 +16,14 @@ import {
   type SessionTensor,
 } from '@thimble/core';
 import { createHash } from 'node:crypto';
+import { writeAnew } from '../host/files.js';
 import {
   checkFinite,
   openCheckpoint,
   stored,
   STORED,
   writeTensors,
+  type StoredTensor,
 } from '../weights/checkpoint.js';
 
 const PROGRESS = 'thimble.progress';
@@ -37,7 +39,7 @@ export interface OpenState {
   close(): void;
 }
 
-/** Writes the state; returns the SHA-256 of the file. Throws FileError, and TrainingError for weights that are not finite. */
+/** Writes the state into a save; returns the SHA-256 of the file. Throws FileError, and TrainingError for weights that are not finite. */
 export function writeState(path: string, session: Session): Promise<string> {
   const { executor, progress, tensors } = session;
   const metadata = new Map([
@@ -45,11 +47,12 @@ export function writeState(path: string, session: Session): Promise<string> {
     [PROGRAM, programHash(executor.program)],
   ]);
   const roles = new Map(tensors.map(({ name, role }) => [name, role]));
-  return writeTensors(path, tensors.map(stored), metadata, async ({ name }) => {
+  const read = async ({ name }: StoredTensor) => {
     const data = await executor.read(name);
     if (roles.get(name) === 'parameter') checkFinite(name, data);
     return data;
-  });
+  };
+  return writeTensors(path, tensors.map(stored), metadata, read, writeAnew);
 }
 
 /** Bytes of the file, but for its header. */

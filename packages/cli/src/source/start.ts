@@ -20,17 +20,19 @@ import {
 } from '@thimble/core';
 import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
+import type { Caller } from '../events/caller.js';
 import type { OpenCheckpoint } from '../weights/checkpoint.js';
 import { storedForm, type Form } from '../run/form.js';
 import { hubModel, type HubModel } from '../hub/model.js';
+import type { DownloadEvent } from '../hub/progress.js';
 import { hubReference, looksLikeHubName, referenceText } from '../hub/reference.js';
 import { hubSettings } from '../hub/settings.js';
 import type { NamedModel } from '../weights/named-model.js';
-import type { Output } from '../terminal/output.js';
 import { openRun } from '../run/open.js';
 import { isRun } from '../run/saves.js';
 import type { RunRecord } from '../run/record.js';
 import { embeddedWeights } from './embedded.js';
+import type { HubOptions } from './options.js';
 import { once, openWeightFiles } from '../weights/files.js';
 import { hashedFiles, type HashedFile } from '../weights/hashes.js';
 
@@ -72,12 +74,25 @@ export type ChosenStep = Required<Pick<RunRecord, 'saved' | 'batch' | 'microBatc
 
 /** How weights may be had. */
 export interface Access {
-  readonly output: Output;
+  readonly caller: Caller<DownloadEvent>;
   /** Branch, tag or commit of a model on the hub. */
   readonly revision?: string;
   readonly offline?: boolean;
   /** Of a run: the weights of its best epoch instead of the last. */
   readonly best?: boolean;
+}
+
+/** How weights may be had for options of the hub. */
+export function accessOf(
+  { revision, offline }: HubOptions,
+  caller: Caller<DownloadEvent>,
+  best = false,
+): Access {
+  return {
+    ...{ caller, best },
+    ...(revision === undefined ? {} : { revision }),
+    ...(offline === undefined ? {} : { offline }),
+  };
 }
 
 /**
@@ -100,7 +115,7 @@ export async function locateWeights(
   if (embedded !== null) return { where: embedded, hub: null };
   if (!looksLikeHubName(text)) throw nothingThere(text);
   const settings = hubSettings(process.env, access.offline === true);
-  const hub = await hubModel(hubReference(text, access.revision), settings, access.output);
+  const hub = await hubModel(hubReference(text, access.revision), settings, access.caller);
   return { where: hub.folder, hub };
 }
 

@@ -6,13 +6,14 @@ import { buildModel, centredDown, defaultPreprocess, type Preprocess } from '@th
 import type { DataSet } from '../data/set.js';
 import { fittedModel, type NamedModel } from '../weights/named-model.js';
 import type { Origin } from '../run/origin.js';
-import type { Output } from '../terminal/output.js';
-import { DEFAULT_MODEL, type HubOptions, type PreprocessOptions } from '../options/shared.js';
-import { preprocessFor, type Start } from './start.js';
+import type { Caller } from '../events/caller.js';
+import type { DownloadEvent } from '../hub/progress.js';
+import { DEFAULT_MODEL, type HubOptions, type PreprocessOptions } from './options.js';
+import { accessOf, preprocessFor, type Start } from './start.js';
 import { chooseModel, type ModelOptions } from './choose.js';
 import { chooseHead, withoutHead, type Head, type HeadChoice } from './head.js';
 import { originOf } from './origin-of.js';
-import { preprocessNamed, preprocessText } from '../weights/preprocessing.js';
+import { preprocessNamed } from '../weights/preprocessing.js';
 
 export interface TrainingStartOptions extends ModelOptions, HubOptions, PreprocessOptions {
   readonly imageSize?: number;
@@ -37,10 +38,10 @@ export interface TrainingStart {
 export async function startFrom(
   options: TrainingStartOptions,
   photos: DataSet,
-  output: Output,
+  caller: Caller<DownloadEvent>,
 ): Promise<TrainingStart> {
-  const { revision, offline, imageSize } = options;
-  const access = { output, offline, ...(revision === undefined ? {} : { revision }) };
+  const { imageSize } = options;
+  const access = accessOf(options, caller);
   const { model: found, start } = await chooseModel(options, DEFAULT_MODEL, access);
   try {
     const head = chooseHead(options.head, start, photos.classes);
@@ -60,22 +61,44 @@ export async function startFrom(
   }
 }
 
-/** Says where weights and preprocessing came from. */
-export function sayStart(
-  { start, preprocess, preprocessFrom, origin, head }: TrainingStart,
-  output: Output,
-): void {
-  if (start) {
-    const { text, description } = start;
-    const said = { ...preprocess, from: preprocessFrom };
-    output.event('weights', { description, ...origin, preprocess: said, headIsKept: head.isKept });
-    const commit = origin?.hub ? ` at ${origin.hub.commit.slice(0, 10)}` : '';
-    output.line(`Weights    ${text}${commit}: ${description}`);
-  }
-  output.line(`Pictures   ${preprocessText(preprocess)} (${preprocessFrom})`);
-  if (!start || !head.isKept) return;
-  const doubt = start.labels === null ? ': nothing says which they are' : '';
-  output.line(`Head       kept with its ${String(head.classes.length)} classes${doubt}`);
+/** Where weights and preprocessing come from. */
+export interface WeightsEvent {
+  readonly event: 'weights';
+  /** As asked for; null for random weights. */
+  readonly from: string | null;
+  /** One line on what they are; null for random weights. */
+  readonly description: string | null;
+  readonly origin: Origin | null;
+  /** How pictures are prepared, and whose word that is. */
+  readonly preprocess: Preprocess & { readonly from: string };
+  readonly head: {
+    /** Whether the classifier of the weights is kept. */
+    readonly isKept: boolean;
+    readonly classes: number;
+    /** Whether the weights say which classes they are. */
+    readonly isNamed: boolean;
+  };
+}
+
+export function weightsEvent({
+  start,
+  preprocess,
+  preprocessFrom,
+  origin,
+  head,
+}: TrainingStart): WeightsEvent {
+  return {
+    event: 'weights',
+    from: start?.text ?? null,
+    description: start?.description ?? null,
+    origin,
+    preprocess: { ...preprocess, from: preprocessFrom },
+    head: {
+      isKept: start !== null && head.isKept,
+      classes: head.classes.length,
+      isNamed: start !== null && start.labels !== null,
+    },
+  };
 }
 
 function preprocessOf(

@@ -31,6 +31,8 @@ import { basename, dirname, extname, join, resolve } from 'node:path';
 import { isManifest } from '../data/manifest.js';
 import { fileError, makeFolder, systemCode } from '../host/files.js';
 import { ROOM_FILE } from '../host/room.js';
+import { readRunRecord } from '../run/folder.js';
+import type { RunRecord } from '../run/record.js';
 import {
   commitSave,
   dropWriting,
@@ -152,6 +154,11 @@ export class TrainingFolder {
   /** Where a file lies that was saved. */
   saved(name: string): string {
     return runFile(this.home, name);
+  }
+
+  /** The record that was saved last. Throws FileError and FormatError. */
+  record(): RunRecord {
+    return readRunRecord(this.home);
   }
 
   /** Whether an earlier run lies here still, as it was. */

@@ -21,12 +21,11 @@ import {
   type PrepareTables,
   type Preprocess,
 } from '@thimble/core';
-import { Garbage, returnFreedMemory } from '@thimble/native';
+import { Garbage } from '@thimble/native';
 import type { CropSource } from '../data/decoding.js';
 import { Loader } from '../data/loader.js';
 import type { SourceDescription } from '../data/source.js';
-import type { Output } from '../terminal/output.js';
-import type { Bar } from '../terminal/progress.js';
+import type { Caller } from '../events/caller.js';
 import {
   checkStep,
   compileStep,
@@ -65,13 +64,13 @@ export interface Ready {
 }
 
 /**
- * Finds what is missing and compiles. Throws what `prepare` and `compile` throw.
+ * Finds what is missing and compiles. Throws what `prepare` and `compile` throw, or the reason of the caller's signal.
  *
  * @param compiled the step of `job` with typical or known ranks, where somebody has compiled it already
  */
 export async function makeReady(
   job: TrainingRequest,
-  output: Output,
+  caller: Caller<PrepareEvent>,
   compiled: CompiledStep | null = null,
 ): Promise<Ready> {
   const { start, method, options, seed } = job;
@@ -79,7 +78,7 @@ export async function makeReady(
   const { sliceImages: pass } = checkStep(options, method);
   const { imageSize } = options.model.config;
   const known = startedFound(method, { pass, imageSize }, start);
-  if (start && !known) return readyFrom(await prepared(job, start, pass, output), job);
+  if (start && !known) return readyFrom(await prepared(job, start, pass, caller), job);
   const step = compiled ?? compileStep(checkStep(options, method.with(known ?? {})));
   return {
     step,
@@ -115,14 +114,13 @@ async function prepared(
   job: TrainingRequest,
   start: Start,
   pass: number,
-  output: Output,
+  caller: Caller<PrepareEvent>,
 ): Promise<Preparation> {
   const { options, method, kind, threads, seed } = job;
   // Checked before anything is read; the typical ranks do no harm.
   const { compileOptions } = checkStep(options, method);
   const loaders: Loader[] = [];
   const garbage = new Garbage();
-  const progress = new PrepareProgress(output);
   try {
     return await prepare({
       model: compileOptions.model,
@@ -138,14 +136,14 @@ async function prepared(
       batch: pass,
       seed,
       onDropped: (bytes) => {
-        if (garbage.dropped(bytes)) returnFreedMemory(); // activations of few images leave holes
+        garbage.dropped(bytes); // activations of few images leave holes
       },
+      signal: caller.signal,
       onProgress: (event) => {
-        progress.event(event);
+        caller.tell(event);
       },
     });
   } finally {
-    progress.stop();
     await Promise.all(loaders.map((loader) => loader.close()));
   }
 }
@@ -154,36 +152,4 @@ function calibrationLoader(job: TrainingRequest, batch: number): Loader {
   const { images: source, seed, preprocess, augment, cropSource, strict } = job;
   const settings = { source, purpose: 'train', batch, seed, preprocess, augment, strict } as const;
   return new Loader({ ...settings, cropSource, levels: true });
-}
-
-const STAGES: { readonly [S in PrepareEvent['stage']]: string } = {
-  forward: 'Reading images',
-  measure: 'Measuring     ',
-  factor: 'Factoring     ',
-};
-
-/** JSON events, or a bar for each stage. */
-class PrepareProgress {
-  private readonly output: Output;
-  private bar: { readonly stage: string; readonly bar: Bar } | null = null;
-
-  constructor(output: Output) {
-    this.output = output;
-  }
-
-  event(event: PrepareEvent): void {
-    const { event: name, stage, done, total, what } = event;
-    this.output.event(name, { stage, done, total, what });
-    if (this.bar?.stage !== stage) {
-      this.stop();
-      this.bar = { stage, bar: this.output.bar(STAGES[stage], total) };
-    }
-    this.bar.bar.update(done, what);
-    if (done === total) this.stop();
-  }
-
-  stop(): void {
-    this.bar?.bar.stop();
-    this.bar = null;
-  }
 }

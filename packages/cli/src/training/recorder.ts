@@ -1,4 +1,12 @@
-/** Keeps the run folder up to date while training: weights, best weights, record. */
+/**
+ * Keeps the run folder up to date while training: it says what is saved when (saver.ts says how).
+ *
+ *   a save   at the end of an epoch, within one after SAVE_MS (or --save-every updates), where the run is cut and at
+ *            its end; by default not before SAVE_SHARE times the time that the last one took has gone by, so that
+ *            saving takes about a fiftieth of the time, however short epochs are
+ *   staged   the weights of a new best epoch are written at once, even where no save is due: the next one makes
+ *            them count, or the failure of the run. A process that is killed before finds them again when it goes on
+ */
 import {
   DataError,
   type EpochEvent,
@@ -6,21 +14,15 @@ import {
   type StepEvent,
   type TrainResult,
 } from '@thimble/core';
-import { checkpointBytes, checkpointMetadata, saveCheckpoint } from '../weights/checkpoint.js';
 import type { Loader } from '../data/loader.js';
-import { replaceWithCopy, replaceWithText } from '../host/files.js';
 import { resumedBytes, takeRoom, writtenBytes, type WrittenBytes } from '../host/room.js';
-import { writeDataFile } from '../run/data-file.js';
-import { writeRunRecord } from '../run/folder.js';
 import { RunLog } from '../run/log.js';
-import { writeRanks, type RanksFile } from '../run/ranks-file.js';
-import { RUN_FILES } from '../run/saves.js';
-import { stateBytes, writeState } from '../run/state.js';
-import { sha256Of } from '../weights/hashes.js';
-import type { RunPlan } from './run-plan.js';
+import type { RanksFile } from '../run/ranks-file.js';
 import type { EpochRecord, RunRecord } from '../run/record.js';
-import { formMetadata } from '../run/form.js';
+import { RUN_FILES } from '../run/saves.js';
 import type { TrainingFolder } from './folder.js';
+import type { RunPlan } from './run-plan.js';
+import { Saver } from './saver.js';
 
 /** Time between two saves within an epoch: saving again is worth it by then. */
 const SAVE_MS = 300_000;
@@ -30,20 +32,23 @@ const SAVE_SHARE = 50;
 export class Recorder {
   record: RunRecord;
   best: EpochRecord | null = null;
-  /** Epoch of the weights that were saved last; 0 before. */
-  private savedEpoch = 0;
-  /** The record as it was saved last. */
-  private committed: RunRecord;
   /** Time that saving took, since training began. */
   saveSeconds = 0;
-  private savedAt = 0;
-  private saveMs = 0;
   /** Updates of one epoch, on average: micro-batches left over at its end count in the next. */
   readonly stepsPerEpoch: number;
   readonly totalSteps: number;
+  /** Epoch of the weights that were written last, and of those that were saved; 0 before. */
+  private writtenEpoch: number;
+  private savedEpoch: number;
+  /** The record as it was saved last, and with what was written since; null: nothing whole. */
+  private committed: RunRecord;
+  private staged: RunRecord | null = null;
+  private savedAt = 0;
+  private saveMs = 0;
   private readonly plan: RunPlan;
   private readonly session: Session;
   private readonly folder: TrainingFolder;
+  private readonly saver: Saver;
   private readonly log: RunLog;
 
   constructor(plan: RunPlan, session: Session, folder: TrainingFolder, passesPerEpoch: number) {
@@ -52,6 +57,7 @@ export class Recorder {
     const { executor } = session;
     this.session = session;
     this.folder = folder;
+    this.saver = new Saver(plan, session, folder);
     this.log = new RunLog(() => folder.saved(RUN_FILES.log));
     this.stepsPerEpoch = passesPerEpoch / microBatches;
     const { warmup, settings, resumed } = plan;
@@ -64,11 +70,12 @@ export class Recorder {
       executor: { name: executor.name, detail: executor.detail, threads: executor.threads },
       status: 'running',
       history: resumed?.history ?? [],
-      files: resumed?.files ?? {},
+      files: this.saver.files,
     };
     this.committed = this.record;
     for (const epoch of this.record.history) this.note(epoch);
-    this.savedEpoch = this.record.history.length;
+    this.writtenEpoch = this.record.history.length;
+    this.savedEpoch = this.writtenEpoch;
   }
 
   /**
@@ -78,24 +85,18 @@ export class Recorder {
    * @param ranks of a factored run
    */
   async start(signal: AbortSignal, ranks: RanksFile | null): Promise<void> {
-    const { plan, folder } = this;
+    const { plan, folder, saver } = this;
     try {
       await takeRoom(folder.path, this.writtenBytes(), signal);
+      const started = performance.now();
       if (plan.resumed) await this.log.goOnBehind(this.session.progress);
       else {
-        await replaceWithText(this.path(RUN_FILES.labels), `${this.record.classes.join('\n')}\n`);
-        await writeDataFile(this.path(RUN_FILES.data), plan);
-        if (ranks) await writeRanks(this.path(RUN_FILES.ranks), ranks);
-        for (const name of [
-          RUN_FILES.labels,
-          RUN_FILES.data,
-          ...(ranks ? [RUN_FILES.ranks] : []),
-        ]) {
-          this.noteFile(name, sha256Of(this.path(name)));
-        }
-        await this.writeState();
+        await saver.unchanging(ranks);
+        await saver.state();
+        this.record = { ...this.record, files: saver.files };
       }
       await this.commit();
+      this.saveMs = performance.now() - started;
     } catch (error) {
       if (!plan.resumed) folder.discard();
       throw error;
@@ -106,45 +107,44 @@ export class Recorder {
   async step(event: StepEvent): Promise<void> {
     this.log.add(event);
     const { saveEvery } = this.plan;
-    const since = performance.now() - this.savedAt;
     const isDue =
       saveEvery === undefined
-        ? since > Math.max(SAVE_MS, SAVE_SHARE * this.saveMs)
+        ? this.isDueAfter(Math.max(SAVE_MS, SAVE_SHARE * this.saveMs))
         : this.session.step % saveEvery === 0;
     if (!isDue) return;
-    await this.timed(async () => {
-      await this.writeState();
+    await this.saving(async () => {
+      const { saver, record } = this;
+      // Of an epoch that was not saved: the record speaks of it, so what it has learned is to be there.
+      if (this.writtenEpoch < record.history.length) await saver.weights();
+      await saver.state();
+      this.writtenEpoch = record.history.length;
+      this.record = { ...record, files: saver.files };
       await this.commit();
     });
   }
 
-  /** Saves a finished epoch. Throws DataError when no validation image could be read. */
+  /** Notes a finished epoch, and saves it where it is time to. Throws DataError when no validation image could be read. */
   async epoch(event: EpochEvent, validation: Loader): Promise<void> {
-    const { epoch, step, seconds } = event;
-    const evaluation = event.validation;
-    if (!evaluation || evaluation.images === 0) {
-      throw new DataError({
-        where: 'validation set',
-        expected: 'at least one readable image',
-        got: `${String(validation.skipped.length)} unreadable ones`,
-        todo: 'Check that the files are images',
-      });
-    }
-    const { accuracy, loss } = evaluation;
-    const trainLoss = Number.isFinite(event.loss) ? event.loss : null;
-    const record = { epoch, step, trainLoss, accuracy, loss, seconds };
+    const epoch = epochRecord(event, validation);
     this.log.add(event);
-    await this.timed(async () => {
-      const model = await this.writeModel();
-      await this.writeState();
-      if (this.note(record)) {
-        await replaceWithCopy(this.path(RUN_FILES.model), this.path(RUN_FILES.best));
-        this.noteFile(RUN_FILES.best, model);
-      }
-      this.record = { ...this.record, history: [...this.record.history, record] };
-      await this.settle();
-    });
-    this.savedEpoch = epoch;
+    const isBest = this.note(epoch);
+    const { keepEvery, epochs } = this.record;
+    const isLast = epoch.epoch >= epochs;
+    const history = [...this.record.history, epoch];
+    this.record = { ...this.record, history, status: isLast ? 'done' : 'running' };
+    const isKept = keepEvery !== undefined && epoch.epoch % keepEvery === 0;
+    const isDue = isLast || isKept || this.isEpochDue();
+    if (!isDue && !isBest) return;
+    const copies = [
+      ...(keepEvery !== undefined && isBest ? ['best'] : []),
+      ...(isKept ? [`epoch-${String(epoch.epoch)}`] : []),
+    ];
+    const save = async () => {
+      await this.stage(isBest, copies);
+      if (isDue) await this.settle();
+    };
+    if (isDue) await this.saving(save);
+    else await this.timed(save);
   }
 
   /** Saves what an interrupt has cut. A new run without a step leaves nothing. */
@@ -154,20 +154,20 @@ export class Recorder {
       return;
     }
     const isCut = aborted && this.record.history.length < this.record.epochs;
-    if (isCut && steps > 0) {
-      await this.writeModel();
-      await this.writeState();
-    }
-    this.record = { ...this.record, status: isCut ? 'interrupted' : 'done' };
-    await this.settle();
+    if (isCut && steps > 0) await this.stage(false, []);
+    const status = isCut ? 'interrupted' : 'done';
+    if (status !== this.record.status) this.record = { ...this.record, status };
+    if (this.record !== this.committed) await this.settle();
   }
 
   /** Marks the run as failed; the reason of the failure is more useful than a second one here. */
   async fail(): Promise<void> {
-    this.record = { ...this.committed, status: 'failed' };
-    this.folder.giveRoom();
-    if (this.folder.keepsEarlier) return;
-    this.folder.dropWriting();
+    const { folder, staged } = this;
+    folder.giveRoom();
+    if (folder.keepsEarlier) return;
+    if (staged === null) folder.dropWriting();
+    this.record = { ...(staged ?? this.committed), status: 'failed' };
+    if (staged === null) this.writtenEpoch = this.savedEpoch;
     await this.commit().catch(() => undefined);
   }
 
@@ -180,25 +180,61 @@ export class Recorder {
   }
 
   private writtenBytes(): WrittenBytes {
-    const checkpoint = checkpointBytes(this.plan.step.model, this.metadata());
-    const state = stateBytes(this.session);
-    if (this.plan.resumed) return resumedBytes(checkpoint, state);
-    return writtenBytes(checkpoint, state, this.record.epochs, this.folder.replacedBytes);
+    const { checkpoint, state } = this.saver.bytes;
+    const { epochs, history, keepEvery } = this.record;
+    const kept = keepEvery === undefined ? 0 : keptCopies(keepEvery, history.length, epochs);
+    if (this.plan.resumed) return resumedBytes(checkpoint, state, kept);
+    return writtenBytes(checkpoint, state, epochs, kept, this.folder.replacedBytes);
   }
 
-  private async timed(save: () => Promise<void>): Promise<void> {
+  private isEpochDue(): boolean {
+    if (this.plan.saveEvery !== undefined || this.folder.keepsEarlier) return true;
+    return this.isDueAfter(SAVE_SHARE * this.saveMs);
+  }
+
+  private isDueAfter(ms: number): boolean {
+    return performance.now() - this.savedAt >= ms;
+  }
+
+  /** A whole save, whose time says when the next one is due. */
+  private async saving(save: () => Promise<void>): Promise<void> {
+    this.saveMs = await this.timed(save);
+  }
+
+  /** Milliseconds that it took. */
+  private async timed(save: () => Promise<void>): Promise<number> {
     const started = performance.now();
     await save();
-    this.saveMs = performance.now() - started;
-    this.saveSeconds += this.saveMs / 1000;
+    const ms = performance.now() - started;
+    this.saveSeconds += ms / 1000;
+    return ms;
+  }
+
+  /** Writes the run as it stands. @param copies that are kept of it */
+  private async stage(isBest: boolean, copies: readonly string[]): Promise<void> {
+    const { saver } = this;
+    this.staged = null;
+    await saver.weights();
+    await saver.state();
+    if (isBest) await saver.best();
+    this.record = { ...this.record, files: saver.files };
+    for (const name of copies) await saver.keep(name, this.cutRecord());
+    this.writtenEpoch = this.record.history.length;
+    this.staged = this.record;
+  }
+
+  /** The record of a copy: of a run that was cut here, unless it was the end. */
+  private cutRecord(): RunRecord {
+    return this.record.status === 'done' ? this.record : { ...this.record, status: 'interrupted' };
   }
 
   /** Saves what was written, with the record. */
   private async commit(): Promise<void> {
+    this.staged = null;
     this.log.flush();
-    await writeRunRecord(this.path(RUN_FILES.record), this.record);
-    this.folder.commit();
+    await this.saver.commit(this.record);
     this.committed = this.record;
+    this.savedEpoch = this.writtenEpoch;
     this.savedAt = performance.now();
   }
 
@@ -208,48 +244,37 @@ export class Recorder {
     this.folder.settle();
   }
 
-  /** Its SHA-256. */
-  private async writeModel(): Promise<string> {
-    const { model } = this.plan.step;
-    const { executor } = this.session;
-    const path = this.path(RUN_FILES.model);
-    const hash = await saveCheckpoint(path, executor, model, this.metadata());
-    this.noteFile(RUN_FILES.model, hash);
-    return hash;
-  }
-
-  private async writeState(): Promise<void> {
-    const hash = await writeState(this.path(RUN_FILES.state), this.session);
-    this.noteFile(RUN_FILES.state, hash);
-  }
-
-  private noteFile(name: string, sha256: string): void {
-    this.record = { ...this.record, files: { ...this.record.files, [name]: sha256 } };
-  }
-
   /** Whether it is the best epoch so far. */
   private note(epoch: EpochRecord): boolean {
     if (this.best !== null && !isBetter(epoch, this.best)) return false;
     this.best = epoch;
     return true;
   }
-
-  private metadata(): ReadonlyMap<string, string> {
-    const { model, classes, preprocess, found } = this.record;
-    const { method, model: graph, sliceImages } = this.plan.step;
-    return new Map([
-      ...checkpointMetadata(model, classes, preprocess),
-      ...formMetadata(method, graph, found, sliceImages),
-    ]);
-  }
-
-  private path(file: string): string {
-    return this.folder.file(file);
-  }
 }
 
-/** Of equal accuracies the lower loss: few images have few accuracies. */
+function epochRecord(event: EpochEvent, validation: Loader): EpochRecord {
+  const { epoch, step, seconds } = event;
+  const evaluation = event.validation;
+  if (!evaluation || evaluation.images === 0) {
+    throw new DataError({
+      where: 'validation set',
+      expected: 'at least one readable image',
+      got: `${String(validation.skipped.length)} unreadable ones`,
+      todo: 'Check that the files are images',
+    });
+  }
+  const { accuracy, loss } = evaluation;
+  const trainLoss = Number.isFinite(event.loss) ? event.loss : null;
+  return { epoch, step, trainLoss, accuracy, loss, seconds };
+}
+
+/** Of equal accuracies the lower loss: few images have few accuracies. Of equal losses the earlier epoch. */
 function isBetter(one: EpochRecord, other: EpochRecord): boolean {
   if (one.accuracy !== other.accuracy) return one.accuracy > other.accuracy;
   return one.loss < other.loss;
+}
+
+/** Copies that are kept from now on, the best one included. */
+function keptCopies(every: number, done: number, epochs: number): number {
+  return Math.floor(epochs / every) - Math.floor(done / every) + 1;
 }

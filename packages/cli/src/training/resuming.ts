@@ -14,20 +14,20 @@ import {
 } from '@thimble/core';
 import { existsSync } from 'node:fs';
 import type { CacheSettings } from '../data/image-cache.js';
+import type { Caller } from '../events/caller.js';
 import { readDataFile, type KnownSources } from '../run/data-file.js';
 import { checkFile } from '../run/folder.js';
-import { differenceOf, parseRunRecord, type RunRecord } from '../run/record.js';
+import { differenceOf, type RunRecord } from '../run/record.js';
 import { RUN_FILES } from '../run/saves.js';
 import { openState, programHash, type OpenState } from '../run/state.js';
 import { checkStep, compileStep, type CompiledStep, type StepOptions } from '../step/step.js';
 import { counted } from '../terminal/format.js';
 import { shellWord } from '../terminal/terminal.js';
-import { parseFile } from '../weights/json-file.js';
 import type { TrainingFolder } from './folder.js';
 import type { RunPlan } from './run-plan.js';
 
 /** What may be said anew of a run that goes on. */
-export interface ResumeOptions {
+export interface ResumeChoice {
   /** Of the whole run; default: as before. */
   readonly epochs?: number;
   /** Where the images lie now. */
@@ -36,9 +36,15 @@ export interface ResumeOptions {
   readonly force: boolean;
   readonly threads: number;
   readonly workers: number;
+  /** Milliseconds of training from now on. */
+  readonly time?: number;
   readonly cache: CacheSettings | null;
   readonly saveEvery?: number;
+  /** Default: as before. */
+  readonly keepEvery?: number;
 }
+
+type Note = Caller<never>['note'];
 
 /** A run as it was saved last; close it. */
 export interface SavedRun {
@@ -52,8 +58,7 @@ export interface SavedRun {
  * that cannot go on.
  */
 export function openSaved(folder: TrainingFolder): SavedRun {
-  const path = folder.saved(RUN_FILES.record);
-  const record = parseFile(path, 'the record of a run', (text) => parseRunRecord(path, text));
+  const record = folder.record();
   if (record.forgotten) throw hasForgotten(folder.path);
   const file = folder.saved(RUN_FILES.state);
   if (!existsSync(file)) throw withoutState(folder.path, file);
@@ -78,17 +83,18 @@ export function resumedPlan(
   folder: TrainingFolder,
   { record, state }: SavedRun,
   kind: ExecutorKind,
-  options: ResumeOptions,
-  note: (text: string) => void,
+  options: ResumeChoice,
+  note: Note,
 ): RunPlan {
-  const { epochs = record.epochs, force, threads, workers, cache, saveEvery } = options;
+  const { epochs = record.epochs, force, threads, workers, cache, time, saveEvery } = options;
+  const { keepEvery = record.keepEvery } = options;
   checkEpochs(epochs, state.progress);
   const sources = readDataFile(folder.saved(RUN_FILES.data), options.data);
   checkImages(folder.path, sources, force, note);
   const step = stepOf(folder.saved(RUN_FILES.record), record);
   const { train, validation, strict } = sources;
   return {
-    settings: { ...record, epochs },
+    settings: { ...record, epochs, ...(keepEvery === undefined ? {} : { keepEvery }) },
     ...{ step, train, validation, strict, threads, kind },
     augment: augmentNamed(record.augment),
     warmup: 0,
@@ -99,13 +105,15 @@ export function resumedPlan(
       const { name, detail } = session.executor;
       const before = record.executor;
       const isSame = name === before.name && detail === before.detail;
-      if (!isSame) note(otherBits(`${before.name} (${before.detail})`, `${name} (${detail})`));
+      if (!isSame)
+        note('result', otherBits(`${before.name} (${before.detail})`, `${name} (${detail})`));
       else if (programHash(session.executor.program) !== state.program) {
-        note(otherBits('another version of Thimble', 'this one'));
+        note('result', otherBits('another version of Thimble', 'this one'));
       }
       return null;
     },
     resumed: record,
+    ...(time === undefined ? {} : { timeMs: time }),
     ...(saveEvery === undefined ? {} : { saveEvery }),
     loading: { workers },
     cache,
@@ -170,7 +178,7 @@ function checkImages(
   run: string,
   { folder, gone, changed }: KnownSources,
   force: boolean,
-  note: (text: string) => void,
+  note: Note,
 ): void {
   if (gone.length + changed.length === 0) return;
   const what = [
@@ -178,7 +186,7 @@ function checkImages(
     ...(changed.length > 0 ? [`${counted(changed.length, 'image')} changed (${changed[0]})`] : []),
   ].join(', ');
   if (force) {
-    note(`thimble: ${what}: the result will not be that of a run without the break`);
+    note('data', `${what}: the result will not be that of a run without the break`);
     return;
   }
   throw new DataError({
@@ -190,7 +198,7 @@ function checkImages(
 }
 
 function otherBits(before: string, now: string): string {
-  return `thimble: the run was begun by ${before} and goes on with ${now}: the result may differ in the last bits`;
+  return `the run was begun by ${before} and goes on with ${now}: the result may differ in the last bits`;
 }
 
 function hasForgotten(run: string): ConfigError {

@@ -31,6 +31,8 @@ export interface RunPlan {
   readonly fill: (session: Session) => Promise<LoadReport | null>;
   /** The record of the run that goes on; absent: a new one. */
   readonly resumed?: RunRecord;
+  /** After so much training the run is saved and left; absent: after its last epoch. */
+  readonly timeMs?: number;
   /** Updates between two saves within an epoch; absent: by time. */
   readonly saveEvery?: number;
   readonly strict: boolean;

@@ -21,10 +21,8 @@ import {
 import { watched } from '../data/source.js';
 import { Buffers, Loader, type SkippedImage } from '../data/loader.js';
 import { Garbage, returnFreedMemory } from '@thimble/native';
-import { counted } from '../terminal/format.js';
-import type { ExitSignal } from '../host/failure.js';
-import { onInterrupt, type Interrupt } from '../host/interrupt.js';
-import type { Output } from '../terminal/output.js';
+import type { Caller } from '../events/caller.js';
+import { TimeLimit } from '../host/time-limit.js';
 import { Recorder } from './recorder.js';
 import type { RanksFile } from '../run/ranks-file.js';
 import { writtenForm } from '../run/form.js';
@@ -32,16 +30,17 @@ import { formOf, type RunSettings } from '../run/record.js';
 import type { RunPlan } from './run-plan.js';
 import { parameterCounts } from '../step/step.js';
 import type { TrainingFolder } from './folder.js';
-import { TrainingReport, type PlaceFields, type StartFields } from './report.js';
+import type { LoadedEvent, PlaceFields, RunEvent, StartEvent } from './events.js';
 
+/** How a run ended. */
 export interface RunOutcome {
-  /** What a signal asks the command to end with; null without one. */
-  readonly interrupted: ExitSignal | null;
+  /** The caller's signal ended it, or its time is used up; then `resume` goes on from there. */
+  readonly status: 'done' | 'interrupted' | 'outOfTime';
   readonly summary: RunSummary;
   readonly skipped: readonly SkippedImage[];
 }
 
-/** The fields of the last JSON line; of the epochs, the last one counts. */
+/** What came of a run; of the epochs, the last one counts. */
 export interface RunSummary
   extends PlaceFields, Record<'accuracy' | 'loss' | 'trainLoss', number | null> {
   readonly steps: number;
@@ -61,8 +60,11 @@ export interface RunSummary
   readonly skipped: number;
 }
 
-/** Runs the plan. Throws what core throws; the run folder then keeps the last good checkpoint. */
-export async function runTraining(plan: RunPlan, output: Output): Promise<RunOutcome> {
+/**
+ * Runs the plan. Throws what core throws, the run folder then keeping the last good checkpoint; and the reason of a
+ * signal that aborts before there is a run.
+ */
+export async function runTraining(plan: RunPlan, caller: Caller<RunEvent>): Promise<RunOutcome> {
   const { step } = plan;
   // The error of a set smaller than a batch speaks of the whole batch, not of one micro-batch.
   trainingBatchCount(plan.settings.data.trainImages, plan.settings.batch);
@@ -72,16 +74,18 @@ export async function runTraining(plan: RunPlan, output: Output): Promise<RunOut
   });
   const loaders: Loader[] = [];
   try {
-    sayLoaded(await plan.fill(session), plan, output);
+    const loaded = await plan.fill(session);
+    if (loaded) caller.tell(loadedEvent(loaded, plan));
     const buffers = new Buffers();
     const note = once((text) => {
-      output.note(`thimble: ${text}`);
+      caller.note('data', text);
     });
     const training = openLoader(plan, 'train', buffers, note);
     loaders.push(training);
     const validation = openLoader(plan, 'evaluate', buffers, note);
     loaders.push(validation);
-    return await recorded(plan, { session, training, validation }, output);
+    caller.checkSignal();
+    return await recorded(plan, { session, training, validation }, caller);
   } finally {
     await Promise.all(loaders.map((loader) => loader.close()));
     await session.dispose();
@@ -89,21 +93,28 @@ export async function runTraining(plan: RunPlan, output: Output): Promise<RunOut
 }
 
 /** Trains into the run's folder; from here on there is something to save. */
-async function recorded(plan: RunPlan, loaded: Loaded, output: Output): Promise<RunOutcome> {
-  const interrupt = onInterrupt('stopping after this step', (text) => {
-    output.note(text);
-  });
+async function recorded(
+  plan: RunPlan,
+  loaded: Loaded,
+  caller: Caller<RunEvent>,
+): Promise<RunOutcome> {
+  let isWriting = true;
+  const written = () => {
+    if (isWriting) caller.tell({ event: 'written' });
+    isWriting = false;
+  };
+  caller.tell({ event: 'writing' });
   try {
     const folder = plan.takeFolder();
     try {
       const recorder = new Recorder(plan, loaded.session, folder, loaded.training.batchCount);
-      await recorder.start(interrupt.signal, isFactored(plan) ? ranksFile(plan) : null);
-      return await loop(plan, { ...loaded, recorder, folder, interrupt }, output);
+      await recorder.start(caller.signal, isFactored(plan) ? ranksFile(plan) : null);
+      return await loop(plan, { ...loaded, recorder, folder, written }, caller);
     } finally {
       folder.close();
     }
   } finally {
-    interrupt.dispose();
+    written();
   }
 }
 
@@ -116,18 +127,20 @@ interface Loaded {
 interface Parts extends Loaded {
   readonly recorder: Recorder;
   readonly folder: TrainingFolder;
-  readonly interrupt: Interrupt;
+  /** Says that nothing is left to be saved. */
+  readonly written: () => void;
 }
 
-async function loop(plan: RunPlan, parts: Parts, output: Output): Promise<RunOutcome> {
-  const { session, training, validation, recorder, interrupt } = parts;
+async function loop(plan: RunPlan, parts: Parts, caller: Caller<RunEvent>): Promise<RunOutcome> {
+  const { session, training, validation, recorder, written } = parts;
+  const { signal } = caller;
   const { settings } = plan;
   const { epochs, learningRate } = settings;
   new Garbage().clear(); // what listing images and compiling left
   returnFreedMemory();
   const started = performance.now();
-  const report = new TrainingReport(output, epochs, recorder.stepsPerEpoch);
-  report.start(startFields(plan, parts));
+  caller.tell(startEvent(plan, parts));
+  const limit = new TimeLimit(plan.timeMs);
   try {
     const result = await train({
       session,
@@ -139,26 +152,27 @@ async function loop(plan: RunPlan, parts: Parts, output: Output): Promise<RunOut
       epochs,
       batches: (epoch, from) => training.epoch(epoch, from),
       validation: () => validation.epoch(0),
-      signal: interrupt.signal,
+      signal: AbortSignal.any([signal, limit.signal]),
       onEvent: async (event) => {
         if (event.event === 'epoch') await recorder.epoch(event, validation);
         else await recorder.step(event);
-        report.event(event); // an epoch that is reported is saved
-        await output.caughtUp(interrupt.signal);
+        caller.tell(event); // an epoch that is reported is saved
+        await caller.heard();
+        limit.check();
       },
     });
     await recorder.finish(result);
-    interrupt.dispose();
-    if (!interrupt.exit) await plan.afterwards?.(session.executor);
+    written();
+    if (!signal.aborted) await plan.afterwards?.(session.executor);
     const skipped = [...training.skipped, ...validation.skipped];
     const seconds = (performance.now() - started) / 1000;
     const summary = summarise(plan, parts, result, seconds, skipped.length);
-    return { interrupted: interrupt.exit, summary, skipped };
+    const isCut = recorder.record.status === 'interrupted';
+    const status = signal.aborted ? 'interrupted' : isCut ? 'outOfTime' : 'done';
+    return { status, summary, skipped };
   } catch (error) {
     await recorder.fail();
     throw withRemains(error, settings, recorder.remains);
-  } finally {
-    report.stop();
   }
 }
 
@@ -215,36 +229,13 @@ function ranksFile({ settings, tables }: RunPlan): RanksFile {
   return { ...writtenForm(form), ranks: foundRanks(form.found), tables };
 }
 
-function sayLoaded(report: LoadReport | null, plan: RunPlan, output: Output): void {
-  if (!report) return;
-  const { init, classes: names, model } = plan.settings;
-  output.event('loaded', { from: init, ...report, ignored: plan.ignored });
-  const classes = String(names.length);
-  const replaced =
-    report.replaced.length === 0
-      ? ''
-      : `; ${report.replaced.join(' and ')} start at zero for ${classes} classes`;
-  const resized =
-    report.resized.length === 0
-      ? ''
-      : `; ${report.resized.join(' and ')} resized to ${String(model.config.imageSize)} px`;
-  const unused = [...report.unused, ...plan.ignored];
-  const left = unused.length === 0 ? '' : `; unused: ${abridged(unused)}`;
-  output.line(
-    `Loaded ${String(report.loaded)} tensors of ${init ?? ''}${replaced}${resized}${left}`,
-  );
+function loadedEvent(report: LoadReport, { settings, ignored }: RunPlan): LoadedEvent {
+  const { init: from, classes, model } = settings;
+  const { imageSize } = model.config;
+  return { event: 'loaded', from, ...report, ignored, classes: classes.length, imageSize };
 }
 
-/** The first few names. */
-function abridged(names: readonly string[]): string {
-  const more = names.length - SHOWN_NAMES;
-  const shown = names.slice(0, SHOWN_NAMES).join(', ');
-  return more > 0 ? `${shown} and ${counted(more, 'more tensor')}` : shown;
-}
-
-const SHOWN_NAMES = 5;
-
-/** What both the first and the last line say of where a run happens. */
+/** What both the start and the summary say of where a run happens. */
 function placeFields({ step }: RunPlan, { session, folder }: Parts): PlaceFields {
   const { executor } = session;
   return {
@@ -256,10 +247,11 @@ function placeFields({ step }: RunPlan, { session, folder }: Parts): PlaceFields
   };
 }
 
-function startFields(plan: RunPlan, parts: Parts): StartFields {
-  const { model, method, classes, preprocess, data, batch, learningRate, optimizer } =
+function startEvent(plan: RunPlan, parts: Parts): StartEvent {
+  const { model, method, classes, preprocess, data, batch, learningRate, optimizer, epochs } =
     plan.settings;
   return {
+    event: 'start',
     model: model.name,
     method,
     ...parameterCounts(plan.step.model),
@@ -268,6 +260,7 @@ function startFields(plan: RunPlan, parts: Parts): StartFields {
     trainImages: data.trainImages,
     validationImages: data.validationImages,
     steps: parts.recorder.totalSteps,
+    ...{ epochs, stepsPerEpoch: parts.recorder.stepsPerEpoch },
     batch,
     learningRate,
     optimizer: optimizer.name,

@@ -30,7 +30,7 @@ import {
 } from '@thimble/core';
 import { createHash } from 'node:crypto';
 import { closeSync, fstatSync, readSync } from 'node:fs';
-import { openToRead, replaceFile, writeAll } from '../host/files.js';
+import { openToRead, replaceFile, writeAll, type FileWriter } from '../host/files.js';
 import { Garbage } from '@thimble/native';
 import { notSafetensors } from './content.js';
 
@@ -98,21 +98,26 @@ export function checkpointBytes(model: ModelGraph, metadata: ReadonlyMap<string,
 }
 
 /**
- * Writes every parameter and buffer of the model; returns the SHA-256 of the file. Throws TrainingError, and leaves
- * the file at `path` as it was, when a value is not finite.
+ * Writes every parameter and buffer of the model; returns the SHA-256 of the file. Throws TrainingError when a value
+ * is not finite; `writeFile` says what is at `path` then: by default, what was.
  */
 export function saveCheckpoint(
   path: string,
   executor: Executor,
   model: ModelGraph,
   metadata: ReadonlyMap<string, string>,
+  writeFile?: FileWriter,
 ): Promise<string> {
-  return writeTensors(path, storedTensors(model), metadata, async ({ name }) => {
+  const read = async ({ name }: StoredTensor) => {
     const data = await executor.read(name);
     checkFinite(name, data);
     return data;
-  });
+  };
+  return writeTensors(path, storedTensors(model), metadata, read, writeFile);
 }
+
+/** Bytes of tensors that were written and may wait to be freed: saves come where training has its peak. */
+const WAITING_BYTES = 4e6;
 
 /** A tensor as a file stores it. */
 export interface StoredTensor {
@@ -127,11 +132,12 @@ export async function writeTensors(
   tensors: readonly StoredTensor[],
   metadata: ReadonlyMap<string, string>,
   read: (tensor: StoredTensor) => Promise<HostData>,
+  writeFile: FileWriter = replaceFile,
 ): Promise<string> {
   const { prefix, ordered } = safetensorsPrefix(tensors, metadata);
-  const garbage = new Garbage();
+  const garbage = new Garbage(WAITING_BYTES);
   const hash = createHash('sha256');
-  await replaceFile(path, async (descriptor) => {
+  await writeFile(path, async (descriptor) => {
     const put = (bytes: Uint8Array) => {
       hash.update(bytes);
       writeAll(descriptor, bytes);

@@ -18,6 +18,7 @@ import { resize, type Rectangle } from './resample.js';
 /** Closed interval. */
 export type Interval = readonly [low: number, high: number];
 
+/** How training images are varied. */
 export interface Augment {
   /** Area and aspect ratio (width / height) of the crop; null for the centre crop of evaluation. */
   readonly crop: { readonly scale: Interval; readonly ratio: Interval } | null;
@@ -29,6 +30,7 @@ export interface Augment {
   readonly saturation: number;
 }
 
+/** Name of a preset of `augments`. */
 export type AugmentName = 'none' | 'flip' | 'light' | 'standard';
 
 const still = { crop: null, flip: 0, brightness: 0, contrast: 0, saturation: 0 } as const;

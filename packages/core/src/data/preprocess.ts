@@ -25,8 +25,10 @@ import type { RawImage } from './image.js';
 import { levelsInto, type Images } from './levels.js';
 import { RESAMPLE_FILTERS, resize, type ResampleFilter } from './resample.js';
 
+/** A number for each channel. */
 export type Triple = readonly [red: number, green: number, blue: number];
 
+/** From a picture to the numbers that a model takes. */
 export interface Preprocess {
   /** Width and height that the model reads, in pixels. */
   readonly size: number;
@@ -58,6 +60,7 @@ export const defaultPreprocess: Preprocess = {
 
 /** Mean and standard deviation of ImageNet's training set, which many other models expect. */
 export const imagenetMean: Triple = [0.485, 0.456, 0.406];
+/** Standard deviation of ImageNet’s training set. */
 export const imagenetStd: Triple = [0.229, 0.224, 0.225];
 
 /** Pixels of a model's images; more is a damaged file. */

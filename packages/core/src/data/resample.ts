@@ -26,6 +26,7 @@ export const RESAMPLE_FILTERS = [
   'hamming',
 ] as const;
 
+/** How pixels are weighted where a picture changes its size. */
 export type ResampleFilter = (typeof RESAMPLE_FILTERS)[number];
 
 /** A rectangle in pixels; only an input box may have fractional numbers. */
@@ -36,6 +37,7 @@ export interface Rectangle {
   readonly height: number;
 }
 
+/** Which part of a picture is resized, and which part of the result is wanted. */
 export interface ResizeOptions {
   /** The part of the input that becomes the output; the whole picture by default. */
   readonly box?: Rectangle;

@@ -6,6 +6,7 @@
 import type { RawImage } from './image.js';
 import { shapesClasses, shapesImage } from './shapes.js';
 
+/** Labelled pictures by number. */
 export interface ImageSource {
   readonly length: number;
   /** Class of image i, 0-based. */

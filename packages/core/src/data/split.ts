@@ -12,6 +12,7 @@
 import { ConfigError } from '../errors.js';
 import { Random } from '../random.js';
 
+/** Which images train and which validate. */
 export interface Split {
   /** Positions in the list that was given, ascending. */
   readonly train: number[];
@@ -19,6 +20,8 @@ export interface Split {
 }
 
 /**
+ * Holds a share of each class out, the same images for the same names and seed; copies of an image stay together.
+ *
  * @param names of the images, for instance paths relative to the data folder with '/' between
  * folders
  * @param labels of the images

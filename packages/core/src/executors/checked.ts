@@ -16,8 +16,11 @@ export interface Backend {
   readonly threads: number;
   /** Bytes really allocated for arena and scratch. */
   readonly arenaBytes: number;
+  /** Replaces the contents of a slot. */
   write(slot: number, data: HostData): void;
+  /** Runs the steps of an entry, outside of the calling thread where it can. */
   run(entry: number): Promise<void>;
+  /** A copy of the contents of a slot. */
   read(slot: number): Promise<HostData>;
   /** Milliseconds of each step of one run; absent where the backend cannot tell. */
   profile?(entry: number): Promise<readonly number[]>;

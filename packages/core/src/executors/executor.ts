@@ -16,11 +16,13 @@ import { hostSlots, type Program, type Slot } from '../program.js';
 
 export type { HostData } from '../ir/types.js';
 
+/** How a program is loaded. */
 export interface LoadOptions {
   /** Worker threads; default 1. Executors without threads ignore it. */
   readonly threads?: number;
 }
 
+/** A program in memory: written, run and read by the names of its slots and entries. */
 export interface Executor {
   readonly name: string;
   /** Which variant runs: `avx512`, `simd128`, … */
@@ -54,6 +56,7 @@ export interface ExecutorKind {
   readonly name: string;
   /** Why it cannot run here, in one sentence; null when it can. */
   unavailable(): Promise<string | null>;
+  /** Allocates what the program plans for. Throws ExecutorError for one that cannot run here. */
   load(program: Program, options?: LoadOptions): Promise<Executor>;
   /** Measures what the machine can do with the executor's instructions and threads; absent where
    * there are none. */
@@ -67,6 +70,7 @@ export interface PeakMeter {
   flops(): Promise<number>;
   /** Bytes per second, read and written, when `bytes` of memory are half source and half copy. */
   copy(bytes: number): Promise<number>;
+  /** Frees memory and threads. */
   dispose(): Promise<void>;
 }
 

@@ -40,6 +40,7 @@ export const DTYPE_BYTES = {
   BOOL: 1,
 } as const;
 
+/** The element types that a safetensors file may have. */
 export type SafetensorsDtype = keyof typeof DTYPE_BYTES;
 
 /** Where one tensor lies in its file. */
@@ -54,6 +55,7 @@ export interface TensorInfo {
   readonly end: number;
 }
 
+/** What a safetensors file says before its data. */
 export interface SafetensorsHeader {
   readonly metadata: ReadonlyMap<string, string>;
   /** By name, in the order of their data. */

@@ -29,6 +29,7 @@ import {
 } from './safetensors-header.js';
 import type { SafetensorsDtype, TensorInfo } from './safetensors-header.js';
 
+/** A safetensors file in memory; tensors are views of its bytes. */
 export interface SafetensorsFile {
   readonly metadata: ReadonlyMap<string, string>;
   /** By name, in the order of their data. */

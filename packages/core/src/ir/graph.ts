@@ -13,6 +13,7 @@ import type { HostArray } from './host.js';
 import type { TensorType } from './types.js';
 import type { WeightForm } from './weight-form.js';
 
+/** Place of a value in `Graph.values`. */
 export type ValueId = number;
 
 /** Op parameters: plain data, so that a graph can be printed, compared and serialised. */
@@ -77,6 +78,7 @@ export type Source =
   /** Output of a node. */
   | { readonly kind: 'node' };
 
+/** A tensor of a graph, assigned once: its type, and where it comes from. */
 export interface Value {
   readonly id: ValueId;
   /** Unique in its graph; parameters carry the checkpoint's name. */
@@ -88,6 +90,7 @@ export interface Value {
 /** Operands by the names that the op declares; an absent optional operand has no key. */
 export type Operands = Readonly<Record<string, ValueId>>;
 
+/** An op applied to values of a graph; its outputs are values too. */
 export interface Node {
   /** Unique in its graph: `blocks.0.mlp.fc1`. */
   readonly name: string;
@@ -98,6 +101,10 @@ export interface Node {
   readonly outputs: Operands;
 }
 
+/**
+ * A computation in static single assignment: values, and the nodes that make them in an order in which they can
+ * run.
+ */
 export interface Graph {
   /** Indexed by id; a value that nothing uses any more stays as a hole until `prune` renumbers. */
   readonly values: readonly Value[];
@@ -118,6 +125,7 @@ export interface Parameter extends Value {
   readonly source: Extract<Source, { kind: 'parameter' }>;
 }
 
+/** Whether a value is a weight: what training may change. */
 export function isParameter(value: Value): value is Parameter {
   return value.source.kind === 'parameter';
 }
@@ -132,6 +140,7 @@ export interface Checkpointed extends Value {
   readonly source: Extract<Source, { kind: 'parameter' | 'buffer' }>;
 }
 
+/** Whether a checkpoint of the model holds the value: a parameter or a buffer. */
 export function isCheckpointed(value: Value): value is Checkpointed {
   return value.source.kind === 'parameter' || value.source.kind === 'buffer';
 }

@@ -10,6 +10,7 @@ import type { Graph, Node, Operands, Params, Value } from './graph.js';
 import { contentsText } from './host.js';
 import { typeText } from './types.js';
 
+/** The stable text of a graph, a line for each leaf, node and output; values that nothing uses are left out. */
 export function printGraph(graph: Graph): string {
   const used = new Set<number>(Object.values(graph.outputs));
   for (const node of graph.nodes) {

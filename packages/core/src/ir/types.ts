@@ -24,14 +24,17 @@ export type HostData = Float32Array | Float64Array | Int32Array | Int8Array;
 /** Bytes of one element on every executor that has an arena. */
 export const DTYPE_BYTES = { f32: 4, i32: 4, i8: 1 } as const satisfies Record<DType, number>;
 
+/** The type of a tensor of 32-bit floats with these extents; a scalar without any. */
 export function f32(...shape: readonly number[]): TensorType {
   return { dtype: 'f32', shape };
 }
 
+/** The type of a tensor of 32-bit integers with these extents. */
 export function i32(...shape: readonly number[]): TensorType {
   return { dtype: 'i32', shape };
 }
 
+/** The type of a tensor of 8-bit integers with these extents. */
 export function i8(...shape: readonly number[]): TensorType {
   return { dtype: 'i8', shape };
 }
@@ -41,6 +44,7 @@ export function elements(shape: Shape): number {
   return shape.reduce((product, extent) => product * extent, 1);
 }
 
+/** Bytes of a tensor of this type, without alignment. */
 export function bytesOf(type: TensorType): number {
   return elements(type.shape) * DTYPE_BYTES[type.dtype];
 }

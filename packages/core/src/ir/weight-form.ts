@@ -7,6 +7,7 @@ import type { Shape } from './types.js';
 /** Any array of numbers. */
 export type Numbers = Float32Array | Float64Array | Int32Array | Int8Array;
 
+/** How one weight of the dense model lives while it trains. */
 export interface WeightForm {
   /** What errors call it: `low-rank`, `adapter`. */
   readonly kind: string;

@@ -24,6 +24,7 @@ import { checkInputRanks } from './tucker-ranks.js';
 import { wasi } from './wasi.js';
 import { wsi } from './wsi.js';
 
+/** Every training method, by the name that `parseMethod` reads. */
 export const METHODS = {
   full,
   head,
@@ -37,6 +38,7 @@ export const METHODS = {
   'low-rank-gradient': lowRankGradient,
 } as const;
 
+/** Name of a training method. */
 export type MethodName = keyof typeof METHODS;
 
 /** Trains everything as it is: what others are compared with, and the default. */

@@ -13,6 +13,7 @@ import {
 import type { Value, ValueId } from '../ir/graph.js';
 import type { Layers } from './ranks.js';
 
+/** A product of activations with a weight W [outputs, inputs]: y = x Wᵀ. */
 export interface Linear {
   /** Name of W in the dense model. */
   readonly weight: string;
@@ -26,6 +27,7 @@ export interface Linear {
   readonly form: LinearForm;
 }
 
+/** Dense, as two factors in its place, or frozen with two factors beside it. */
 export type LinearForm =
   | { readonly kind: 'dense'; readonly weight: Parameter; readonly node: Node }
   | { readonly kind: 'low-rank'; readonly left: Parameter; readonly right: Parameter }

@@ -30,6 +30,7 @@ import type { SavedForm } from '../passes/saved.js';
 import type { Cue } from '../program.js';
 import type { Found, Probe } from './found.js';
 
+/** A training method: pure transforms of graphs for a configuration C, all optional. */
 export interface Method<C> {
   readonly name: string;
   /** One sentence for `--help`. */
@@ -64,6 +65,7 @@ export interface Method<C> {
    * hold that in another form. `model` as in `backward`.
    */
   parts?(model: ModelGraph, config: C): readonly string[];
+  /** The model with the forms that its weights take, and its choice of what trains; absent: as it is. */
   forward?(model: ModelGraph, config: C): ModelGraph;
   /** `model` is what `forward` of all methods returned. */
   backward?(train: TrainGraph, model: ModelGraph, config: C): TrainGraph;
@@ -86,6 +88,7 @@ export interface Method<C> {
 /** What a budget gives up, first to last: parts of updates, of saved inputs, of weights. */
 export const OPTION_AXES = ['updates', 'activations', 'weights'] as const;
 
+/** What a budget gives up by choosing an option. */
 export type OptionAxis = (typeof OPTION_AXES)[number];
 
 /** A number that the user has not said. */
@@ -93,6 +96,7 @@ export interface OpenOption<C> {
   readonly axis: OptionAxis;
   /** From generous to frugal; the first is the configuration's own. */
   readonly values: readonly number[];
+  /** The configuration with one of the values. */
   choose(value: number): C;
 }
 
@@ -136,35 +140,49 @@ export interface BoundMethod {
   /** In the order of OPTION_AXES. */
   readonly options: readonly BoundOption[];
   readonly probe: Probe | null;
+  /** The method with what was found: ranks, for instance. */
   with(found: Found): BoundMethod;
+  /** With what `model` would be compiled: what was found, or what is typical. */
   findings(model: ModelGraph): Found;
+  /** What the method takes of `model` for itself. */
   claims(model: ModelGraph): Claims;
+  /** The weights of linears whose saved input `backward` holds in a form of its own. */
   holds(model: ModelGraph): readonly string[];
+  /** Weights whose gradient `backward` makes in parts of its own. */
   parts(model: ModelGraph): readonly string[];
+  /** The model with the forms that its weights take, and the choice of what trains. */
   forward(model: ModelGraph): ModelGraph;
   /** `model` is what `forward` returned. */
   backward(train: TrainGraph, model: ModelGraph): TrainGraph;
+  /** How a parameter is updated; null: by the optimiser’s own rule. */
   rule(parameter: Parameter, model: ModelGraph): UpdateRule | null;
+  /** How fast a parameter is updated; null: at the rate of the schedule. */
   rate(parameter: Parameter, model: ModelGraph): RateGroup | null;
+  /** The graph of a step with what runs behind its updates. */
   after(graph: Graph): Graph;
+  /** Graphs that run by themselves when their cue comes. */
   entries(model: ModelGraph, optimizer: Optimizer): readonly MethodEntry[];
   readonly phases: readonly BoundPhase[];
   /** What `compile` takes where no form is asked for; null: exact. */
   readonly saved: SavedForm | null;
 }
 
+/** A number that a budget may choose; see `OpenOption`. */
 export interface BoundOption {
   readonly axis: OptionAxis;
   readonly values: readonly number[];
+  /** The method with one of the values. */
   choose(value: number): BoundMethod;
 }
 
+/** The method from an epoch on; see `MethodPhase`. */
 export interface BoundPhase {
   readonly from: number;
   readonly method: BoundMethod;
   readonly carry?: Carry;
 }
 
+/** A method with its configuration, in the form that `compile` takes. */
 export function bind<C>(method: Method<C>, config: C): BoundMethod {
   const rebound = (changed: C) => bind(method, changed);
   return {

@@ -7,6 +7,7 @@
  */
 import { list, objectOf, record, whole, type Reader } from '../schema/index.js';
 
+/** Inner extents of factored weights and of compressed inputs. */
 export interface Ranks {
   /** K of each factored weight, by its name in the dense model; an absent weight stays dense. */
   readonly weights: Readonly<Record<string, number>>;
@@ -34,6 +35,7 @@ export type Layers = 'mlp' | 'all';
 /** How a weight is truncated: by its own singular values, or by the energy of its outputs. */
 export type Truncation = 'plain' | 'data';
 
+/** What is to be measured so that weights can be factored. */
 export interface WeightNeed {
   /**
    * Explained variance ε in (0, 1]: the bytes that all factored weights may take are those of the
@@ -44,6 +46,7 @@ export interface WeightNeed {
   readonly truncation: Truncation;
 }
 
+/** What is to be measured so that saved inputs can be compressed. */
 export interface ActivationNeed {
   /** Explained variance in (0, 1] of each mode: sets the byte budget of all cores and factors. */
   readonly epsilon: number;

@@ -8,18 +8,25 @@
  *   as it is      T K (O + I)  for the two sides of a low-rank weight, T O I for a dense one
  *   compressed    the factors: with `whole` 2 |x| r_m for each truncated mode and the products of the
  *                 core, with `sequential` three products for each mode on what is left of x;
- *                 orthonormalising 4 r_m² D_m;  g = dy ×_m U_m, m < d;  p = Sᵀ g  ρ r_d O
+ *                 orthonormalising 4 r_m² D_m;  g = dy ×_m U_m, m < d;  p = Sᵀ g  ρ r_d O, and
+ *                 from it pᵀq  r_d O I of a dense weight, dL = pᵀ(qRᵀ) and dR = (pL)ᵀq  2 r_d K (O + I)
+ *                 of a low-rank one
  *                 (with a whole last mode ρ K (O + 2I) for the sides, and dz ×_m U_m besides)
  *
- * What the two forms cost the update of the weight is about the same and left out, and so are passes
- * over memory. Products of every form run at the same speed, within a factor of two.
+ * The update of the weight from there on is the same and left out, and so are passes over memory. Products
+ * of every form run at the same speed, within a factor of two.
+ *
+ * A linear that runs on few of the tokens as it is (passes/narrow.ts), as those of a classifier's last block
+ * do, would run on all of them for its input to be compressed: it never pays there.
  */
+import { narrow } from '../passes/narrow.js';
 import type { ModelGraph } from '../ir/graph.js';
 import { elements, type Shape } from '../ir/types.js';
 import { linears } from './linears.js';
 import type { Ranks, Refresh } from './ranks.js';
 import { cheapestOrder } from './tucker.js';
 
+/** A linear whose input x may be saved in Tucker form. */
 export interface CompressedLinear {
   /** Of x. */
   readonly shape: Shape;
@@ -43,12 +50,18 @@ export function cheaperRanks(
   ranks: Ranks['activations'],
   refresh: Exclude<Refresh, 'decompose'>,
 ): Ranks['activations'] {
+  const narrowed = narrowedLinears(model);
   const cheaper = linears(model, 'all').filter(({ weight, outputs, x, form }) => {
-    if (!Object.hasOwn(ranks, weight)) return false;
+    if (!Object.hasOwn(ranks, weight) || narrowed.has(weight)) return false;
     const rank = form.kind === 'low-rank' ? form.right.type.shape[0] : null;
     return savesWork({ shape: x.type.shape, outputs, rank }, ranks[weight], refresh);
   });
   return Object.fromEntries(cheaper.map(({ weight }) => [weight, ranks[weight]]));
+}
+
+/** The weights, by their names in the dense model, whose linears run on few tokens as they are. */
+export function narrowedLinears(model: ModelGraph): ReadonlySet<string> {
+  return narrow(model, new Set()).narrowed ?? new Set();
 }
 
 function plainCost({ shape, outputs, rank }: CompressedLinear): number {
@@ -77,7 +90,8 @@ function compressedCost(
   const refreshed = factors + bases + reduced(outputs);
   if (ranks[last] < inputs) {
     const p = rows * ranks[last] * outputs;
-    return refreshed + p + (rank === null ? ranks[last] * outputs * inputs : 0);
+    const perRow = rank === null ? outputs * inputs : 2 * rank * (outputs + inputs);
+    return refreshed + p + ranks[last] * perRow;
   }
   if (rank === null) return refreshed + rows * outputs * inputs;
   return refreshed + reduced(rank) + rows * rank * (outputs + 2 * inputs);

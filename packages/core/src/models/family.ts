@@ -15,6 +15,7 @@ import type { BuildOptions } from './options.js';
 import type { Reasons } from './reasons.js';
 import type { FamilyConfig } from './sizes.js';
 
+/** A family of models: how its configurations are read and built, and what its checkpoints look like. */
 export interface Family<C extends FamilyConfig> {
   /** What people call its models: one of them, several of them. */
   readonly kinds: { readonly one: readonly string[]; readonly many: readonly string[] };

@@ -17,6 +17,7 @@ export const FAMILIES = {
   swin: swinFamily,
 } as const;
 
+/** Name of a family of models. */
 export type FamilyName = keyof typeof FAMILIES;
 type AnyFamily = (typeof FAMILIES)[FamilyName];
 
@@ -67,6 +68,7 @@ export const MODELS = Object.fromEntries(
   Object.values(FAMILIES).flatMap(({ presets }) => Object.entries<ModelConfig>(presets)),
 ) as Presets;
 
+/** Name of a preset. */
 export type ModelName = keyof typeof MODELS;
 
 /** The preset called `name`. Throws UnknownNameError with the nearest name. */

@@ -63,6 +63,7 @@ export class GraphBuilder implements Emitter {
     return [...this.scopes, name].join('.');
   }
 
+  /** Declares a value that the host writes before every run. */
   input(name: string, type: TensorType): Value {
     return this.leaf(name, type, { kind: 'input' });
   }
@@ -103,6 +104,7 @@ export class GraphBuilder implements Emitter {
     });
   }
 
+  /** Appends a node within the current scope; its outputs by name. Throws ShapeError where operands do not fit. */
   emit<P extends Params, I extends string, OI extends string, O extends string, OO extends string>(
     op: Op<P, I, OI, O, OO>,
     inputs: Bag<NoInfer<I>, NoInfer<OI>, Value>,

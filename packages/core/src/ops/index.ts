@@ -16,6 +16,9 @@ import { broadcastTokens } from './broadcast-tokens.js';
 import { cholesky } from './cholesky.js';
 import { clipScale } from './clip-scale.js';
 import { concatTokens } from './concat-tokens.js';
+import { conv2d } from './conv2d.js';
+import { conv2dGradInput } from './conv2d-grad-input.js';
+import { conv2dGradWeight } from './conv2d-grad-weight.js';
 import { dequantise } from './dequantise.js';
 import { fill } from './fill.js';
 import { gelu } from './gelu.js';
@@ -69,6 +72,9 @@ export const OPS = {
   cholesky,
   clip_scale: clipScale,
   concat_tokens: concatTokens,
+  conv2d,
+  conv2d_grad_input: conv2dGradInput,
+  conv2d_grad_weight: conv2dGradWeight,
   dequantise,
   fill,
   gelu,
@@ -107,6 +113,7 @@ export const OPS = {
   windows,
 } as const;
 
+/** Name of an op in the registry. */
 export type OpName = keyof typeof OPS;
 
 /** An op whose operand names are not known statically. */

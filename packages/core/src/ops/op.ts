@@ -35,6 +35,7 @@ export type ScalarKind = 'int' | 'float';
 
 /** Adds nodes to a graph under construction; what `grad` and the layers in nn/ write with. */
 export interface Emitter {
+  /** Appends `op` applied to `inputs`; its outputs by name. Throws ShapeError where they do not fit. */
   emit<P extends Params, I extends string, OI extends string, O extends string, OO extends string>(
     op: Op<P, I, OI, O, OO>,
     inputs: Bag<NoInfer<I>, NoInfer<OI>, Value>,
@@ -82,6 +83,7 @@ export interface Sample<P extends Params> {
   readonly inputs: Readonly<Record<string, SampleTensor>>;
 }
 
+/** An op: everything that compiler, planner, executors and tests ask of it, but the fast kernel. */
 export interface Op<
   P extends Params = Params,
   I extends string = string,
@@ -153,6 +155,7 @@ export function operandName(declared: string): string {
   return declared.endsWith('?') ? declared.slice(0, -1) : declared;
 }
 
+/** Whether an operand, as an op declares it, may be absent: `bias?`. */
 export function isOptional(declared: string): boolean {
   return declared.endsWith('?');
 }

@@ -7,6 +7,7 @@ import { decayOf, type DecayScope, type Optimizer } from './optimizer.js';
 import { momentsOf, zero } from './states.js';
 import { check } from './sgd.js';
 
+/** Settings of `adamw`; see there for the letters. */
 export interface AdamWSettings {
   readonly beta1?: number;
   readonly beta2?: number;

@@ -12,9 +12,11 @@ export interface OptimizerOptions {
   readonly weightDecay?: number;
 }
 
+/** Every optimiser, by name. */
 export const OPTIMIZERS = {
   sgd,
   adamw,
 } as const satisfies Record<string, (options: OptimizerOptions) => Optimizer>;
 
+/** Name of an optimiser. */
 export type OptimizerName = keyof typeof OPTIMIZERS;

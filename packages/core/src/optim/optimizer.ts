@@ -9,6 +9,7 @@ import type { LowRankPair, PairGradient } from './low-rank.js';
 /** The optimiser's inputs in a graph, declared once and read by every update. */
 export type OptimizerInputs = Readonly<Record<string, Value>>;
 
+/** A rule of update as nodes with explicit states, and the scalars that a step is given. */
 export interface Optimizer {
   readonly name: string;
   /** Hyper-parameters, as saved with a run. */

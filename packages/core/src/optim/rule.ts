@@ -10,6 +10,7 @@ import type { Parameter, Value } from '../ir/graph.js';
 import type { GraphBuilder } from '../ops/builder.js';
 import type { Optimizer, OptimizerInputs } from './optimizer.js';
 
+/** How a parameter is updated, where that is not the optimiser’s own affair. */
 export interface UpdateRule {
   /** Appends the update of the parameter; it runs as soon as the parts exist. */
   update(builder: GraphBuilder, given: GivenGradient): void;

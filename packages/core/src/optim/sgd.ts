@@ -6,6 +6,7 @@ import { updatePair } from './low-rank.js';
 import { directionOf, resetVelocities, velocityOf, type MomentumBits } from './momentum.js';
 import { decayOf, type DecayScope, type Optimizer } from './optimizer.js';
 
+/** Settings of `sgd`; all are 0 or off by default. */
 export interface SgdSettings {
   readonly momentum?: number;
   /** Of each element of a velocity: 32 (default), or 8, which takes 17/64 of the bytes. */

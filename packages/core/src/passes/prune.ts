@@ -10,6 +10,7 @@ import { renumber } from '../ir/rewrite.js';
 import { opNamed } from '../ops/index.js';
 import { isOptional, operandName } from '../ops/op.js';
 
+/** The graph without nodes whose outputs nothing reads, and with values numbered anew. */
 export function prune(graph: Graph): Graph {
   const live = new Set<ValueId>(Object.values(graph.outputs));
   const kept: Node[] = [];

@@ -26,6 +26,7 @@ import { forwardPass, type ForwardPass } from './forward-pass.js';
 import { quantiseSaved } from './quantise-saved.js';
 import { recompute } from './recompute.js';
 
+/** In what form activations are saved for the backward pass; `SAVED_FORMS` says what each keeps. */
 export type SavedForm = 'all' | 'exact' | 'compact' | 'smallest';
 
 /** The forms by name, each with what it keeps. */

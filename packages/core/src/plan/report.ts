@@ -6,6 +6,7 @@ import { opNamed } from '../ops/index.js';
 import { entryFlops, plannedBytes, updateEntries } from '../program.js';
 import type { Entry, Program, Slot } from '../program.js';
 
+/** Memory and work of a program by part, in bytes and floating-point operations. */
 export interface MemoryReport {
   /** Everything: arena and the scratch of all threads. */
   readonly peakBytes: number;

@@ -38,7 +38,11 @@ export interface PreparationBytes {
   readonly emitting: number;
 }
 
-/** @param shapes those of the weights to start from */
+/**
+ * What `prepare` would take beside the process, in bytes, without running anything.
+ *
+ * @param shapes those of the weights to start from
+ */
 export function preparationBytes(
   options: Pick<PrepareOptions, 'model' | 'method' | 'batch' | 'threads'>,
   shapes: WeightSource['shapes'],

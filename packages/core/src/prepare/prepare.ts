@@ -22,7 +22,7 @@ import { ExecutorError, required } from '../errors.js';
 import type { Executor, HostData } from '../executors/executor.js';
 import type { ModelGraph } from '../ir/graph.js';
 import { isTrained, linears } from '../methods/linears.js';
-import { savesWork } from '../methods/tucker-cost.js';
+import { narrowedLinears, savesWork } from '../methods/tucker-cost.js';
 import { compressible } from '../methods/tucker-ranks.js';
 import type { BoundMethod } from '../methods/method.js';
 import type { Ranks, WeightNeed } from '../methods/ranks.js';
@@ -97,7 +97,7 @@ function chosenFrom(
   const measured = takeOnce(kept.measured, 'within');
   const weights = weightChoice(options, subject, measured);
   const known = { ...subject.stored, ...weights.ranks };
-  const activations = activationTable(options, measured, known);
+  const activations = activationTable(options, subject, measured, known);
   const ranks: Ranks = {
     weights: known,
     activations: activations ? chosenRanks(activations) : {},
@@ -335,6 +335,7 @@ function weightTable(
 
 function activationTable(
   { method, activationBytes }: PrepareOptions,
+  { model }: Subject,
   { parts }: Measured,
   weights: Readonly<Record<string, number | undefined>>,
 ): ActivationTable | null {
@@ -347,7 +348,9 @@ function activationTable(
   }
   const sites = parts.flatMap((part) => part.sites);
   const outputs = new Map(sites.map((site) => [site.weight, site.outputs]));
+  const narrowed = narrowedLinears(model);
   return chooseActivations(inputs, epsilon, activationBytes, ({ weight, shape }, ranks) => {
+    if (narrowed.has(weight)) return false;
     const width = required(outputs.get(weight), weight, 'a linear that was measured');
     return savesWork({ shape, outputs: width, rank: weights[weight] ?? null }, ranks, refresh);
   });

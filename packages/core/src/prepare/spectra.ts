@@ -17,6 +17,7 @@ const BYTES = 4;
  */
 const RANK_STEP = 8;
 
+/** How the energy of a weight W [outputs, inputs] falls off along its directions. */
 export interface LayerSpectrum {
   readonly weight: string;
   readonly outputs: number;

@@ -52,6 +52,7 @@ export interface PrepareOptions extends RankBudgets {
   /** Images of a micro-batch, as the training program has them: Tucker ranks are for so many. */
   readonly batch: number;
   readonly seed: number;
+  /** Told after every part. */
   readonly onProgress?: (event: PrepareEvent) => void;
   /**
    * So many bytes of array buffers have been let go, or soon will be. Collectors that do not count such
@@ -62,6 +63,7 @@ export interface PrepareOptions extends RankBudgets {
   readonly signal?: AbortSignal;
 }
 
+/** A part of preparing is done. */
 export interface PrepareEvent {
   readonly event: 'prepare';
   /**
@@ -77,6 +79,7 @@ export interface PrepareEvent {
   readonly what: string;
 }
 
+/** What was found on the user’s images, and how the weights come into an executor. */
 export interface Preparation {
   readonly ranks: Ranks;
   /** `method` with the ranks: what to compile. */
@@ -102,6 +105,7 @@ export interface PrepareTables {
   readonly activations: ActivationTable | null;
 }
 
+/** From what the ranks of weights were chosen. */
 export interface WeightTable {
   readonly epsilon: number;
   readonly truncation: Truncation;
@@ -115,6 +119,7 @@ export interface WeightTable {
   readonly layers: readonly WeightRow[];
 }
 
+/** What was chosen for one weight W [outputs, inputs]. */
 export interface WeightRow {
   readonly weight: string;
   readonly outputs: number;
@@ -128,6 +133,7 @@ export interface WeightRow {
   readonly lost: number;
 }
 
+/** From what the forms of saved inputs were chosen. */
 export interface ActivationTable {
   /** ε of the method, which sets the default budget. */
   readonly epsilon: number;
@@ -141,6 +147,7 @@ export interface ActivationTable {
   readonly layers: readonly ActivationRow[];
 }
 
+/** What was found for the input of one linear. */
 export interface ActivationRow {
   readonly weight: string;
   /** Of the linear's input in a training pass, batch first. */
@@ -153,6 +160,7 @@ export interface ActivationRow {
   readonly chosen: number;
 }
 
+/** One way to save a linear’s input, with what it costs and loses. */
 export interface ActivationOption {
   /** One for each mode; null: the input stays as it is. */
   readonly ranks: readonly number[] | null;

@@ -21,6 +21,7 @@ import { updateEntries } from '../program.js';
 import type { Entry, Program, Slot, Step } from '../program.js';
 import type { PaperLayer } from './paper.js';
 
+/** Bytes of a step by what they are for. */
 export interface Breakdown {
   readonly weights: number;
   readonly otherWeights: number;

@@ -55,6 +55,7 @@ export interface PaperCosts {
   readonly inferenceFlops: number;
 }
 
+/** Costs of all counted layers as the WASI paper counts them. */
 export interface PaperReport {
   readonly layers: number;
   readonly dense: PaperCosts;

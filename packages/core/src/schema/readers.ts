@@ -36,6 +36,7 @@ export class Place {
     this.path = path;
   }
 
+  /** The place of a field or an element within this one. */
   at(key: string | number): Place {
     const name = typeof key === 'number' ? `[${String(key)}]` : key.slice(0, MAX_KEY);
     const joint = this.path === '' || typeof key === 'number' ? '' : '.';
@@ -208,6 +209,7 @@ export function text({ most = 10_000 }: { readonly most?: number } = {}): Reader
   };
 }
 
+/** Reads true or false. */
 export const truth: Reader<boolean> = (value, place) =>
   typeof value === 'boolean' ? value : place.fail('true or false', value);
 

@@ -17,6 +17,7 @@ export interface Batch {
   readonly taken?: () => void;
 }
 
+/** The batches of an epoch, in their order. */
 export type Batches = AsyncIterable<Batch> | Iterable<Batch>;
 
 /** How long batches were waited for: time in which whoever runs them had nothing to do. */

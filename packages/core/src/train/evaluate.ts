@@ -5,6 +5,7 @@ import type { Executor, HostData } from '../executors/executor.js';
 import { firstNotFinite } from '../finite.js';
 import { checkLabels, logitsShape, type Batches } from './batch.js';
 
+/** How a model does on a set of images. */
 export interface Evaluation {
   /** Fraction of images whose largest logit is their label's, 0–1. */
   readonly accuracy: number;

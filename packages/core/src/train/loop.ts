@@ -37,8 +37,10 @@ interface LoopOptions {
   readonly signal?: AbortSignal;
 }
 
+/** What happens while a model trains. */
 export type TrainEvent = StepEvent | EpochEvent;
 
+/** An update was done. */
 export interface StepEvent {
   readonly event: 'step';
   /** From 1. */
@@ -53,6 +55,7 @@ export interface StepEvent {
   readonly waitMs: number;
 }
 
+/** An epoch is complete, and evaluated where there is a validation set. */
 export interface EpochEvent {
   readonly event: 'epoch';
   readonly epoch: number;
@@ -65,6 +68,7 @@ export interface EpochEvent {
   readonly waitSeconds: number;
 }
 
+/** What came of training. */
 export interface TrainResult {
   readonly steps: number;
   /** Mean training loss of the last epoch. */

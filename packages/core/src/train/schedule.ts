@@ -4,6 +4,7 @@ import { ConfigError } from '../errors.js';
 /** Learning rate of update number `step`, counted from 0. */
 export type Schedule = (step: number) => number;
 
+/** A rate that rises linearly and falls as half a cosine. */
 export interface CosineOptions {
   /** Largest learning rate. */
   readonly peak: number;

@@ -38,11 +38,13 @@ interface SessionParts {
   readonly seed?: number;
 }
 
+/** A session of an executor that is loaded already. */
 export interface SessionOptions extends SessionParts {
   /** Holds a program that was compiled for training, weights written; whoever made it disposes of it. */
   readonly executor: Executor;
 }
 
+/** A session that loads the programs of its phases itself. */
 export interface StartOptions extends SessionParts {
   /** By rising epochs, the first from 1. */
   readonly phases: readonly CompiledPhase[];

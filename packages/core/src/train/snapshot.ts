@@ -50,6 +50,7 @@ export function noProgress(seed: number): Progress {
   };
 }
 
+/** A whole session: what it goes on from, to the same bits. */
 export interface Snapshot {
   readonly progress: Progress;
   readonly tensors: readonly SnapshotTensor[];
@@ -58,6 +59,7 @@ export interface Snapshot {
 /** A tensor that lives across steps. */
 export type SessionTensor = Pick<Slot, 'name' | 'type' | 'role'>;
 
+/** A tensor that lives across steps, with its contents. */
 export interface SnapshotTensor {
   readonly name: string;
   readonly type: TensorType;

@@ -28,7 +28,9 @@ export interface WeightSource {
   readonly locate?: (tensor: string, element: number) => ElementPlace;
 }
 
+/** A dtype of whole numbers. */
 export type IntegerDType = Exclude<DType, 'f32'>;
+/** Contents of a tensor of whole numbers. */
 export type IntegerArray = Int32Array | Int8Array;
 
 /** Contents of a tensor, in its own dtype. */

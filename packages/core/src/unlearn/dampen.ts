@@ -26,6 +26,7 @@ export interface Importance {
   readonly base: Numbers;
 }
 
+/** How strongly weights are dampened. */
 export interface DampenSettings {
   /** α: how many times more a weight must matter for the images to forget. */
   readonly alpha: number;

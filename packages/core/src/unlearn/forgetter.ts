@@ -41,6 +41,7 @@ export interface Share {
   readonly selected: number;
 }
 
+/** Selective Synaptic Dampening of the weights in an executor: importance, threshold, dampening, and back. */
 export class Forgetter {
   private readonly executor: Executor;
   private readonly model: ModelGraph;

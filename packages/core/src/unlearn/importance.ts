@@ -44,8 +44,10 @@ import type { Program } from '../program.js';
 /** The images to forget, and those that their importance is compared with. */
 export const IMPORTANCE_SETS = ['forget', 'base'] as const;
 
+/** A set of images whose importance is added up. */
 export type ImportanceSet = (typeof IMPORTANCE_SETS)[number];
 
+/** What the program that measures importance is compiled for. */
 export interface ImportanceOptions {
   /** Without label smoothing. */
   readonly model: ModelBuilder;

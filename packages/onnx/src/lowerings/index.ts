@@ -7,6 +7,7 @@
 import type { OpName } from '@thimble/core';
 import type { Site } from '../site.js';
 import { attention, relativePositionBias } from './attention.js';
+import { conv2d } from './convolution.js';
 import { add, gelu, layernorm, matmul, multiply, scale } from './linear.js';
 import {
   broadcastTokens,
@@ -36,6 +37,9 @@ export const LOWERINGS: { readonly [K in OpName]: Lowering | 'training' } = {
   cholesky: 'training',
   clip_scale: 'training',
   concat_tokens: concatTokens,
+  conv2d,
+  conv2d_grad_input: 'training',
+  conv2d_grad_weight: 'training',
   dequantise: 'training',
   fill: 'training',
   gelu,

@@ -15,6 +15,7 @@ export interface Counts {
   flops: number;
 }
 
+/** An executor that plans and counts, and computes nothing. */
 export class NullExecutor extends CheckedExecutor {
   readonly counts: Counts;
 
@@ -45,6 +46,7 @@ function nullBackend(program: Program, counts: Counts, threads: number): Backend
   };
 }
 
+/** Loads a program that is only counted. */
 export const nullExecutor: ExecutorKind = {
   name: 'null',
   unavailable: () => Promise.resolve(null),

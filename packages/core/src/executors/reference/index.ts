@@ -83,6 +83,7 @@ function stopped(): ExecutorError {
   });
 }
 
+/** The plain loops in float64, one thread: slow, and what the others are compared with. */
 export const referenceExecutor: ExecutorKind = {
   name: 'reference',
   unavailable: () => Promise.resolve(null),

@@ -34,10 +34,12 @@ export interface WasmLoadOptions extends LoadOptions {
 }
 
 export interface WasmExecutorKind extends ExecutorKind {
+  /** Allocates what the program plans for. Throws ExecutorError where the engine cannot run it. */
   load(program: Program, options?: WasmLoadOptions): Promise<Executor>;
   peaks(options?: WasmLoadOptions): Promise<PeakMeter>;
 }
 
+/** The kernels as WebAssembly with SIMD and threads, in Node and in browsers. */
 export const wasmExecutor: WasmExecutorKind = {
   name: 'wasm',
   unavailable: kernelsUnavailable,

@@ -11,6 +11,7 @@ import { allowRelaxedSimd } from './node.js';
 
 /** Feature sets, fastest first: with and without fused multiply-add. */
 const VARIANTS = ['relaxed-simd128', 'simd128'] as const;
+/** A build of the kernels: with or without fused multiply-add. */
 export type WasmVariant = (typeof VARIANTS)[number];
 
 export interface Kernels {

@@ -50,6 +50,7 @@ import {
   WINDOW,
 } from '../sizes.js';
 
+/** A Swin transformer: attention within windows that are shifted in every other block. */
 export interface SwinConfig {
   readonly family: 'swin';
   /** Side of the square input in pixels. */

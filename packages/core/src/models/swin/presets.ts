@@ -9,6 +9,7 @@ const BASE = {
   layerNormEps: 1e-5,
 } as const;
 
+/** Swin transformers of known size. */
 export const SWIN_PRESETS = {
   'swin-micro': {
     ...BASE,

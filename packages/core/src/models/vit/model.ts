@@ -51,6 +51,7 @@ import {
   WIDTH,
 } from '../sizes.js';
 
+/** A vision transformer: attention among all patches of an image. */
 export interface VitConfig {
   readonly family: 'vit';
   /** Side of the square input in pixels; a multiple of `patch`. */

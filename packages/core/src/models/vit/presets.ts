@@ -11,6 +11,7 @@ const BASE = {
   layerNormEps: 1e-6,
 } as const;
 
+/** Vision transformers of known size. */
 export const VIT_PRESETS = {
   'vit-micro': { ...BASE, imageSize: 32, patch: 4, width: 128, depth: 6, heads: 4 },
   'vit-tiny-16': { ...BASE, imageSize: 224, patch: 16, width: 192, depth: 12, heads: 3 },

@@ -1,13 +1,11 @@
 /** The closing words of a command: what was skipped, and the result. */
 import { megabytes } from '@thimble/core';
-import type { SkippedImage } from '../data/loader.js';
+import type { UnreadImage } from '../library/predict.js';
+import type { NothingToDo } from '../library/resume.js';
 import { counted, duration, milliseconds, percent } from '../terminal/format.js';
 import type { Output } from '../terminal/output.js';
 import { inOneLine, shellWord } from '../terminal/terminal.js';
-import type { RunOutcome, RunSummary } from './training.js';
-
-/** An image that could not be read. */
-export type UnreadImage = Pick<SkippedImage, 'name' | 'reason'>;
+import type { RunOutcome, RunSummary } from '../training/training.js';
 
 /** Says which images could not be read: each of them for programs, the first ones for people. */
 export function saySkipped(skipped: readonly UnreadImage[], output: Output): void {
@@ -53,14 +51,18 @@ function tally(skipped: readonly UnreadImage[]): readonly string[] {
   return others === 0 ? lines : [...lines, `  ${String(others).padStart(6)}  other reasons`];
 }
 
-/** How a run ended that can be resumed. Throws what a signal asks the command to end with. */
-export function sayEnd({ interrupted, summary, skipped }: RunOutcome, output: Output): void {
+/** How a run ended that can be resumed. */
+export function sayEnd({ status, summary, skipped }: RunOutcome, output: Output): void {
   saySkipped(skipped, output);
-  if (interrupted) {
-    sayInterrupted(summary, true, output);
-    throw interrupted;
-  }
-  sayDone(summary, output);
+  if (status === 'interrupted') sayInterrupted(summary, true, output);
+  else if (status === 'outOfTime') sayOutOfTime(summary, output);
+  else sayDone(summary, output);
+}
+
+/** A run that was to go on and has nothing left to do. */
+export function sayNothingToDo({ run, steps, epochs, wanted }: NothingToDo, output: Output): void {
+  output.event('done', { run, steps, epochs });
+  output.line(`All ${counted(wanted, 'epoch')} are done; --epochs N trains longer`);
 }
 
 /** The result of training. */
@@ -94,6 +96,18 @@ export function sayInterrupted(summary: RunSummary, isResumable: boolean, output
   );
   for (const line of costs(summary)) output.line(line);
   if (isResumable) output.line(`To go on: thimble resume ${shellWord(run)}`);
+}
+
+/** What a run leaves whose time is used up. */
+function sayOutOfTime(summary: RunSummary, output: Output): void {
+  const { steps, run } = summary;
+  output.event('out-of-time', { ...summary });
+  output.line();
+  output.line(
+    `The time is used up after ${counted(steps, 'update')}; the run is saved in ${inOneLine(run)}.`,
+  );
+  for (const line of costs(summary)) output.line(line);
+  output.line(`To go on: thimble resume ${shellWord(run)}, with --time for so much more`);
 }
 
 /** Share of the time from which waiting for images is worth a word. */

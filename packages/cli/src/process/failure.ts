@@ -7,10 +7,10 @@
  */
 import { ConfigError, ThimbleError, UnknownNameError, type AdvisedOption } from '@thimble/core';
 import { CommanderError } from 'commander';
-import { fileError } from './files.js';
+import { fileError } from '../host/files.js';
 import { writeError, writeOut, type Loss } from '../terminal/streams.js';
 import { jsonLine, visible } from '../terminal/terminal.js';
-import { typedError } from './typed-error.js';
+import { typedError } from '../host/typed-error.js';
 
 export const EXIT = { ok: 0, failed: 1, usage: 2, unread: 141 } as const;
 

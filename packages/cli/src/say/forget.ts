@@ -1,32 +1,19 @@
 /** What `thimble forget` says: lines for people, or the fields of the last JSON line. */
 import type { ForgettingScores, Share } from '@thimble/core';
-import type { ForgottenRecord } from '../run/forgotten.js';
 import { counted, duration, metric, percent, significant } from '../terminal/format.js';
 import type { Output } from '../terminal/output.js';
 import { tableText } from '../terminal/table.js';
-import type { Forgetting, Trial } from './forgetting.js';
+import type { Trial } from '../forget/forgetting.js';
+import type { ForgetResult } from '../library/forget.js';
 
-/** What came of it, for both forms. */
-export interface ForgetReport {
-  readonly run: string;
-  readonly record: ForgottenRecord;
-  readonly forgetting: Forgetting;
-  /** Of what undoing needs; null where nothing was written. */
-  readonly undoBytes: number | null;
+export function sayForgotten(result: ForgetResult, output: Output): void {
+  output.event('done', doneFields(result));
+  for (const line of forgottenLines(result)) output.line(line);
 }
 
-export function sayForgotten(said: ForgetReport, isFactored: boolean, output: Output): void {
-  output.event('done', doneFields(said));
-  for (const line of forgottenLines(said, isFactored)) output.line(line);
-}
-
-function doneFields({
-  run,
-  record,
-  forgetting,
-  undoBytes,
-}: ForgetReport): Readonly<Record<string, unknown>> {
-  const { shares, before, after, trials, warnings, skipped, seconds, plannedBytes } = forgetting;
+function doneFields(result: ForgetResult): Readonly<Record<string, unknown>> {
+  const { run, record, shares, before, after, trials, warnings, skipped, undoBytes } = result;
+  const { seconds, plannedBytes } = result;
   return {
     ...record,
     ...{ before, after, groups: shares, trials, warnings, seconds, plannedBytes },
@@ -34,8 +21,9 @@ function doneFields({
   };
 }
 
-function forgottenLines({ record, forgetting, run, undoBytes }: ForgetReport, isFactored: boolean) {
-  const { shares, before, after, trials, warnings, seconds } = forgetting;
+function forgottenLines(result: ForgetResult): readonly string[] {
+  const { record, run, undoBytes, isFactored } = result;
+  const { shares, before, after, trials, warnings, seconds } = result;
   const what = record.class === null ? 'the listed images' : `class ${record.class}`;
   const by = record.importance === 'sample' ? 'single images' : `batches of ${String(record.pass)}`;
   const form = record.labelFree ? 'of the logits’ norm' : 'of the loss';

@@ -2,7 +2,7 @@
 import { megabytes, type ProfileRow } from '@thimble/core';
 import { metric, milliseconds, percent, significant } from '../terminal/format.js';
 import { tableText } from '../terminal/table.js';
-import type { Profile, StepTimes } from './measure.js';
+import type { Profile, StepTimes } from '../bench/measure.js';
 
 /** What was run. */
 export interface Bench {

@@ -1,54 +1,38 @@
 /** What is said while training: JSON events, or a bar for each epoch with a line at its end. */
 import { megabytes, type TrainEvent } from '@thimble/core';
 import { counted, duration, metric, milliseconds, percent } from '../terminal/format.js';
+import type { LoadedEvent, StartEvent } from '../training/events.js';
 import type { Output } from '../terminal/output.js';
 import type { Bar } from '../terminal/progress.js';
-import type { RunSettings } from '../run/record.js';
-
-/** Where a run happens. */
-export interface PlaceFields {
-  readonly plannedBytes: number;
-  readonly executor: string;
-  readonly executorDetail: string;
-  readonly threads: number;
-  readonly run: string;
-}
-
-/** The fields of the JSON line `start`: settings of the run, by name where a record has more of them. */
-export interface StartFields
-  extends
-    PlaceFields,
-    Pick<RunSettings, 'method' | 'classes' | 'preprocess' | 'batch' | 'learningRate'>,
-    Pick<RunSettings['data'], 'trainImages' | 'validationImages'> {
-  readonly model: string;
-  readonly parameters: number;
-  readonly trainable: number;
-  readonly steps: number;
-  readonly optimizer: string;
-}
+import { fieldsOf } from './fields.js';
 
 export class TrainingReport {
   private readonly output: Output;
-  private readonly epochs: number;
-  private readonly stepsPerEpoch: number;
+  private epochs = 1;
+  private stepsPerEpoch = 1;
   private bar: { readonly epoch: number; readonly bar: Bar } | null = null;
   private loss = NaN;
 
-  constructor(output: Output, epochs: number, stepsPerEpoch: number) {
+  constructor(output: Output) {
     this.output = output;
-    this.epochs = epochs;
-    this.stepsPerEpoch = stepsPerEpoch;
   }
 
-  start(fields: StartFields): void {
+  hear(event: StartEvent | TrainEvent): void {
+    if (event.event === 'start') this.start(event);
+    else this.trained(event);
+  }
+
+  private start(said: StartEvent): void {
     const { output } = this;
-    output.event('start', { ...fields });
-    for (const line of startLines(fields)) output.line(line);
+    this.epochs = said.epochs;
+    this.stepsPerEpoch = said.stepsPerEpoch;
+    this.loss = NaN;
+    output.event('start', fieldsOf(said, 'epochs', 'stepsPerEpoch'));
+    for (const line of startLines(said)) output.line(line);
   }
 
-  event(event: TrainEvent): void {
-    const { event: name, ...fields } = event;
-    this.output.event(name, fields);
+  private trained(event: TrainEvent): void {
+    this.output.event(event.event, fieldsOf(event));
     if (event.event === 'step') {
       // The mean over about twenty steps: a single batch's loss jumps too much to be read.
       this.loss = Number.isNaN(this.loss) ? event.loss : this.loss + (event.loss - this.loss) / 20;
@@ -93,7 +77,7 @@ export class TrainingReport {
   }
 }
 
-function startLines(fields: StartFields): readonly string[] {
+function startLines(fields: StartEvent): readonly string[] {
   const { parameters, trainable, classes, threads } = fields;
   const share = trainable === parameters ? 'all' : metric(trainable);
   return [
@@ -109,3 +93,28 @@ function startLines(fields: StartFields): readonly string[] {
     '',
   ];
 }
+
+/** `Loaded 150 tensors of vit.safetensors; head.weight and head.bias start at zero for 5 classes`. */
+export function loadedLine(event: LoadedEvent): string {
+  const { from, loaded, classes, imageSize } = event;
+  const replaced =
+    event.replaced.length === 0
+      ? ''
+      : `; ${event.replaced.join(' and ')} start at zero for ${String(classes)} classes`;
+  const resized =
+    event.resized.length === 0
+      ? ''
+      : `; ${event.resized.join(' and ')} resized to ${String(imageSize)} px`;
+  const unused = [...event.unused, ...event.ignored];
+  const left = unused.length === 0 ? '' : `; unused: ${abridged(unused)}`;
+  return `Loaded ${String(loaded)} tensors of ${from ?? ''}${replaced}${resized}${left}`;
+}
+
+/** The first few names. */
+function abridged(names: readonly string[]): string {
+  const more = names.length - SHOWN_NAMES;
+  const shown = names.slice(0, SHOWN_NAMES).join(', ');
+  return more > 0 ? `${shown} and ${counted(more, 'more tensor')}` : shown;
+}
+
+const SHOWN_NAMES = 5;
