@@ -246,6 +246,7 @@ const BENCH: Rooms = {
   resume: ['harness'],
   loading: ['harness'],
   'many-images': ['harness'],
+  process: ['harness'],
   steps: ['harness', 'peers'],
   scale: ['harness', 'peers'],
   inference: ['harness', 'export', 'peers', 'scale', 'steps'],

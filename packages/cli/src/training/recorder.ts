@@ -4,11 +4,13 @@
  *   a save   at the end of an epoch, within one after SAVE_MS (or --save-every updates), where the run is cut and at
  *            its end; by default not before SAVE_SHARE times the time that the last one took has gone by, so that
  *            saving takes about a fiftieth of the time, however short epochs are
- *   staged   the weights of a new best epoch are written at once, even where no save is due: the next one makes
- *            them count, or the failure of the run. A process that is killed before finds them again when it goes on
+ *   best     the weights of a new best epoch at which no save is due are held until the next one, or the failure of
+ *            the run, writes them: in memory up to HELD_BYTES, else written at once without counting yet. A process
+ *            that is killed before finds them again when it goes on
  */
 import {
   DataError,
+  type Executor,
   type EpochEvent,
   type Session,
   type StepEvent,
@@ -22,12 +24,17 @@ import type { EpochRecord, RunRecord } from '../run/record.js';
 import { RUN_FILES } from '../run/saves.js';
 import type { TrainingFolder } from './folder.js';
 import type { RunPlan } from './run-plan.js';
-import { Saver } from './saver.js';
+import { HELD_BYTES, Saver } from './saver.js';
 
 /** Time between two saves within an epoch: saving again is worth it by then. */
 const SAVE_MS = 300_000;
 /** And a multiple of what a save has taken: it shall not take more than a fiftieth of the time. */
 const SAVE_SHARE = 50;
+/** The best epoch, of which nothing is written yet. */
+interface HeldBest {
+  readonly weights: Pick<Executor, 'read'>;
+  readonly record: RunRecord;
+}
 
 export class Recorder {
   record: RunRecord;
@@ -43,6 +50,7 @@ export class Recorder {
   /** The record as it was saved last, and with what was written since; null: nothing whole. */
   private committed: RunRecord;
   private staged: RunRecord | null = null;
+  private held: HeldBest | null = null;
   private savedAt = 0;
   private saveMs = 0;
   private readonly plan: RunPlan;
@@ -69,7 +77,7 @@ export class Recorder {
       warmupSteps: resumed?.warmupSteps ?? warmupSteps,
       executor: { name: executor.name, detail: executor.detail, threads: executor.threads },
       status: 'running',
-      history: resumed?.history ?? [],
+      history: resumed?.history.slice(0, epochsDone(session)) ?? [],
       files: this.saver.files,
     };
     this.committed = this.record;
@@ -117,6 +125,8 @@ export class Recorder {
       // Of an epoch that was not saved: the record speaks of it, so what it has learned is to be there.
       if (this.writtenEpoch < record.history.length) await saver.weights();
       await saver.state();
+      if (this.held) await saver.best(this.held.weights);
+      this.held = null;
       this.writtenEpoch = record.history.length;
       this.record = { ...record, files: saver.files };
       await this.commit();
@@ -135,6 +145,12 @@ export class Recorder {
     const isKept = keepEvery !== undefined && epoch.epoch % keepEvery === 0;
     const isDue = isLast || isKept || this.isEpochDue();
     if (!isDue && !isBest) return;
+    if (!isDue && keepEvery === undefined && this.saver.bytes.checkpoint <= HELD_BYTES) {
+      await this.timed(async () => {
+        this.held = { weights: await this.saver.held(), record: this.record };
+      });
+      return;
+    }
     const copies = [
       ...(keepEvery !== undefined && isBest ? ['best'] : []),
       ...(isKept ? [`epoch-${String(epoch.epoch)}`] : []),
@@ -162,13 +178,33 @@ export class Recorder {
 
   /** Marks the run as failed; the reason of the failure is more useful than a second one here. */
   async fail(): Promise<void> {
-    const { folder, staged } = this;
+    const { folder } = this;
     folder.giveRoom();
     if (folder.keepsEarlier) return;
-    if (staged === null) folder.dropWriting();
+    try {
+      await this.writeHeld();
+    } catch {
+      this.staged = null; // what was saved last stays
+    }
+    const { staged } = this;
+    if (staged === null) {
+      folder.dropWriting();
+      this.writtenEpoch = this.savedEpoch;
+    }
     this.record = { ...(staged ?? this.committed), status: 'failed' };
-    if (staged === null) this.writtenEpoch = this.savedEpoch;
     await this.commit().catch(() => undefined);
+  }
+
+  /** Writes what was held, for a run that fails: the state stays the one that was saved last. */
+  private async writeHeld(): Promise<void> {
+    const { held, saver } = this;
+    if (!held) return;
+    this.held = null;
+    this.staged = null;
+    await saver.weights(held.weights);
+    await saver.best(null);
+    this.writtenEpoch = held.record.history.length;
+    this.staged = { ...held.record, files: saver.files };
   }
 
   /** What there is when the run fails now. */
@@ -216,7 +252,8 @@ export class Recorder {
     this.staged = null;
     await saver.weights();
     await saver.state();
-    if (isBest) await saver.best();
+    if (isBest || this.held) await saver.best(isBest ? null : (this.held?.weights ?? null));
+    this.held = null;
     this.record = { ...this.record, files: saver.files };
     for (const name of copies) await saver.keep(name, this.cutRecord());
     this.writtenEpoch = this.record.history.length;
@@ -250,6 +287,11 @@ export class Recorder {
     this.best = epoch;
     return true;
   }
+}
+
+/** A run that failed may have a record of epochs behind its state. */
+function epochsDone({ progress: { epoch, isEpochDone } }: Session): number {
+  return isEpochDone ? epoch : epoch - 1;
 }
 
 function epochRecord(event: EpochEvent, validation: Loader): EpochRecord {

@@ -5,7 +5,8 @@
  * A kept copy is the run as it stood, with names of its own for the same files: until the run moves on it takes no
  * room. Its log stays with the run.
  */
-import type { Session } from '@thimble/core';
+import type { Executor, HostData, Session } from '@thimble/core';
+import { Garbage } from '@thimble/native';
 import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { makeFolder, replaceWithLink, writeAnew, writeTextAnew } from '../host/files.js';
@@ -17,7 +18,12 @@ import type { RunRecord } from '../run/record.js';
 import { keptFile, RUN_FILES } from '../run/saves.js';
 import { stateBytes, writeState } from '../run/state.js';
 import { writeSums } from '../run/sums.js';
-import { checkpointBytes, checkpointMetadata, saveCheckpoint } from '../weights/checkpoint.js';
+import {
+  checkpointBytes,
+  checkpointMetadata,
+  saveCheckpoint,
+  storedTensors,
+} from '../weights/checkpoint.js';
 import { sha256Of } from '../weights/hashes.js';
 import type { TrainingFolder } from './folder.js';
 import type { RunPlan } from './run-plan.js';
@@ -28,9 +34,13 @@ const KEPT = [
   ...[RUN_FILES.data, RUN_FILES.labels, RUN_FILES.ranks],
 ] as const;
 
+/** Weights of this size are held sooner than written: epochs of larger models are long enough to write them. */
+export const HELD_BYTES = 8e6;
+
 export class Saver {
   /** SHA-256 of the run's files, by name. */
   private hashes: Readonly<Record<string, string>>;
+  private readonly garbage = new Garbage(2 * HELD_BYTES);
   private readonly plan: RunPlan;
   private readonly session: Session;
   private readonly folder: TrainingFolder;
@@ -64,13 +74,21 @@ export class Saver {
     }
   }
 
-  async weights(): Promise<void> {
-    const { folder, plan, session } = this;
+  async weights(from: Pick<Executor, 'read'> = this.session.executor): Promise<void> {
     const { model } = RUN_FILES;
-    const path = folder.file(model);
-    const { executor } = session;
-    const metadata = this.metadata();
-    this.note(model, await saveCheckpoint(path, executor, plan.step.model, metadata, writeAnew));
+    await this.checkpoint(model, from);
+  }
+
+  /** A copy of the weights as they are now, from which they can be written later. */
+  async held(): Promise<Pick<Executor, 'read'>> {
+    const { executor } = this.session;
+    const tensors = new Map<string, HostData>();
+    for (const { name } of storedTensors(this.plan.step.model)) {
+      const data = await executor.read(name);
+      tensors.set(name, data);
+      this.garbage.dropped(data.byteLength); // of those that were held before
+    }
+    return { read: (name) => Promise.resolve(tensors.get(name) ?? executor.read(name)) };
   }
 
   async state(): Promise<void> {
@@ -78,9 +96,13 @@ export class Saver {
     this.note(state, await writeState(this.folder.file(state), this.session));
   }
 
-  /** Makes the weights that were written last the best ones, too. */
-  async best(): Promise<void> {
+  /** Writes the best weights: those that were held, or the ones that were written last. */
+  async best(from: Pick<Executor, 'read'> | null): Promise<void> {
     const { model, best } = RUN_FILES;
+    if (from) {
+      await this.checkpoint(best, from);
+      return;
+    }
     await replaceWithLink(this.folder.file(model), this.folder.file(best));
     this.note(best, this.hashes[model]);
   }
@@ -108,6 +130,12 @@ export class Saver {
     await writeRunRecord(path, record);
     await writeSums(folder.file(RUN_FILES.sums), path, record.files ?? {});
     folder.commit();
+  }
+
+  private async checkpoint(name: string, from: Pick<Executor, 'read'>): Promise<void> {
+    const { folder, plan } = this;
+    const path = folder.file(name);
+    this.note(name, await saveCheckpoint(path, from, plan.step.model, this.metadata(), writeAnew));
   }
 
   private note(name: string, sha256: string): void {

@@ -103,7 +103,7 @@ export function checkpointBytes(model: ModelGraph, metadata: ReadonlyMap<string,
  */
 export function saveCheckpoint(
   path: string,
-  executor: Executor,
+  executor: Pick<Executor, 'read'>,
   model: ModelGraph,
   metadata: ReadonlyMap<string, string>,
   writeFile?: FileWriter,
@@ -152,7 +152,7 @@ export async function writeTensors(
   return hash.digest('hex');
 }
 
-function storedTensors({ graph }: ModelGraph): readonly StoredTensor[] {
+export function storedTensors({ graph }: ModelGraph): readonly StoredTensor[] {
   return checkpointed(graph).map(stored);
 }
 
