@@ -13,7 +13,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { machineRecord } from '../harness/machine.js';
+import { machineRecord, type MachineRecord } from '../harness/machine.js';
 import { document, load, save } from '../harness/results.js';
 import { READINGS, timed, type LoadingRow } from './measure.js';
 import { SIZES, writePhotos } from './photos.js';
@@ -56,11 +56,7 @@ async function measure(from: string, start: string): Promise<void> {
       for (const [model, args] of Object.entries(MODELS)) {
         for (const [reading, how] of Object.entries(READINGS)) {
           const name = { model, photos: size.name, reading };
-          const before = known.get(nameOf(name));
-          if (!wanted.test(nameOf(name))) {
-            if (before) rows.push(before);
-            continue;
-          }
+          if (!wanted.test(nameOf(name))) continue;
           if (!isWritten) await writePhotos(from, data, size, Number(options['per-class']));
           isWritten = true;
           const [out, cache] = [join(folder, 'run'), join(folder, 'cache')];
@@ -69,6 +65,7 @@ async function measure(from: string, start: string): Promise<void> {
           for (const path of [out, cache]) rmSync(path, { recursive: true, force: true });
           rows.push({ ...name, ...result });
           console.log(loadingTable(rows.slice(-1)).split('\n')[2]);
+          await store(machine, rows, known);
         }
       }
       rmSync(data, { recursive: true, force: true });
@@ -76,8 +73,23 @@ async function measure(from: string, start: string): Promise<void> {
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
-  const text = document('Waiting for images', machine, loadingTable(rows));
-  await save('loading', { machine, threads: THREADS, rows }, text);
+}
+
+/** Saves the rows that there are, those of earlier measurements included: it takes an hour. */
+async function store(
+  machine: MachineRecord,
+  rows: readonly LoadingRow[],
+  known: ReadonlyMap<string, LoadingRow>,
+): Promise<void> {
+  const all = new Map([...known, ...rows.map((row) => [nameOf(row), row] as const)]);
+  const names = SIZES.flatMap(({ name }) =>
+    Object.keys(MODELS).flatMap((model) =>
+      Object.keys(READINGS).map((reading) => nameOf({ model, photos: name, reading })),
+    ),
+  );
+  const sorted = names.flatMap((name) => all.get(name) ?? []);
+  const text = document('Waiting for images', machine, loadingTable(sorted));
+  await save('loading', { machine, threads: THREADS, rows: sorted }, text);
 }
 
 function nameOf({

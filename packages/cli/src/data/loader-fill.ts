@@ -12,12 +12,12 @@
 import { DataError, epochOrder, type Images } from '@thimble/core';
 import { setImmediate } from 'node:timers/promises';
 import { Garbage } from '@thimble/native';
-import { Preparation, type Picture, type PreparationSettings } from './preparation.js';
+import { ImagePreparation, type ReadImage, type ImagePreparationSettings } from './preparation.js';
 import { checkLost } from './watch.js';
 import { openSource, type OpenSource, type SourceDescription } from './source.js';
 
 /** All that a worker needs to know; serialisable. */
-export interface LoaderSettings extends PreparationSettings {
+export interface LoaderSettings extends ImagePreparationSettings {
   readonly source: SourceDescription;
   readonly batch: number;
   /** Images as levels, for a model that normalises them itself; default: as its numbers. */
@@ -59,7 +59,7 @@ export interface FilledBatch {
 export class BatchFiller {
   private readonly settings: LoaderSettings;
   private readonly source: OpenSource;
-  private readonly preparation: Preparation;
+  private readonly preparation: ImagePreparation;
   private readonly unreadable = new Map<number, SkippedImage>();
   /** Names of those that were lost. */
   private readonly lost: string[] = [];
@@ -72,7 +72,7 @@ export class BatchFiller {
     this.settings = settings;
     this.onRead = onRead;
     this.source = openSource(settings.source);
-    this.preparation = new Preparation(settings, this.source);
+    this.preparation = new ImagePreparation(settings, this.source);
   }
 
   /** @param images the buffer to fill, [batch, 3, size, size]; it is part of the result. */
@@ -88,7 +88,7 @@ export class BatchFiller {
 
     let real = 0;
     // At most one read; shifted out, so that nothing here holds its image while others are decoded.
-    const ahead: Promise<Picture | null>[] = [];
+    const ahead: Promise<ReadImage | null>[] = [];
     for (let position = 0; position < reads.length; position++) {
       const placed = await this.place(
         ahead.shift() ?? begin(reads[position]),
@@ -125,7 +125,7 @@ export class BatchFiller {
 
   /** Reads an image and writes its numbers; nothing holds it afterwards. null: unreadable. */
   private async place(
-    reading: Promise<Picture | null>,
+    reading: Promise<ReadImage | null>,
     epoch: number,
     out: Images,
     onRead: (bytes: number) => void,
@@ -169,7 +169,7 @@ export class BatchFiller {
   }
 
   /** Image i, or null when it cannot be read (an error when strict). */
-  private async read(index: number, skipped: Map<number, SkippedImage>): Promise<Picture | null> {
+  private async read(index: number, skipped: Map<number, SkippedImage>): Promise<ReadImage | null> {
     let known = this.unreadable.get(index);
     if (known === undefined) {
       try {
@@ -193,10 +193,10 @@ export class BatchFiller {
 /** Largest decoded image during whose resizing the next one is decoded. */
 export const AHEAD_BYTES = 4e6;
 
-type Read = () => Promise<Picture | null>;
+type Read = () => Promise<ReadImage | null>;
 
 /** Starts a read whose failure is looked at later. */
-function begin(read: Read): Promise<Picture | null> {
+function begin(read: Read): Promise<ReadImage | null> {
   const reading = read();
   reading.catch(() => undefined);
   return reading;

@@ -25,7 +25,7 @@ import type { CropSource } from './decoding.js';
 import { ImageCache, keyOf, type CacheSettings } from './image-cache.js';
 import type { OpenSource } from './source.js';
 
-export interface PreparationSettings {
+export interface ImagePreparationSettings {
   readonly purpose: 'train' | 'evaluate';
   readonly seed: number;
   readonly preprocess: Preprocess;
@@ -38,7 +38,7 @@ export interface PreparationSettings {
 }
 
 /** An image that was read. */
-export interface Picture {
+export interface ReadImage {
   readonly index: number;
   readonly image: RawImage;
   /** It comes from the cache. */
@@ -53,8 +53,8 @@ const SMALL_BYTES = 4096;
 /** Raised when decoding or resizing changes bits. */
 const VERSION = 1;
 
-export class Preparation {
-  private readonly settings: PreparationSettings;
+export class ImagePreparation {
+  private readonly settings: ImagePreparationSettings;
   private readonly source: OpenSource;
   /** What is kept is the square that the model sees. */
   private readonly isView: boolean;
@@ -63,7 +63,7 @@ export class Preparation {
   private readonly cache: ImageCache | null;
   private readonly form: string;
 
-  constructor(settings: PreparationSettings, source: OpenSource) {
+  constructor(settings: ImagePreparationSettings, source: OpenSource) {
     const { purpose, augment, preprocess, cropSource = 'whole', cache } = settings;
     this.settings = settings;
     this.source = source;
@@ -84,7 +84,7 @@ export class Preparation {
   }
 
   /** Rejects where the image cannot be read. */
-  async read(index: number): Promise<Picture> {
+  async read(index: number): Promise<ReadImage> {
     const { cache, source } = this;
     const subject = source.subject(index);
     const key = cache && subject && subject.bytes > SMALL_BYTES ? keyOf(subject, this.form) : null;
@@ -95,7 +95,7 @@ export class Preparation {
   }
 
   /** Writes the numbers of an image. @param out [3, size, size] */
-  write(picture: Picture, epoch: number, out: Images): void {
+  write(picture: ReadImage, epoch: number, out: Images): void {
     const { purpose, seed, preprocess, augment } = this.settings;
     const image = this.prepared(picture);
     if (purpose === 'evaluate') {
@@ -107,7 +107,7 @@ export class Preparation {
     else augmentInto(image, augment, preprocess, random, out);
   }
 
-  private prepared({ image, isPrepared, key }: Picture): RawImage {
+  private prepared({ image, isPrepared, key }: ReadImage): RawImage {
     if (isPrepared) return image;
     const made = this.isView ? centreCrop(image, this.settings.preprocess) : image;
     if (key !== null) this.cache?.put(key, made);

@@ -31,7 +31,7 @@ export function stampsOf(files: readonly { readonly path: string }[]): Stamps {
   return stamps;
 }
 
-export interface Change {
+export interface FileChange {
   /** It was there when training began, and is gone or another now. */
   readonly isOther: boolean;
   /** It is another than when any thread looked at it before. */
@@ -39,7 +39,7 @@ export interface Change {
 }
 
 /** What became of a file. */
-export function changeOf(stamps: Stamps, index: number, found: CacheSubject | null): Change {
+export function changeOf(stamps: Stamps, index: number, found: CacheSubject | null): FileChange {
   const now = stampOf(found);
   const [first, last] = [0, 2].map((at) => {
     const from = EACH * index + at;
