@@ -1,7 +1,8 @@
 /** thimble bench: how fast a training step or a forward pass is on this machine. */
 import type { Command } from 'commander';
 import { bench, BENCH_DEFAULTS, type BenchOptions, type BenchResult } from '../library/bench.js';
-import { MOST, wholeNumber } from '../options/readers.js';
+import { MOST } from '../library/limits.js';
+import { wholeNumber } from '../options/readers.js';
 import {
   addExecutor,
   addHub,

@@ -6,7 +6,8 @@ import {
   type EvaluateOptions,
   type EvaluateResult,
 } from '../library/evaluate.js';
-import { MOST, wholeNumber } from '../options/readers.js';
+import { MOST } from '../library/limits.js';
+import { wholeNumber } from '../options/readers.js';
 import {
   addAllowEmpty,
   addExecutor,

@@ -2,7 +2,8 @@
 import { ConfigError } from '@thimble/core';
 import { Option, type Command } from 'commander';
 import { forget, FORGET_DEFAULTS, undoForgetting, type ForgetOptions } from '../library/forget.js';
-import { fraction, MOST, positiveNumber, wholeNumber } from '../options/readers.js';
+import { MOST } from '../library/limits.js';
+import { fraction, positiveNumber, wholeNumber } from '../options/readers.js';
 import {
   addAllowEmpty,
   addExecutor,

@@ -5,7 +5,8 @@ import { defaultThreads } from '../host/executors.js';
 import { replaceWithText } from '../host/files.js';
 import { planOf, planStep, stepChart, stepText, type PlanOptions } from '../library/plan.js';
 import { threadsFor } from '../library/work.js';
-import { MOST, outputPath, wholeNumber } from '../options/readers.js';
+import { MOST } from '../library/limits.js';
+import { outputPath, wholeNumber } from '../options/readers.js';
 import {
   addHub,
   addJson,

@@ -2,7 +2,8 @@
 import type { Command } from 'commander';
 import { defaultThreads, EXECUTOR_NAMES } from '../host/executors.js';
 import { resume, type ResumeOptions } from '../library/resume.js';
-import { MOST, wholeNumber } from '../options/readers.js';
+import { MOST } from '../library/limits.js';
+import { wholeNumber } from '../options/readers.js';
 import {
   addCache,
   addJson,

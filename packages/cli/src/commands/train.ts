@@ -3,9 +3,9 @@ import { augments } from '@thimble/core';
 import { CROP_SOURCES } from '../data/decoding.js';
 import { Option, type Command } from 'commander';
 import { TRAIN_DEFAULTS, train, type TrainingOptions } from '../library/train.js';
+import { MOST } from '../library/limits.js';
 import {
   byteCount,
-  MOST,
   nonNegativeNumber,
   outputPath,
   positiveNumber,

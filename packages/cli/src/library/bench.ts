@@ -1,4 +1,5 @@
 /** bench: how fast a training step or a forward pass is on this machine. */
+import { checkNumbers } from './limits.js';
 import {
   buildModel,
   compile,
@@ -78,6 +79,7 @@ export async function bench(
   options: BenchOptions = {},
   hooks: Hooks<LoadingEvent> = {},
 ): Promise<BenchResult> {
+  checkNumbers(options);
   const caller = new Caller(hooks);
   const kind = await executorFor(options, caller);
   const settled = { ...BENCH_DEFAULTS, ...options, threads: threadsFor(options) };

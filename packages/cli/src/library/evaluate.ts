@@ -1,4 +1,5 @@
 /** evaluate: accuracy and loss of a run on a folder of class folders. */
+import { checkNumbers } from './limits.js';
 import { checkedLogits, DataError, predictLogits } from '@thimble/core';
 import type { ImageFile } from '../data/folder.js';
 import type { Loader, SkippedImage } from '../data/loader.js';
@@ -74,6 +75,7 @@ export async function evaluate(
   options: EvaluateOptions,
   hooks: Hooks<EvaluatingEvent> = {},
 ): Promise<EvaluateResult> {
+  checkNumbers(options);
   const caller = new Caller(hooks);
   const { run: from, data, best, batch, strict, allowEmpty } = { ...EVALUATE_DEFAULTS, ...options };
   const workers = workersFor(options, caller);

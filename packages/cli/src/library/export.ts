@@ -1,4 +1,5 @@
 /** export: a run as files that other libraries and runtimes load. */
+import { checkNumbers } from './limits.js';
 import { ConfigError, elements } from '@thimble/core';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -113,6 +114,7 @@ export async function exportModel(
   options: ExportOptions,
   hooks: Hooks<ExportingEvent> = {},
 ): Promise<ExportResult> {
+  checkNumbers(options);
   const caller = new Caller(hooks);
   const settled = { ...EXPORT_DEFAULTS, ...options, threads: threadsFor(options) };
   const { run, best } = settled;

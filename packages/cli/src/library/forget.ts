@@ -1,4 +1,5 @@
 /** forget: takes a class or single images out of what a run knows, without training again. */
+import { checkNumbers } from './limits.js';
 import { ConfigError, type ForgettingScores, type Share } from '@thimble/core';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -122,6 +123,7 @@ export async function forget(
   options: ForgetOptions,
   hooks: Hooks<ForgettingEvent> = {},
 ): Promise<ForgetResult> {
+  checkNumbers(options);
   const caller = new Caller(hooks);
   const settled = { ...FORGET_DEFAULTS, ...options };
   const target = targetOf(settled);

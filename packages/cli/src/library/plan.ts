@@ -1,4 +1,5 @@
 /** plan: what a training step needs, before anything runs. */
+import { checkNumbers } from './limits.js';
 import {
   compileGraphs,
   lookUp,
@@ -82,6 +83,7 @@ export async function planStep(
   options: PlanOptions,
   hooks: Hooks<LoadingEvent> = {},
 ): Promise<CompiledStep> {
+  checkNumbers(options);
   const caller = new Caller(hooks);
   const { model: name } = options;
   const access = accessOf(options, caller);

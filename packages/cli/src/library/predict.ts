@@ -1,4 +1,5 @@
 /** predict: the most probable classes of single images. */
+import { checkNumbers } from './limits.js';
 import { checkedLogits, predictLogits, softmax, type ThimbleError } from '@thimble/core';
 import { resolve } from 'node:path';
 import { inputsOf } from '../data/inputs.js';
@@ -104,6 +105,7 @@ export async function predict(
   options: PredictOptions,
   hooks: Hooks<PredictingEvent> = {},
 ): Promise<PredictResult> {
+  checkNumbers(options);
   const caller = new Caller(hooks);
   const settled = { ...PREDICT_DEFAULTS, ...options };
   const { run: from, images, best } = settled;

@@ -6,6 +6,7 @@ import type { RunEvent } from '../training/events.js';
 import { nextRun, TrainingFolder } from '../training/folder.js';
 import { openSaved, resumedPlan } from '../training/resuming.js';
 import { runTraining, type RunOutcome } from '../training/training.js';
+import { checkNumbers } from './limits.js';
 import {
   cacheFor,
   executorFor,
@@ -60,6 +61,7 @@ export async function resume(
   options: ResumeOptions,
   hooks: Hooks<ResumingEvent> = {},
 ): Promise<RunOutcome | NothingToDo> {
+  checkNumbers(options);
   const caller = new Caller(hooks);
   const { run } = options;
   const workers = workersFor(options, caller);

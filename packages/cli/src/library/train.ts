@@ -34,6 +34,7 @@ import { makeReady, type Ready, type TrainingRequest } from '../training/prepari
 import { stepSettings, type RunPlan } from '../training/run-plan.js';
 import { runTraining, type RunOutcome } from '../training/training.js';
 import { STEP_DEFAULTS, type StepChoice } from './step.js';
+import { checkNumbers } from './limits.js';
 import {
   cacheFor,
   executorFor,
@@ -145,6 +146,7 @@ export async function train(
   options: TrainingOptions,
   hooks: Hooks<TrainingEvent> = {},
 ): Promise<RunOutcome> {
+  checkNumbers(options);
   const caller = new Caller(hooks);
   const workers = workersFor(options, caller);
   const settled = { ...TRAIN_DEFAULTS, ...options, workers, threads: threadsFor(options) };

@@ -50,18 +50,6 @@ export function wholeNumber(
   };
 }
 
-/** What no machine and no data set is beyond; larger numbers are slips that would run for ever. */
-export const MOST = {
-  batch: 1_000_000,
-  classes: 1_000_000,
-  epochs: 1_000_000,
-  imageSize: 16_384,
-  images: 10_000_000,
-  steps: 1_000_000,
-  /** Of the native executor. */
-  threads: 256,
-} as const;
-
 /** Bits of each element of a velocity. */
 export function momentumBits(text: string): MomentumBits {
   if (text === '8') return 8;

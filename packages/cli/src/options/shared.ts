@@ -5,11 +5,11 @@ import { defaultThreads, EXECUTOR_NAMES } from '../host/executors.js';
 import { STEP_DEFAULTS } from '../library/step.js';
 import { CACHE_BYTES } from '../library/work.js';
 import { PREPROCESS_HELP } from '../weights/preprocessing.js';
+import { MOST } from '../library/limits.js';
 import {
   byteCount,
   fraction,
   momentumBits,
-  MOST,
   nonNegativeNumber,
   positiveNumber,
   timeSpan,
