@@ -59,6 +59,7 @@ function withPreprocess(change: (preprocess: Preprocess) => object): void {
   // Earlier runs kept no hashes.
   const earlier = { ...record, preprocess, files: undefined };
   writeFileSync(path('run', 'run.json'), JSON.stringify(earlier));
+  rmSync(path('run', 'SHA256SUMS'), { force: true });
   const { metadata, tensors } = readSafetensors(readFileSync(path('run', 'model.safetensors')));
   const changed = new Map([...metadata, ['preprocess', JSON.stringify(preprocess)]]);
   const sources = [...tensors.values()];

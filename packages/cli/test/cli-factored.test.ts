@@ -224,6 +224,7 @@ describe('bad input', () => {
     const text = readFileSync(path('wsi/run.json'), 'utf8');
     const [weight, rank] = Object.entries((JSON.parse(text) as RanksFile).ranks.weights)[0];
     cpSync(path('wsi'), path('ranked'), { recursive: true });
+    rmSync(path('ranked/SHA256SUMS'));
     const withRank = async (value: string) => {
       const changed = text.replace(`"${weight}": ${String(rank)}`, `"${weight}": ${value}`);
       writeFileSync(path('ranked/run.json'), changed);

@@ -144,7 +144,7 @@ describe('thimble info', () => {
     expect(stdout).toContain('  Run         vit-micro, method wsi=0.5');
     expect(stdout).toMatch(/Accuracy +[\d.]+ % after 1 epoch, best/);
     expect(stdout).toMatch(/Data +photos, \d+ for training, \d+ held out/);
-    expect(stdout).toMatch(/Files +best\.safetensors .*run\.json/);
+    expect(stdout).toMatch(/Files +SHA256SUMS .*best\.safetensors .*run\.json/);
     expect(stdout).toContain(
       'Model       ViT-128x6/4, 32 px, 2 classes, saved by Thimble; preset vit-micro',
     );

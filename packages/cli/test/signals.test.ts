@@ -51,7 +51,7 @@ describe('a signal while training', () => {
     const args = LONG.filter((arg) => arg !== '--json');
     const ended = await interrupted([...args, '--out', 'a run'], 'Epoch ', 'SIGINT');
     expect(ended.stdout).toMatch(
-      /Interrupted after \d+ steps; the weights are saved in a run\.\n.*\nTo go on: thimble resume 'a run'\n$/,
+      /Interrupted after \d+ steps; the weights are saved in a run\.\n(?:.*\n)+To go on: thimble resume 'a run'\n$/,
     );
   });
 

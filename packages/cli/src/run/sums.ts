@@ -19,7 +19,9 @@ export async function writeSums(
   files: Readonly<Record<string, string>>,
 ): Promise<void> {
   const all = { ...files, [RUN_FILES.record]: sha256Of(record) };
-  const lines = Object.entries(all).map(([name, hash]) => `${hash}  ${name}\n`);
+  // By name, so that a run that is as it was before has the same file again.
+  const sorted = Object.entries(all).sort(([a], [b]) => (a < b ? -1 : 1));
+  const lines = sorted.map(([name, hash]) => `${hash}  ${name}\n`);
   await writeTextAnew(path, lines.join(''));
 }
 
