@@ -1,13 +1,14 @@
-/** run.json, ranks.json and data.json, as far as a command goes with them before it computes anything. */
+/** run.json, ranks.json, data.json and SHA256SUMS, as far as a command goes with them before it computes anything. */
 import { SWIN_PRESETS, type Random } from '@thimble/core';
 import { ranksLines } from '../../packages/cli/src/say/ranks.js';
 import { parseDataFile } from '../../packages/cli/src/run/data-file.js';
 import { parseRanks } from '../../packages/cli/src/run/ranks-file.js';
 import { checkedRun } from '../../packages/cli/src/run/open.js';
 import { differenceOf, parseRunRecord, writtenRun } from '../../packages/cli/src/run/record.js';
+import { parseSums } from '../../packages/cli/src/run/sums.js';
 import { CLASSES, recordText, runCase, type RunCase } from '../../packages/cli/test/run-cases.js';
 import type { Target } from '../campaign.js';
-import { damagedJson, pick } from '../mutate.js';
+import { damagedBytes, damagedJson, pick } from '../mutate.js';
 import { labelFault, preprocessFault } from '../oracles.js';
 
 const FC1 = 'blocks.0.mlp.fc1.weight';
@@ -115,6 +116,22 @@ const dataFile: Target = {
   },
 };
 
+const SUMS = ['model.safetensors', 'run.json', 'labels.txt']
+  .map((name, index) => `${String(index).repeat(64)}  ${name}\n`)
+  .join('');
+
+const sumsFile: Target = {
+  name: 'SHA256SUMS',
+  make: (random) => damagedBytes(random, new TextEncoder().encode(SUMS)),
+  check: (input) => {
+    for (const [name, hash] of parseSums('SHA256SUMS', textOf(input))) {
+      if (!/^[0-9a-f]{64}$/.test(hash)) return 'a sum that is none';
+      if (name === '' || /\s/.test(name)) return 'a name that is none';
+    }
+    return null;
+  },
+};
+
 function textOf(input: string | Uint8Array): string {
   return typeof input === 'string' ? input : new TextDecoder().decode(input);
 }
@@ -125,4 +142,5 @@ export const RUNS: readonly Target[] = [
   runTarget('run.json of Swin', runCase('lora=2', undefined, SWIN)),
   ranksFile,
   dataFile,
+  sumsFile,
 ];
