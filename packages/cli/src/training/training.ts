@@ -156,7 +156,7 @@ async function loop(plan: RunPlan, parts: Parts, caller: Caller<RunEvent>): Prom
       onEvent: async (event) => {
         if (event.event === 'epoch') await recorder.epoch(event, validation);
         else await recorder.step(event);
-        caller.tell(event); // an epoch that is reported is saved
+        caller.tell(event);
         await caller.heard();
         limit.check();
       },
