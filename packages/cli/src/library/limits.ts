@@ -14,23 +14,23 @@ export const MOST = {
 } as const;
 
 /** Numbers that an option may be. */
-interface Range {
+interface AllowedNumbers {
   readonly text: string;
   readonly holds: (value: number) => boolean;
 }
 
-const POSITIVE: Range = { text: 'a number > 0', holds: (value) => value > 0 };
-const NON_NEGATIVE: Range = { text: 'a number ≥ 0', holds: (value) => value >= 0 };
-const FRACTION: Range = {
+const POSITIVE: AllowedNumbers = { text: 'a number > 0', holds: (value) => value > 0 };
+const NON_NEGATIVE: AllowedNumbers = { text: 'a number ≥ 0', holds: (value) => value >= 0 };
+const FRACTION: AllowedNumbers = {
   text: 'a number from 0 to below 1',
   holds: (value) => value >= 0 && value < 1,
 };
-const SHARE: Range = {
+const SHARE: AllowedNumbers = {
   text: 'a number above 0 and below 1',
   holds: (value) => value > 0 && value < 1,
 };
 
-const RANGES: Readonly<Record<string, Range>> = {
+const RANGES: Readonly<Record<string, AllowedNumbers>> = {
   batch: whole(1, MOST.batch),
   microBatches: whole(1, MOST.batch),
   slices: whole(1, MOST.batch),
@@ -62,7 +62,7 @@ export function checkNumbers(options: object): void {
   }
 }
 
-function whole(least: number, most = Number.MAX_SAFE_INTEGER): Range {
+function whole(least: number, most = Number.MAX_SAFE_INTEGER): AllowedNumbers {
   const end = most === Number.MAX_SAFE_INTEGER ? '' : ` and ≤ ${String(most)}`;
   return {
     text: `a whole number ≥ ${String(least)}${end}`,
