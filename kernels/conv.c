@@ -205,7 +205,8 @@ typedef struct {
   Room room;
 } Gather;
 
-/* The output column under tap `right` of the phase's first pixel; -1 in *none where there is none. */
+/* Whether a tap that is `tap` pixels from the kernel's first meets an output at `pixel`, padded by `before`: which,
+ * or else the last one before it. It may lie outside of the image. */
 static i32 meets(i64 pixel, i64 before, i64 tap, i64 stride, i64 *output) {
   const i64 at = pixel + before - tap;
   *output = at >= 0 ? at / stride : -((-at + stride - 1) / stride);
