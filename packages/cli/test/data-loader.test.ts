@@ -18,7 +18,7 @@ import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { decodeImage } from '../src/data/decode.js';
 import type { ImageFile } from '../src/data/folder.js';
-import { Loader, type FilledBatch, type LoaderSettings } from '../src/data/loader.js';
+import { Buffers, Loader, type FilledBatch, type LoaderSettings } from '../src/data/loader.js';
 import { photo } from './image-files.js';
 
 const preprocess = { ...defaultPreprocess, size: 16, cropPercentage: 1 };
@@ -147,6 +147,48 @@ describe('Loader', () => {
       expect(buffers.size).toBe(prefetch);
     }
     await loader.close();
+  });
+
+  it('begins what comes next with the last batch, in the same buffers', async () => {
+    const buffers = new Buffers();
+    const training = new Loader(shapes, { buffers });
+    const validation = new Loader({ ...shapes, purpose: 'evaluate' }, { buffers });
+    const plain = new Loader(shapes);
+    const used = new Set<ArrayBufferLike>();
+    for (const epoch of [0, 1]) {
+      const expected = await collect(plain, epoch);
+      let begun = 0;
+      const then = () => {
+        begun++;
+        validation.begin(0);
+      };
+      for await (const { images, indices, taken } of training.epoch(epoch, 0, then)) {
+        const [at] = expected.splice(0, 1);
+        expect([images, indices]).toEqual([at.images, at.indices]);
+        used.add(images.buffer);
+        expect(begun).toBe(0);
+        taken();
+        expect(begun).toBe(expected.length === 0 ? 1 : 0);
+      }
+      const next = () => {
+        training.begin(epoch + 1);
+      };
+      for await (const { images, taken } of validation.epoch(0, 0, next)) {
+        used.add(images.buffer);
+        taken();
+      }
+    }
+    expect(used.size).toBe(1);
+    // Another epoch than the one begun, one that starts within, and the one that was begun.
+    expect(await collect(training, 3)).toEqual(await collect(plain, 3));
+    training.begin(4);
+    const rest = training.epoch(4, 3);
+    const { value } = await rest.next();
+    expect(value?.indices).toEqual((await collect(plain, 4))[3].indices);
+    await rest.return();
+    training.begin(5);
+    expect(await collect(training, 5)).toEqual(await collect(plain, 5));
+    await Promise.all([training, validation, plain].map((loader) => loader.close()));
   });
 
   it('makes the next batch from when one is taken, and stops early', async () => {

@@ -8,7 +8,8 @@
  * Batch n of epoch e is a function of the settings alone, whatever the number of workers. At most
  * `prefetch` batches are ready or in the making, in as many buffers that are used again: the
  * images of a batch are valid until `taken` is called or the next batch is asked for, and the next
- * one is made from then on. With one buffer a batch is made while the model runs on the one before.
+ * one is made from then on. With one buffer a batch is made while the model runs on the one before;
+ * the first of an epoch or of another loader, too, where `then` begins it (`begin`).
  * Unreadable images are listed in `skipped`.
  *
  * The workers run the compiled loader-worker.js: beside this file when this file is compiled, in
@@ -71,6 +72,12 @@ export interface LoadedBatch extends FilledBatch {
   readonly taken: () => void;
 }
 
+/** Batches of an epoch from its first one on. */
+interface Begun {
+  readonly epoch: number;
+  readonly queue: Promise<FilledBatch>[];
+}
+
 export class Loader {
   /** Images of the source. */
   readonly count: number;
@@ -87,6 +94,8 @@ export class Loader {
   private readonly lost = new Set<string>();
   /** Names, since it was said last. */
   private news: { readonly lost: string[]; readonly changed: string[] } = { lost: [], changed: [] };
+  /** Batches of the next epoch, those that are made before it is asked for. */
+  private begun: Begun | null = null;
 
   /**
    * Throws DataError when a training set is smaller than one batch, ConfigError for bad settings.
@@ -117,18 +126,33 @@ export class Loader {
     return [...this.unreadable.values()].sort((a, b) => a.index - b.index);
   }
 
-  /** The batches of one epoch, in order, from number `from` on. Stop early with `break`; one epoch at a time. */
-  async *epoch(epoch: number, from = 0): AsyncGenerator<LoadedBatch, void, void> {
+  /**
+   * Begins to make the first batches of an epoch, `prefetch` of them, before they are asked for. Those of one epoch
+   * at a time: what was begun of another is dropped when `epoch` is called.
+   */
+  begin(epoch: number): void {
+    if (this.begun) return;
     const queue: Promise<FilledBatch>[] = [];
-    let asked = from;
+    for (let index = 0; index < Math.min(this.prefetch, this.batchCount); index++) {
+      queue.push(this.fill(epoch, index));
+    }
+    this.begun = { epoch, queue };
+  }
+
+  /**
+   * The batches of one epoch, in order, from number `from` on. Stop early with `break`; one epoch at a time.
+   *
+   * @param then called once, when all batches are made or in the making and there is a buffer left
+   */
+  async *epoch(epoch: number, from = 0, then = doNothing): AsyncGenerator<LoadedBatch, void, void> {
+    const queue = await this.takeBegun(epoch, from);
+    let asked = from + queue.length;
     let held = 0; // buffers in the hands of the caller
+    const finish = once(then);
+    const hasRoom = () => queue.length + held < this.prefetch;
     const ask = () => {
-      for (; asked < this.batchCount && queue.length + held < this.prefetch; asked++) {
-        const maker = this.makers[asked % this.makers.length];
-        const filling = maker.fill({ epoch, index: asked }, this.buffer());
-        filling.catch(() => undefined); // looked at when its turn comes
-        queue.push(filling);
-      }
+      for (; asked < this.batchCount && hasRoom(); asked++) queue.push(this.fill(epoch, asked));
+      if (hasRoom()) finish();
     };
     try {
       ask();
@@ -148,15 +172,37 @@ export class Loader {
       }
       this.sayChanges();
     } finally {
-      for (const left of await Promise.allSettled(queue)) {
-        if (left.status === 'fulfilled') this.buffers.give(left.value.images);
-      }
+      await this.drop(queue);
     }
   }
 
   /** Ends the worker threads; the process can only end after this. */
   async close(): Promise<void> {
     await Promise.all(this.makers.map((maker) => maker.close()));
+  }
+
+  /** Batch `index` of an epoch, in the making. */
+  private fill(epoch: number, index: number): Promise<FilledBatch> {
+    const maker = this.makers[index % this.makers.length];
+    const filling = maker.fill({ epoch, index }, this.buffer());
+    filling.catch(() => undefined); // looked at when its turn comes
+    return filling;
+  }
+
+  /** What was begun of this epoch; nothing where it starts at another batch than the first. */
+  private async takeBegun(epoch: number, from: number): Promise<Promise<FilledBatch>[]> {
+    const { begun } = this;
+    this.begun = null;
+    if (begun?.epoch === epoch && from === 0) return begun.queue;
+    await this.drop(begun?.queue ?? []);
+    return [];
+  }
+
+  /** Gives back the buffers of batches that nobody wants. */
+  private async drop(queue: readonly Promise<FilledBatch>[]): Promise<void> {
+    for (const left of await Promise.allSettled(queue)) {
+      if (left.status === 'fulfilled') this.buffers.give(left.value.images);
+    }
   }
 
   private noteChanges({ skipped, changed }: FilledBatch): void {
@@ -181,6 +227,10 @@ export class Loader {
   private buffer(): Images {
     return this.buffers.take(this.bufferLength, this.levels);
   }
+}
+
+function doNothing(): void {
+  // what comes behind most epochs is not known
 }
 
 function once(body: () => void): () => void {

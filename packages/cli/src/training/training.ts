@@ -141,6 +141,8 @@ async function loop(plan: RunPlan, parts: Parts, caller: Caller<RunEvent>): Prom
   const started = performance.now();
   caller.tell(startEvent(plan, parts));
   const limit = new TimeLimit(plan.timeMs);
+  // What comes next is begun while the last batch before it runs, so that no thread waits for it.
+  let following = 0;
   try {
     const result = await train({
       session,
@@ -150,8 +152,16 @@ async function loop(plan: RunPlan, parts: Parts, caller: Caller<RunEvent>): Prom
         warmupSteps: recorder.record.warmupSteps,
       }),
       epochs,
-      batches: (epoch, from) => training.epoch(epoch, from),
-      validation: () => validation.epoch(0),
+      batches: (epoch, from) => {
+        following = epoch + 1;
+        return training.epoch(epoch, from, () => {
+          validation.begin(0);
+        });
+      },
+      validation: () =>
+        validation.epoch(0, 0, () => {
+          if (following < epochs) training.begin(following);
+        }),
       signal: AbortSignal.any([signal, limit.signal]),
       onEvent: async (event) => {
         if (event.event === 'epoch') await recorder.epoch(event, validation);
