@@ -33,15 +33,7 @@ import { duration, inNumericOrder, metric, milliseconds, percent } from '../src/
 import { memoryChart } from '../src/memory/chart.js';
 import { trainingTenants } from '../src/memory/map.js';
 import { presetModel } from '../src/weights/named-model.js';
-import {
-  byteCount,
-  fraction,
-  outputPath,
-  positiveNumber,
-  share,
-  wholeNumber,
-  timeSpan,
-} from '../src/options/readers.js';
+import { byteCount, outputPath, numberFor, timeSpan } from '../src/options/readers.js';
 import { Output } from '../src/terminal/output.js';
 import { predictionsPicture } from '../src/pictures/predictions.js';
 import { sayDone, sayInterrupted } from '../src/say/closing.js';
@@ -116,21 +108,28 @@ describe('option texts', () => {
     expect(() => outputPath('')).toThrow('Expected a path.');
   });
 
-  it('checks ranges', () => {
-    expect(wholeNumber(1)('3')).toBe(3);
-    expect(() => wholeNumber(1)('0')).toThrow('Expected a whole number ≥ 1.');
-    expect(() => wholeNumber(0)('1.5')).toThrow(CommanderError);
-    expect(wholeNumber(1, 8)('8')).toBe(8);
-    expect(() => wholeNumber(1, 8)('9')).toThrow('Expected a whole number ≥ 1 and ≤ 8.');
-    expect(() => wholeNumber(1)('9007199254740993')).toThrow(CommanderError);
-    expect(share('0.2')).toBe(0.2);
-    expect(() => share('0')).toThrow('Expected a number above 0 and below 1.');
-    expect(() => share('1')).toThrow(CommanderError);
-    expect(positiveNumber('1e-3')).toBe(0.001);
-    expect(() => positiveNumber('0')).toThrow('Expected a number > 0.');
-    expect(() => positiveNumber('NaN')).toThrow('Expected a number > 0.');
-    expect(() => fraction('1')).toThrow('Expected a number from 0 to below 1.');
+  it('reads the numbers that an option may be', () => {
+    expect(numberFor('epochs')('3')).toBe(3);
+    expect(() => numberFor('top')('0')).toThrow('Expected a whole number ≥ 1.');
+    expect(() => numberFor('seed')('1.5')).toThrow(CommanderError);
+    expect(numberFor('threads')('256')).toBe(256);
+    expect(() => numberFor('threads')('257')).toThrow('Expected a whole number ≥ 1 and ≤ 256.');
+    expect(() => numberFor('seed')('9007199254740993')).toThrow(CommanderError);
+    expect(numberFor('valFraction')('0.2')).toBe(0.2);
+    expect(() => numberFor('valFraction')('0')).toThrow('Expected a number above 0 and below 1.');
+    expect(() => numberFor('valFraction')('1')).toThrow(CommanderError);
+    expect(numberFor('lr')('1e-3')).toBe(0.001);
+    expect(numberFor('lr')(' .5')).toBe(0.5);
+    expect(() => numberFor('lr')('0')).toThrow('Expected a number > 0.');
+    expect(() => numberFor('momentum')('1')).toThrow('Expected a number from 0 to below 1.');
   });
+
+  it.each(['', ' ', 'NaN', 'Infinity', '1e999', '0x10', '1_000', '1,5', '.'])(
+    'takes "%s" for no number',
+    (text) => {
+      expect(() => numberFor('lr')(text)).toThrow('Expected a number > 0.');
+    },
+  );
 });
 
 describe('numbers for people', () => {

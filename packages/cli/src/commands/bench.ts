@@ -1,8 +1,7 @@
 /** thimble bench: how fast a training step or a forward pass is on this machine. */
 import type { Command } from 'commander';
 import { bench, BENCH_DEFAULTS, type BenchOptions, type BenchResult } from '../library/bench.js';
-import { MOST } from '../library/limits.js';
-import { wholeNumber } from '../options/readers.js';
+import { numberFor } from '../options/readers.js';
 import {
   addExecutor,
   addHub,
@@ -44,12 +43,12 @@ export function addBench(program: Command): void {
     .option(
       '--classes <n>',
       'outputs of the classifier (default: as the model was published)',
-      wholeNumber(1, MOST.classes),
+      numberFor('classes'),
     )
     .option(
       '--steps <n>',
       'steps to time, behind two to warm up',
-      wholeNumber(1, MOST.steps),
+      numberFor('steps'),
       BENCH_DEFAULTS.steps,
     )
     .option('--inference', 'the forward pass alone', false)

@@ -29,8 +29,7 @@ import { executorFor, type ExecutorOptions } from '../library/work.js';
 import { replaceFile, replaceWithText, writeAll } from '../host/files.js';
 import { counted, duration, milliseconds, percent } from '../terminal/format.js';
 import { memoryChart } from '../memory/chart.js';
-import { MOST } from '../library/limits.js';
-import { outputPath, wholeNumber } from '../options/readers.js';
+import { numberFor, outputPath } from '../options/readers.js';
 import { fittedModel } from '../weights/named-model.js';
 import { Output } from '../terminal/output.js';
 import { predictionsPicture, type PicturedPrediction } from '../pictures/predictions.js';
@@ -95,14 +94,9 @@ export function addDemo(program: Command): void {
       'Trains a small vision transformer on drawn shapes and textures, from random weights and ' +
         'from the pretrained ones that come with Thimble; no download.',
     )
-    .option(
-      '--epochs <n>',
-      'passes over the training images',
-      wholeNumber(1, MOST.epochs),
-      RECIPE.epochs,
-    )
-    .option('--images <n>', 'training images to draw', wholeNumber(1, MOST.images), RECIPE.images)
-    .option('--seed <n>', 'of images, weights and order', wholeNumber(0), 0)
+    .option('--epochs <n>', 'passes over the training images', numberFor('epochs'), RECIPE.epochs)
+    .option('--images <n>', 'training images to draw', numberFor('drawnImages'), RECIPE.images)
+    .option('--seed <n>', 'of images, weights and order', numberFor('seed'), 0)
     .option(
       '--out <dir>',
       'run folder; in the default one, a demo is replaced',

@@ -6,8 +6,7 @@ import {
   type EvaluateOptions,
   type EvaluateResult,
 } from '../library/evaluate.js';
-import { MOST } from '../library/limits.js';
-import { wholeNumber } from '../options/readers.js';
+import { numberFor } from '../options/readers.js';
 import {
   addAllowEmpty,
   addExecutor,
@@ -48,7 +47,7 @@ export function addEval(program: Command): void {
     )
     .argument('<DIR>', 'folder of class folders, or a manifest (thimble train --help)')
     .option('--best', 'of a run: weights of the best epoch instead of the last', false)
-    .option('--batch <n>', 'images at a time', wholeNumber(1, MOST.batch), EVALUATE_DEFAULTS.batch)
+    .option('--batch <n>', 'images at a time', numberFor('batch'), EVALUATE_DEFAULTS.batch)
     .option('--strict', 'stop at the first unreadable image', false);
   addJson(addExecutor(addHub(addPreprocess(addWorkers(addAllowEmpty(command))))))
     .addHelpText('after', HELP)

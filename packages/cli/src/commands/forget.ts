@@ -2,8 +2,7 @@
 import { ConfigError } from '@thimble/core';
 import { Option, type Command } from 'commander';
 import { forget, FORGET_DEFAULTS, undoForgetting, type ForgetOptions } from '../library/forget.js';
-import { MOST } from '../library/limits.js';
-import { fraction, positiveNumber, wholeNumber } from '../options/readers.js';
+import { numberFor } from '../options/readers.js';
 import {
   addAllowEmpty,
   addExecutor,
@@ -51,18 +50,26 @@ export function addForget(program: Command): void {
         .choices(['sample', 'batch'])
         .default(FORGET_DEFAULTS.importance),
     )
-    .option('--batch <n>', 'images at a time', wholeNumber(1, MOST.batch), FORGET_DEFAULTS.batch)
+    .option('--batch <n>', 'images at a time', numberFor('batch'), FORGET_DEFAULTS.batch)
     .option('--no-shuffle', 'take images class by class, which matters with --importance batch')
     .option('--label-free', 'by the norm of the logits instead of the loss', false)
-    .option('--alpha <x>', 'dampen what matters x times more (default: automatic)', positiveNumber)
+    .option(
+      '--alpha <x>',
+      'dampen what matters x times more (default: automatic)',
+      numberFor('alpha'),
+    )
     .option(
       '--lambda <x>',
       'scale of what is left of a weight',
-      positiveNumber,
+      numberFor('lambda'),
       FORGET_DEFAULTS.lambda,
     )
     .option('--sweep', 'search the strongest alpha that --budget allows', false)
-    .option('--budget <x>', 'how far retained accuracy may fall (default: 0.01)', fraction)
+    .option(
+      '--budget <x>',
+      'how far retained accuracy may fall (default: 0.01)',
+      numberFor('budget'),
+    )
     .option('--dry-run', 'write nothing', false)
     .option('--undo', 'bring back the weights that training left', false);
   addJson(addExecutor(addWorkers(addAllowEmpty(command))))

@@ -5,8 +5,7 @@ import { defaultThreads } from '../host/executors.js';
 import { replaceWithText } from '../host/files.js';
 import { planOf, planStep, stepChart, stepText, type PlanOptions } from '../library/plan.js';
 import { threadsFor } from '../library/work.js';
-import { MOST } from '../library/limits.js';
-import { outputPath, wholeNumber } from '../options/readers.js';
+import { numberFor, outputPath } from '../options/readers.js';
 import {
   addHub,
   addJson,
@@ -50,12 +49,12 @@ export function addPlan(program: Command): void {
     .option(
       '--classes <n>',
       'outputs of the classifier (default: as the model was published)',
-      wholeNumber(1, MOST.classes),
+      numberFor('classes'),
     )
     .option(
       '--threads <n>',
       'worker threads, each with scratch of its own',
-      wholeNumber(1, MOST.threads),
+      numberFor('threads'),
       defaultThreads(),
     );
   addHub(addStep(command))

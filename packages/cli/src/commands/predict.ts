@@ -1,7 +1,7 @@
 /** thimble predict: the most probable classes of single images. */
 import type { Command } from 'commander';
 import { predict, PREDICT_DEFAULTS, type PredictOptions } from '../library/predict.js';
-import { wholeNumber } from '../options/readers.js';
+import { numberFor } from '../options/readers.js';
 import {
   addExecutor,
   addHub,
@@ -37,7 +37,7 @@ export function addPredict(program: Command): void {
       'run folder of thimble train; also weights: a file, a folder, owner/name on the hub',
     )
     .argument('<IMAGE...>', 'JPEG, PNG or WebP files, or folders of them')
-    .option('--top <k>', 'classes to print', wholeNumber(1), PREDICT_DEFAULTS.top)
+    .option('--top <k>', 'classes to print', numberFor('top'), PREDICT_DEFAULTS.top)
     .option('--best', 'of a run: weights of the best epoch instead of the last', false);
   addJson(addExecutor(addHub(addPreprocess(command))))
     .addHelpText('after', HELP)

@@ -2,8 +2,7 @@
 import type { Command } from 'commander';
 import { defaultThreads, EXECUTOR_NAMES } from '../host/executors.js';
 import { resume, type ResumeOptions } from '../library/resume.js';
-import { MOST } from '../library/limits.js';
-import { wholeNumber } from '../options/readers.js';
+import { numberFor } from '../options/readers.js';
 import {
   addCache,
   addJson,
@@ -40,11 +39,11 @@ export function addResume(program: Command): void {
     .summary('go on with a run that was interrupted')
     .description('Goes on with a training run from where it was saved last, to the same weights.')
     .argument('<RUN>', 'run folder')
-    .option('--epochs <n>', 'of the whole run (default: as before)', wholeNumber(1, MOST.epochs))
+    .option('--epochs <n>', 'of the whole run (default: as before)', numberFor('epochs'))
     .option('--data <dir>', 'the folder that holds all images of the run, where it has moved')
     .option('--force', 'go on although images have gone or changed', false)
     .option('--executor <name>', `${EXECUTOR_NAMES.join(', ')} (default: as before)`)
-    .option('--threads <n>', 'worker threads', wholeNumber(1, MOST.threads), defaultThreads());
+    .option('--threads <n>', 'worker threads', numberFor('threads'), defaultThreads());
   addJson(addCache(addWorkers(addSaveEvery(addKeepEvery(addTime(command))))))
     .addHelpText('after', HELP)
     .action(async (run: string, options: Omit<ResumeOptions, 'run'> & CommonOptions) => {

@@ -3,15 +3,7 @@ import { augments } from '@thimble/core';
 import { CROP_SOURCES } from '../data/decoding.js';
 import { Option, type Command } from 'commander';
 import { TRAIN_DEFAULTS, train, type TrainingOptions } from '../library/train.js';
-import { MOST } from '../library/limits.js';
-import {
-  byteCount,
-  nonNegativeNumber,
-  outputPath,
-  positiveNumber,
-  share,
-  wholeNumber,
-} from '../options/readers.js';
+import { byteCount, numberFor, outputPath } from '../options/readers.js';
 import {
   addAllowEmpty,
   addCache,
@@ -85,15 +77,15 @@ export function addTrain(program: Command): void {
     .option(
       '--epochs <n>',
       'passes over the training images',
-      wholeNumber(1, MOST.epochs),
+      numberFor('epochs'),
       TRAIN_DEFAULTS.epochs,
     )
-    .option('--lr <x>', 'peak learning rate (default: by optimiser and method)', positiveNumber);
+    .option('--lr <x>', 'peak learning rate (default: by optimiser and method)', numberFor('lr'));
   addHub(addPreprocess(addStep(command)))
     .option(
       '--warmup <x>',
       'epochs of rising rate; below 1 a share of the run',
-      nonNegativeNumber,
+      numberFor('warmup'),
       TRAIN_DEFAULTS.warmup,
     )
     .option('--augment <name>', Object.keys(augments).join(', '), TRAIN_DEFAULTS.augment)
@@ -109,16 +101,16 @@ export function addTrain(program: Command): void {
     .option(
       '--val-fraction <x>',
       'share of each class to hold out',
-      share,
+      numberFor('valFraction'),
       TRAIN_DEFAULTS.valFraction,
     )
-    .option('--limit <n>', 'most training images of a class, for a quick try', wholeNumber(1))
+    .option('--limit <n>', 'most training images of a class, for a quick try', numberFor('limit'))
     .option('--as-classes', 'every sub-folder of DIR is a class, also train, val or test', false);
   addAllowEmpty(command)
     .option(
       '--seed <n>',
       'of weights, order, augmentation and split',
-      wholeNumber(0),
+      numberFor('seed'),
       TRAIN_DEFAULTS.seed,
     )
     .option('--out <dir>', 'run folder (default: runs/<name of DIR>-<n>)', outputPath)

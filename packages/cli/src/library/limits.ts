@@ -1,8 +1,8 @@
-/** What the numbers among the options may be: checked here for programs that call the library. */
+/** What the numbers among the options may be, in the library and, as texts, in the command. */
 import { ConfigError } from '@thimble/core';
 
 /** What no machine and no data set is beyond; larger numbers are slips that would run for ever. */
-export const MOST = {
+const MOST = {
   batch: 1_000_000,
   classes: 1_000_000,
   epochs: 1_000_000,
@@ -15,6 +15,7 @@ export const MOST = {
 
 /** Numbers that an option may be. */
 interface AllowedNumbers {
+  /** In words, as in `a number > 0`. */
   readonly text: string;
   readonly holds: (value: number) => boolean;
 }
@@ -30,11 +31,13 @@ const SHARE: AllowedNumbers = {
   holds: (value) => value > 0 && value < 1,
 };
 
-const RANGES: Readonly<Record<string, AllowedNumbers>> = {
+/** By the name of the option. */
+export const NUMBERS = {
   batch: whole(1, MOST.batch),
   microBatches: whole(1, MOST.batch),
   slices: whole(1, MOST.batch),
   classes: whole(1, MOST.classes),
+  drawnImages: whole(1, MOST.images),
   epochs: whole(1, MOST.epochs),
   imageSize: whole(1, MOST.imageSize),
   steps: whole(1, MOST.steps),
@@ -44,22 +47,29 @@ const RANGES: Readonly<Record<string, AllowedNumbers>> = {
   ...{ lr: POSITIVE, clip: POSITIVE, alpha: POSITIVE, lambda: POSITIVE, time: POSITIVE },
   ...{ warmup: NON_NEGATIVE, weightDecay: NON_NEGATIVE, memory: NON_NEGATIVE },
   ...{ momentum: FRACTION, smoothing: FRACTION, budget: FRACTION, valFraction: SHARE },
-};
+} as const satisfies Readonly<Record<string, AllowedNumbers>>;
+
+/** An option that is a number. */
+export type NumberName = keyof typeof NUMBERS;
 
 /** Throws ConfigError for the first number of `options` that is out of its range or none. */
 export function checkNumbers(options: object): void {
   for (const [name, value] of Object.entries(options) as readonly [string, unknown][]) {
-    const range = Object.hasOwn(RANGES, name) ? RANGES[name] : null;
-    if (!range || value === undefined) continue;
+    if (!isNumberName(name) || value === undefined) continue;
+    const allowed = NUMBERS[name];
     const isNumber = typeof value === 'number' && Number.isFinite(value);
-    if (isNumber && range.holds(value)) continue;
+    if (isNumber && allowed.holds(value)) continue;
     throw new ConfigError({
       where: `option ${name}`,
-      expected: range.text,
+      expected: allowed.text,
       got: typeof value === 'number' ? String(value) : `a ${typeof value}`,
       todo: 'Give it such a number, or leave it out',
     });
   }
+}
+
+function isNumberName(name: string): name is NumberName {
+  return Object.hasOwn(NUMBERS, name);
 }
 
 function whole(least: number, most = Number.MAX_SAFE_INTEGER): AllowedNumbers {

@@ -4,6 +4,7 @@
  */
 import type { MomentumBits } from '@thimble/core';
 import { InvalidArgumentError } from 'commander';
+import { NUMBERS, type NumberName } from '../library/limits.js';
 
 /** Bytes of one unit; decimal and binary prefixes. */
 const UNITS: Readonly<Record<string, number>> = {
@@ -37,19 +38,6 @@ export function timeSpan(text: string): number {
   throw new InvalidArgumentError('Expected a time as in 30s, 10m, 2h or 1h30m.');
 }
 
-/** A whole number ≥ `least` and ≤ `most`. */
-export function wholeNumber(
-  least: number,
-  most = Number.MAX_SAFE_INTEGER,
-): (text: string) => number {
-  const range = most === Number.MAX_SAFE_INTEGER ? '' : ` and ≤ ${String(most)}`;
-  return (text) => {
-    const value = /^\d+$/.test(text.trim()) ? Number(text) : NaN;
-    if (value >= least && value <= most) return value;
-    throw new InvalidArgumentError(`Expected a whole number ≥ ${String(least)}${range}.`);
-  };
-}
-
 /** Bits of each element of a velocity. */
 export function momentumBits(text: string): MomentumBits {
   if (text === '8') return 8;
@@ -57,42 +45,21 @@ export function momentumBits(text: string): MomentumBits {
   throw new InvalidArgumentError('Expected 8 or 32.');
 }
 
-/** A number > 0. */
-export function positiveNumber(text: string): number {
-  const value = decimal(text);
-  if (value > 0) return value;
-  throw new InvalidArgumentError('Expected a number > 0.');
-}
+/** Digits, with a sign, a point and an exponent. */
+const PLAIN = /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i;
 
-/** A number ≥ 0. */
-export function nonNegativeNumber(text: string): number {
-  const value = decimal(text);
-  if (value >= 0) return value;
-  throw new InvalidArgumentError('Expected a number ≥ 0.');
-}
-
-/** A number in [0, 1). */
-export function fraction(text: string): number {
-  const value = decimal(text);
-  if (value >= 0 && value < 1) return value;
-  throw new InvalidArgumentError('Expected a number from 0 to below 1.');
-}
-
-/** A number in (0, 1). */
-export function share(text: string): number {
-  const value = decimal(text);
-  if (value > 0 && value < 1) return value;
-  throw new InvalidArgumentError('Expected a number above 0 and below 1.');
+/** Reads a number that the option `name` may be. */
+export function numberFor(name: NumberName): (text: string) => number {
+  const allowed = NUMBERS[name];
+  return (text) => {
+    const value = PLAIN.test(text.trim()) ? Number(text) : NaN;
+    if (Number.isFinite(value) && allowed.holds(value)) return value;
+    throw new InvalidArgumentError(`Expected ${allowed.text}.`);
+  };
 }
 
 /** Where to write; an empty text (a variable that a script did not set) would mean the present folder. */
 export function outputPath(text: string): string {
   if (text !== '') return text;
   throw new InvalidArgumentError('Expected a path.');
-}
-
-/** NaN for anything that is not a plain finite number. */
-function decimal(text: string): number {
-  const value = text.trim() === '' ? NaN : Number(text);
-  return Number.isFinite(value) ? value : NaN;
 }

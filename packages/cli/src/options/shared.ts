@@ -5,16 +5,7 @@ import { defaultThreads, EXECUTOR_NAMES } from '../host/executors.js';
 import { STEP_DEFAULTS } from '../library/step.js';
 import { CACHE_BYTES } from '../library/work.js';
 import { PREPROCESS_HELP } from '../weights/preprocessing.js';
-import { MOST } from '../library/limits.js';
-import {
-  byteCount,
-  fraction,
-  momentumBits,
-  nonNegativeNumber,
-  positiveNumber,
-  timeSpan,
-  wholeNumber,
-} from './readers.js';
+import { byteCount, momentumBits, numberFor, timeSpan } from './readers.js';
 
 /** What every command takes. */
 export interface CommonOptions {
@@ -33,7 +24,7 @@ export function addJson(command: Command): Command {
 export function addExecutor(command: Command): Command {
   return command
     .option('--executor <name>', EXECUTOR_NAMES.join(', '), 'auto')
-    .option('--threads <n>', 'worker threads', wholeNumber(1, MOST.threads), defaultThreads());
+    .option('--threads <n>', 'worker threads', numberFor('threads'), defaultThreads());
 }
 
 export function addHub(command: Command): Command {
@@ -46,7 +37,7 @@ export function addWorkers(command: Command): Command {
   return command.option(
     '--workers <n>',
     'threads that prepare images, 40 MB each, one for each core at most (0: the main one)',
-    wholeNumber(0),
+    numberFor('workers'),
     0,
   );
 }
@@ -66,7 +57,7 @@ export function addSaveEvery(command: Command): Command {
   return command.option(
     '--save-every <n>',
     'updates after which a run is saved within an epoch too (default: about every five minutes)',
-    wholeNumber(1),
+    numberFor('saveEvery'),
   );
 }
 
@@ -74,7 +65,7 @@ export function addKeepEvery(command: Command): Command {
   return command.option(
     '--keep-every <n>',
     'epochs after which a whole copy of the run is kept in its checkpoints/, and the best one beside',
-    wholeNumber(1),
+    numberFor('keepEvery'),
   );
 }
 
@@ -104,7 +95,7 @@ export function addStep(command: Command): Command {
     .option(
       '--image-size <n>',
       "side of the input in pixels (default: the model's)",
-      wholeNumber(1, MOST.imageSize),
+      numberFor('imageSize'),
     )
     .option(
       '--method <text>',
@@ -119,28 +110,28 @@ export function addStep(command: Command): Command {
       '--saved <form>',
       `how activations are saved for the backward pass: ${Object.keys(SAVED_FORMS).join(', ')} (default: smallest for wasi, else exact)`,
     )
-    .option('--batch <n>', 'images of one update', wholeNumber(1, MOST.batch), STEP_DEFAULTS.batch)
+    .option('--batch <n>', 'images of one update', numberFor('batch'), STEP_DEFAULTS.batch)
     .option(
       '--micro-batches <n>',
       'parts of a batch that run one after the other: less memory (default: 1)',
-      wholeNumber(1, MOST.batch),
+      numberFor('microBatches'),
     )
     .option(
       '--slices <n>',
       'parts of a micro-batch that go through each block one after the other: less memory ' +
         '(default: several for smallest, else 1)',
-      wholeNumber(1, MOST.batch),
+      numberFor('slices'),
     )
     .option('--optimizer <name>', Object.keys(OPTIMIZERS).join(', '), STEP_DEFAULTS.optimizer)
-    .option('--momentum <x>', 'of sgd (default: 0.9)', fraction)
+    .option('--momentum <x>', 'of sgd (default: 0.9)', numberFor('momentum'))
     .option(
       '--momentum-bits <n>',
       'of each element that sgd keeps: 8 takes about a quarter of the memory of 32 (default: 32)',
       momentumBits,
     )
-    .option('--weight-decay <x>', "default: the optimiser's", nonNegativeNumber)
-    .option('--clip <norm>', 'bound on the global gradient norm (default: none)', positiveNumber)
-    .option('--smoothing <x>', 'label smoothing', fraction, STEP_DEFAULTS.smoothing);
+    .option('--weight-decay <x>', "default: the optimiser's", numberFor('weightDecay'))
+    .option('--clip <norm>', 'bound on the global gradient norm (default: none)', numberFor('clip'))
+    .option('--smoothing <x>', 'label smoothing', numberFor('smoothing'), STEP_DEFAULTS.smoothing);
 }
 
 export function modelHelp(): string {
