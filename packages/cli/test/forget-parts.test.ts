@@ -1,12 +1,13 @@
 /** The parts of forgetting that need no model: which images, how α is searched, what undoing keeps, patched files. */
 import { readSafetensors, writeSafetensors, type Change, type Changes } from '@thimble/core';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { forgettingImages, heldOutShare, readRunImages } from '../src/forget/images.js';
 import { strongestAlpha } from '../src/forget/search.js';
 import { readUndo, withEarlier, writeUndo } from '../src/forget/undo.js';
+import { writeDataFile } from '../src/run/data-file.js';
 import type { RunRecord } from '../src/run/record.js';
 import { patchedCopy } from '../src/weights/patch.js';
 import { writeClasses } from './cli-command.js';
@@ -35,14 +36,50 @@ describe('images of a run', () => {
   it('splits as training did, and refuses other classes', async () => {
     await writeClasses(path('photos'), ['blue', 'green', 'red'], 6);
     const record = recordWith(path('photos'), `0.34 of ${path('photos')}`);
-    const data = await readRunImages(record, undefined, false);
+    const base = { run: path('no-run'), record, folder: undefined };
+    const request = { ...base, allowEmpty: false, note: () => undefined };
+    const data = await readRunImages(request);
     expect([data.train.length, data.validation.length]).toEqual([12, 6]);
-    const again = await readRunImages(record, path('photos'), false);
+    const again = await readRunImages({ ...request, folder: path('photos') });
     expect(again.train).toEqual(data.train);
     await writeClasses(path('others'), ['blue', 'red'], 2);
-    await expect(readRunImages(record, path('others'), false)).rejects.toThrow(
+    await expect(readRunImages({ ...request, folder: path('others') })).rejects.toThrow(
       `${path('others')}: expected the classes of the run: blue, green, red, got blue, red`,
     );
+  });
+
+  it('are those that data.json lists, where they were or lie now', async () => {
+    await writeClasses(path('listed'), ['blue', 'green', 'red'], 4);
+    const record = recordWith(path('listed'), `0.25 of ${path('listed')}`);
+    const image = (name: string, label: number) => ({ path: path('listed', name), name, label });
+    const train = [image('red/2.png', 2), image('blue/0.png', 0), image('green/1.png', 1)];
+    const validation = [image('blue/3.png', 0)];
+    mkdirSync(path('run'));
+    await writeDataFile(path('run', 'data.json'), {
+      ...{ train: { kind: 'folder', files: train }, strict: false },
+      validation: { kind: 'folder', files: validation },
+    });
+    const notes: string[] = [];
+    const note = (text: string) => {
+      notes.push(text);
+    };
+    const request = { run: path('run'), record, folder: undefined, allowEmpty: false, note };
+    const data = await readRunImages(request);
+    expect([data.train, data.validation, data.share]).toEqual([train, validation, 0.25]);
+    expect([data.classes, notes]).toEqual([record.classes, []]);
+    cpSync(path('listed'), path('moved'), { recursive: true });
+    rmSync(path('listed', 'red', '2.png'));
+    writeFileSync(path('listed', 'green', '1.png'), 'another');
+    expect((await readRunImages(request)).train).toEqual(train.slice(1));
+    expect(notes).toEqual([
+      `since training: 1 image gone, 1 changed (${path('listed', 'red', '2.png')})`,
+    ]);
+    const moved = await readRunImages({ ...request, folder: path('moved') });
+    expect(moved.train.map((file) => file.path)).toEqual(
+      train.map(({ name }) => path('moved', name)),
+    );
+    // Where not all of them are, the folder is split as training would.
+    expect((await readRunImages({ ...request, folder: path('listed') })).train).toHaveLength(8);
   });
 });
 

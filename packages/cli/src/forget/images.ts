@@ -3,13 +3,20 @@
  * for its training.
  */
 import { DataError, lookUp } from '@thimble/core';
-import { readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, relative, resolve, sep } from 'node:path';
+import { copiesAmong } from '../data/copies.js';
 import type { ImageFile } from '../data/folder.js';
+import { LeftOut } from '../data/left-out.js';
+import { isManifest } from '../data/manifest.js';
 import { placesIn } from '../data/names.js';
 import { readDataSet, type DataSet } from '../data/set.js';
+import type { SourceDescription } from '../data/source.js';
 import { fileError } from '../host/files.js';
+import { readDataFile } from '../run/data-file.js';
+import { checkFile } from '../run/folder.js';
 import type { RunRecord } from '../run/record.js';
+import { RUN_FILES, runFile } from '../run/saves.js';
 import { counted } from '../terminal/format.js';
 
 /** The parts of a run's images, as core's `Outcomes` has them. */
@@ -31,16 +38,26 @@ export type ForgetTarget =
 /** Share of each class that is held out where a folder says nothing and neither does the run. */
 const DEFAULT_SHARE = 0.2;
 
+/** A run whose images are asked for. */
+export interface ImagesRequest {
+  /** The run folder. */
+  readonly run: string;
+  readonly record: RunRecord;
+  /** Another place of the images than the run says; undefined: what it says. */
+  readonly folder: string | undefined;
+  readonly allowEmpty: boolean;
+  /** Told in one line of images that are gone or changed. */
+  readonly note: (text: string) => void;
+}
+
 /**
- * The images that the run was trained on and validated with. Throws DataError where the classes are others.
- *
- * @param folder another one than the run says; the split is made in it as training would
+ * The images that the run was trained on and validated with: those of its data.json, or, where it has none or they
+ * are not there, of the folder, split as training would. Throws DataError where the classes are others.
  */
-export async function readRunImages(
-  record: RunRecord,
-  folder: string | undefined,
-  allowEmpty: boolean,
-): Promise<DataSet> {
+export async function readRunImages(request: ImagesRequest): Promise<DataSet> {
+  const { record, folder, allowEmpty } = request;
+  const listed = listedImages(request);
+  if (listed) return listed;
   const { from, validationFrom } = record.data;
   const share = heldOutShare(record);
   const common = { allowEmpty, share: share ?? DEFAULT_SHARE, seed: record.seed };
@@ -61,6 +78,42 @@ export async function readRunImages(
     got: found,
     todo: 'Give the folder that it was trained on with --data',
   });
+}
+
+/** What data.json lists, without what is gone; null where there is nothing left, or another folder has not all. */
+function listedImages({ run, record, folder, note }: ImagesRequest): DataSet | null {
+  const file = runFile(run, RUN_FILES.data);
+  if (!existsSync(file)) return null;
+  checkFile(file, RUN_FILES.data, record);
+  const sources = readDataFile(file, folder);
+  const gone = new Set(sources.gone);
+  if (folder !== undefined && gone.size > 0) return null;
+  const { from, validationFrom } = record.data;
+  const base = isManifest(from) ? dirname(from) : from;
+  const present = (source: SourceDescription) =>
+    (source.kind === 'folder' ? source.files : [])
+      .filter(({ path }) => !gone.has(path))
+      .map((image) => ({ ...image, name: nameBelow(base, image) }));
+  const [train, validation] = [present(sources.train), present(sources.validation)];
+  if (train.length === 0) return null;
+  const lost = [...sources.gone, ...sources.changed];
+  if (lost.length > 0) {
+    const counts = `${counted(gone.size, 'image')} gone, ${String(sources.changed.length)} changed`;
+    note(`since training: ${counts} (${lost[0]})`);
+  }
+  const share = heldOutShare(record);
+  const copies = copiesAmong([], [], () => false);
+  return {
+    ...{ classes: record.classes, train, validation, share, copies },
+    ...{ trainFrom: folder ?? from, validationFrom: folder ?? validationFrom },
+    ...{ renamed: [], leftOut: new LeftOut(), sharedInside: [] },
+  };
+}
+
+/** As training called the image: its path below the folder of the classes. */
+function nameBelow(base: string, { path, name }: ImageFile): string {
+  const below = relative(resolve(base), resolve(path));
+  return below.startsWith('..') ? name : below.split(sep).join('/');
 }
 
 /** Share that training held out of `data.from`; null where the validation images had a folder. */

@@ -209,7 +209,12 @@ async function forgotten(
   const opened = openRun(run, best);
   try {
     const { record } = opened;
-    const data = await readRunImages(record, options.data, options.allowEmpty);
+    const data = await readRunImages({
+      ...{ run, record, folder: options.data, allowEmpty: options.allowEmpty },
+      note: (text) => {
+        caller.note('data', text);
+      },
+    });
     caller.tell(dataSetEvent(data));
     noteOtherImages(record.data, [data.train.length, data.validation.length], caller);
     const kind = await executorFor(options, caller);
