@@ -250,7 +250,7 @@ const BENCH: Rooms = {
   steps: ['harness', 'peers'],
   scale: ['harness', 'peers'],
   inference: ['harness', 'export', 'peers', 'scale', 'steps'],
-  tables: ['harness', 'inference', 'methods', 'peers', 'scale', 'startup', 'steps'],
+  tables: ['harness', 'inference', 'methods', 'peers', 'process', 'scale', 'startup', 'steps'],
 };
 
 /** Folder of sources → its rooms. */

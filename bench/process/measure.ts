@@ -44,6 +44,14 @@ export interface Course {
   readonly plannedBytes: number;
 }
 
+/** What `npm run bench:process` writes. */
+export interface ProcessResults {
+  /** From Node to the command, each with what came before. */
+  readonly loaded: readonly Part[];
+  /** By the name of the run. */
+  readonly courses: Readonly<Record<string, Course>>;
+}
+
 /** @param args of `thimble`, but for --json. Throws Error where it fails. */
 export async function course(args: readonly string[]): Promise<Course> {
   const child = spawn(process.execPath, [...THIMBLE_FLAGS, command, ...args, '--json'], {

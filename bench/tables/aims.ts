@@ -17,7 +17,8 @@ export interface Measured {
   readonly startup: readonly StartupResult[];
 }
 
-interface Aim {
+/** A figure and what it should be. */
+export interface Aim {
   readonly what: string;
   /** At least (or at most) this. */
   readonly aim: number;
@@ -28,7 +29,15 @@ interface Aim {
 }
 
 export function aimsTable(measured: Measured): string {
-  const aims = [...stepAims(measured.steps), ...inferenceAims(measured), ...startupAims(measured)];
+  return tableOfAims([
+    ...stepAims(measured.steps),
+    ...inferenceAims(measured),
+    ...startupAims(measured),
+  ]);
+}
+
+/** Aims, and whether they are met. */
+export function tableOfAims(aims: readonly Aim[]): string {
   const rows = aims.map(({ what, aim, atMost = false, show, value }) => [
     what,
     `${atMost ? '≤' : '≥'} ${show(aim)}`,
@@ -38,7 +47,7 @@ export function aimsTable(measured: Measured): string {
   return markdownTable(['what', '>aim', '>measured', ''], rows);
 }
 
-const times = (value: number) => `${number(value)} ×`;
+export const times = (value: number) => `${number(value)} ×`;
 const milliseconds = (value: number) => `${value.toFixed(0)} ms`;
 
 function stepAims(steps: readonly CaseResult[]): readonly Aim[] {

@@ -8,9 +8,11 @@ import {
   type StepResults,
 } from './speed.js';
 import type { Store } from '../methods/store.js';
+import type { ProcessResults } from '../process/measure.js';
 import { accuracyBlock } from './accuracy.js';
 import { hasBlock, withBlock } from './block.js';
 import { scaleBlock, withScaleParagraph } from './scale.js';
+import { scaleAims } from './scale-aims.js';
 import type { ScaleResults } from '../scale/store.js';
 
 /** A page with its blocks as the results below `root` make them. */
@@ -37,7 +39,9 @@ function withBlocks(page: string, root: string): string {
   // A page whose table of methods was written by hand has no place for it.
   const isMade = hasBlock(page, 'accuracy');
   const withMethods = isMade ? withBlock(page, 'accuracy', accuracyBlock(methods)) : page;
-  const withScale = withBlock(withMethods, 'scale', scaleBlock(scale));
+  const process = resultOf(root, 'process') as ProcessResults | null;
+  const atScale = [scaleBlock(scale), scaleAims(scale, process)].join('\n');
+  const withScale = withBlock(withMethods, 'scale', atScale);
   return withBlock(withScale, 'speed', speedBlock(step, inference, startup));
 }
 

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { spread } from '../harness/statistics.js';
+import { scaleAims } from '../tables/scale-aims.js';
 import { scaleBlock, withScaleParagraph } from '../tables/scale.js';
 import type { ScaleResult, ScaleResultRow } from '../scale/measure.js';
 import { scaleDocument } from '../scale/table.js';
@@ -38,6 +39,7 @@ describe('the table of training at scale', () => {
       recomputed: exactly(4 * faster),
     },
   });
+  const exactlySlow = { pytorch: exactly(1.2), bf16: exactly(1), recomputed: exactly(1) };
   const result: ScaleResult = {
     ...{ machine: MACHINE, batch: 128, threads: 2, rounds: 3, photos: 'flowers/train' },
     preparing: { seconds: 40, rssPeakBytes: 250e6 },
@@ -82,6 +84,49 @@ describe('the table of training at scale', () => {
       '`wasi, smallest` beside PyTorch: 15 % of its memory as it comes (2000 MB), 38 % of what it takes at ' +
         'its smallest (PyTorch, checkpointing: 800 MB); 3.00 times as fast as in fp32, 1.50 times as fast as in bf16.',
     );
+  });
+
+  it('is held against its aims, with the reason of each that is missed', () => {
+    const part = (peakBytes: number) => ({ name: 'the end', bytes: 1, fileBytes: 1, peakBytes });
+    const process = {
+      loaded: [{ ...part(80e6), bytes: 77e6 }],
+      courses: { 'ViT-Ti/16, 224 px, `wasi`': { parts: [part(226e6)], plannedBytes: 90e6 } },
+    };
+    const own = (rows: readonly ScaleResultRow[], ready: ScaleResultRow['ready'], peak: number) =>
+      rows.map((one) =>
+        one.name === 'wasi, smallest' ? { ...one, ready, rssPeakBytes: peak } : one,
+      );
+    const ready = { plannedBytes: 400e6, flopsPerStep: 4e9, parameters: 40e6 };
+    const rows = [
+      ...own(result.rows, ready, 500e6),
+      row('wasi, smallest, 8-bit momentum', 350, 1.5),
+    ];
+    const fast = row('wasi 0.6', 200, 2.6);
+    const slow = result.rows.map((one) => ({ ...one, faster: exactlySlow }));
+    const measured = [
+      { ...result, rows },
+      { ...result, batch: 16, rows: [...slow, fast] },
+    ];
+    const aims = scaleAims({ results: measured }, process);
+    expect(aims).toMatch(
+      /\| batch 128: times as fast as PyTorch, fp32 +\| +≥ 3.00 × \| +3.00 × \| met/u,
+    );
+    expect(aims).toMatch(/\| batch 16: .* +≥ 2.50 × \| +1.20 × \| missed/u);
+    expect(aims).toMatch(/time of that of .* ≤ 40 % \| +17 % \| met/u);
+    expect(aims).toMatch(/memory of that of .* ≤ 100 % \| +125 % \| missed/u);
+    expect(aims).toMatch(/batch 128: peak memory .* 340.0 MB \| 500.0 MB \| missed/u);
+    expect(aims).toMatch(/ViT-Ti.* 120.0 MB \| 226.0 MB \| missed/u);
+    // 7 GFLOP in 667 ms; 2.5 / 1.2 times that.
+    expect(aims).toContain(
+      'a step is 7 GFLOP, recomputation included, and runs at 11 GFLOP/s; the aim takes 22',
+    );
+    expect(aims).toContain('What reaches it: `wasi 0.6` 5.20 ×.');
+    expect(aims).toContain('160.0 MB and their momentum as much, 320.0 MB together');
+    expect(aims).toContain('is transient 80.0 MB; Node, the library and images 100.0 MB.');
+    expect(aims).toContain('the process has 350.0 MB.');
+    expect(aims).toContain('take 77.0 MB before anything is read, the plan 90.0 MB');
+    expect(aims).not.toContain('Time beside');
+    expect(scaleAims({ results: [] }, null)).toBe('');
   });
 
   it('is quoted by README', () => {
