@@ -57,6 +57,21 @@ export function testsOf(store: Store, row: Row, set: string): readonly Run[] {
   );
 }
 
+/** Memory of a row's runs on a set: of those that were timed, with the threads that a user has; else of its tests. */
+export function memoryOf(store: Store, row: Row, set: string): Memory | null {
+  const timed = runsOf(store.runs, 'time', row.name, set);
+  const runs = timed.length > 0 ? timed : testsOf(store, row, set);
+  if (runs.length === 0) return null;
+  const peaks = runs.map(({ outcome }) => outcome.rssPeakBytes);
+  return { plannedBytes: runs[0].outcome.plannedBytes, peakBytes: Math.max(...peaks) };
+}
+
+export interface Memory {
+  readonly plannedBytes: number;
+  /** Of the process. */
+  readonly peakBytes: number;
+}
+
 export interface Accuracy {
   readonly mean: number;
   /** Standard error of the mean over seeds; null for one seed. */

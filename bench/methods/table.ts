@@ -4,7 +4,7 @@ import { best, runsOf, textOf, type Run } from '../harness/search.js';
 import { markdownTable, megabytes, number } from '../harness/table.js';
 import { isSearched, ROWS, type Row } from './rows.js';
 import { SETS, type PhotoSet } from './sets.js';
-import { accuracyOf, chosenFor, testsOf, type Store } from './store.js';
+import { accuracyOf, chosenFor, memoryOf, testsOf, type Store } from './store.js';
 
 /** Tables, one for each set, the searches, and what the columns mean. */
 export function methodsText(store: Store): string {
@@ -33,7 +33,7 @@ function section(store: Store, set: PhotoSet): string {
     '>of `full`',
     '>ms/step',
   ];
-  const full = testsOf(store, ROWS[0], name).at(0)?.outcome.plannedBytes ?? NaN;
+  const full = memoryOf(store, ROWS[0], name)?.plannedBytes ?? NaN;
   const rows = ROWS.flatMap((row) => {
     const cells = cellsOf(store, row, set, full);
     return cells ? [cells] : [];
@@ -52,11 +52,11 @@ function cellsOf(
   const runs = testsOf(store, row, name);
   const accuracy = accuracyOf(runs, store.photos[name].test);
   const chosen = chosenFor(store.runs, row, name);
-  if (!accuracy || !chosen) return null;
+  const memory = memoryOf(store, row, name);
+  if (!accuracy || !chosen || !memory) return null;
   const { mean, error, testError, seeds } = accuracy;
-  const { plannedBytes } = runs[0].outcome;
+  const { plannedBytes, peakBytes } = memory;
   const timed = runsOf(store.runs, 'time', row.name, name);
-  const peaks = (timed.length > 0 ? timed : runs).map(({ outcome }) => outcome.rssPeakBytes);
   return [
     row.name,
     chosen.choice.rate,
@@ -66,7 +66,7 @@ function cellsOf(
     percents(testError),
     String(seeds),
     megabytes(plannedBytes),
-    megabytes(Math.max(...peaks)),
+    megabytes(peakBytes),
     Number.isNaN(full) ? '–' : `${((100 * plannedBytes) / full).toFixed(0)} %`,
     timed.length === 0 ? '' : number(median(timed.map(({ outcome }) => outcome.msPerStep))),
   ];
@@ -106,7 +106,8 @@ function notes({ timingMachine: machine, init, batch }: Store): string {
     'that vary another take its rate. `wasi as published` has the paper’s own settings: SGD at 0.05',
     'without momentum, weight decay 1e-4, clipping at 2, MLPs alone, plain truncation; not its batch of',
     '128 and 50 epochs. Planned bytes are the program’s (weights, optimiser, saved tensors, everything',
-    'transient, two threads’ scratch); the process’s peak includes Node, decoder, loading and preparing.',
+    'transient, the scratch of two threads where time was measured and of one elsewhere); the process’s peak',
+    'includes Node, decoder, loading and preparing.',
     machine === undefined
       ? 'Time was not measured.'
       : `Time: medians of short interleaved runs, loading of photos included (${machine.date}).`,

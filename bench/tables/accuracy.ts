@@ -2,7 +2,7 @@
 import { markdownTable } from '../harness/table.js';
 import { ROWS } from '../methods/rows.js';
 import { SETS } from '../methods/sets.js';
-import { accuracyOf, chosenFor, testsOf, type Store } from '../methods/store.js';
+import { accuracyOf, chosenFor, memoryOf, testsOf, type Store } from '../methods/store.js';
 
 /** Rows as they are called there, and what the page calls them. */
 const SHOWN: readonly (readonly [name: string, title: string])[] = [
@@ -53,15 +53,15 @@ function cells(store: Store, name: string, title: string): readonly (readonly st
   });
   if (accuracies.every((text) => text === '')) return [];
   const [{ name: first }] = SETS;
-  const outcome = testsOf(store, row, first).at(0)?.outcome;
-  const full = testsOf(store, ROWS[0], first).at(0)?.outcome.plannedBytes;
+  const taken = memoryOf(store, row, first);
+  const full = memoryOf(store, ROWS[0], first);
   const memory =
-    outcome === undefined || full === undefined
+    taken === null || full === null
       ? ['', '', '']
       : [
-          whole(outcome.plannedBytes),
-          `${((100 * outcome.plannedBytes) / full).toFixed(0)} %`,
-          whole(outcome.rssPeakBytes),
+          whole(taken.plannedBytes),
+          `${((100 * taken.plannedBytes) / full.plannedBytes).toFixed(0)} %`,
+          whole(taken.peakBytes),
         ];
   return [[title, ...accuracies, ...memory]];
 }

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { Run } from '../harness/search.js';
 import { isSearched, ROWS, scaled, type Row } from '../methods/rows.js';
 import { SETS } from '../methods/sets.js';
-import { accuracyOf, chosenFor, testsOf, type Store } from '../methods/store.js';
+import { accuracyOf, chosenFor, memoryOf, testsOf, type Store } from '../methods/store.js';
 import { methodsText } from '../methods/table.js';
 import { accuracyBlock } from '../tables/accuracy.js';
 
@@ -115,3 +115,17 @@ function storeOf(runs: readonly Run[]): Store {
   const photos = { [FLOWERS]: { train: 1000, test: 400 } };
   return { init: 'weights.safetensors', batch: 16, photos, runs: [...runs] };
 }
+
+it('memory is that of the timed runs, the most of them, and of the tests without', () => {
+  const rates = searched(FULL, FLOWERS, [0.3, 0.1, 0.2, 0.4]);
+  const tests = tested(FULL, FLOWERS, FULL.choices[1].rate, [0.9]);
+  const store: Store = { init: '', batch: 16, photos: {}, runs: [...rates, ...tests] };
+  expect(memoryOf(store, FULL, FLOWERS)).toEqual({ plannedBytes: 50e6, peakBytes: 150e6 });
+  expect(memoryOf(store, FULL, SMALL)).toBeNull();
+  const timed = [160e6, 155e6].map((rssPeakBytes, seed): Run => {
+    const outcome = { ...OUTCOME, plannedBytes: 51e6, rssPeakBytes };
+    return { ...tests[0], purpose: 'time', seed, outcome };
+  });
+  const both = { ...store, runs: [...store.runs, ...timed] };
+  expect(memoryOf(both, FULL, FLOWERS)).toEqual({ plannedBytes: 51e6, peakBytes: 160e6 });
+});
