@@ -250,7 +250,10 @@ const BENCH: Rooms = {
   steps: ['harness', 'peers'],
   scale: ['harness', 'peers'],
   inference: ['harness', 'export', 'peers', 'scale', 'steps'],
-  tables: ['harness', 'inference', 'methods', 'peers', 'process', 'scale', 'startup', 'steps'],
+  tables: [
+    ...['harness', 'inference', 'loading', 'many-images', 'methods', 'peers', 'process'],
+    ...['scale', 'startup', 'steps'],
+  ],
 };
 
 /** Folder of sources → its rooms. */

@@ -2,6 +2,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import type { MachineRecord } from '../harness/machine.js';
 import { THIMBLE_FLAGS } from '../harness/thimble-flags.js';
 import { residentOf, type Resident } from './status.js';
 
@@ -46,6 +47,7 @@ export interface Course {
 
 /** What `npm run bench:process` writes. */
 export interface ProcessResults {
+  readonly machine: MachineRecord;
   /** From Node to the command, each with what came before. */
   readonly loaded: readonly Part[];
   /** By the name of the run. */

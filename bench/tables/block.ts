@@ -3,7 +3,7 @@
  * around them stays.
  */
 
-export type BlockName = 'accuracy' | 'speed' | 'scale';
+export type BlockName = 'accuracy' | 'speed' | 'scale' | 'process';
 
 const END = '<!-- end of what it made -->\n';
 

@@ -11,6 +11,7 @@ import type { Store } from '../methods/store.js';
 import type { ProcessResults } from '../process/measure.js';
 import { accuracyBlock } from './accuracy.js';
 import { hasBlock, withBlock } from './block.js';
+import { processBlock, type LoadingResults, type ManyImagesResults } from './process.js';
 import { scaleBlock, withScaleParagraph } from './scale.js';
 import { scaleAims } from './scale-aims.js';
 import type { ScaleResults } from '../scale/store.js';
@@ -42,7 +43,10 @@ function withBlocks(page: string, root: string): string {
   const process = resultOf(root, 'process') as ProcessResults | null;
   const atScale = [scaleBlock(scale), scaleAims(scale, process)].join('\n');
   const withScale = withBlock(withMethods, 'scale', atScale);
-  return withBlock(withScale, 'speed', speedBlock(step, inference, startup));
+  const withSpeed = withBlock(withScale, 'speed', speedBlock(step, inference, startup));
+  const loading = resultOf(root, 'loading') as LoadingResults | null;
+  const images = resultOf(root, 'many-images') as ManyImagesResults | null;
+  return withBlock(withSpeed, 'process', processBlock(loading, images, process));
 }
 
 /** null: no such result. */

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { spread } from '../harness/statistics.js';
+import { processBlock } from '../tables/process.js';
 import { scaleAims } from '../tables/scale-aims.js';
 import { scaleBlock, withScaleParagraph } from '../tables/scale.js';
 import type { ScaleResult, ScaleResultRow } from '../scale/measure.js';
@@ -89,6 +90,7 @@ describe('the table of training at scale', () => {
   it('is held against its aims, with the reason of each that is missed', () => {
     const part = (peakBytes: number) => ({ name: 'the end', bytes: 1, fileBytes: 1, peakBytes });
     const process = {
+      machine: MACHINE,
       loaded: [{ ...part(80e6), bytes: 77e6 }],
       courses: { 'ViT-Ti/16, 224 px, `wasi`': { parts: [part(226e6)], plannedBytes: 90e6 } },
     };
@@ -144,5 +146,53 @@ describe('the table of training at scale', () => {
     const document = scaleDocument([result]);
     expect(document).toContain('Not run: PyTorch, bf16 (the processor has none).');
     expect(document).toContain('Not in all rounds: PyTorch; PyTorch, checkpointing; full, exact;');
+  });
+});
+
+describe('the tables of images and of the process', () => {
+  const at = (bytes: number) => ({ bytes, fileBytes: 0, peakBytes: bytes });
+
+  it('say how busy threads are, and in how many rows the aim is met', () => {
+    const epochs = (waitSeconds: number) => [
+      { seconds: 10, waitSeconds: 9 },
+      { seconds: 10, waitSeconds },
+      { seconds: 10, waitSeconds },
+    ];
+    const row = (model: string, reading: string, waited: number) => ({
+      ...{ model, photos: '227 px', reading, epochs: epochs(waited), msPerStep: 1 },
+    });
+    const rows = [
+      row('full', 'without a cache', 2),
+      row('full', 'with a cache', 0.4),
+      row('head', 'with a cache', 1),
+    ];
+    const block = processBlock({ machine: MACHINE, rows }, null, null);
+    expect(block).toMatch(/\| full +\| 227 px \| +80 % \| +96 % \|/);
+    expect(block).toMatch(/\| head +\| 227 px \| +– \| +90 % \|/);
+    expect(block).toContain('The aim, 95 % with the cache, is met in 1 of 2 rows.');
+    expect(block).not.toContain('beyond the plan');
+  });
+
+  it('say what images and a process take', () => {
+    const curve = {
+      images: 50_000,
+      seconds: 9,
+      firstBytes: 125e6,
+      lastBytes: 124e6,
+      peakBytes: 167e6,
+    };
+    const parts = [
+      { name: 'Node', ...at(44e6) },
+      { name: 'the library', ...at(60e6) },
+    ];
+    const course = { plannedBytes: 71e6, parts: [{ name: 'training', ...at(160e6) }] };
+    const block = processBlock(
+      null,
+      { machine: MACHINE, curves: [curve] },
+      { machine: MACHINE, loaded: parts, courses: { wasi: course } },
+    );
+    expect(block).toMatch(/\| 50,000 \| +125.0 MB \| +124.0 MB \| +167.0 MB \|/);
+    expect(block).toContain('Node 44.0 MB, the library 16.0 MB');
+    expect(block).toMatch(/\| wasi +\| 71.0 MB \| +160.0 MB \| 160.0 MB \|/);
   });
 });
