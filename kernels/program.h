@@ -18,46 +18,48 @@ enum {
   OP_BIAS_CORRECTION = 9,
   OP_BROADCAST_TOKENS = 10,
   OP_CHOLESKY = 11,
-  OP_CLIP_SCALE = 12,
-  OP_CONCAT_TOKENS = 13,
-  OP_CONV2D = 14,
-  OP_CONV2D_GRAD_INPUT = 15,
-  OP_CONV2D_GRAD_WEIGHT = 16,
-  OP_DEQUANTISE = 17,
-  OP_FILL = 18,
-  OP_GELU = 19,
-  OP_GELU_GRAD = 20,
-  OP_GRAM = 21,
-  OP_LAYERNORM = 22,
-  OP_LAYERNORM_GRAD_INPUT = 23,
-  OP_LAYERNORM_GRAD_PARAMS = 24,
-  OP_MATMUL = 25,
-  OP_MEAN_TOKENS = 26,
-  OP_MODE_CONTRACT = 27,
-  OP_MODE_PRODUCT = 28,
-  OP_MULTIPLY = 29,
-  OP_NORMALISE = 30,
-  OP_ORTHONORMALISE = 31,
-  OP_PAD_TOKENS = 32,
-  OP_PATCHIFY = 33,
-  OP_PRODUCT_CHANGE = 34,
-  OP_QUANTISE = 35,
-  OP_QUANTISED_VELOCITY = 36,
-  OP_RANDOM_UNIFORM = 37,
-  OP_RELATIVE_POSITION_BIAS = 38,
-  OP_RELATIVE_POSITION_BIAS_GRAD = 39,
-  OP_SCALE = 40,
-  OP_SGD = 41,
-  OP_SLICE_BATCH = 42,
-  OP_SLICE_TOKENS = 43,
-  OP_SOFTMAX_CROSS_ENTROPY = 44,
-  OP_SOFTMAX_CROSS_ENTROPY_GRAD = 45,
-  OP_SUM_ROWS = 46,
-  OP_SUM_SQUARES = 47,
-  OP_SYMMETRIC_EIGEN = 48,
-  OP_TRIANGULAR_PRODUCT = 49,
-  OP_VELOCITY = 50,
-  OP_WINDOWS = 51
+  OP_CLAMP = 12,
+  OP_CLAMP_GRAD = 13,
+  OP_CLIP_SCALE = 14,
+  OP_CONCAT_TOKENS = 15,
+  OP_CONV2D = 16,
+  OP_CONV2D_GRAD_INPUT = 17,
+  OP_CONV2D_GRAD_WEIGHT = 18,
+  OP_DEQUANTISE = 19,
+  OP_FILL = 20,
+  OP_GELU = 21,
+  OP_GELU_GRAD = 22,
+  OP_GRAM = 23,
+  OP_LAYERNORM = 24,
+  OP_LAYERNORM_GRAD_INPUT = 25,
+  OP_LAYERNORM_GRAD_PARAMS = 26,
+  OP_MATMUL = 27,
+  OP_MEAN_TOKENS = 28,
+  OP_MODE_CONTRACT = 29,
+  OP_MODE_PRODUCT = 30,
+  OP_MULTIPLY = 31,
+  OP_NORMALISE = 32,
+  OP_ORTHONORMALISE = 33,
+  OP_PAD_TOKENS = 34,
+  OP_PATCHIFY = 35,
+  OP_PRODUCT_CHANGE = 36,
+  OP_QUANTISE = 37,
+  OP_QUANTISED_VELOCITY = 38,
+  OP_RANDOM_UNIFORM = 39,
+  OP_RELATIVE_POSITION_BIAS = 40,
+  OP_RELATIVE_POSITION_BIAS_GRAD = 41,
+  OP_SCALE = 42,
+  OP_SGD = 43,
+  OP_SLICE_BATCH = 44,
+  OP_SLICE_TOKENS = 45,
+  OP_SOFTMAX_CROSS_ENTROPY = 46,
+  OP_SOFTMAX_CROSS_ENTROPY_GRAD = 47,
+  OP_SUM_ROWS = 48,
+  OP_SUM_SQUARES = 49,
+  OP_SYMMETRIC_EIGEN = 50,
+  OP_TRIANGULAR_PRODUCT = 51,
+  OP_VELOCITY = 52,
+  OP_WINDOWS = 53
 };
 
 /* acc ← acc + x */
@@ -122,6 +124,18 @@ struct broadcast_tokens_args {
 struct cholesky_args {
   int a, c, inverse, workspace, size;
   float ridge;
+};
+
+/* y = min(max(x, low), high) */
+struct clamp_args {
+  int x, y, count, bounds;
+  float low, high;
+};
+
+/* dx = dy where low < y < high, else 0 */
+struct clamp_grad_args {
+  int y, dy, dx, count, bounds;
+  float low, high;
 };
 
 /* scale = min(1, maxNorm / (√total + 1e-6)) */
@@ -355,6 +369,8 @@ struct windows_args {
   DO(OP_BIAS_CORRECTION, bias_correction) \
   DO(OP_BROADCAST_TOKENS, broadcast_tokens) \
   DO(OP_CHOLESKY, cholesky) \
+  DO(OP_CLAMP, clamp) \
+  DO(OP_CLAMP_GRAD, clamp_grad) \
   DO(OP_CLIP_SCALE, clip_scale) \
   DO(OP_CONCAT_TOKENS, concat_tokens) \
   DO(OP_CONV2D, conv2d) \
@@ -410,6 +426,8 @@ struct windows_args {
   DO(OP_BIAS_CORRECTION, 4, 0x0) \
   DO(OP_BROADCAST_TOKENS, 2, 0x0) \
   DO(OP_CHOLESKY, 4, 0xe) \
+  DO(OP_CLAMP, 2, 0x0) \
+  DO(OP_CLAMP_GRAD, 3, 0x0) \
   DO(OP_CLIP_SCALE, 2, 0x0) \
   DO(OP_CONCAT_TOKENS, 3, 0x0) \
   DO(OP_CONV2D, 4, 0x4) \

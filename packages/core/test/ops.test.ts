@@ -18,6 +18,7 @@ const WITHOUT_GRADIENT = new Set([
   'bias_correction',
   'broadcast_tokens',
   'cholesky',
+  'clamp_grad',
   'clip_scale',
   'conv2d_grad_input',
   'conv2d_grad_weight',

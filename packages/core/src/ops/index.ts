@@ -14,6 +14,8 @@ import { attentionGrad } from './attention-grad.js';
 import { biasCorrection } from './bias-correction.js';
 import { broadcastTokens } from './broadcast-tokens.js';
 import { cholesky } from './cholesky.js';
+import { clamp } from './clamp.js';
+import { clampGrad } from './clamp-grad.js';
 import { clipScale } from './clip-scale.js';
 import { concatTokens } from './concat-tokens.js';
 import { conv2d } from './conv2d.js';
@@ -70,6 +72,8 @@ export const OPS = {
   bias_correction: biasCorrection,
   broadcast_tokens: broadcastTokens,
   cholesky,
+  clamp,
+  clamp_grad: clampGrad,
   clip_scale: clipScale,
   concat_tokens: concatTokens,
   conv2d,

@@ -6,6 +6,7 @@
  */
 import type { OpName } from '@thimble/core';
 import type { Site } from '../site.js';
+import { clamp } from './activations.js';
 import { attention, relativePositionBias } from './attention.js';
 import { conv2d } from './convolution.js';
 import { add, gelu, layernorm, matmul, multiply, scale } from './linear.js';
@@ -35,6 +36,8 @@ export const LOWERINGS: { readonly [K in OpName]: Lowering | 'training' } = {
   bias_correction: 'training',
   broadcast_tokens: broadcastTokens,
   cholesky: 'training',
+  clamp,
+  clamp_grad: 'training',
   clip_scale: 'training',
   concat_tokens: concatTokens,
   conv2d,
