@@ -15,51 +15,56 @@ enum {
   OP_ASSIGN = 6,
   OP_ATTENTION = 7,
   OP_ATTENTION_GRAD = 8,
-  OP_BIAS_CORRECTION = 9,
-  OP_BROADCAST_TOKENS = 10,
-  OP_CHOLESKY = 11,
-  OP_CLAMP = 12,
-  OP_CLAMP_GRAD = 13,
-  OP_CLIP_SCALE = 14,
-  OP_CONCAT_TOKENS = 15,
-  OP_CONV2D = 16,
-  OP_CONV2D_GRAD_INPUT = 17,
-  OP_CONV2D_GRAD_WEIGHT = 18,
-  OP_DEQUANTISE = 19,
-  OP_FILL = 20,
-  OP_GELU = 21,
-  OP_GELU_GRAD = 22,
-  OP_GRAM = 23,
-  OP_LAYERNORM = 24,
-  OP_LAYERNORM_GRAD_INPUT = 25,
-  OP_LAYERNORM_GRAD_PARAMS = 26,
-  OP_MATMUL = 27,
-  OP_MEAN_TOKENS = 28,
-  OP_MODE_CONTRACT = 29,
-  OP_MODE_PRODUCT = 30,
-  OP_MULTIPLY = 31,
-  OP_NORMALISE = 32,
-  OP_ORTHONORMALISE = 33,
-  OP_PAD_TOKENS = 34,
-  OP_PATCHIFY = 35,
-  OP_PRODUCT_CHANGE = 36,
-  OP_QUANTISE = 37,
-  OP_QUANTISED_VELOCITY = 38,
-  OP_RANDOM_UNIFORM = 39,
-  OP_RELATIVE_POSITION_BIAS = 40,
-  OP_RELATIVE_POSITION_BIAS_GRAD = 41,
-  OP_SCALE = 42,
-  OP_SGD = 43,
-  OP_SLICE_BATCH = 44,
-  OP_SLICE_TOKENS = 45,
-  OP_SOFTMAX_CROSS_ENTROPY = 46,
-  OP_SOFTMAX_CROSS_ENTROPY_GRAD = 47,
-  OP_SUM_ROWS = 48,
-  OP_SUM_SQUARES = 49,
-  OP_SYMMETRIC_EIGEN = 50,
-  OP_TRIANGULAR_PRODUCT = 51,
-  OP_VELOCITY = 52,
-  OP_WINDOWS = 53
+  OP_AVERAGE_POOL = 9,
+  OP_AVERAGE_POOL_GRAD = 10,
+  OP_BIAS_CORRECTION = 11,
+  OP_BROADCAST_TOKENS = 12,
+  OP_CHANNELS_LAST = 13,
+  OP_CHOLESKY = 14,
+  OP_CLAMP = 15,
+  OP_CLAMP_GRAD = 16,
+  OP_CLIP_SCALE = 17,
+  OP_CONCAT_TOKENS = 18,
+  OP_CONV2D = 19,
+  OP_CONV2D_GRAD_INPUT = 20,
+  OP_CONV2D_GRAD_WEIGHT = 21,
+  OP_DEQUANTISE = 22,
+  OP_FILL = 23,
+  OP_GELU = 24,
+  OP_GELU_GRAD = 25,
+  OP_GRAM = 26,
+  OP_LAYERNORM = 27,
+  OP_LAYERNORM_GRAD_INPUT = 28,
+  OP_LAYERNORM_GRAD_PARAMS = 29,
+  OP_MATMUL = 30,
+  OP_MAX_POOL = 31,
+  OP_MAX_POOL_GRAD = 32,
+  OP_MEAN_TOKENS = 33,
+  OP_MODE_CONTRACT = 34,
+  OP_MODE_PRODUCT = 35,
+  OP_MULTIPLY = 36,
+  OP_NORMALISE = 37,
+  OP_ORTHONORMALISE = 38,
+  OP_PAD_TOKENS = 39,
+  OP_PATCHIFY = 40,
+  OP_PRODUCT_CHANGE = 41,
+  OP_QUANTISE = 42,
+  OP_QUANTISED_VELOCITY = 43,
+  OP_RANDOM_UNIFORM = 44,
+  OP_RELATIVE_POSITION_BIAS = 45,
+  OP_RELATIVE_POSITION_BIAS_GRAD = 46,
+  OP_SCALE = 47,
+  OP_SGD = 48,
+  OP_SLICE_BATCH = 49,
+  OP_SLICE_TOKENS = 50,
+  OP_SOFTMAX_CROSS_ENTROPY = 51,
+  OP_SOFTMAX_CROSS_ENTROPY_GRAD = 52,
+  OP_SUM_ROWS = 53,
+  OP_SUM_SQUARES = 54,
+  OP_SYMMETRIC_EIGEN = 55,
+  OP_TRIANGULAR_PRODUCT = 56,
+  OP_VELOCITY = 57,
+  OP_WINDOWS = 58
 };
 
 /* acc ← acc + x */
@@ -108,6 +113,18 @@ struct attention_grad_args {
   int chunks;
 };
 
+/* y[b,r,s,c] = mean x[b, r·stride − padTop + i, s·stride − padLeft + j, c] */
+struct average_pool_args {
+  int x, y, batch, height, width, channels, out_height, out_width, kernel, stride, pad_top,
+      pad_left, count_padding;
+};
+
+/* dx[b, r·stride − padTop + i, …, c] = Σ dy[b,r,s,c] / number of pixels of the window */
+struct average_pool_grad_args {
+  int dy, dx, batch, height, width, channels, out_height, out_width, kernel, stride, pad_top,
+      pad_left, count_padding;
+};
+
 /* known ← β · known + (1 − β); correction ← [1/known[0], 1/√known[1]] */
 struct bias_correction_args {
   int known, correction, known_out, correction_out;
@@ -118,6 +135,11 @@ struct bias_correction_args {
 struct broadcast_tokens_args {
   int x, y, batch, tokens, dim;
   float scale;
+};
+
+/* y[b,h,w,c] = x[b,c,h,w], or its inverse */
+struct channels_last_args {
+  int x, y, batch, rows, cols;
 };
 
 /* cᵀc = a + ridge · (trace a / K) · I; only the upper triangle of a is read */
@@ -212,6 +234,18 @@ struct layernorm_grad_params_args {
 /* y = gelu?(op(a) · op(b) + bias) + residual; pre is the value before gelu */
 struct matmul_args {
   int a, b, bias, residual, y, pre, batch, m, n, k, trans_a, trans_b, shared_b, gelu;
+};
+
+/* y[b,r,s,c] = max x[b, r·stride − padTop + i, s·stride − padLeft + j, c]; place = i·kernel + j */
+struct max_pool_args {
+  int x, y, place, batch, height, width, channels, out_height, out_width, kernel, stride, pad_top,
+      pad_left;
+};
+
+/* dx[b, r·stride − padTop + i, …, c] = Σ dy[b,r,s,c] where place[b,r,s,c] = i·kernel + j */
+struct max_pool_grad_args {
+  int dy, place, dx, batch, height, width, channels, out_height, out_width, kernel, stride, pad_top,
+      pad_left;
 };
 
 /* y[b,d] = 1/N Σₙ x[b,n,d] */
@@ -366,8 +400,11 @@ struct windows_args {
   DO(OP_ASSIGN, assign) \
   DO(OP_ATTENTION, attention) \
   DO(OP_ATTENTION_GRAD, attention_grad) \
+  DO(OP_AVERAGE_POOL, average_pool) \
+  DO(OP_AVERAGE_POOL_GRAD, average_pool_grad) \
   DO(OP_BIAS_CORRECTION, bias_correction) \
   DO(OP_BROADCAST_TOKENS, broadcast_tokens) \
+  DO(OP_CHANNELS_LAST, channels_last) \
   DO(OP_CHOLESKY, cholesky) \
   DO(OP_CLAMP, clamp) \
   DO(OP_CLAMP_GRAD, clamp_grad) \
@@ -385,6 +422,8 @@ struct windows_args {
   DO(OP_LAYERNORM_GRAD_INPUT, layernorm_grad_input) \
   DO(OP_LAYERNORM_GRAD_PARAMS, layernorm_grad_params) \
   DO(OP_MATMUL, matmul) \
+  DO(OP_MAX_POOL, max_pool) \
+  DO(OP_MAX_POOL_GRAD, max_pool_grad) \
   DO(OP_MEAN_TOKENS, mean_tokens) \
   DO(OP_MODE_CONTRACT, mode_contract) \
   DO(OP_MODE_PRODUCT, mode_product) \
@@ -423,8 +462,11 @@ struct windows_args {
   DO(OP_ASSIGN, 3, 0x0) \
   DO(OP_ATTENTION, 4, 0x2) \
   DO(OP_ATTENTION_GRAD, 7, 0x68) \
+  DO(OP_AVERAGE_POOL, 2, 0x0) \
+  DO(OP_AVERAGE_POOL_GRAD, 2, 0x0) \
   DO(OP_BIAS_CORRECTION, 4, 0x0) \
   DO(OP_BROADCAST_TOKENS, 2, 0x0) \
+  DO(OP_CHANNELS_LAST, 2, 0x0) \
   DO(OP_CHOLESKY, 4, 0xe) \
   DO(OP_CLAMP, 2, 0x0) \
   DO(OP_CLAMP_GRAD, 3, 0x0) \
@@ -442,6 +484,8 @@ struct windows_args {
   DO(OP_LAYERNORM_GRAD_INPUT, 7, 0x20) \
   DO(OP_LAYERNORM_GRAD_PARAMS, 7, 0x70) \
   DO(OP_MATMUL, 6, 0x2c) \
+  DO(OP_MAX_POOL, 3, 0x0) \
+  DO(OP_MAX_POOL_GRAD, 3, 0x0) \
   DO(OP_MEAN_TOKENS, 2, 0x0) \
   DO(OP_MODE_CONTRACT, 4, 0x8) \
   DO(OP_MODE_PRODUCT, 3, 0x0) \

@@ -115,6 +115,7 @@ export const SAVED: Readonly<Record<string, readonly string[] | undefined>> = {
   attention: ['lse'],
   layernorm: ['mean', 'rstd'],
   matmul: ['pre'],
+  max_pool: ['place'],
 };
 
 /** A graph of one node and its gradient, with the loss Σ dOutput · output. */

@@ -11,8 +11,11 @@ import { add } from './add.js';
 import { assign } from './assign.js';
 import { attention } from './attention.js';
 import { attentionGrad } from './attention-grad.js';
+import { averagePool } from './average-pool.js';
+import { averagePoolGrad } from './average-pool-grad.js';
 import { biasCorrection } from './bias-correction.js';
 import { broadcastTokens } from './broadcast-tokens.js';
+import { channelsLast } from './channels-last.js';
 import { cholesky } from './cholesky.js';
 import { clamp } from './clamp.js';
 import { clampGrad } from './clamp-grad.js';
@@ -30,6 +33,8 @@ import { layernorm } from './layernorm.js';
 import { layernormGradInput } from './layernorm-grad-input.js';
 import { layernormGradParams } from './layernorm-grad-params.js';
 import { matmul } from './matmul.js';
+import { maxPool } from './max-pool.js';
+import { maxPoolGrad } from './max-pool-grad.js';
 import { meanTokens } from './mean-tokens.js';
 import { modeContract } from './mode-contract.js';
 import { modeProduct } from './mode-product.js';
@@ -69,8 +74,11 @@ export const OPS = {
   assign,
   attention,
   attention_grad: attentionGrad,
+  average_pool: averagePool,
+  average_pool_grad: averagePoolGrad,
   bias_correction: biasCorrection,
   broadcast_tokens: broadcastTokens,
+  channels_last: channelsLast,
   cholesky,
   clamp,
   clamp_grad: clampGrad,
@@ -88,6 +96,8 @@ export const OPS = {
   layernorm_grad_input: layernormGradInput,
   layernorm_grad_params: layernormGradParams,
   matmul,
+  max_pool: maxPool,
+  max_pool_grad: maxPoolGrad,
   mean_tokens: meanTokens,
   mode_contract: modeContract,
   mode_product: modeProduct,

@@ -8,7 +8,7 @@ import type { OpName } from '@thimble/core';
 import type { Site } from '../site.js';
 import { clamp } from './activations.js';
 import { attention, relativePositionBias } from './attention.js';
-import { conv2d } from './convolution.js';
+import { averagePool, channelsLast, conv2d, maxPool } from './convolution.js';
 import { add, gelu, layernorm, matmul, multiply, scale } from './linear.js';
 import {
   broadcastTokens,
@@ -33,8 +33,11 @@ export const LOWERINGS: { readonly [K in OpName]: Lowering | 'training' } = {
   assign: 'training',
   attention,
   attention_grad: 'training',
+  average_pool: averagePool,
+  average_pool_grad: 'training',
   bias_correction: 'training',
   broadcast_tokens: broadcastTokens,
+  channels_last: channelsLast,
   cholesky: 'training',
   clamp,
   clamp_grad: 'training',
@@ -52,6 +55,8 @@ export const LOWERINGS: { readonly [K in OpName]: Lowering | 'training' } = {
   layernorm_grad_input: 'training',
   layernorm_grad_params: 'training',
   matmul,
+  max_pool: maxPool,
+  max_pool_grad: 'training',
   mean_tokens: meanTokens,
   mode_contract: 'training',
   mode_product: 'training',
