@@ -17,54 +17,59 @@ enum {
   OP_ATTENTION_GRAD = 8,
   OP_AVERAGE_POOL = 9,
   OP_AVERAGE_POOL_GRAD = 10,
-  OP_BIAS_CORRECTION = 11,
-  OP_BROADCAST_TOKENS = 12,
-  OP_CHANNELS_LAST = 13,
-  OP_CHOLESKY = 14,
-  OP_CLAMP = 15,
-  OP_CLAMP_GRAD = 16,
-  OP_CLIP_SCALE = 17,
-  OP_CONCAT_TOKENS = 18,
-  OP_CONV2D = 19,
-  OP_CONV2D_GRAD_INPUT = 20,
-  OP_CONV2D_GRAD_WEIGHT = 21,
-  OP_DEQUANTISE = 22,
-  OP_FILL = 23,
-  OP_GELU = 24,
-  OP_GELU_GRAD = 25,
-  OP_GRAM = 26,
-  OP_LAYERNORM = 27,
-  OP_LAYERNORM_GRAD_INPUT = 28,
-  OP_LAYERNORM_GRAD_PARAMS = 29,
-  OP_MATMUL = 30,
-  OP_MAX_POOL = 31,
-  OP_MAX_POOL_GRAD = 32,
-  OP_MEAN_TOKENS = 33,
-  OP_MODE_CONTRACT = 34,
-  OP_MODE_PRODUCT = 35,
-  OP_MULTIPLY = 36,
-  OP_NORMALISE = 37,
-  OP_ORTHONORMALISE = 38,
-  OP_PAD_TOKENS = 39,
-  OP_PATCHIFY = 40,
-  OP_PRODUCT_CHANGE = 41,
-  OP_QUANTISE = 42,
-  OP_QUANTISED_VELOCITY = 43,
-  OP_RANDOM_UNIFORM = 44,
-  OP_RELATIVE_POSITION_BIAS = 45,
-  OP_RELATIVE_POSITION_BIAS_GRAD = 46,
-  OP_SCALE = 47,
-  OP_SGD = 48,
-  OP_SLICE_BATCH = 49,
-  OP_SLICE_TOKENS = 50,
-  OP_SOFTMAX_CROSS_ENTROPY = 51,
-  OP_SOFTMAX_CROSS_ENTROPY_GRAD = 52,
-  OP_SUM_ROWS = 53,
-  OP_SUM_SQUARES = 54,
-  OP_SYMMETRIC_EIGEN = 55,
-  OP_TRIANGULAR_PRODUCT = 56,
-  OP_VELOCITY = 57,
-  OP_WINDOWS = 58
+  OP_BATCH_NORM = 11,
+  OP_BATCH_NORM_GRAD_INPUT = 12,
+  OP_BATCH_NORM_GRAD_PARAMS = 13,
+  OP_BATCH_NORM_STATISTICS = 14,
+  OP_BIAS_CORRECTION = 15,
+  OP_BROADCAST_TOKENS = 16,
+  OP_CHANNELS_LAST = 17,
+  OP_CHOLESKY = 18,
+  OP_CLAMP = 19,
+  OP_CLAMP_GRAD = 20,
+  OP_CLIP_SCALE = 21,
+  OP_CONCAT_TOKENS = 22,
+  OP_CONV2D = 23,
+  OP_CONV2D_GRAD_INPUT = 24,
+  OP_CONV2D_GRAD_WEIGHT = 25,
+  OP_DEQUANTISE = 26,
+  OP_FILL = 27,
+  OP_GELU = 28,
+  OP_GELU_GRAD = 29,
+  OP_GRAM = 30,
+  OP_LAYERNORM = 31,
+  OP_LAYERNORM_GRAD_INPUT = 32,
+  OP_LAYERNORM_GRAD_PARAMS = 33,
+  OP_MATMUL = 34,
+  OP_MAX_POOL = 35,
+  OP_MAX_POOL_GRAD = 36,
+  OP_MEAN_TOKENS = 37,
+  OP_MODE_CONTRACT = 38,
+  OP_MODE_PRODUCT = 39,
+  OP_MULTIPLY = 40,
+  OP_NORMALISE = 41,
+  OP_ORTHONORMALISE = 42,
+  OP_PAD_TOKENS = 43,
+  OP_PATCHIFY = 44,
+  OP_PRODUCT_CHANGE = 45,
+  OP_QUANTISE = 46,
+  OP_QUANTISED_VELOCITY = 47,
+  OP_RANDOM_UNIFORM = 48,
+  OP_RELATIVE_POSITION_BIAS = 49,
+  OP_RELATIVE_POSITION_BIAS_GRAD = 50,
+  OP_RUNNING_STATISTICS = 51,
+  OP_SCALE = 52,
+  OP_SGD = 53,
+  OP_SLICE_BATCH = 54,
+  OP_SLICE_TOKENS = 55,
+  OP_SOFTMAX_CROSS_ENTROPY = 56,
+  OP_SOFTMAX_CROSS_ENTROPY_GRAD = 57,
+  OP_SUM_ROWS = 58,
+  OP_SUM_SQUARES = 59,
+  OP_SYMMETRIC_EIGEN = 60,
+  OP_TRIANGULAR_PRODUCT = 61,
+  OP_VELOCITY = 62,
+  OP_WINDOWS = 63
 };
 
 /* acc ← acc + x */
@@ -123,6 +128,32 @@ struct average_pool_args {
 struct average_pool_grad_args {
   int dy, dx, batch, height, width, channels, out_height, out_width, kernel, stride, pad_top,
       pad_left, count_padding;
+};
+
+/* y = act((x − mean) · γ/√(variance + eps) + β) by channel */
+struct batch_norm_args {
+  int x, mean, variance, gamma, beta, y, rows, cols;
+  float eps;
+  int activation;
+};
+
+/* dx = α · (g − (dβ + x̂ · dγ) / N), g = dy · act'(x̂ · γ + β); α · g if not of the batch */
+struct batch_norm_grad_input_args {
+  int dy, variance, gamma, x, mean, beta, dgamma, dbeta, dx, rows, cols;
+  float eps;
+  int activation;
+};
+
+/* dγ[c] = Σᵣ g[r,c] · x̂[r,c]; dβ[c] = Σᵣ g[r,c], g = dy · act'(x̂ · γ + β) */
+struct batch_norm_grad_params_args {
+  int x, mean, variance, gamma, beta, dy, dgamma, dbeta, workspace, rows, cols;
+  float eps;
+  int activation;
+};
+
+/* mean[c] = Σᵣ x[r,c] / N; variance[c] = Σᵣ (x[r,c] − mean[c])² / N */
+struct batch_norm_statistics_args {
+  int x, mean, variance, workspace, rows, cols;
 };
 
 /* known ← β · known + (1 − β); correction ← [1/known[0], 1/√known[1]] */
@@ -323,6 +354,13 @@ struct relative_position_bias_grad_args {
   int dy, dtable, heads, window;
 };
 
+/* μ ← (1 − momentum) · μ + momentum · mean; σ² likewise, of count/(count − 1) · variance */
+struct running_statistics_args {
+  int running_mean, running_variance, mean, variance, running_mean_out, running_variance_out,
+      channels;
+  float kept, of_mean, of_variance;
+};
+
 /* y[i] = factor · x[i] */
 struct scale_args {
   int x, y, count;
@@ -402,6 +440,10 @@ struct windows_args {
   DO(OP_ATTENTION_GRAD, attention_grad) \
   DO(OP_AVERAGE_POOL, average_pool) \
   DO(OP_AVERAGE_POOL_GRAD, average_pool_grad) \
+  DO(OP_BATCH_NORM, batch_norm) \
+  DO(OP_BATCH_NORM_GRAD_INPUT, batch_norm_grad_input) \
+  DO(OP_BATCH_NORM_GRAD_PARAMS, batch_norm_grad_params) \
+  DO(OP_BATCH_NORM_STATISTICS, batch_norm_statistics) \
   DO(OP_BIAS_CORRECTION, bias_correction) \
   DO(OP_BROADCAST_TOKENS, broadcast_tokens) \
   DO(OP_CHANNELS_LAST, channels_last) \
@@ -438,6 +480,7 @@ struct windows_args {
   DO(OP_RANDOM_UNIFORM, random_uniform) \
   DO(OP_RELATIVE_POSITION_BIAS, relative_position_bias) \
   DO(OP_RELATIVE_POSITION_BIAS_GRAD, relative_position_bias_grad) \
+  DO(OP_RUNNING_STATISTICS, running_statistics) \
   DO(OP_SCALE, scale) \
   DO(OP_SGD, sgd) \
   DO(OP_SLICE_BATCH, slice_batch) \
@@ -464,6 +507,10 @@ struct windows_args {
   DO(OP_ATTENTION_GRAD, 7, 0x68) \
   DO(OP_AVERAGE_POOL, 2, 0x0) \
   DO(OP_AVERAGE_POOL_GRAD, 2, 0x0) \
+  DO(OP_BATCH_NORM, 6, 0x0) \
+  DO(OP_BATCH_NORM_GRAD_INPUT, 9, 0xf8) \
+  DO(OP_BATCH_NORM_GRAD_PARAMS, 9, 0x1c0) \
+  DO(OP_BATCH_NORM_STATISTICS, 4, 0x8) \
   DO(OP_BIAS_CORRECTION, 4, 0x0) \
   DO(OP_BROADCAST_TOKENS, 2, 0x0) \
   DO(OP_CHANNELS_LAST, 2, 0x0) \
@@ -500,6 +547,7 @@ struct windows_args {
   DO(OP_RANDOM_UNIFORM, 4, 0x0) \
   DO(OP_RELATIVE_POSITION_BIAS, 2, 0x0) \
   DO(OP_RELATIVE_POSITION_BIAS_GRAD, 2, 0x0) \
+  DO(OP_RUNNING_STATISTICS, 6, 0x0) \
   DO(OP_SCALE, 2, 0x0) \
   DO(OP_SGD, 7, 0x58) \
   DO(OP_SLICE_BATCH, 2, 0x0) \

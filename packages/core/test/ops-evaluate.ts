@@ -118,6 +118,18 @@ export const SAVED: Readonly<Record<string, readonly string[] | undefined>> = {
   max_pool: ['place'],
 };
 
+/** Inputs whose part in the gradient is in that of what they are computed from. */
+export const WITHOUT_GRADIENT: Readonly<Record<string, readonly string[] | undefined>> = {
+  batch_norm: ['mean', 'variance'],
+};
+
+/** The inputs, with those that the params say are computed from others computed from them. */
+export function consistent(op: AnyOp, inputs: DataOf, types: TypeOf, params: Params): DataOf {
+  if (op.name !== OPS.batch_norm.name || params.batch !== true) return inputs;
+  const statistics = runReference(OPS.batch_norm_statistics, { x: inputs.x }, { x: types.x }, {});
+  return { ...inputs, ...statistics };
+}
+
 /** A graph of one node and its gradient, with the loss Σ dOutput · output. */
 export function gradientGraph(
   op: AnyOp,

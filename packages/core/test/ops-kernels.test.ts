@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { programHeader } from '../../../scripts/program-header.js';
 import { f32 } from '../src/ir/types.js';
 import { attentionSizes } from '../src/ops/attention-sizes.js';
+import { BATCH_NORM_ACTIVATIONS } from '../src/ops/batch-norm-activation.js';
 import { conv2dGradWeightScratch } from '../src/ops/conv2d-scratch.js';
 import { conv2dSizes, VALID } from '../src/ops/conv2d-sizes.js';
 import { OPS } from '../src/ops/index.js';
@@ -48,6 +49,14 @@ describe('kernels/program.h', () => {
   });
 });
 
+it.each(Object.entries(BATCH_NORM_ACTIVATIONS))(
+  '%s is what activation.h calls it',
+  (name, { code }) => {
+    const macro = `ACTIVATION_${name.replace('-', '_').toUpperCase()}`;
+    expect(constant('activation.h', macro)).toBe(code);
+  },
+);
+
 describe('memory formulas', () => {
   it('matmul has the scratch of gemm.h', () => {
     const [{ inputs, params }] = OPS.matmul.samples;
@@ -70,6 +79,11 @@ describe('memory formulas', () => {
       { gamma: true, beta: true },
     );
     expect(two).toBe(2 * chunks * 7 * 4);
+    const moments = OPS.batch_norm_statistics.workspace?.(
+      { x, mean: f32(7), variance: f32(7) },
+      {},
+    );
+    expect(moments).toBe(3 * chunks * 7 * 4);
   });
 
   it('sum_squares has a double for each piece of reduce.c', () => {

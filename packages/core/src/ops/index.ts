@@ -13,6 +13,10 @@ import { attention } from './attention.js';
 import { attentionGrad } from './attention-grad.js';
 import { averagePool } from './average-pool.js';
 import { averagePoolGrad } from './average-pool-grad.js';
+import { batchNorm } from './batch-norm.js';
+import { batchNormGradInput } from './batch-norm-grad-input.js';
+import { batchNormGradParams } from './batch-norm-grad-params.js';
+import { batchNormStatistics } from './batch-norm-statistics.js';
 import { biasCorrection } from './bias-correction.js';
 import { broadcastTokens } from './broadcast-tokens.js';
 import { channelsLast } from './channels-last.js';
@@ -51,6 +55,7 @@ import { randomUniform } from './random-uniform.js';
 import { relativePositionBias } from './relative-position-bias.js';
 import { relativePositionBiasGrad } from './relative-position-bias-grad.js';
 import { reshape } from './reshape.js';
+import { runningStatistics } from './running-statistics.js';
 import { scale } from './scale.js';
 import { sgd } from './sgd.js';
 import { sliceBatch } from './slice-batch.js';
@@ -76,6 +81,10 @@ export const OPS = {
   attention_grad: attentionGrad,
   average_pool: averagePool,
   average_pool_grad: averagePoolGrad,
+  batch_norm: batchNorm,
+  batch_norm_grad_input: batchNormGradInput,
+  batch_norm_grad_params: batchNormGradParams,
+  batch_norm_statistics: batchNormStatistics,
   bias_correction: biasCorrection,
   broadcast_tokens: broadcastTokens,
   channels_last: channelsLast,
@@ -113,6 +122,7 @@ export const OPS = {
   relative_position_bias: relativePositionBias,
   relative_position_bias_grad: relativePositionBiasGrad,
   reshape,
+  running_statistics: runningStatistics,
   scale,
   sgd,
   slice_batch: sliceBatch,

@@ -9,6 +9,7 @@ import type { Site } from '../site.js';
 import { clamp } from './activations.js';
 import { attention, relativePositionBias } from './attention.js';
 import { averagePool, channelsLast, conv2d, maxPool } from './convolution.js';
+import { batchNorm } from './batch-norm.js';
 import { add, gelu, layernorm, matmul, multiply, scale } from './linear.js';
 import {
   broadcastTokens,
@@ -35,6 +36,10 @@ export const LOWERINGS: { readonly [K in OpName]: Lowering | 'training' } = {
   attention_grad: 'training',
   average_pool: averagePool,
   average_pool_grad: 'training',
+  batch_norm: batchNorm,
+  batch_norm_grad_input: 'training',
+  batch_norm_grad_params: 'training',
+  batch_norm_statistics: 'training',
   bias_correction: 'training',
   broadcast_tokens: broadcastTokens,
   channels_last: channelsLast,
@@ -72,6 +77,7 @@ export const LOWERINGS: { readonly [K in OpName]: Lowering | 'training' } = {
   relative_position_bias: relativePositionBias,
   relative_position_bias_grad: 'training',
   reshape,
+  running_statistics: 'training',
   scale,
   sgd: 'training',
   slice_batch: 'training',
