@@ -37,39 +37,47 @@ enum {
   OP_GELU = 28,
   OP_GELU_GRAD = 29,
   OP_GRAM = 30,
-  OP_LAYERNORM = 31,
-  OP_LAYERNORM_GRAD_INPUT = 32,
-  OP_LAYERNORM_GRAD_PARAMS = 33,
-  OP_MATMUL = 34,
-  OP_MAX_POOL = 35,
-  OP_MAX_POOL_GRAD = 36,
-  OP_MEAN_TOKENS = 37,
-  OP_MODE_CONTRACT = 38,
-  OP_MODE_PRODUCT = 39,
-  OP_MULTIPLY = 40,
-  OP_NORMALISE = 41,
-  OP_ORTHONORMALISE = 42,
-  OP_PAD_TOKENS = 43,
-  OP_PATCHIFY = 44,
-  OP_PRODUCT_CHANGE = 45,
-  OP_QUANTISE = 46,
-  OP_QUANTISED_VELOCITY = 47,
-  OP_RANDOM_UNIFORM = 48,
-  OP_RELATIVE_POSITION_BIAS = 49,
-  OP_RELATIVE_POSITION_BIAS_GRAD = 50,
-  OP_RUNNING_STATISTICS = 51,
-  OP_SCALE = 52,
-  OP_SGD = 53,
-  OP_SLICE_BATCH = 54,
-  OP_SLICE_TOKENS = 55,
-  OP_SOFTMAX_CROSS_ENTROPY = 56,
-  OP_SOFTMAX_CROSS_ENTROPY_GRAD = 57,
-  OP_SUM_ROWS = 58,
-  OP_SUM_SQUARES = 59,
-  OP_SYMMETRIC_EIGEN = 60,
-  OP_TRIANGULAR_PRODUCT = 61,
-  OP_VELOCITY = 62,
-  OP_WINDOWS = 63
+  OP_HARD_SIGMOID = 31,
+  OP_HARD_SIGMOID_GRAD = 32,
+  OP_HARD_SWISH = 33,
+  OP_HARD_SWISH_GRAD = 34,
+  OP_LAYERNORM = 35,
+  OP_LAYERNORM_GRAD_INPUT = 36,
+  OP_LAYERNORM_GRAD_PARAMS = 37,
+  OP_MATMUL = 38,
+  OP_MAX_POOL = 39,
+  OP_MAX_POOL_GRAD = 40,
+  OP_MEAN_TOKENS = 41,
+  OP_MODE_CONTRACT = 42,
+  OP_MODE_PRODUCT = 43,
+  OP_MULTIPLY = 44,
+  OP_NORMALISE = 45,
+  OP_ORTHONORMALISE = 46,
+  OP_PAD_TOKENS = 47,
+  OP_PATCHIFY = 48,
+  OP_PRODUCT_CHANGE = 49,
+  OP_QUANTISE = 50,
+  OP_QUANTISED_VELOCITY = 51,
+  OP_RANDOM_UNIFORM = 52,
+  OP_RELATIVE_POSITION_BIAS = 53,
+  OP_RELATIVE_POSITION_BIAS_GRAD = 54,
+  OP_RUNNING_STATISTICS = 55,
+  OP_SCALE = 56,
+  OP_SGD = 57,
+  OP_SIGMOID = 58,
+  OP_SIGMOID_GRAD = 59,
+  OP_SILU = 60,
+  OP_SILU_GRAD = 61,
+  OP_SLICE_BATCH = 62,
+  OP_SLICE_TOKENS = 63,
+  OP_SOFTMAX_CROSS_ENTROPY = 64,
+  OP_SOFTMAX_CROSS_ENTROPY_GRAD = 65,
+  OP_SUM_ROWS = 66,
+  OP_SUM_SQUARES = 67,
+  OP_SYMMETRIC_EIGEN = 68,
+  OP_TRIANGULAR_PRODUCT = 69,
+  OP_VELOCITY = 70,
+  OP_WINDOWS = 71
 };
 
 /* acc ← acc + x */
@@ -246,6 +254,26 @@ struct gram_args {
   int x, y, size, depth, columns;
 };
 
+/* y = min(max(x / 6 + 1/2, 0), 1) */
+struct hard_sigmoid_args {
+  int x, y, count;
+};
+
+/* dx = dy / 6 where 0 < y < 1, else 0 */
+struct hard_sigmoid_grad_args {
+  int y, dy, dx, count;
+};
+
+/* y = x · min(max(x / 6 + 1/2, 0), 1) */
+struct hard_swish_args {
+  int x, y, count;
+};
+
+/* dx = dy · (x / 3 + 1/2) where −3 < x < 3, else 0 or dy */
+struct hard_swish_grad_args {
+  int x, dy, dx, count;
+};
+
 /* y = (x − mean) · rstd · γ + β per row, rstd = 1/√(variance + eps) */
 struct layernorm_args {
   int x, gamma, beta, y, mean, rstd, rows, cols;
@@ -375,6 +403,26 @@ struct sgd_args {
   float weight_decay;
 };
 
+/* y = 1 / (1 + exp(−x)) */
+struct sigmoid_args {
+  int x, y, count;
+};
+
+/* dx = dy · y · (1 − y) */
+struct sigmoid_grad_args {
+  int y, dy, dx, count;
+};
+
+/* y = x / (1 + exp(−x)) */
+struct silu_args {
+  int x, y, count;
+};
+
+/* dx = dy · s · (1 + x · (1 − s)) with s = 1 / (1 + exp(−x)) */
+struct silu_grad_args {
+  int x, dy, dx, count;
+};
+
 /* y[b] = x[start + b] */
 struct slice_batch_args {
   int x, y, start, bytes;
@@ -460,6 +508,10 @@ struct windows_args {
   DO(OP_GELU, gelu) \
   DO(OP_GELU_GRAD, gelu_grad) \
   DO(OP_GRAM, gram) \
+  DO(OP_HARD_SIGMOID, hard_sigmoid) \
+  DO(OP_HARD_SIGMOID_GRAD, hard_sigmoid_grad) \
+  DO(OP_HARD_SWISH, hard_swish) \
+  DO(OP_HARD_SWISH_GRAD, hard_swish_grad) \
   DO(OP_LAYERNORM, layernorm) \
   DO(OP_LAYERNORM_GRAD_INPUT, layernorm_grad_input) \
   DO(OP_LAYERNORM_GRAD_PARAMS, layernorm_grad_params) \
@@ -483,6 +535,10 @@ struct windows_args {
   DO(OP_RUNNING_STATISTICS, running_statistics) \
   DO(OP_SCALE, scale) \
   DO(OP_SGD, sgd) \
+  DO(OP_SIGMOID, sigmoid) \
+  DO(OP_SIGMOID_GRAD, sigmoid_grad) \
+  DO(OP_SILU, silu) \
+  DO(OP_SILU_GRAD, silu_grad) \
   DO(OP_SLICE_BATCH, slice_batch) \
   DO(OP_SLICE_TOKENS, slice_tokens) \
   DO(OP_SOFTMAX_CROSS_ENTROPY, softmax_cross_entropy) \
@@ -527,6 +583,10 @@ struct windows_args {
   DO(OP_GELU, 2, 0x0) \
   DO(OP_GELU_GRAD, 4, 0x8) \
   DO(OP_GRAM, 2, 0x0) \
+  DO(OP_HARD_SIGMOID, 2, 0x0) \
+  DO(OP_HARD_SIGMOID_GRAD, 3, 0x0) \
+  DO(OP_HARD_SWISH, 2, 0x0) \
+  DO(OP_HARD_SWISH_GRAD, 3, 0x0) \
   DO(OP_LAYERNORM, 6, 0x0) \
   DO(OP_LAYERNORM_GRAD_INPUT, 7, 0x20) \
   DO(OP_LAYERNORM_GRAD_PARAMS, 7, 0x70) \
@@ -550,6 +610,10 @@ struct windows_args {
   DO(OP_RUNNING_STATISTICS, 6, 0x0) \
   DO(OP_SCALE, 2, 0x0) \
   DO(OP_SGD, 7, 0x58) \
+  DO(OP_SIGMOID, 2, 0x0) \
+  DO(OP_SIGMOID_GRAD, 3, 0x0) \
+  DO(OP_SILU, 2, 0x0) \
+  DO(OP_SILU_GRAD, 3, 0x0) \
   DO(OP_SLICE_BATCH, 2, 0x0) \
   DO(OP_SLICE_TOKENS, 2, 0x0) \
   DO(OP_SOFTMAX_CROSS_ENTROPY, 3, 0x0) \

@@ -33,6 +33,10 @@ import { fill } from './fill.js';
 import { gelu } from './gelu.js';
 import { geluGrad } from './gelu-grad.js';
 import { gram } from './gram.js';
+import { hardSigmoid } from './hard-sigmoid.js';
+import { hardSigmoidGrad } from './hard-sigmoid-grad.js';
+import { hardSwish } from './hard-swish.js';
+import { hardSwishGrad } from './hard-swish-grad.js';
 import { layernorm } from './layernorm.js';
 import { layernormGradInput } from './layernorm-grad-input.js';
 import { layernormGradParams } from './layernorm-grad-params.js';
@@ -58,6 +62,10 @@ import { reshape } from './reshape.js';
 import { runningStatistics } from './running-statistics.js';
 import { scale } from './scale.js';
 import { sgd } from './sgd.js';
+import { sigmoid } from './sigmoid.js';
+import { sigmoidGrad } from './sigmoid-grad.js';
+import { silu } from './silu.js';
+import { siluGrad } from './silu-grad.js';
 import { sliceBatch } from './slice-batch.js';
 import { sliceTokens } from './slice-tokens.js';
 import { softmaxCrossEntropy } from './softmax-cross-entropy.js';
@@ -101,6 +109,10 @@ export const OPS = {
   gelu,
   gelu_grad: geluGrad,
   gram,
+  hard_sigmoid: hardSigmoid,
+  hard_sigmoid_grad: hardSigmoidGrad,
+  hard_swish: hardSwish,
+  hard_swish_grad: hardSwishGrad,
   layernorm,
   layernorm_grad_input: layernormGradInput,
   layernorm_grad_params: layernormGradParams,
@@ -125,6 +137,10 @@ export const OPS = {
   running_statistics: runningStatistics,
   scale,
   sgd,
+  sigmoid,
+  sigmoid_grad: sigmoidGrad,
+  silu,
+  silu_grad: siluGrad,
   slice_batch: sliceBatch,
   slice_tokens: sliceTokens,
   softmax_cross_entropy: softmaxCrossEntropy,

@@ -6,7 +6,7 @@
  */
 import type { OpName } from '@thimble/core';
 import type { Site } from '../site.js';
-import { clamp } from './activations.js';
+import { clamp, hardSigmoid, hardSwish, sigmoid, silu } from './activations.js';
 import { attention, relativePositionBias } from './attention.js';
 import { averagePool, channelsLast, conv2d, maxPool } from './convolution.js';
 import { batchNorm } from './batch-norm.js';
@@ -56,6 +56,10 @@ export const LOWERINGS: { readonly [K in OpName]: Lowering | 'training' } = {
   gelu,
   gelu_grad: 'training',
   gram: 'training',
+  hard_sigmoid: hardSigmoid,
+  hard_sigmoid_grad: 'training',
+  hard_swish: hardSwish,
+  hard_swish_grad: 'training',
   layernorm,
   layernorm_grad_input: 'training',
   layernorm_grad_params: 'training',
@@ -80,6 +84,10 @@ export const LOWERINGS: { readonly [K in OpName]: Lowering | 'training' } = {
   running_statistics: 'training',
   scale,
   sgd: 'training',
+  sigmoid,
+  sigmoid_grad: 'training',
+  silu,
+  silu_grad: 'training',
   slice_batch: 'training',
   slice_tokens: sliceTokens,
   softmax_cross_entropy: 'training',
