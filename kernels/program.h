@@ -28,56 +28,60 @@ enum {
   OP_CLAMP = 19,
   OP_CLAMP_GRAD = 20,
   OP_CLIP_SCALE = 21,
-  OP_CONCAT_TOKENS = 22,
-  OP_CONV2D = 23,
-  OP_CONV2D_GRAD_INPUT = 24,
-  OP_CONV2D_GRAD_WEIGHT = 25,
-  OP_DEQUANTISE = 26,
-  OP_FILL = 27,
-  OP_GELU = 28,
-  OP_GELU_GRAD = 29,
-  OP_GRAM = 30,
-  OP_HARD_SIGMOID = 31,
-  OP_HARD_SIGMOID_GRAD = 32,
-  OP_HARD_SWISH = 33,
-  OP_HARD_SWISH_GRAD = 34,
-  OP_LAYERNORM = 35,
-  OP_LAYERNORM_GRAD_INPUT = 36,
-  OP_LAYERNORM_GRAD_PARAMS = 37,
-  OP_MATMUL = 38,
-  OP_MAX_POOL = 39,
-  OP_MAX_POOL_GRAD = 40,
-  OP_MEAN_TOKENS = 41,
-  OP_MODE_CONTRACT = 42,
-  OP_MODE_PRODUCT = 43,
-  OP_MULTIPLY = 44,
-  OP_NORMALISE = 45,
-  OP_ORTHONORMALISE = 46,
-  OP_PAD_TOKENS = 47,
-  OP_PATCHIFY = 48,
-  OP_PRODUCT_CHANGE = 49,
-  OP_QUANTISE = 50,
-  OP_QUANTISED_VELOCITY = 51,
-  OP_RANDOM_UNIFORM = 52,
-  OP_RELATIVE_POSITION_BIAS = 53,
-  OP_RELATIVE_POSITION_BIAS_GRAD = 54,
-  OP_RUNNING_STATISTICS = 55,
-  OP_SCALE = 56,
-  OP_SGD = 57,
-  OP_SIGMOID = 58,
-  OP_SIGMOID_GRAD = 59,
-  OP_SILU = 60,
-  OP_SILU_GRAD = 61,
-  OP_SLICE_BATCH = 62,
-  OP_SLICE_TOKENS = 63,
-  OP_SOFTMAX_CROSS_ENTROPY = 64,
-  OP_SOFTMAX_CROSS_ENTROPY_GRAD = 65,
-  OP_SUM_ROWS = 66,
-  OP_SUM_SQUARES = 67,
-  OP_SYMMETRIC_EIGEN = 68,
-  OP_TRIANGULAR_PRODUCT = 69,
-  OP_VELOCITY = 70,
-  OP_WINDOWS = 71
+  OP_CONCAT_CHANNELS = 22,
+  OP_CONCAT_TOKENS = 23,
+  OP_CONV2D = 24,
+  OP_CONV2D_GRAD_INPUT = 25,
+  OP_CONV2D_GRAD_WEIGHT = 26,
+  OP_DEQUANTISE = 27,
+  OP_FILL = 28,
+  OP_GELU = 29,
+  OP_GELU_GRAD = 30,
+  OP_GRAM = 31,
+  OP_HARD_SIGMOID = 32,
+  OP_HARD_SIGMOID_GRAD = 33,
+  OP_HARD_SWISH = 34,
+  OP_HARD_SWISH_GRAD = 35,
+  OP_LAYERNORM = 36,
+  OP_LAYERNORM_GRAD_INPUT = 37,
+  OP_LAYERNORM_GRAD_PARAMS = 38,
+  OP_MATMUL = 39,
+  OP_MAX_POOL = 40,
+  OP_MAX_POOL_GRAD = 41,
+  OP_MEAN_TOKENS = 42,
+  OP_MODE_CONTRACT = 43,
+  OP_MODE_PRODUCT = 44,
+  OP_MULTIPLY = 45,
+  OP_NORMALISE = 46,
+  OP_ORTHONORMALISE = 47,
+  OP_PAD_TOKENS = 48,
+  OP_PATCHIFY = 49,
+  OP_PRODUCT_CHANGE = 50,
+  OP_QUANTISE = 51,
+  OP_QUANTISED_VELOCITY = 52,
+  OP_RANDOM_UNIFORM = 53,
+  OP_RELATIVE_POSITION_BIAS = 54,
+  OP_RELATIVE_POSITION_BIAS_GRAD = 55,
+  OP_RUNNING_STATISTICS = 56,
+  OP_SCALE = 57,
+  OP_SCALE_CHANNELS = 58,
+  OP_SCALE_CHANNELS_GRAD = 59,
+  OP_SGD = 60,
+  OP_SIGMOID = 61,
+  OP_SIGMOID_GRAD = 62,
+  OP_SILU = 63,
+  OP_SILU_GRAD = 64,
+  OP_SLICE_BATCH = 65,
+  OP_SLICE_CHANNELS = 66,
+  OP_SLICE_TOKENS = 67,
+  OP_SOFTMAX_CROSS_ENTROPY = 68,
+  OP_SOFTMAX_CROSS_ENTROPY_GRAD = 69,
+  OP_SUM_ROWS = 70,
+  OP_SUM_SQUARES = 71,
+  OP_SYMMETRIC_EIGEN = 72,
+  OP_TRIANGULAR_PRODUCT = 73,
+  OP_VELOCITY = 74,
+  OP_WINDOWS = 75
 };
 
 /* acc ← acc + x */
@@ -203,6 +207,11 @@ struct clamp_grad_args {
 struct clip_scale_args {
   int total, scale;
   float max_norm;
+};
+
+/* y[r] = [a[r] ; b[r]] along the last axis */
+struct concat_channels_args {
+  int a, b, y, rows, cols_a, cols_b;
 };
 
 /* y[b] = [a[b] ; b[b]] along the tokens */
@@ -395,6 +404,16 @@ struct scale_args {
   float factor;
 };
 
+/* y[b,h,w,c] = x[b,h,w,c] · s[b,c] */
+struct scale_channels_args {
+  int x, s, y, batch, pixels, channels;
+};
+
+/* ds[b,c] = Σ x[b,h,w,c] · dy[b,h,w,c]; dx[b,h,w,c] = dy[b,h,w,c] · s[b,c] */
+struct scale_channels_grad_args {
+  int x, dy, s, ds, dx, batch, pixels, channels;
+};
+
 /* g = scale · grad + weightDecay · p; v ← momentum · v + g; p ← p − lr · v */
 struct sgd_args {
   int param, grad, lr, velocity, scale, param_out, velocity_out, count;
@@ -426,6 +445,11 @@ struct silu_grad_args {
 /* y[b] = x[start + b] */
 struct slice_batch_args {
   int x, y, start, bytes;
+};
+
+/* y[r,c] = x[r, start + c] */
+struct slice_channels_args {
+  int x, y, rows, cols, start, count;
 };
 
 /* y[b,n,d] = x[b,start+n,d] */
@@ -499,6 +523,7 @@ struct windows_args {
   DO(OP_CLAMP, clamp) \
   DO(OP_CLAMP_GRAD, clamp_grad) \
   DO(OP_CLIP_SCALE, clip_scale) \
+  DO(OP_CONCAT_CHANNELS, concat_channels) \
   DO(OP_CONCAT_TOKENS, concat_tokens) \
   DO(OP_CONV2D, conv2d) \
   DO(OP_CONV2D_GRAD_INPUT, conv2d_grad_input) \
@@ -534,12 +559,15 @@ struct windows_args {
   DO(OP_RELATIVE_POSITION_BIAS_GRAD, relative_position_bias_grad) \
   DO(OP_RUNNING_STATISTICS, running_statistics) \
   DO(OP_SCALE, scale) \
+  DO(OP_SCALE_CHANNELS, scale_channels) \
+  DO(OP_SCALE_CHANNELS_GRAD, scale_channels_grad) \
   DO(OP_SGD, sgd) \
   DO(OP_SIGMOID, sigmoid) \
   DO(OP_SIGMOID_GRAD, sigmoid_grad) \
   DO(OP_SILU, silu) \
   DO(OP_SILU_GRAD, silu_grad) \
   DO(OP_SLICE_BATCH, slice_batch) \
+  DO(OP_SLICE_CHANNELS, slice_channels) \
   DO(OP_SLICE_TOKENS, slice_tokens) \
   DO(OP_SOFTMAX_CROSS_ENTROPY, softmax_cross_entropy) \
   DO(OP_SOFTMAX_CROSS_ENTROPY_GRAD, softmax_cross_entropy_grad) \
@@ -574,6 +602,7 @@ struct windows_args {
   DO(OP_CLAMP, 2, 0x0) \
   DO(OP_CLAMP_GRAD, 3, 0x0) \
   DO(OP_CLIP_SCALE, 2, 0x0) \
+  DO(OP_CONCAT_CHANNELS, 3, 0x0) \
   DO(OP_CONCAT_TOKENS, 3, 0x0) \
   DO(OP_CONV2D, 4, 0x4) \
   DO(OP_CONV2D_GRAD_INPUT, 3, 0x0) \
@@ -609,12 +638,15 @@ struct windows_args {
   DO(OP_RELATIVE_POSITION_BIAS_GRAD, 2, 0x0) \
   DO(OP_RUNNING_STATISTICS, 6, 0x0) \
   DO(OP_SCALE, 2, 0x0) \
+  DO(OP_SCALE_CHANNELS, 3, 0x0) \
+  DO(OP_SCALE_CHANNELS_GRAD, 5, 0x14) \
   DO(OP_SGD, 7, 0x58) \
   DO(OP_SIGMOID, 2, 0x0) \
   DO(OP_SIGMOID_GRAD, 3, 0x0) \
   DO(OP_SILU, 2, 0x0) \
   DO(OP_SILU_GRAD, 3, 0x0) \
   DO(OP_SLICE_BATCH, 2, 0x0) \
+  DO(OP_SLICE_CHANNELS, 2, 0x0) \
   DO(OP_SLICE_TOKENS, 2, 0x0) \
   DO(OP_SOFTMAX_CROSS_ENTROPY, 3, 0x0) \
   DO(OP_SOFTMAX_CROSS_ENTROPY_GRAD, 4, 0x0) \

@@ -24,6 +24,7 @@ import { cholesky } from './cholesky.js';
 import { clamp } from './clamp.js';
 import { clampGrad } from './clamp-grad.js';
 import { clipScale } from './clip-scale.js';
+import { concatChannels } from './concat-channels.js';
 import { concatTokens } from './concat-tokens.js';
 import { conv2d } from './conv2d.js';
 import { conv2dGradInput } from './conv2d-grad-input.js';
@@ -61,12 +62,15 @@ import { relativePositionBiasGrad } from './relative-position-bias-grad.js';
 import { reshape } from './reshape.js';
 import { runningStatistics } from './running-statistics.js';
 import { scale } from './scale.js';
+import { scaleChannels } from './scale-channels.js';
+import { scaleChannelsGrad } from './scale-channels-grad.js';
 import { sgd } from './sgd.js';
 import { sigmoid } from './sigmoid.js';
 import { sigmoidGrad } from './sigmoid-grad.js';
 import { silu } from './silu.js';
 import { siluGrad } from './silu-grad.js';
 import { sliceBatch } from './slice-batch.js';
+import { sliceChannels } from './slice-channels.js';
 import { sliceTokens } from './slice-tokens.js';
 import { softmaxCrossEntropy } from './softmax-cross-entropy.js';
 import { softmaxCrossEntropyGrad } from './softmax-cross-entropy-grad.js';
@@ -100,6 +104,7 @@ export const OPS = {
   clamp,
   clamp_grad: clampGrad,
   clip_scale: clipScale,
+  concat_channels: concatChannels,
   concat_tokens: concatTokens,
   conv2d,
   conv2d_grad_input: conv2dGradInput,
@@ -136,12 +141,15 @@ export const OPS = {
   reshape,
   running_statistics: runningStatistics,
   scale,
+  scale_channels: scaleChannels,
+  scale_channels_grad: scaleChannelsGrad,
   sgd,
   sigmoid,
   sigmoid_grad: sigmoidGrad,
   silu,
   silu_grad: siluGrad,
   slice_batch: sliceBatch,
+  slice_channels: sliceChannels,
   slice_tokens: sliceTokens,
   softmax_cross_entropy: softmaxCrossEntropy,
   softmax_cross_entropy_grad: softmaxCrossEntropyGrad,

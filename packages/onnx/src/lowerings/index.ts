@@ -10,6 +10,7 @@ import { clamp, hardSigmoid, hardSwish, sigmoid, silu } from './activations.js';
 import { attention, relativePositionBias } from './attention.js';
 import { averagePool, channelsLast, conv2d, maxPool } from './convolution.js';
 import { batchNorm } from './batch-norm.js';
+import { concatChannels, scaleChannels, sliceChannels } from './channels.js';
 import { add, gelu, layernorm, matmul, multiply, scale } from './linear.js';
 import {
   broadcastTokens,
@@ -47,6 +48,7 @@ export const LOWERINGS: { readonly [K in OpName]: Lowering | 'training' } = {
   clamp,
   clamp_grad: 'training',
   clip_scale: 'training',
+  concat_channels: concatChannels,
   concat_tokens: concatTokens,
   conv2d,
   conv2d_grad_input: 'training',
@@ -83,12 +85,15 @@ export const LOWERINGS: { readonly [K in OpName]: Lowering | 'training' } = {
   reshape,
   running_statistics: 'training',
   scale,
+  scale_channels: scaleChannels,
+  scale_channels_grad: 'training',
   sgd: 'training',
   sigmoid,
   sigmoid_grad: 'training',
   silu,
   silu_grad: 'training',
   slice_batch: 'training',
+  slice_channels: sliceChannels,
   slice_tokens: sliceTokens,
   softmax_cross_entropy: 'training',
   softmax_cross_entropy_grad: 'training',
