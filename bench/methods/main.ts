@@ -116,11 +116,13 @@ async function runOnce(
   const runs = await mkdtemp(join(tmpdir(), 'thimble-methods-'));
   const size = ['--image-size', String(set.imageSize), '--batch', String(store.batch)];
   try {
-    const outcome = await trainOnce(row.name, [
+    const validation = purpose === 'search' ? undefined : store.photos[set.name].test;
+    const settings = [
       ...[folder, '--init', init, ...size, '--threads', options.threads, ...row.arguments],
       ...['--method', choice.method, '--lr', choice.rate],
       ...['--epochs', String(epochs), '--seed', String(seed), '--out', join(runs, 'run')],
-    ]);
+    ];
+    const outcome = await trainOnce(row.name, settings, validation);
     store.init = basename(init);
     store.runs.push({ ...key, outcome });
   } finally {

@@ -1,7 +1,7 @@
 /** The photos that methods are compared on, below one folder: DATA/NAME/{train,test}/CLASS/*.jpg. */
-import { mkdirSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
+import { mkdirSync, readdirSync, readlinkSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 
 export interface PhotoSet {
   readonly name: string;
@@ -28,7 +28,10 @@ export interface Photos {
   readonly test: number;
 }
 
-/** A part of a set is made of links in a temporary folder, the same ones every time. */
+/**
+ * A part of a set is made of links in a temporary folder, the same ones every time; those that are there already are
+ * left alone, since another process may be reading them.
+ */
 export function photosOf(set: PhotoSet, data: string): Photos {
   const whole = resolve(data, set.from);
   const folder = set.perClass === null ? whole : linked(set, whole, set.perClass);
@@ -37,17 +40,32 @@ export function photosOf(set: PhotoSet, data: string): Photos {
 
 function linked({ name }: PhotoSet, whole: string, perClass: number): string {
   const folder = join(tmpdir(), `thimble-${name}`);
-  rmSync(folder, { recursive: true, force: true });
-  for (const split of ['train', 'test']) {
-    for (const label of readdirSync(join(whole, split))) {
+  const wanted = ['train', 'test'].flatMap((split) =>
+    readdirSync(join(whole, split)).flatMap((label) => {
       const files = readdirSync(join(whole, split, label)).sort();
-      mkdirSync(join(folder, split, label), { recursive: true });
-      for (const file of split === 'train' ? files.slice(0, perClass) : files) {
-        symlinkSync(join(whole, split, label, file), join(folder, split, label, file));
-      }
-    }
+      const chosen = split === 'train' ? files.slice(0, perClass) : files;
+      return chosen.map((file) => join(split, label, file));
+    }),
+  );
+  const isThere = (path: string) => linkAt(join(folder, path)) === join(whole, path);
+  if (wanted.every(isThere) && count(folder) === wanted.length) return folder;
+  const made = `${folder}-${String(process.pid)}`;
+  for (const path of wanted) {
+    mkdirSync(dirname(join(made, path)), { recursive: true });
+    symlinkSync(join(whole, path), join(made, path));
   }
+  rmSync(folder, { recursive: true, force: true });
+  renameSync(made, folder);
   return folder;
+}
+
+/** What the link leads to; null where there is none. */
+function linkAt(path: string): string | null {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return null;
+  }
 }
 
 function count(folder: string): number {
