@@ -1,7 +1,7 @@
 /** The explained variance of weights where it is not said goes by how many photos there are. */
 import { parseMethod } from '@thimble/core';
 import { expect, it } from 'vitest';
-import { FEW_PHOTOS, withUsualVariance } from '../src/training/explained-variance.js';
+import { FEW_PHOTOS, varianceNote, withUsualVariance } from '../src/training/explained-variance.js';
 
 const text = (method: string, photos: number) =>
   withUsualVariance(parseMethod(method), photos).text;
@@ -25,4 +25,13 @@ it('reads back as it was chosen', () => {
   const chosen = text('last-k=2+wasi', 10);
   expect(chosen).toContain('wasi=0.9');
   expect(parseMethod(chosen).text).toBe(chosen);
+});
+
+it('is said where there are no photos to count', () => {
+  expect(varianceNote(parseMethod('wsi'))).toBe(
+    'this is wsi=0.8,layers=all,truncation=data; with fewer than 500 photos train takes 0.9: ' +
+      'write that to see it',
+  );
+  expect(varianceNote(parseMethod('wasi=0.8'))).toBeNull();
+  expect(varianceNote(parseMethod('full'))).toBeNull();
 });

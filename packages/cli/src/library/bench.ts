@@ -19,6 +19,7 @@ import { DEFAULT_MODEL, type HubOptions } from '../source/options.js';
 import { accessOf } from '../source/start.js';
 import { checkStep, compileStep, cutText, givenKeys } from '../step/step.js';
 import { fittedModel, type NamedModel } from '../weights/named-model.js';
+import { noteVariance } from './plan.js';
 import { STEP_DEFAULTS, type StepChoice } from './step.js';
 import { executorFor, threadsFor, type ExecutorOptions, type LoadingEvent } from './work.js';
 
@@ -88,7 +89,11 @@ export async function bench(
   // The speed is the same whatever the weights are.
   const { model: published } = await chooseModel({ model: name, init: 'random' }, name, access);
   caller.checkSignal();
-  const subject = subjectOf(fittedModel(published, options), settled);
+  const model = fittedModel(published, options);
+  if (!inference) {
+    noteVariance(parseMethod(settled.method ?? PLAIN_METHOD, givenKeys(settled)), caller);
+  }
+  const subject = subjectOf(model, settled);
   const { flops, title, description, program } = subject;
   const workload = await Workload.load(kind, subject, threads);
   try {

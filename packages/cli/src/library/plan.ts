@@ -7,6 +7,7 @@ import {
   printGraph,
   printProgram,
   type MemoryReport,
+  type BoundMethod,
   type Program,
 } from '@thimble/core';
 import { Caller, type Hooks } from '../events/caller.js';
@@ -22,6 +23,7 @@ import {
   parameterCounts,
   type CompiledStep,
 } from '../step/step.js';
+import { varianceNote } from '../training/explained-variance.js';
 import { fittedModel } from '../weights/named-model.js';
 import { STEP_DEFAULTS, type StepChoice } from './step.js';
 import { threadsFor, type ExecutorOptions, type LoadingEvent } from './work.js';
@@ -91,7 +93,15 @@ export async function planStep(
   const { model: published } = await chooseModel({ model: name, init: 'random' }, name, access);
   caller.checkSignal();
   const asked = { ...STEP_DEFAULTS, ...options, model: fittedModel(published, options) };
-  return compileStep(checkStep(asked));
+  const step = compileStep(checkStep(asked));
+  noteVariance(step.method, caller);
+  return step;
+}
+
+/** Without photos it is not known how many there will be. */
+export function noteVariance(method: BoundMethod, caller: Caller<never>): void {
+  const note = varianceNote(method);
+  if (note !== null) caller.note('result', note);
 }
 
 /** What a step needs on so many threads. */

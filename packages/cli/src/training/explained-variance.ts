@@ -16,10 +16,23 @@ const FOR_FEW = 0.9;
 
 /** `method` with what is open of the explained variances of weights and of inputs that go with them. */
 export function withUsualVariance(method: BoundMethod, photos: number): BoundMethod {
-  const isOpen = (axis: OptionAxis) => method.options.some((option) => option.axis === axis);
-  if (photos >= FEW_PHOTOS || !isOpen('weights')) return method;
+  if (photos >= FEW_PHOTOS || !isOpen(method, 'weights')) return method;
   return (['weights', 'activations'] as const).reduce((current, axis) => {
     const open = current.options.find((option) => option.axis === axis);
     return open ? open.choose(FOR_FEW) : current;
   }, method);
+}
+
+/** What is said where there are no photos to count; null where nothing is open. */
+export function varianceNote(method: BoundMethod): string | null {
+  if (!isOpen(method, 'weights')) return null;
+  const photos = FEW_PHOTOS.toLocaleString('en');
+  return (
+    `this is ${method.text}; with fewer than ${photos} photos train takes ${String(FOR_FEW)}: ` +
+    'write that to see it'
+  );
+}
+
+function isOpen(method: BoundMethod, axis: OptionAxis): boolean {
+  return method.options.some((option) => option.axis === axis);
 }
