@@ -21,22 +21,23 @@
 #include "loop.h"
 
 #define BLOCK_ROWS 64
+/* Rows that are summed before a sum is stored. */
+#define ROWS_AT_ONCE 8
 
 /* ---- statistics ---------------------------------------------------------------------------- */
 
-/* Rows of a block of columns, and the sums of their deviations. */
+/* Rows of a block of columns, and the sums of their deviations from the pivot. */
 typedef struct {
-  const float *x, *pivot, *offset;
+  const float *x, *pivot;
   float *sum, *squares;
   i64 cols;
 } Deviations;
 
 ALWAYS_INLINE void deviation_rows(const Deviations *on, i64 i, i64 count, i32 rows) {
-  const vf pivot = vf_take(on->pivot + i, count), offset = vf_take(on->offset + i, count);
+  const vf pivot = vf_take(on->pivot + i, count);
   vf sum = vf_take(on->sum + i, count), squares = vf_take(on->squares + i, count);
   UNROLL_LOOP for (i32 r = 0; r < rows; r++) {
-    const vf x = vf_take(on->x + r * on->cols + i, count);
-    const vf deviation = (x - pivot) - offset;
+    const vf deviation = vf_take_next(on->x + r * on->cols + i, count) - pivot;
     sum += deviation;
     squares = vf_fma(deviation, deviation, squares);
   }
@@ -44,7 +45,7 @@ ALWAYS_INLINE void deviation_rows(const Deviations *on, i64 i, i64 count, i32 ro
   vf_put(on->squares + i, squares, count);
 }
 ALWAYS_INLINE void deviation_some(const Deviations *on, i64 i, i64 count) {
-  deviation_rows(on, i, count, SUM_ROWS);
+  deviation_rows(on, i, count, ROWS_AT_ONCE);
 }
 ALWAYS_INLINE void deviation_one(const Deviations *on, i64 i, i64 count) {
   deviation_rows(on, i, count, 1);
@@ -54,43 +55,54 @@ ALWAYS_INLINE void deviation_one(const Deviations *on, i64 i, i64 count) {
 static void sum_deviations(Deviations on, i64 rows, i64 width) {
   fill_floats(on.sum, 0, width);
   fill_floats(on.squares, 0, width);
-  for (; rows >= SUM_ROWS; rows -= SUM_ROWS, on.x += SUM_ROWS * on.cols) {
+  for (; rows >= ROWS_AT_ONCE; rows -= ROWS_AT_ONCE, on.x += ROWS_AT_ONCE * on.cols) {
     FOR_VECTORS(0, width, deviation_some, &on);
   }
   for (; rows > 0; rows--, on.x += on.cols) FOR_VECTORS(0, width, deviation_one, &on);
 }
 
-/* What is known of the rows of a chunk so far, for a block of columns. */
+/* What is known of the rows of a chunk so far, for a block of columns: mean = pivot + offset. */
 typedef struct {
   float *pivot, *offset, *m2;
 } Moments;
 
+/* Takes up the sums of the `some` rows that follow the first `known`. */
+static void take_block(Moments to, const float *sum, const float *squares, i64 known, i64 some,
+                       i64 width) {
+  const vf before = vf_splat((float)known), all = vf_splat((float)(known + some));
+  const vf share = vf_splat(1.0f / (float)(known + some));
+  for (i64 i = 0; i < width; i += LANES) {
+    const i64 count = width - i;
+    const vf pivot = vf_take(to.pivot + i, count), old = vf_take(to.offset + i, count);
+    const vf offset = vf_fma(before, old, vf_take(sum + i, count)) * share;
+    vf m2 = vf_take(to.m2 + i, count) + vf_take(squares + i, count);
+    m2 = vf_fma(before * old, old, m2);
+    m2 = vf_fma(all * vf_negate(offset), offset, m2);
+    const vf next = pivot + offset;
+    vf_put(to.pivot + i, next, count);
+    vf_put(to.offset + i, (pivot - next) + offset, count);
+    vf_put(to.m2 + i, m2, count);
+  }
+}
+
 /* pivot, offset and m2 of `rows` rows, at least one. */
 static void chunk_moments(const float *x, i64 rows, i64 cols, i64 width, Moments to) {
   float sum[SUM_COLUMNS], squares[SUM_COLUMNS];
-  Deviations on = {x, x, to.offset, sum, squares, cols};
   const i64 first = rows < BLOCK_ROWS ? rows : BLOCK_ROWS;
+  Deviations on = {x, x, sum, squares, cols};
+  copy_floats(to.pivot, x, width);
   fill_floats(to.offset, 0, width);
   fill_floats(to.m2, 0, width);
   sum_deviations(on, first, width);
-  for (i64 i = 0; i < width; i += LANES) {
-    const vf mean = vf_fma(vf_take(sum + i, width - i), vf_splat(1.0f / (float)first),
-                           vf_take(x + i, width - i));
-    vf_put(to.pivot + i, mean, width - i);
-  }
+  take_block(to, sum, squares, 0, first, width); /* for the mean, from which it starts again */
+  fill_floats(to.offset, 0, width);
+  fill_floats(to.m2, 0, width);
   on.pivot = to.pivot;
   for (i64 row = 0; row < rows; row += BLOCK_ROWS) {
     const i64 count = rows - row < BLOCK_ROWS ? rows - row : BLOCK_ROWS;
-    const vf share = vf_splat(1.0f / (float)(row + count));
     on.x = x + row * cols;
     sum_deviations(on, count, width);
-    for (i64 i = 0; i < width; i += LANES) {
-      const i64 rest = width - i;
-      const vf s = vf_take(sum + i, rest), step = s * share;
-      const vf q = vf_fma(vf_negate(s), step, vf_take(squares + i, rest));
-      vf_put(to.offset + i, vf_take(to.offset + i, rest) + step, rest);
-      vf_put(to.m2 + i, vf_take(to.m2 + i, rest) + q, rest);
-    }
+    take_block(to, sum, squares, row, count, width);
   }
 }
 
@@ -177,11 +189,11 @@ ALWAYS_INLINE void forward_vectors(i32 n, i32 activation, const Forward *on, i64
   vf y[EACH_VECTORS];
   EACH {
     const i64 at = i0 + i * LANES;
-    const vf centred = vf_take_next(on->x + at, count) - vf_take(on->mean + at, count);
+    const vf centred = vf_take(on->x + at, count) - vf_take(on->mean + at, count);
     y[i] = vf_fma(centred, vf_take(on->alpha + at, count), vf_take(on->beta + at, count));
   }
   vf_activate_each(n, activation, y);
-  EACH vf_put_next(on->y + i0 + i * LANES, y[i], count);
+  EACH vf_put(on->y + i0 + i * LANES, y[i], count);
 }
 
 ALWAYS_INLINE void forward_rows(Forward on, i64 rows, i64 cols, i32 activation) {
@@ -222,8 +234,8 @@ ALWAYS_INLINE void sums_vectors(i32 rows, i32 activation, const Sums *on, i64 i0
   vf sum = vf_take(on->sum + i0, count), product = vf_take(on->product + i0, count);
   vf centred[EACH_VECTORS], before[EACH_VECTORS], g[EACH_VECTORS];
   const i32 n = rows;
-  EACH centred[i] = vf_take(on->x + i * on->cols + i0, count) - mean;
-  EACH g[i] = vf_take(on->dy + i * on->cols + i0, count);
+  EACH centred[i] = vf_take_next(on->x + i * on->cols + i0, count) - mean;
+  EACH g[i] = vf_take_next(on->dy + i * on->cols + i0, count);
   EACH before[i] = vf_fma(centred[i], alpha, beta);
   vf_times_slope_each(n, activation, before, g);
   EACH sum += g[i];
@@ -332,7 +344,7 @@ ALWAYS_INLINE void backward_vectors(i32 n, i32 activation, i32 batch, const Back
                              vf_take(on->level + i0 + i * LANES, count));
     EACH g[i] += centred[i];
   }
-  EACH vf_put_next(on->dx + i0 + i * LANES, g[i], count);
+  EACH vf_put(on->dx + i0 + i * LANES, g[i], count);
 }
 
 ALWAYS_INLINE void backward_rows(Backward on, i64 rows, i64 cols, i32 activation, i32 batch) {
