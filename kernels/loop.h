@@ -77,6 +77,9 @@ ALWAYS_INLINE void fill_floats(float *to, float value, i64 count) {
 /* Columns that one thread sums at a time, and rows that it adds before a sum is stored. */
 #define SUM_COLUMNS 256
 #define SUM_ROWS 4
+/* Rows of a chunk that statistics.c and batchnorm.c sum by themselves, which keeps the error of a long sum
+ * small. */
+#define SUM_BLOCK 64
 
 /* First row of `chunk`; chunk CHUNKS begins at the end. Chunks may be empty. */
 ALWAYS_INLINE i64 chunk_begin(i64 rows, i64 chunk) { return rows * chunk / CHUNKS; }
