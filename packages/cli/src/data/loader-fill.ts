@@ -11,7 +11,7 @@
  */
 import { DataError, epochOrder, type Images } from '@thimble/core';
 import { setImmediate } from 'node:timers/promises';
-import { Garbage } from '@thimble/native';
+import { type Garbage } from '@thimble/native';
 import { ImagePreparation, type ReadImage, type ImagePreparationSettings } from './preparation.js';
 import { checkLost } from './watch.js';
 import { openSource, type OpenSource, type SourceDescription } from './source.js';
@@ -63,13 +63,21 @@ export class BatchFiller {
   private readonly unreadable = new Map<number, SkippedImage>();
   /** Names of those that were lost. */
   private readonly lost: string[] = [];
-  private readonly garbage = new Garbage();
+  private readonly garbage: Garbage;
   private readonly onRead: (index: number) => void;
   private order: { epoch: number; indices: Uint32Array } | null = null;
 
-  /** @param onRead is told the index of each image before it is read */
-  constructor(settings: LoaderSettings, onRead: (index: number) => void = () => undefined) {
+  /**
+   * @param garbage counts what was dropped in this thread
+   * @param onRead is told the index of each image before it is read
+   */
+  constructor(
+    settings: LoaderSettings,
+    garbage: Garbage,
+    onRead: (index: number) => void = () => undefined,
+  ) {
     this.settings = settings;
+    this.garbage = garbage;
     this.onRead = onRead;
     this.source = openSource(settings.source);
     this.preparation = new ImagePreparation(settings, this.source);

@@ -4,6 +4,7 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { InternalError, type Images } from '@thimble/core';
+import { Garbage } from '@thimble/native';
 import {
   BatchFiller,
   type BatchRequest,
@@ -31,7 +32,7 @@ export type WorkerReply =
 const port = parentPort;
 if (port === null) throw InternalError.of('loader-worker.js', 'a worker thread', 'the main one');
 const { settings, place } = workerData as WorkerData;
-const filler = new BatchFiller(settings, (index) => {
+const filler = new BatchFiller(settings, new Garbage(), (index) => {
   Atomics.store(place, 0, index);
 });
 let last: Promise<void> = Promise.resolve(); // one batch after the other: the memory of one

@@ -22,6 +22,7 @@ import {
   trainingBatchCount,
   type Images,
 } from '@thimble/core';
+import { Garbage } from '@thimble/native';
 import { existsSync } from 'node:fs';
 import type { FilledBatch, LoaderSettings, SkippedImage } from './loader-fill.js';
 import { ownMaker, workerMaker, type Maker } from './maker.js';
@@ -41,8 +42,9 @@ export interface LoaderOptions {
   readonly onNote?: (text: string) => void;
 }
 
-/** Arrays that are used again. */
+/** Arrays that are used again, and what loaders that share them drop in their thread. */
 export class Buffers {
+  readonly garbage = new Garbage();
   private free: Images[] = [];
 
   /** One of `length` numbers, or levels, with any contents. */
@@ -115,7 +117,7 @@ export class Loader {
     const file = workers > 0 ? workerFile() : null;
     this.makers =
       file === null
-        ? [ownMaker(settings)]
+        ? [ownMaker(settings, this.buffers.garbage)]
         : Array.from({ length: Math.min(workers, this.prefetch) }, () =>
             workerMaker(file, settings),
           );

@@ -5,6 +5,7 @@
  * and later, with an error that names the image it was at. A crash of libvips is one of the whole process.
  */
 import { DataError, type Images, type ThimbleError } from '@thimble/core';
+import type { Garbage } from '@thimble/native';
 import { Worker } from 'node:worker_threads';
 import {
   BatchFiller,
@@ -22,9 +23,9 @@ export interface Maker {
   close(): Promise<unknown>;
 }
 
-/** Makes batches in this thread, one after the other. */
-export function ownMaker(settings: LoaderSettings): Maker {
-  const filler = new BatchFiller(settings);
+/** Makes batches in this thread, one after the other. @param garbage counts what is dropped in it */
+export function ownMaker(settings: LoaderSettings, garbage: Garbage): Maker {
+  const filler = new BatchFiller(settings, garbage);
   let last: Promise<unknown> = Promise.resolve();
   return {
     fill: (request, images) => {
