@@ -1,5 +1,6 @@
-/* channels.c - moving and scaling channels: images with channels first to channels last and back, tensors side by
- * side along the channels and parts of one, a factor for each channel of an image and its gradient.
+/* channels.c - moving and scaling channels: images with channels first to channels last and back, kernels of
+ * convolutions likewise, tensors side by side along the channels and parts of one, a factor for each channel of an
+ * image and its gradient.
  */
 #include "kernels.h"
 #include "loop.h"
@@ -23,6 +24,29 @@ KERNEL(channels_last) {
     float *y = F32(ctx, args->y) + image;
     for (i64 column = left; column < right; column++) {
       for (i64 row = top; row < bottom; row++) y[column * rows + row] = x[row * cols + column];
+    }
+  }
+}
+
+/* Kernels [O, I, taps] as [taps, I, O], or back: a matrix [O, I taps] that is transposed, with its columns in another
+ * order. */
+KERNEL(hwio) {
+  const i64 rows = args->outputs, inputs = args->inputs, taps = args->taps, cols = inputs * taps;
+  const i64 down = (rows + TILE_SIDE - 1) / TILE_SIDE, across = (cols + TILE_SIDE - 1) / TILE_SIDE;
+  const float *x = F32(ctx, args->x);
+  float *y = F32(ctx, args->y);
+  i64 begin, end;
+  share(ctx, down * across, 1, &begin, &end);
+  for (i64 item = begin; item < end; item++) {
+    const i64 top = item / across * TILE_SIDE, left = item % across * TILE_SIDE;
+    const i64 bottom = least(top + TILE_SIDE, rows), right = least(left + TILE_SIDE, cols);
+    for (i64 column = left; column < right; column++) {
+      const i64 line = (column % taps * inputs + column / taps) * rows;
+      if (args->inverse) {
+        for (i64 row = top; row < bottom; row++) y[row * cols + column] = x[line + row];
+      } else {
+        for (i64 row = top; row < bottom; row++) y[line + row] = x[row * cols + column];
+      }
     }
   }
 }

@@ -115,6 +115,8 @@ def main() -> None:
         "squeeze.mobilenet": squeezed(F.relu, hard_sigmoid),
         "squeeze.efficientnet": squeezed(F.silu, torch.sigmoid),
     }
+    kernels = case(lambda x: x.permute(2, 3, 1, 0), x=normal(7, 3, 2, 5))
+    cases["hwio"] = ("hwio", {"inverse": False}, kernels)
     metadata = {"source": "PyTorch, float64"}
     for name, (op, params, _) in cases.items():
         metadata |= {f"{name}.op": op, f"{name}.params": json.dumps(params)}

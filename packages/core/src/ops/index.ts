@@ -38,6 +38,7 @@ import { hardSigmoid } from './hard-sigmoid.js';
 import { hardSigmoidGrad } from './hard-sigmoid-grad.js';
 import { hardSwish } from './hard-swish.js';
 import { hardSwishGrad } from './hard-swish-grad.js';
+import { hwio } from './hwio.js';
 import { layernorm } from './layernorm.js';
 import { layernormGradInput } from './layernorm-grad-input.js';
 import { layernormGradParams } from './layernorm-grad-params.js';
@@ -118,6 +119,7 @@ export const OPS = {
   hard_sigmoid_grad: hardSigmoidGrad,
   hard_swish: hardSwish,
   hard_swish_grad: hardSwishGrad,
+  hwio,
   layernorm,
   layernorm_grad_input: layernormGradInput,
   layernorm_grad_params: layernormGradParams,

@@ -37,6 +37,12 @@ export function channelsLast(site: Site): string {
   return site.flag('inverse') ? channelsFirst(site) : toChannelsLast(site, site.input('x'));
 }
 
+/** Kernels [O, I, H, W] to [H, W, I, O], or back. */
+export function hwio(site: Site): string {
+  const perm = site.flag('inverse') ? ints(3, 2, 0, 1) : ints(2, 3, 1, 0);
+  return site.emit('Transpose', [site.input('x')], { perm });
+}
+
 function windowsOf(site: Site) {
   const [kernel, stride] = [site.number('kernel'), site.number('stride')];
   return {

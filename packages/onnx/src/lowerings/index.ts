@@ -8,7 +8,7 @@ import type { OpName } from '@thimble/core';
 import type { Site } from '../site.js';
 import { clamp, hardSigmoid, hardSwish, sigmoid, silu } from './activations.js';
 import { attention, relativePositionBias } from './attention.js';
-import { averagePool, channelsLast, conv2d, maxPool } from './convolution.js';
+import { averagePool, channelsLast, conv2d, hwio, maxPool } from './convolution.js';
 import { batchNorm } from './batch-norm.js';
 import { concatChannels, scaleChannels, sliceChannels } from './channels.js';
 import { add, gelu, layernorm, matmul, multiply, scale } from './linear.js';
@@ -62,6 +62,7 @@ export const LOWERINGS: { readonly [K in OpName]: Lowering | 'training' } = {
   hard_sigmoid_grad: 'training',
   hard_swish: hardSwish,
   hard_swish_grad: 'training',
+  hwio,
   layernorm,
   layernorm_grad_input: 'training',
   layernorm_grad_params: 'training',
