@@ -13,4 +13,20 @@ export interface BuildOptions {
    * normalises them; the results have the same bits. Absent: it holds the numbers.
    */
   readonly levels?: Normalisation;
+  /**
+   * What batch norms of a model in mode `train` normalise with: `batch`, the statistics of each forward pass, towards
+   * which the running ones move; `frozen`, the running ones, which stay. Absent: `frozen` for a batch below
+   * FEW_IMAGES, whose statistics say little.
+   */
+  readonly batchNorm?: BatchNormStatistics;
+}
+
+export type BatchNormStatistics = 'batch' | 'frozen';
+
+/** A batch of fewer images trains with frozen statistics where nothing else is said. */
+export const FEW_IMAGES = 16;
+
+/** What batch norms normalise with in training. */
+export function statisticsOf({ batch, batchNorm }: BuildOptions): BatchNormStatistics {
+  return batchNorm ?? (batch < FEW_IMAGES ? 'frozen' : 'batch');
 }

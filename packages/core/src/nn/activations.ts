@@ -11,13 +11,19 @@ import { silu } from '../ops/silu.js';
 export type ActivationKind =
   'none' | 'relu' | 'relu6' | 'hard-swish' | 'silu' | 'hard-sigmoid' | 'sigmoid';
 
+/** Values held within bounds of their own: what ReLU6 became in a network that was prepared for 8 bits. */
+export interface ClampRange {
+  readonly low: number;
+  readonly high: number;
+}
+
+export type Activation = ActivationKind | ClampRange;
+
 /** The activation of x; x itself for `none`. */
-export function activation(
-  builder: GraphBuilder,
-  name: string,
-  x: Value,
-  kind: ActivationKind,
-): Value {
+export function activation(builder: GraphBuilder, name: string, x: Value, kind: Activation): Value {
+  if (typeof kind === 'object') {
+    return builder.emit(clamp, { x }, { low: kind.low, high: kind.high }, name).y;
+  }
   switch (kind) {
     case 'none':
       return x;

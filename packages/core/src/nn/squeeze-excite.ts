@@ -4,13 +4,12 @@
  * Reference: Hu et al., Squeeze-and-excitation networks, CVPR 2018 (arXiv:1709.01507), eq. 2 to 4.
  */
 import type { Value } from '../ir/graph.js';
-import { f32 } from '../ir/types.js';
 import type { GraphBuilder } from '../ops/builder.js';
-import { matmul, TRANSPOSED_B } from '../ops/matmul.js';
 import { meanTokens } from '../ops/mean-tokens.js';
 import { reshaped } from '../ops/reshape.js';
 import { scaleChannels } from '../ops/scale-channels.js';
 import { activation, type ActivationKind } from './activations.js';
+import { pointwise } from './convolution.js';
 
 export interface SqueezeExciteOptions {
   /** Channels between the two convolutions. */
@@ -41,25 +40,10 @@ export function squeezeExcite(
   const [reduce, expand] = convolutions;
   return builder.scope(name, () => {
     const mean = globalMean(builder, 'mean', x);
-    const narrow = ofOnePixel(builder, reduce, mean, reduced);
+    const narrow = pointwise(builder, reduce, mean, reduced, { bias: true });
     const active = activation(builder, 'act', narrow, options.activation);
-    const wide = ofOnePixel(builder, expand, active, x.type.shape[3]);
+    const wide = pointwise(builder, expand, active, x.type.shape[3], { bias: true });
     const s = activation(builder, 'gate', wide, options.gate);
     return builder.emit(scaleChannels, { x, s }, {}, 'scale').y;
   });
-}
-
-/**
- * A 1 × 1 convolution with bias of images that have one pixel, [B, I] → [B, O]: a product with its weight
- * [O, I, 1, 1] as it is in checkpoints.
- */
-function ofOnePixel(builder: GraphBuilder, name: string, x: Value, outputs: number): Value {
-  const [, inputs] = x.type.shape;
-  const operands = builder.scope(name, () => ({
-    b: builder.parameter('weight', f32(outputs, inputs, 1, 1), {
-      initial: { kind: 'normal', std: Math.sqrt(2 / outputs) },
-    }),
-    bias: builder.parameter('bias', f32(outputs), { initial: { kind: 'zeros' }, decay: false }),
-  }));
-  return builder.emit(matmul, { a: x, ...operands }, TRANSPOSED_B, name).y;
 }
