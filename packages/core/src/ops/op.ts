@@ -108,8 +108,11 @@ export interface Op<
   grad?(context: GradContext<P, I, OI, O, OO>): Readonly<Partial<Record<I | OI, Value>>>;
   /** Floating-point operations (a multiply-add counts two). */
   flops(types: Bag<I | O, OI | OO, TensorType>, params: P): number;
-  /** What it costs to recompute the outputs instead of keeping them. */
-  readonly recompute: 'cheap' | 'costly';
+  /**
+   * What it costs to recompute the outputs instead of keeping them; `never`: they are few, sums over a whole batch that
+   * have to be those of the forward pass, and would be others from operands in 8 bits.
+   */
+  readonly recompute: 'cheap' | 'costly' | 'never';
   /** Plain float64 loops; writes into `outputs`, which may alias `inputs` where `updates` says so. */
   reference(
     inputs: Bag<I, OI, Data>,

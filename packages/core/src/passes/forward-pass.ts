@@ -65,6 +65,7 @@ export function forwardPass(graph: Graph): ForwardPass {
     readers: memoryReaders(graph, end, root),
     root,
     canRepeat: (node) =>
+      opNamed(node.op).recompute !== 'never' &&
       updatedBy(node).length === 0 &&
       !Object.values(node.inputs).some((id) => overwritten.has(root(id))),
   };
