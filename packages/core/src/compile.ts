@@ -1,7 +1,7 @@
 /**
  * compile: model + method + optimiser → Program. The whole pipeline in the order data passes through it.
  *
- *   model(batch, mode) → method.forward → narrow → differentiate → method.backward → form of saved tensors
+ *   model(batch, mode) → method.forward → frozen norms → narrow → differentiate → method.backward → form of saved tensors
  *     → slices → optimiser, with the method's rules → method.after → fold, fuse, prune → plan
  *
  * Entries of the result: those of the method, each with its cue; `step` (one optimiser step), or `micro` and
@@ -20,6 +20,7 @@ import type { UpdateRules } from './optim/rule.js';
 import { OPS } from './ops/index.js';
 import { deferred } from './passes/deferred.js';
 import { fold } from './passes/fold.js';
+import { freezeNorms } from './passes/frozen-norms.js';
 import { fuse } from './passes/fuse.js';
 import { narrow } from './passes/narrow.js';
 import { prune } from './passes/prune.js';
@@ -215,7 +216,8 @@ function forward(options: CompileOptions, batch: number, entry: string, mode: Mo
   options.trace?.('model', entry, model.graph);
   const transformed = options.method?.forward(model) ?? model;
   options.trace?.('method', entry, transformed.graph);
-  return transformed;
+  if (mode === 'eval') return transformed;
+  return { ...transformed, graph: freezeNorms(transformed.graph) };
 }
 
 function narrowed(
