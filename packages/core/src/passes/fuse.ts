@@ -82,6 +82,12 @@ function fuseGelu(graph: Graph): Graph {
   return redirect({ ...graph, values, nodes: nodes.filter((node) => node !== null) }, replaced);
 }
 
+/** Whether `node` updates something that `reader` reads. */
+function writesOver(node: Node, reader: Node): boolean {
+  const read = new Set(Object.values(reader.inputs));
+  return (opNamed(node.op).updates ?? []).some(([, input]) => read.has(node.inputs[input]));
+}
+
 function fuseResiduals(graph: Graph): Graph {
   const producer = producers(graph);
   const readers = consumers(graph);
@@ -99,9 +105,12 @@ function fuseResiduals(graph: Graph): Graph {
     if (residual === id || 'residual' in source.inputs) return false;
     if (Object.keys(source.outputs).length > 1) return false;
     if (outputs.has(id) || (readers.get(id) ?? []).length !== 1) return false;
-    // The fused node moves to the addition's place, where the residual is known.
-    nodes[at] = null;
-    nodes[index] = { ...source, inputs: { ...source.inputs, residual } };
+    // The fused node moves to the addition's place, where the residual is known, unless what it reads is updated before.
+    const between = nodes.slice(at + 1, index);
+    const isUpdated = between.some((other) => other && writesOver(other, source));
+    if (isUpdated && (producer.get(residual) ?? -1) > at) return false;
+    nodes[at] = nodes[index] = null;
+    nodes[isUpdated ? at : index] = { ...source, inputs: { ...source.inputs, residual } };
     return true;
   };
 
