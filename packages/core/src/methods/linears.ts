@@ -1,6 +1,7 @@
 /**
- * The linears of a model's blocks, as methods see them: y = x Wᵀ + b inside attention or an MLP.
- * Patch embedding, patch merging and the classifier are not among them.
+ * The linears of a model's blocks, as methods see them: y = x Wᵀ + b inside attention or an MLP, and convolutions of
+ * one pixel, whose weights are [O, I, 1, 1]. Patch embedding, patch merging, squeeze-excitation and the classifier are
+ * not among them.
  */
 import { InternalError } from '../errors.js';
 import {
@@ -49,7 +50,8 @@ export function linears(model: ModelGraph, layers: Layers): readonly Linear[] {
     if (!parameter) continue;
     const { factor } = parameter.source;
     const weight = factor?.weight ?? parameter.name;
-    if (!inBlocks(model, weight) || !isChosen(weight, layers)) continue;
+    const isChosen = isNamed(weight) ? isOf(layers, weight) : isImage(graph.values[node.inputs.a]);
+    if (!inBlocks(model, weight) || !isChosen) continue;
     const sides = byWeight.get(weight) ?? {};
     sides[factor?.side ?? 'dense'] = { node, parameter };
     byWeight.set(weight, sides);
@@ -97,15 +99,26 @@ function linearWeight(values: readonly Value[], node: Node): Parameter | null {
   if (node.op !== 'matmul' || transA === true || transB !== true || batched === true) return null;
   const operands: Readonly<Record<string, ValueId>> = node.inputs;
   const b = values[operands.b];
-  return isParameter(b) && b.type.shape.length === 2 ? b : null;
+  const [, , ...behind] = b.type.shape;
+  return isParameter(b) && behind.every((extent) => extent === 1) ? b : null;
 }
 
 function inBlocks(model: ModelGraph, weight: string): boolean {
-  return model.blocks.some((prefix) => weight.startsWith(prefix)) && /\.(attn|mlp)\./.test(weight);
+  return model.blocks.some((prefix) => weight.startsWith(prefix));
 }
 
-function isChosen(weight: string, layers: Layers): boolean {
+/** Whether it is a linear of a transformer: their activations may have four axes too. */
+function isNamed(weight: string): boolean {
+  return /\.(attn|mlp)\./.test(weight);
+}
+
+function isOf(layers: Layers, weight: string): boolean {
   return layers === 'all' || weight.includes('.mlp.');
+}
+
+/** [B, H, W, C]: what squeeze-excitation multiplies has lost its pixels. */
+function isImage({ type }: Value): boolean {
+  return type.shape.length === 4;
 }
 
 function halfPair(weight: string): InternalError {

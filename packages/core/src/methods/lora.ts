@@ -15,7 +15,13 @@
  * Reference: Hu et al., LoRA: low-rank adaptation of large language models, ICLR 2022, section 4.1.
  */
 import { ConfigError } from '../errors.js';
-import { outputValues, type ModelGraph, type Value, type ValueId } from '../ir/graph.js';
+import {
+  outputValues,
+  type ModelGraph,
+  type Parameter,
+  type Value,
+  type ValueId,
+} from '../ir/graph.js';
 import { hoist } from '../ir/order.js';
 import { mapOperands, regroup } from '../ir/rewrite.js';
 import { f32 } from '../ir/types.js';
@@ -88,7 +94,7 @@ function addAdapters(model: ModelGraph, config: LoraConfig): ModelGraph {
     if (form.kind !== 'dense') throw notDense(linear.weight, form.kind);
     const adapter = adapterOf(builder, linear, form.node.name, config);
     behind.set(form.weight.id, [adapter.left.id, adapter.right.id]);
-    forms.push(adapterForm(linear, adapter, config));
+    forms.push(adapterForm(form.weight, adapter, config));
     sums.set(y.id, adapter.sum.id);
   }
   const extended = builder.build(outputValues(graph));
@@ -103,13 +109,13 @@ function addAdapters(model: ModelGraph, config: LoraConfig): ModelGraph {
 
 /** W + (α/r) B A. */
 function adapterForm(
-  { weight, outputs, inputs }: Linear,
+  { name: weight, type: { shape } }: Parameter,
   { left, right }: Adapter,
   { rank, alpha }: LoraConfig,
 ): WeightForm {
   const added = [left.name, right.name];
   return {
-    ...{ kind: 'adapter', weight, shape: [outputs, inputs], parts: [weight, ...added], added },
+    ...{ kind: 'adapter', weight, shape, parts: [weight, ...added], added },
     toDense: (read) =>
       sumWithProduct(read(weight), read(left.name), read(right.name), rank, alpha / rank),
   };

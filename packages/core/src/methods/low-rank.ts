@@ -17,7 +17,13 @@
  * formula needs LᵀL = I.
  */
 import { ConfigError } from '../errors.js';
-import { outputValues, type Initial, type ModelGraph, type ValueId } from '../ir/graph.js';
+import {
+  outputValues,
+  type Initial,
+  type ModelGraph,
+  type Parameter,
+  type ValueId,
+} from '../ir/graph.js';
 import { sink } from '../ir/order.js';
 import { regroup } from '../ir/rewrite.js';
 import { f32 } from '../ir/types.js';
@@ -49,7 +55,7 @@ export function factorWeights(model: ModelGraph, ranks: Ranks): ModelGraph {
     const name = `${form.node.name}.low`;
     const z = builder.emit(matmul, { a: x, b: right }, TRANSPOSED_B, name).y;
     behind.set(form.weight.id, [left.id, right.id]);
-    forms.push(lowRankForm(linear, left.name, right.name, rank));
+    forms.push(lowRankForm(form.weight, left.name, right.name, rank));
     operands.set(form.node.name, { ...form.node.inputs, a: z.id, b: left.id });
   }
   const graph = builder.build(outputValues(model.graph));
@@ -62,14 +68,10 @@ export function factorWeights(model: ModelGraph, ranks: Ranks): ModelGraph {
 }
 
 /** W = L R. */
-function lowRankForm(
-  { weight, outputs, inputs }: Linear,
-  left: string,
-  right: string,
-  rank: number,
-): WeightForm {
+function lowRankForm(weight: Parameter, left: string, right: string, rank: number): WeightForm {
+  const { name, type } = weight;
   return {
-    ...{ kind: 'low-rank', weight, shape: [outputs, inputs], parts: [left, right], added: [] },
+    ...{ kind: 'low-rank', weight: name, shape: type.shape, parts: [left, right], added: [] },
     toDense: (read) => sumWithProduct(null, read(left), read(right), rank),
   };
 }

@@ -13,6 +13,7 @@ import { denseGradient, type Graph, type ModelGraph, type Node } from '../ir/gra
 import type { TrainGraph, Value, ValueId } from '../ir/graph.js';
 import { elements, type Shape } from '../ir/types.js';
 import { opNamed } from '../ops/index.js';
+import { reshape } from '../ops/reshape.js';
 import { isTrained, linears, type Linear } from './linears.js';
 import type { Layers, Ranks } from './ranks.js';
 
@@ -131,9 +132,13 @@ export function besideInput(train: TrainGraph, parameter: string, x: ValueId | n
   });
 }
 
+/** The product behind it: a weight [O, I, 1, 1] has it under another shape. */
 function gradientNode(train: TrainGraph, parameter: string): Node | undefined {
-  const id = denseGradient(train, parameter);
-  return train.graph.nodes.find((node) => Object.values(node.outputs).some((out) => out === id));
+  const { nodes } = train.graph;
+  const makes = (id: ValueId | undefined) =>
+    nodes.find(({ outputs }) => Object.values(outputs).some((output) => output === id));
+  const node = makes(denseGradient(train, parameter));
+  return node?.op === reshape.name ? makes(node.inputs.x) : node;
 }
 
 /**

@@ -33,7 +33,7 @@
  * contracts dy and S in another order, whose product costs O·I·N·r_1; the result is the same.
  */
 import { InternalError } from '../errors.js';
-import type { Graph, ModelGraph, TrainGraph, Value, ValueId } from '../ir/graph.js';
+import type { Graph, ModelGraph, Parameter, TrainGraph, Value, ValueId } from '../ir/graph.js';
 import { outputValues, type ProductGradient } from '../ir/graph.js';
 import { hoist } from '../ir/order.js';
 import { elements, f32, type Shape } from '../ir/types.js';
@@ -288,18 +288,18 @@ function weightGradient(
   const dy = (parameter: string, input: ValueId | null) =>
     reduced(builder, besideInput(train, parameter, input), others, 'g');
   /** dyᵀ x̂ for the dy beside x in the gradient of `parameter`. */
-  const dense = (parameter: string): readonly [string, ValueId] => {
-    const g = dy(parameter, x.id);
+  const dense = ({ name, type }: Parameter): readonly [string, ValueId] => {
+    const g = dy(name, x.id);
     const w = q
       ? transposedProduct(transposedProduct(core, g, 'p'), q, 'weight')
       : transposedProduct(g, core, 'weight');
-    return [parameter, w.id];
+    return [name, reshaped(builder, w, type.shape).id];
   };
   switch (form.kind) {
     case 'dense':
-      return { sides: [dense(form.weight.name)], product: null };
+      return { sides: [dense(form.weight)], product: null };
     case 'adapter':
-      return { sides: [dense(form.right.name)], product: null };
+      return { sides: [dense(form.right)], product: null };
     case 'low-rank': {
       const g = dy(form.left.name, null);
       if (q) {
@@ -308,7 +308,7 @@ function weightGradient(
       }
       const z = builder.emit(matmul, { a: core, b: form.right }, TRANSPOSED_B, 'z').y;
       const left = transposedProduct(g, z, 'left');
-      return { sides: [[form.left.name, left.id], dense(form.right.name)], product: null };
+      return { sides: [[form.left.name, left.id], dense(form.right)], product: null };
     }
   }
   return form satisfies never;

@@ -12,7 +12,7 @@ export type ProductChangeParams = {
 };
 
 /**
- * p ← (1 − lr · weightDecay) · p + u'ᵀ v' − uᵀ v, with p [O, I], u and u' [r, O], v and v' [r, I];
+ * p ← (1 − lr · weightDecay) · p + u'ᵀ v' − uᵀ v, with p [O, I] or [O, I, 1, 1], u and u' [r, O], v and v' [r, I];
  * u' and v' are `uNext` and `vNext`.
  *
  * Computed as (u' − u)ᵀ v' + uᵀ (v' − v): the products are nearly equal, their difference is not
@@ -31,7 +31,9 @@ export const productChange: Op<
   outputs: ['paramOut'],
   params: { weightDecay: 'size' },
   infer: ({ param, u, v, uNext, vNext, lr }, _params, at) => {
-    expectForm(at, 'param', param, 'f32[O,I]');
+    const isMatrix =
+      param.shape.length >= 2 && param.shape.slice(2).every((extent) => extent === 1);
+    expectShape(isMatrix, at, 'param of type f32[O,I], or with ones behind', param);
     expectForm(at, 'u', u, 'f32[R,O]');
     const [outputs, inputs] = param.shape;
     const [rank, length] = u.shape;
@@ -74,6 +76,7 @@ export const productChange: Op<
     sample('high rank', [9, 40], 9, 0),
     sample('long', [30, 1031], 4, 0.1),
     sample('one element', [1, 1], 1, 0),
+    sample('pixels', [5, 19], 2, 0.1, [1, 1]),
   ],
 };
 
@@ -82,9 +85,10 @@ function sample(
   [outputs, inputs]: readonly [number, number],
   rank: number,
   weightDecay: number,
+  behind: readonly number[] = [],
 ) {
   const [u, v] = [{ type: f32(rank, outputs) }, { type: f32(rank, inputs) }];
   const lr = { type: f32(), values: [0.1] };
-  const param = { type: f32(outputs, inputs) };
+  const param = { type: f32(outputs, inputs, ...behind) };
   return { title, params: { weightDecay }, inputs: { param, u, v, uNext: u, vNext: v, lr } };
 }
