@@ -11,6 +11,7 @@ const NAMES: { readonly [N in NamingName]: string } = {
   timm: 'timm names',
   'hugging-face': 'Hugging Face names',
   torchvision: 'torchvision names',
+  arch: 'described by arch.json',
   thimble: 'saved by Thimble',
 };
 

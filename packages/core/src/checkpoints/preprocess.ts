@@ -110,6 +110,8 @@ interface ProcessorDefaults {
   readonly resample: number;
   readonly mean: Triple;
   readonly std: Triple;
+  /** Pixels where a file gives no size. Default: USUAL. */
+  readonly edge?: number;
 }
 
 const SQUARE: ProcessorDefaults = {
@@ -135,6 +137,8 @@ const PROCESSORS: { readonly [P in ProcessorName]: ProcessorDefaults } = {
   Bit: CLIP,
   CLIP,
   ConvNext: { ...SQUARE, size: 'shortest_edge' },
+  MobileNetV2: { ...SQUARE, size: 'shortest_edge', crop: true, edge: 256 },
+  EfficientNet: { ...SQUARE, resample: 0, mean: imagenetMean, std: imagenetStd, edge: 346 },
 };
 
 const NAME = text({ most: 200 });
@@ -156,6 +160,7 @@ const PROCESSOR = object({
   image_mean: optional(CHANNELS),
   image_std: optional(CHANNELS),
   crop_pct: unset(number({ above: 0, most: 1 })),
+  include_top: unset(truth),
   size: unset(anything),
   crop_size: unset(anything),
 });
@@ -183,7 +188,10 @@ function huggingFacePreprocess(given: unknown, config: unknown): Preprocess | nu
   const scale =
     file.do_rescale === false ? 255 : Math.abs(255 * factor - 1) < 1e-9 ? 1 : 255 * factor;
   const mean = isNormalised ? (file.image_mean ?? defaults.mean) : [0, 0, 0];
-  const std = isNormalised ? (file.image_std ?? defaults.std) : [1, 1, 1];
+  const once = isNormalised ? (file.image_std ?? defaults.std) : [1, 1, 1];
+  // Where a classifier follows, this processor divides by the standard deviation once more.
+  const isTwice = name === 'EfficientNet' && file.include_top !== false;
+  const std = isTwice ? once.map((each) => each * each) : once;
   return {
     ...(name === 'ConvNext' ? convNextFrame(file) : frame(file, defaults)),
     filter: RESAMPLE_FILTERS[file.resample ?? defaults.resample],
@@ -213,7 +221,7 @@ type Frame = Pick<Preprocess, 'size' | 'cropPercentage' | 'resize' | 'edge' | 'o
 
 /** What is resized to, and what is cropped from it. */
 function frame(file: Processor, defaults: ProcessorDefaults): Frame {
-  const resized = edgeOf(file.size, defaults.size);
+  const resized = edgeOf(file.size ?? defaults.edge, defaults.size);
   const { do_center_crop: isCropped = defaults.crop, do_resize: isResized = true } = file;
   const crop = isCropped ? squareOf(file.crop_size ?? USUAL, 'crop_size') : undefined;
   if (!isResized && crop !== undefined) {

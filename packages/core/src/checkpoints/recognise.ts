@@ -166,10 +166,17 @@ function matched(match: Match): readonly string[] {
   for (const [{ type }, names] of places) {
     const [rows, ...rest] = type.shape;
     const shape = [rows / names.length, ...rest];
-    const odd = names.find((name) => shapes.get(name)?.join() !== shape.join());
+    const odd = names.find((name) => !sameUpToOnes(shapes.get(name), shape));
     if (odd !== undefined) throw oddShape(match, odd, shape);
   }
   return others;
+}
+
+/** Whether the shapes are the same but for ones behind: a classifier as a convolution of 1 × 1 pixels. */
+function sameUpToOnes(found: Shape | undefined, wanted: Shape): boolean {
+  if (!found) return false;
+  const [longer, shorter] = found.length > wanted.length ? [found, wanted] : [wanted, found];
+  return longer.every((extent, axis) => extent === (shorter[axis] ?? 1));
 }
 
 function doesNotFit(
@@ -212,9 +219,9 @@ function translated(
   wanted: readonly Checkpointed[],
 ): WeightSource {
   const shapes = new Map<string, Shape>();
-  for (const { name } of wanted) {
-    const shape = placedShape(layout, bare.shapes, name);
-    if (shape) shapes.set(name, shape);
+  for (const { name, type } of wanted) {
+    // As the model has it, which the file may have with ones behind.
+    if (placedShape(layout, bare.shapes, name)) shapes.set(name, type.shape);
     for (const factor of [`${name}.left`, `${name}.right`]) {
       const found = bare.shapes.get(factor);
       if (found) shapes.set(factor, found);

@@ -1,6 +1,6 @@
 /**
  * Who says something about the architecture of a checkpoint, and of which family: config.json of transformers
- * (`model_type`), config.json of timm (`architecture`, `pretrained_cfg`, also flat as timm wrote it before),
+ * (`model_type`), config.json of timm (`architecture`, `pretrained_cfg`, also flat as timm wrote it before), arch.json,
  * Thimble's metadata (`thimble.config`, or `model`), plain words in the metadata of a bare file. What it means
  * is read by the family.
  */
@@ -25,9 +25,15 @@ export interface SaidModel {
 }
 
 /** Throws CheckpointError for a file that makes no sense, and for a type that no family has. */
-export function saidOf(metadata: ReadonlyMap<string, string>, { config }: Sidecars): SaidModel {
+export function saidOf(
+  metadata: ReadonlyMap<string, string>,
+  { config, architecture: described }: Sidecars,
+): SaidModel {
   const own = saidByThimble(metadata);
   if (own) return own;
+  if (described !== null && described !== undefined) {
+    return { said: { by: 'arch', from: 'arch.json', file: described }, family: undefined };
+  }
   if (config === null || config === undefined) {
     return { said: { by: 'words', from: 'metadata', words: metadata }, family: undefined };
   }

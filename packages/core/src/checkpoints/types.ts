@@ -10,6 +10,8 @@ export interface Sidecars {
   readonly config: unknown;
   /** preprocessor_config.json. */
   readonly preprocessor: unknown;
+  /** arch.json, of models whose tensors do not tell their strides and activations. */
+  readonly architecture?: unknown;
 }
 
 /** What a checkpoint was found to be. */

@@ -30,7 +30,7 @@ export interface Kinds {
 /** What is said beside the tensors, by whom, and where (for errors). */
 export type Said<C extends FamilyConfig> =
   | { readonly by: 'thimble'; readonly from: string; readonly config: SaidConfig<C> }
-  | { readonly by: 'transformers' | 'timm'; readonly from: string; readonly file: unknown }
+  | { readonly by: 'transformers' | 'timm' | 'arch'; readonly from: string; readonly file: unknown }
   | { readonly by: 'words'; readonly from: string; readonly words: ReadonlyMap<string, string> };
 
 /** A configuration whose image size and classes only the tensors may tell. */

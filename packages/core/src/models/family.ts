@@ -67,4 +67,5 @@ export interface Family<C extends FamilyConfig> {
 export type ExportUse = 'weights' | 'graph';
 
 /** Image processors of transformers, without ImageProcessor, FeatureExtractor, Fast. */
-export type ProcessorName = 'ViT' | 'DeiT' | 'Bit' | 'CLIP' | 'ConvNext';
+export type ProcessorName =
+  'ViT' | 'DeiT' | 'Bit' | 'CLIP' | 'ConvNext' | 'MobileNetV2' | 'EfficientNet';

@@ -11,8 +11,11 @@
  */
 import { ConfigError } from '../errors.js';
 
-/** Whose names the tensors of a checkpoint have; `thimble` are timm's, with Thimble's own metadata. */
-export type NamingName = 'timm' | 'hugging-face' | 'torchvision' | 'thimble';
+/**
+ * Whose names the tensors of a checkpoint have; `thimble` are timm's, with Thimble's own metadata, and `arch` those of
+ * files that an arch.json describes.
+ */
+export type NamingName = 'timm' | 'hugging-face' | 'torchvision' | 'arch' | 'thimble';
 
 /** The namings under which weights are written. */
 export type WrittenNaming = 'timm' | 'hugging-face';

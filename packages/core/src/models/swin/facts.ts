@@ -56,6 +56,8 @@ export function swinFacts({ said, kinds }: Evidence<SwinConfig>): SwinFacts {
       const { depths, num_heads: heads, window_size: window } = args;
       return { ...timmTransformerFacts(said.file, args), depths, heads, window };
     }
+    case 'arch':
+      return {};
     case 'words': {
       const { eps } = wordFacts(said.words);
       return { eps };

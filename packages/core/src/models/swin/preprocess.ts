@@ -23,6 +23,7 @@ export function swinPreprocess(naming: NamingName, { imageSize: size }: SwinConf
       return { ...base, ...imagenet, cropPercentage: size / edge, edge, filter: 'bicubic' };
     }
     case 'timm':
+    case 'arch':
     case 'thimble':
       return { ...base, ...imagenet };
     default:

@@ -19,6 +19,7 @@ const GIANTS: Readonly<Record<number, number | undefined>> = { 1408: 16, 1664: 1
 const EPS: { readonly [N in NamingName]: number } = {
   timm: 1e-6,
   torchvision: 1e-6,
+  arch: 1e-6,
   thimble: 1e-6,
   'hugging-face': 1e-12,
 };

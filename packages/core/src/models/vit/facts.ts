@@ -58,6 +58,8 @@ export function vitFacts({ said, kinds }: Evidence<VitConfig>): VitFacts {
       const { depth, num_heads: heads } = args;
       return { ...timmTransformerFacts(said.file, args), pooling, depth, heads };
     }
+    case 'arch':
+      return {};
     case 'words':
       return wordFacts(said.words);
     default:

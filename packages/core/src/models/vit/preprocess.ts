@@ -26,6 +26,7 @@ export function vitPreprocess(
       return { ...base, ...imagenet, cropPercentage: size / edge, edge, filter: 'bilinear' };
     }
     case 'timm':
+    case 'arch':
     case 'thimble':
       return distilled ? { ...base, ...imagenet } : base;
     default:
