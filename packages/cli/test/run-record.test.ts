@@ -51,7 +51,11 @@ describe('run.json', () => {
     ['version', 2, 'r/run.json, version: expected 1, got 2'],
     ['model', null, 'model: expected an object, got null'],
     ['model.config', null, 'model.config: expected an object, got null'],
-    ['model.config.family', 'vgg', 'model.config.family: expected vit or swin, got "vgg"'],
+    [
+      'model.config.family',
+      'vgg',
+      'model.config.family: expected vit or swin or mobilenet or resnet, got "vgg"',
+    ],
     ['model.config.depth', 1e7, 'model.config.depth: expected a whole number from 1 to 256'],
     ['model.config.heads', 5, 'model.config.width: expected a multiple of the 5 heads, got 32'],
     ['model.config.imageSize', 18, 'model.config.imageSize: expected a multiple of the patch 4'],

@@ -134,7 +134,18 @@ export {
   type ModelName,
 } from './models/index.js';
 export type { Family } from './models/family.js';
-export type { BuildOptions } from './models/options.js';
+export { statisticsOf, type BatchNormStatistics, type BuildOptions } from './models/options.js';
+export { mobileNet } from './models/mobilenet/model.js';
+export { MOBILENET_PRESETS } from './models/mobilenet/presets.js';
+export type {
+  MobileNetBlock,
+  MobileNetConfig,
+  MobileNetLayer,
+  MobileNetSqueeze,
+} from './models/mobilenet/schema.js';
+export { resNet } from './models/resnet/model.js';
+export { RESNET_PRESETS } from './models/resnet/presets.js';
+export type { ResNetConfig } from './models/resnet/schema.js';
 export { swin, type SwinConfig } from './models/swin/model.js';
 export { SWIN_PRESETS } from './models/swin/presets.js';
 export { vit, prefixTokens, tokenCount, type VitConfig } from './models/vit/model.js';

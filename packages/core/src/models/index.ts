@@ -7,7 +7,9 @@ import { lookUp } from '../names.js';
 import { field, isObject, oneOf, type Read, type Reader } from '../schema/index.js';
 import type { Family } from './family.js';
 import type { Kinds } from './evidence.js';
+import { mobileNetFamily } from './mobilenet/index.js';
 import type { BuildOptions } from './options.js';
+import { resNetFamily } from './resnet/index.js';
 import { swinFamily } from './swin/index.js';
 import { vitFamily } from './vit/index.js';
 
@@ -15,6 +17,8 @@ import { vitFamily } from './vit/index.js';
 export const FAMILIES = {
   vit: vitFamily,
   swin: swinFamily,
+  mobilenet: mobileNetFamily,
+  resnet: resNetFamily,
 } as const;
 
 /** Name of a family of models. */
