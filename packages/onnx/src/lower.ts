@@ -15,9 +15,11 @@ import {
   type ValueId,
 } from '@thimble/core';
 import { openBatch, type Extent, type OpenGraph } from './batch.js';
-import { BATCH, type OnnxGraph, type OnnxNode, type ValueInfo } from './graph.js';
+import { foldNorms } from './fold-norms.js';
+import { BATCH, ints, type OnnxGraph, type OnnxNode, type ValueInfo } from './graph.js';
 import { LOWERINGS, type Lowering } from './lowerings/index.js';
 import { Emission, Site, type ReadWeight } from './site.js';
+import { ValueNames } from './value-names.js';
 
 /** Name of the images among the inputs of an exported graph. */
 export const INPUT = 'pixel_values';
@@ -43,14 +45,14 @@ export function lower(model: ModelBuilder, read: ReadWeight): OnnxGraph {
   );
   if (!images) throw InternalError.of('onnx', 'a model of images', 'one without the input images');
   const { logits } = open.graph.outputs;
-  const { nodes, initializers, names } = lowerNodes(open, new Map([[images.id, INPUT]]), read);
-  const name = required(names.get(logits), 'onnx', 'a node that makes the logits');
-  return {
+  const { nodes, initializers, nameOf } = lowerNodes(open, new Map([[images.id, INPUT]]), read);
+  const name = required(nameOf(logits), 'onnx', 'a node that makes the logits');
+  return foldNorms({
     inputs: [valueInfo(INPUT, open, images.id)],
     outputs: [valueInfo(OUTPUT, open, logits)],
-    nodes: nodes.map((node) => renamed(node, name, OUTPUT)),
+    nodes: neededFor(nodes, name).map((node) => renamed(node, name, OUTPUT)),
     initializers,
-  };
+  });
 }
 
 /** The nodes of a graph in ONNX. @param inputs names of its inputs */
@@ -60,13 +62,28 @@ export function lowerNodes(
   read: ReadWeight,
 ) {
   const emission = new Emission();
-  const names = new Map(inputs);
+  const names = new ValueNames(inputs);
   for (const node of open.graph.nodes) {
     const site = new Site(node, open, emission, names, read);
     names.set(node.outputs.y, loweringOf(node)(site));
   }
   const { nodes } = emission;
-  return { nodes, initializers: [...emission.initializers.values()], names };
+  const initializers = [...emission.initializers.values()];
+  /** A result as it is in Thimble. */
+  const nameOf = (id: ValueId) =>
+    names.get(id, (x) => emission.node(x, 'Transpose', [x], { perm: ints(0, 2, 3, 1) }, 1)[0]);
+  return { nodes, initializers, nameOf };
+}
+
+/** The nodes that the value `result` depends on: some lowerings read what stands before a node. */
+function neededFor(nodes: readonly OnnxNode[], result: string): readonly OnnxNode[] {
+  const needed = new Set([result]);
+  const kept = nodes.toReversed().filter(({ inputs, outputs }) => {
+    if (!outputs.some((output) => needed.has(output))) return false;
+    for (const input of inputs) needed.add(input);
+    return true;
+  });
+  return kept.toReversed();
 }
 
 function loweringOf(node: Node): Lowering {

@@ -18,9 +18,11 @@
  *
  * which onnxruntime runs as one node (DynamicQuantizeMatMul).
  *
- * The patch embedding stays in float32: 0.19 for 2 % of the bytes. So do weights of few elements.
+ * The patch embedding stays in float32: 0.19 for 2 % of the bytes. So do weights of few elements. Convolutions are in
+ * quantise-conv.ts.
  */
 import { DATA_TYPE } from './fields.js';
+import { convolutionConstants, integerConvolution, isIntegerConvolution } from './quantise-conv.js';
 import { floats, int, ints, type Initializer, type OnnxGraph, type OnnxNode } from './graph.js';
 
 /** Greatest magnitude of a quantised weight. */
@@ -38,25 +40,44 @@ export function quantise(graph: OnnxGraph): OnnxGraph {
   const producers = new Map(graph.nodes.map((node) => [node.outputs[0], node]));
   const integers = new Map<string, readonly Initializer[]>();
   const inputs = new Map<string, QuantisedInput>();
+  /** Biases of convolutions, which are constants of another shape now. */
+  const left = new Set<string>();
   const nodes = graph.nodes.flatMap((node): readonly OnnxNode[] => {
-    const weight = node.op === 'MatMul' ? constants.get(node.inputs[1]) : undefined;
-    if (!weight || !isWorthIt(weight)) return [node];
-    integers.set(weight.name, integerWeight(weight));
-    const [x] = node.inputs;
+    const weight = constants.get(node.inputs[1]);
+    if (!weight) return [node];
+    const isConvolution = isIntegerConvolution(node, weight, SMALL);
+    if (!isConvolution && !(node.op === 'MatMul' && isWorthIt(weight))) return [node];
+    const [x, , bias] = node.inputs;
     const known = inputs.get(x);
-    const input = known ?? quantisedInput(x, isUneven(producers, x));
+    const input = known ?? quantisedInput(x, !isConvolution && isUneven(producers, x));
     inputs.set(x, input);
-    return [...(known ? [] : input.nodes), ...product(node, weight.name, input)];
+    const before = known ? [] : input.nodes;
+    if (!isConvolution) {
+      integers.set(weight.name, integerWeight(weight));
+      return [...before, ...product(node, weight.name, input)];
+    }
+    if (bias !== undefined) left.add(bias);
+    integers.set(weight.name, convolutionConstants(weight, constants.get(bias)));
+    return [...before, ...integerConvolution(node, input)];
   });
   const least = { name: LEAST_NAME, type: 'float32', shape: [], read: leastData } as const;
   return {
     ...graph,
     nodes,
     initializers: [
-      ...graph.initializers.flatMap((tensor) => integers.get(tensor.name) ?? [tensor]),
+      ...unique(
+        graph.initializers
+          .filter(({ name }) => !left.has(name))
+          .flatMap((tensor) => integers.get(tensor.name) ?? [tensor]),
+      ),
       ...([...inputs.values()].some(({ largest }) => largest !== null) ? [least] : []),
     ],
   };
+}
+
+/** Each name once. */
+function unique(tensors: readonly Initializer[]): readonly Initializer[] {
+  return [...new Map(tensors.map((tensor) => [tensor.name, tensor])).values()];
 }
 
 const LEAST_NAME = `scalar/${String(LEAST)}`;

@@ -16,11 +16,11 @@ import {
   type HostArray,
   type TensorData,
   type Value,
-  type ValueId,
 } from '@thimble/core';
 import type { Extent, OpenGraph } from './batch.js';
-import { floats, type Attribute, type Initializer, type OnnxData } from './graph.js';
+import { floats, ints, type Attribute, type Initializer, type OnnxData } from './graph.js';
 import type { OnnxNode, OnnxType } from './graph.js';
+import type { ValueNames } from './value-names.js';
 
 /** ONNX nodes and constants as they are written, in order. */
 export class Emission {
@@ -61,6 +61,10 @@ export class Emission {
   }
 }
 
+/** [B, H, W, C] to [B, C, H, W], and back. */
+const CHANNELS_FIRST = { perm: ints(0, 3, 1, 2) };
+const CHANNELS_LAST = { perm: ints(0, 2, 3, 1) };
+
 /** The ONNX type of each dtype. */
 const TYPES: { readonly [D in DType]: OnnxType } = { f32: 'float32', i32: 'int32', i8: 'int8' };
 
@@ -72,14 +76,14 @@ export class Site {
   readonly node: Node;
   private readonly open: OpenGraph;
   private readonly emission: Emission;
-  private readonly names: ReadonlyMap<ValueId, string>;
+  private readonly names: ValueNames;
   private readonly read: ReadWeight;
 
   constructor(
     node: Node,
     open: OpenGraph,
     emission: Emission,
-    names: ReadonlyMap<ValueId, string>,
+    names: ValueNames,
     read: ReadWeight,
   ) {
     this.node = node;
@@ -114,7 +118,7 @@ export class Site {
   /** The ONNX name of an input. A parameter or buffer becomes a constant of the graph. */
   input(operand: string): string {
     const value = this.value(operand);
-    const name = this.names.get(value.id);
+    const name = this.names.get(value.id, (x) => this.emit('Transpose', [x], CHANNELS_LAST));
     if (name !== undefined) return name;
     if (isCheckpointed(value)) return this.weight(value);
     if (value.source.kind === 'constant') return this.filled(value, value.source.fill);
@@ -126,6 +130,24 @@ export class Site {
       got: `${value.name}, a result or ${value.source.kind} that a forward pass does not use`,
       todo: 'Export a model whose forward pass reads nothing else',
     });
+  }
+
+  /** Whether an operand is known with channels first. */
+  isImage(operand: string): boolean {
+    return this.names.isImage(this.value(operand).id);
+  }
+
+  /** An operand [B, H, W, C] as [B, C, H, W]. */
+  image(operand: string): string {
+    const transpose = (x: string) => this.emit('Transpose', [x], CHANNELS_FIRST);
+    return this.names.image(this.value(operand).id, () => this.input(operand), transpose);
+  }
+
+  /** The node that made an operand; undefined for a leaf. */
+  producer(operand: string): Site | undefined {
+    const { id } = this.value(operand);
+    const node = this.graph.nodes.find(({ outputs }) => outputs.y === id);
+    return node && new Site(node, this.open, this.emission, this.names, this.read);
   }
 
   /** A number from a node's params. */
@@ -182,6 +204,12 @@ export class Site {
   /** The weight as it is. */
   weight({ name, type }: Checkpointed): string {
     return this.emission.constant(name, TYPES[type.dtype], type.shape, () => this.read(name));
+  }
+
+  /** The weight [O, I] or [O, I, 1, 1] as a convolution of one pixel. */
+  kernel({ name, type }: Checkpointed): string {
+    const [outputs, inputs] = type.shape;
+    return this.floats(name, [outputs, inputs, 1, 1], () => floats(this.read(name)));
   }
 
   /** The weight [O, …], its other axes folded into I, as [I, O]. */

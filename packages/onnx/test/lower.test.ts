@@ -19,6 +19,7 @@ import { lower } from '../src/lower.js';
 import { printOnnx } from '../src/print.js';
 import { quantise } from '../src/quantise.js';
 import { Emission, Site } from '../src/site.js';
+import { ValueNames } from '../src/value-names.js';
 import { modelOf, reader, TEST_MODELS, weightsOf } from './models.js';
 
 const TINY = {
@@ -211,7 +212,7 @@ describe('buffers and tables', () => {
     const open = { graph, extents: () => [{ count: 3, perImage: false }] };
     const read = () => Int32Array.of(5);
     const inputs = { a: signs.id, b: steps.id, c: images.id };
-    const site = new Site({ ...node, inputs }, open, emission, new Map(), read);
+    const site = new Site({ ...node, inputs }, open, emission, new ValueNames(), read);
     expect([site.input('a'), site.input('b')]).toEqual(['signs', 'steps']);
     const made = [...emission.initializers.values()];
     expect(made.map(({ type }) => type)).toEqual(['int8', 'int32']);

@@ -1,15 +1,16 @@
 /** What the ONNX tests share: small models with random weights, and runs of both runtimes. */
 import {
   buildModel,
+  checkpointed,
   compile,
   elements,
   linears,
-  parameters,
   parseMethod,
   predictLogits,
   Random,
   wasmExecutor,
   type HostData,
+  type Mode,
   type ModelConfig,
   type ModelGraph,
 } from '@thimble/core';
@@ -47,6 +48,43 @@ const SWIN = {
   layerNormEps: 1e-5,
 } as const satisfies ModelConfig;
 
+const SQUEEZE = { width: 12, activation: 'silu', gate: 'sigmoid' } as const;
+const BLOCK = {
+  kernel: 3,
+  stride: 1,
+  activation: 'silu',
+  squeeze: null,
+  projection: 'none',
+} as const;
+const WIDE = { width: 96, activation: 'silu' } as const;
+
+/** Inverted residuals with squeeze-excitation and TensorFlow's padding. */
+const MOBILENET = {
+  ...{ family: 'mobilenet', imageSize: 20, channels: 3, classes: 5, padding: 'same' },
+  batchNorm: { eps: 1e-3, momentum: 0.1 },
+  stem: { width: 24, activation: 'silu' },
+  stages: [
+    [{ ...BLOCK, expansion: null, width: 24 }],
+    [
+      { ...BLOCK, kernel: 5, stride: 2, expansion: WIDE, squeeze: SQUEEZE, width: 32 },
+      { ...BLOCK, expansion: WIDE, width: 32 },
+    ],
+  ],
+  tail: { width: 96, activation: 'hard-swish' },
+  features: { width: 64, activation: 'hard-swish' },
+} as const satisfies ModelConfig;
+
+const FOLDED = {
+  ...MOBILENET,
+  ...{ batchNorm: null, features: null, padding: 'symmetric' },
+  tail: { width: 96, activation: { low: 0, high: 3.5 } },
+} as const satisfies ModelConfig;
+
+const RESNET = {
+  ...{ family: 'resnet', imageSize: 32, channels: 3, classes: 5, stem: 'large', stemWidth: 16 },
+  ...{ batchNorm: { eps: 1e-5, momentum: 0.1 }, block: 'basic', depths: [1, 2], widths: [16, 32] },
+} as const satisfies ModelConfig;
+
 export interface TestModel {
   readonly title: string;
   readonly config: ModelConfig;
@@ -68,6 +106,12 @@ export const TEST_MODELS: readonly TestModel[] = [
   { title: 'Swin', config: SWIN, method: 'full' },
   { title: 'Swin, wasi', config: SWIN, method: 'wasi=0.8,layers=all' },
   { title: 'Swin, lora', config: SWIN, method: 'lora=4' },
+  { title: 'MobileNet', config: MOBILENET, method: 'full' },
+  { title: 'MobileNet, folded', config: FOLDED, method: 'full' },
+  { title: 'MobileNet, lora', config: MOBILENET, method: 'lora=4' },
+  { title: 'MobileNet, wasi', config: MOBILENET, method: 'wasi' },
+  { title: 'ResNet', config: RESNET, method: 'full' },
+  { title: 'ResNet, bottlenecks', config: { ...RESNET, block: 'bottleneck' }, method: 'full' },
 ];
 
 /** Share of the smaller side of a weight that is its rank; both sides are worth 8-bit integers. */
@@ -89,20 +133,21 @@ export function methodOf({ config, method }: TestModel) {
   return parsed.with({ ranks: { weights: ranks, activations: {} } });
 }
 
-export function modelOf(model: TestModel): (batch: number) => ModelGraph {
+export function modelOf(model: TestModel): (batch: number, mode?: Mode) => ModelGraph {
   const method = methodOf(model);
-  return (batch) => method.forward(buildModel(model.config, { batch }));
+  return (batch, mode = 'eval') => method.forward(buildModel(model.config, { batch, mode }));
 }
 
 /** Matrices that keep the variance of what they are applied to; norms around 1, the rest around 0. */
 export function weightsOf(model: TestModel): ReadonlyMap<string, Float32Array> {
   return new Map(
-    parameters(modelOf(model)(1).graph).map(({ name, type, source }) => {
+    checkpointed(modelOf(model)(1).graph).map(({ name, type, source }) => {
       const mean = source.initial.kind === 'ones' ? 1 : 0;
       const inputs = elements(type.shape.slice(1));
       const spread = type.shape.length === 1 ? SPREAD : 1 / Math.sqrt(inputs);
       const values = new Float32Array(elements(type.shape));
-      return [name, Random.of(5, name).fillNormal(values, spread, mean)];
+      const drawn = Random.of(5, name).fillNormal(values, spread, mean);
+      return [name, name.endsWith('running_var') ? drawn.map(Math.abs) : drawn];
     }),
   );
 }
@@ -122,7 +167,7 @@ export function pixels({ config }: TestModel, batch: number): Float32Array {
 
 /** The logits of our own executor. */
 export async function ourLogits(model: TestModel, batch: number): Promise<HostData> {
-  const build = (images: number) => buildModel(model.config, { batch: images });
+  const build = (images: number, mode: Mode) => buildModel(model.config, { batch: images, mode });
   const program = compile({ model: build, method: methodOf(model), batch });
   const executor = await wasmExecutor.load(program);
   try {

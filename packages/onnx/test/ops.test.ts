@@ -40,7 +40,7 @@ function graphOf(op: Op, sample: Op['samples'][number]): OnnxGraph {
     ({ name, type: 'float32', shape }) as const;
   return {
     inputs: inputs.map(([name, { type }]) => info(name, type.shape)),
-    outputs: [info(lowered.names.get(y.id) ?? '', y.type.shape)],
+    outputs: [info(lowered.nameOf(y.id) ?? '', y.type.shape)],
     nodes: lowered.nodes,
     initializers: lowered.initializers,
   };

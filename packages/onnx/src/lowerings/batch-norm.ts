@@ -1,10 +1,8 @@
-/**
- * Batch normalisation with learnt statistics. ONNX has channels first: x is transposed around the norm, which a
- * runtime cancels against the transposes around the convolution in front of it.
- */
+/** Batch normalisation with learnt statistics. ONNX has channels first. */
 import type { OPS } from '@thimble/core';
 import { float, ints } from '../graph.js';
 import { indices, type Site } from '../site.js';
+import type { Lowered } from '../value-names.js';
 
 type Activation = Parameters<(typeof OPS)['batch_norm']['encode']>[1]['activation'];
 
@@ -16,18 +14,24 @@ const ACTIVATIONS: { readonly [K in Activation]: (site: Site, x: string) => stri
   silu: (site, x) => site.emit('Mul', [x, site.emit('Sigmoid', [x])]),
 };
 
-/** x [..., C]; the activation comes before the second transpose, beside what it may be fused with. */
-export function batchNorm(site: Site): string {
-  const [first, ...others] = indices(site.extents('x').length);
+/** x [..., C]; of an image with channels first, of anything else transposed around the norm. */
+export function batchNorm(site: Site): Lowered {
+  const axes = site.extents('x').length;
+  if (axes === 4) return { channelsFirst: normed(site, site.image('x')) };
+  if (axes === 2) return normed(site, site.input('x'));
+  const [first, ...others] = indices(axes);
   const channels = others.length;
-  const isFlat = channels === 1;
   const transposed = (x: string, ...perm: readonly number[]) =>
-    isFlat ? x : site.emit('Transpose', [x], { perm: ints(first, ...perm) });
+    site.emit('Transpose', [x], { perm: ints(first, ...perm) });
   const x = transposed(site.input('x'), channels, ...others.slice(0, -1));
+  return transposed(normed(site, x), ...others.slice(1), 1);
+}
+
+/** x [B, C, …] */
+function normed(site: Site, x: string): string {
   const operands = (['gamma', 'beta', 'mean', 'variance'] as const).map((key) => site.input(key));
   const y = site.emit('BatchNormalization', [x, ...operands], {
     epsilon: float(site.number('eps')),
   });
-  const activation = ACTIVATIONS[site.node.params.activation as Activation];
-  return transposed(activation(site, y), ...others.slice(1), 1);
+  return ACTIVATIONS[site.node.params.activation as Activation](site, y);
 }

@@ -1,40 +1,47 @@
-/**
- * Convolutions and pooling. ONNX has channels first: images and weights are transposed around each; a runtime folds
- * the transposed weights and cancels the transposes of images between one of these and the next.
- */
+/** Convolutions and pooling. ONNX has channels first (value-names.ts), and kernels [O, I, H, W]. */
+import { isCheckpointed } from '@thimble/core';
 import { int, ints } from '../graph.js';
 import type { Site } from '../site.js';
+import type { ChannelsFirst, Lowered } from '../value-names.js';
 
 /** x [B, H, W, C] and w [KH, KW, C / G, O] as [B, C, H, W] and [O, C / G, KH, KW]. */
-export function conv2d(site: Site): string {
-  const x = channelsFirst(site);
-  const w = site.emit('Transpose', [site.input('w')], { perm: ints(3, 2, 0, 1) });
+export function conv2d(site: Site): ChannelsFirst {
   const bias = site.has('bias') ? [site.input('bias')] : [];
   const [stride, dilation] = [site.number('stride'), site.number('dilation')];
-  const y = site.emit('Conv', [x, w, ...bias], {
+  const channelsFirst = site.emit('Conv', [site.image('x'), kernels(site), ...bias], {
     strides: ints(stride, stride),
     dilations: ints(dilation, dilation),
     pads: padsOf(site),
     group: int(site.number('groups')),
   });
-  return toChannelsLast(site, y);
+  return { channelsFirst };
 }
 
-export function maxPool(site: Site): string {
-  return toChannelsLast(site, site.emit('MaxPool', [channelsFirst(site)], windowsOf(site)));
+/** The kernels with outputs first: those of the checkpoint, where they were only brought into another order. */
+function kernels(site: Site): string {
+  const made = site.producer('w');
+  if (made?.node.op === 'hwio' && !made.flag('inverse')) {
+    const weight = made.value('x');
+    if (isCheckpointed(weight)) return made.weight(weight);
+  }
+  return site.emit('Transpose', [site.input('w')], { perm: ints(3, 2, 0, 1) });
 }
 
-export function averagePool(site: Site): string {
+export function maxPool(site: Site): ChannelsFirst {
+  return { channelsFirst: site.emit('MaxPool', [site.image('x')], windowsOf(site)) };
+}
+
+export function averagePool(site: Site): ChannelsFirst {
   const attributes = {
     ...windowsOf(site),
     count_include_pad: int(site.flag('countPadding') ? 1 : 0),
   };
-  return toChannelsLast(site, site.emit('AveragePool', [channelsFirst(site)], attributes));
+  return { channelsFirst: site.emit('AveragePool', [site.image('x')], attributes) };
 }
 
-/** Images [B, C, H, W] to [B, H, W, C], or back. */
-export function channelsLast(site: Site): string {
-  return site.flag('inverse') ? channelsFirst(site) : toChannelsLast(site, site.input('x'));
+/** Images [B, C, H, W] to [B, H, W, C], or back: nothing happens until somebody reads them so. */
+export function channelsLast(site: Site): Lowered {
+  return site.flag('inverse') ? site.image('x') : { channelsFirst: site.input('x') };
 }
 
 /** Kernels [O, I, H, W] to [H, W, I, O], or back. */
@@ -56,13 +63,4 @@ function windowsOf(site: Site) {
 function padsOf(site: Site) {
   const sides = ['padTop', 'padLeft', 'padBottom', 'padRight'];
   return ints(...sides.map((side) => site.number(side)));
-}
-
-/** x [B, H, W, C] as [B, C, H, W]. */
-function channelsFirst(site: Site): string {
-  return site.emit('Transpose', [site.input('x')], { perm: ints(0, 3, 1, 2) });
-}
-
-function toChannelsLast(site: Site, x: string): string {
-  return site.emit('Transpose', [x], { perm: ints(0, 2, 3, 1) });
 }

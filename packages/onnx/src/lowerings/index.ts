@@ -6,6 +6,7 @@
  */
 import type { OpName } from '@thimble/core';
 import type { Site } from '../site.js';
+import type { Lowered } from '../value-names.js';
 import { clamp, hardSigmoid, hardSwish, sigmoid, silu } from './activations.js';
 import { attention, relativePositionBias } from './attention.js';
 import { averagePool, channelsLast, conv2d, hwio, maxPool } from './convolution.js';
@@ -24,7 +25,7 @@ import {
 } from './tokens.js';
 
 /** Writes the nodes of one op and returns the name of its output y. */
-export type Lowering = (site: Site) => string;
+export type Lowering = (site: Site) => Lowered;
 
 export const LOWERINGS: { readonly [K in OpName]: Lowering | 'training' } = {
   accumulate: 'training',

@@ -6,13 +6,32 @@
 import { GraphError, isParameter } from '@thimble/core';
 import { float, int, ints } from '../graph.js';
 import type { Site } from '../site.js';
+import type { ChannelsFirst, Lowered } from '../value-names.js';
 
 /** y = gelu?(op(a) · op(b) + bias) + residual. */
-export function matmul(site: Site): string {
+export function matmul(site: Site): Lowered {
+  if (isPointwise(site)) return pointwise(site);
   let y = site.emit('MatMul', site.flag('batched') ? batchedOperands(site) : foldedOperands(site));
   if (site.has('bias')) y = site.emit('Add', [y, site.input('bias')]);
   if (site.flag('gelu')) y = geluOf(site, y);
   return site.has('residual') ? site.emit('Add', [y, site.input('residual')]) : y;
+}
+
+/** Whether it is a convolution of one pixel: of an image, with a weight [O, I] or [O, I, 1, 1]. */
+function isPointwise(site: Site): boolean {
+  const b = site.value('b');
+  const isKernel = isParameter(b) && b.type.shape.slice(2).every((extent) => extent === 1);
+  return site.isImage('a') && isKernel && site.flag('transB') && !site.flag('transA');
+}
+
+function pointwise(site: Site): ChannelsFirst {
+  const b = site.value('b');
+  if (!isParameter(b)) throw overBatch(site);
+  const bias = site.has('bias') ? [site.input('bias')] : [];
+  let y = site.emit('Conv', [site.image('a'), site.kernel(b), ...bias]);
+  if (site.flag('gelu')) y = geluOf(site, y);
+  if (site.has('residual')) y = site.emit('Add', [y, site.image('residual')]);
+  return { channelsFirst: y };
 }
 
 /** a [..., K] and b as the matrix [K, O]; a weight [O, ...] is stored transposed. */
@@ -69,12 +88,18 @@ export function layernorm(site: Site): string {
 }
 
 /** b is repeated over leading axes. */
-export function add(site: Site): string {
+export function add(site: Site): Lowered {
+  const [a, b] = [site.extents('a').length, site.extents('b').length];
+  if (a === 4 && b === 4 && (site.isImage('a') || site.isImage('b'))) {
+    return { channelsFirst: site.emit('Add', [site.image('a'), site.image('b')]) };
+  }
   return site.emit('Add', [site.input('a'), site.input('b')]);
 }
 
-export function scale(site: Site): string {
-  return site.emit('Mul', [site.input('x'), site.scalar(site.number('factor'))]);
+export function scale(site: Site): Lowered {
+  const factor = site.scalar(site.number('factor'));
+  if (site.isImage('x')) return { channelsFirst: site.emit('Mul', [site.image('x'), factor]) };
+  return site.emit('Mul', [site.input('x'), factor]);
 }
 
 /** b has a's shape, or one number for each row of a. */

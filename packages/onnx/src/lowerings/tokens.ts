@@ -37,6 +37,11 @@ export function padTokens(site: Site): string {
 }
 
 export function meanTokens(site: Site): string {
+  const pixels = site.producer('x');
+  if (pixels?.node.op === 'reshape' && pixels.isImage('x')) {
+    const image = pixels.image('x');
+    return site.emit('ReduceMean', [image], { axes: ints(2, 3), keepdims: int(0) });
+  }
   return site.emit('ReduceMean', [site.input('x')], { axes: ints(1), keepdims: int(0) });
 }
 
