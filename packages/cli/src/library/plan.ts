@@ -6,6 +6,7 @@ import {
   memoryReport,
   printGraph,
   printProgram,
+  type BatchNormStatistics,
   type MemoryReport,
   type BoundMethod,
   type Program,
@@ -46,6 +47,8 @@ export interface PlanResult extends MemoryReport {
   readonly batch: number;
   readonly microBatches: number;
   readonly slices: number;
+  /** What batch norms normalise with in training; null: the model has none. */
+  readonly batchNorm: BatchNormStatistics | null;
   readonly imageSize: number;
   readonly classes: number;
   readonly threads: number;
@@ -115,6 +118,7 @@ export function planOf(step: CompiledStep, threads: number): PlanResult {
     batch: pass * microBatches,
     microBatches,
     slices,
+    batchNorm: step.batchNorm,
     imageSize: config.imageSize,
     classes: config.classes,
     threads,

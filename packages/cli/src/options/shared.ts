@@ -122,6 +122,11 @@ export function addStep(command: Command): Command {
         '(default: several for smallest, else 1)',
       numberFor('slices'),
     )
+    .option(
+      '--batch-norm <how>',
+      'statistics that batch norms train with: batch or frozen ' +
+        '(default: frozen below 16 images that run together)',
+    )
     .option('--optimizer <name>', Object.keys(OPTIMIZERS).join(', '), STEP_DEFAULTS.optimizer)
     .option('--momentum <x>', 'of sgd (default: 0.9)', numberFor('momentum'))
     .option(

@@ -3,12 +3,12 @@
  * then used. Whatever passes can be built, holds every weight of its model and no others.
  */
 import {
+  checkpointed,
   CheckpointError,
   FormatError,
   foundRanks,
   matchWeights,
   modelReader,
-  parameters,
   preprocessReader,
   schema,
   type BoundMethod,
@@ -76,7 +76,7 @@ function checkWeights(
 ): void {
   const { report } = matchWeights(model, checkpoint, seed);
   const { replaced, resized, unused, loaded } = report;
-  const all = parameters(model.graph).length;
+  const all = checkpointed(model.graph).length;
   const other = [...replaced, ...resized];
   if (other.length === 0 && unused.length === 0 && loaded === all) return;
   const shape = checkpoint.shapes.get(other[0]);

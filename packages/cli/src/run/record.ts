@@ -12,6 +12,7 @@ import {
   ranksReader,
   SAVED_FORMS,
   schema,
+  type BatchNormStatistics,
   type Found,
   type ModelConfig,
   type Preprocess,
@@ -48,6 +49,8 @@ export interface RunSettings {
   readonly found: Found;
   /** Form of saved tensors; absent in runs from before there was a choice. */
   readonly saved?: SavedForm;
+  /** What batch norms normalised with; absent where the model has none. */
+  readonly batchNorm?: BatchNormStatistics;
   /** What was chosen for --memory; absent without. */
   readonly memory?: MemoryRecord;
   readonly classes: readonly string[];
@@ -125,6 +128,7 @@ const writtenReader: schema.Reader<WrittenRun> = schema.refined(
     method: methodReader,
     ranks: optional(ranksReader),
     saved: optional(oneOf(...Object.values(SAVED_FORMS).map(({ form }) => form))),
+    batchNorm: optional(oneOf('batch', 'frozen')),
     memory: optional(memoryReader),
     classes: list(NAME, { least: 1, most: 1_000_000 }),
     preprocess: preprocessReader,

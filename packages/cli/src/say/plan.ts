@@ -1,5 +1,5 @@
 /** What `thimble plan` says: the memory by part, and the largest tensors. */
-import { megabytes } from '@thimble/core';
+import { megabytes, type BatchNormStatistics } from '@thimble/core';
 import type { PlanResult } from '../library/plan.js';
 import { cutText, type CompiledStep } from '../step/step.js';
 import { metric } from '../terminal/format.js';
@@ -9,6 +9,12 @@ import { tableText } from '../terminal/table.js';
 const TYPICAL: readonly string[] = [
   'The ranks are typical ones: thimble train finds those of your weights and images first.',
 ];
+
+/** What batch norms train with. */
+const NORMS: { readonly [S in BatchNormStatistics]: string } = {
+  batch: 'statistics of each micro-batch',
+  frozen: 'frozen statistics',
+};
 
 export function planLines(step: CompiledStep, fields: PlanResult): readonly string[] {
   const { microBatches, pass } = step;
@@ -31,6 +37,7 @@ export function planLines(step: CompiledStep, fields: PlanResult): readonly stri
       `${String(step.config.classes)} classes`,
     `${metric(fields.parameters)} parameters, ${metric(fields.trainable)} of them training, ` +
       `${metric(fields.flopsPerStep)}FLOP per step`,
+    ...(fields.batchNorm === null ? [] : [`Batch norm: ${NORMS[fields.batchNorm]}`]),
     '',
     tableText(
       ['Memory', '>Bytes', '>Share'],

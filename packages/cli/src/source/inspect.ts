@@ -95,7 +95,7 @@ export async function inspect(what: string, access: Access): Promise<Inspection>
   const files = opened
     ? {
         ...opened,
-        sidecars: { config: null, preprocessor: null },
+        sidecars: { config: null, preprocessor: null, architecture: null },
         hashes: () => hashedFiles(opened.path),
       }
     : openWeightFiles((await locateWeights(what, access)).where);

@@ -153,7 +153,8 @@ function openWeights(text: string, where: string, hub: HubModel | null): Start {
       ...{ text, path, checkpoint, hashes, hub, record: null, chosen: null },
       description: found.description,
       model: { name, config: found.config },
-      isDescribed: sidecars.config !== null || file.metadata.has('model'),
+      isDescribed:
+        [sidecars.config, sidecars.architecture].some(Boolean) || file.metadata.has('model'),
       hasClassifier: found.hasClassifier,
       labels: found.labels,
       preprocess: preprocessFor(found.config, said ?? familyPreprocess(found.naming, found.config)),

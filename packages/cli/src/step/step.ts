@@ -14,6 +14,8 @@ import {
   parseMethod,
   PLAIN_METHOD,
   SAVED_FORMS,
+  statisticsOf,
+  type BatchNormStatistics,
   type BoundMethod,
   type CompiledPhase,
   type CompileOptions,
@@ -55,6 +57,8 @@ export interface StepOptions {
   /** Bound on the global gradient norm. */
   readonly clip?: number;
   readonly smoothing: number;
+  /** `batch` or `frozen`: what batch norms normalise with; default: `frozen` for few images in a micro-batch. */
+  readonly batchNorm?: string;
   /**
    * How the model normalises its images, which are handed over as levels; default: the usual preprocessing, for
    * plans, which do not depend on it.
@@ -68,6 +72,8 @@ export interface TrainingStep {
   readonly config: ModelConfig;
   readonly method: BoundMethod;
   readonly saved: SavedForm;
+  /** What batch norms normalise with in training; null: the model has none. */
+  readonly batchNorm: BatchNormStatistics | null;
   readonly optimizer: Optimizer;
   /** Images of a micro-batch: the batch of the entries `step` or `micro`, and of `eval`. */
   readonly pass: number;
@@ -129,7 +135,10 @@ export function checkStep(
   }
   const pass = batch / microBatches;
   const model = method.forward(buildModel(config, { batch: 1 }));
-  const { slices = defaultSlices(method, saved, model, pass) } = options;
+  const batchNorm = batchNormOf(options, model, pass);
+  // Statistics of a micro-batch are those of all its images, unless slices are asked for.
+  const usual = batchNorm === 'batch' ? 1 : defaultSlices(method, saved, model, pass);
+  const { slices = usual } = options;
   if (pass % slices !== 0) {
     throw new ConfigError({
       where: '--slices',
@@ -138,9 +147,10 @@ export function checkStep(
       todo: 'Change it, --batch or --micro-batches',
     });
   }
+  const statistics = batchNorm === null ? {} : { batchNorm };
   const compileOptions = {
     model: (images: number, mode: Mode) =>
-      buildModel(config, { batch: images, mode, smoothing, levels }),
+      buildModel(config, { batch: images, mode, smoothing, levels, ...statistics }),
     method,
     saved,
     optimizer,
@@ -149,9 +159,35 @@ export function checkStep(
     slices,
     ...(clip === undefined ? {} : { clipNorm: clip }),
   };
-  const parts = { modelName, config, method, saved, optimizer };
+  const parts = { modelName, config, method, saved, batchNorm, optimizer };
   const cut = { pass, microBatches, slices, sliceImages: pass / slices };
   return { ...parts, ...cut, model, compileOptions };
+}
+
+const BATCH_NORM: { readonly [S in BatchNormStatistics]: { readonly statistics: S } } = {
+  batch: { statistics: 'batch' },
+  frozen: { statistics: 'frozen' },
+};
+
+/** Throws ConfigError where batch norms are spoken of that the model has not. */
+function batchNormOf(
+  { batchNorm: asked }: StepOptions,
+  { graph }: ModelGraph,
+  pass: number,
+): BatchNormStatistics | null {
+  const hasNorms = graph.nodes.some(({ op }) => op === 'batch_norm');
+  const found =
+    asked === undefined
+      ? undefined
+      : lookUp<{ readonly statistics: BatchNormStatistics }>('--batch-norm', asked, BATCH_NORM);
+  if (hasNorms) return statisticsOf({ batch: pass, ...(found && { batchNorm: found.statistics }) });
+  if (found === undefined) return null;
+  throw new ConfigError({
+    where: '--batch-norm',
+    expected: 'a model with batch norm',
+    got: 'one without',
+    todo: 'Leave the option out',
+  });
 }
 
 /** Throws what `compile` throws. */

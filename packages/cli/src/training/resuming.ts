@@ -123,10 +123,12 @@ export function resumedPlan(
 
 /** The step that a record describes, compiled. Throws FormatError where it is none of this version. */
 function stepOf(file: string, record: RunRecord): CompiledStep {
-  const { model, found, saved, batch, microBatches, slices, smoothing, clip, preprocess } = record;
+  const { model, found, saved, batchNorm, batch, microBatches, slices } = record;
+  const { smoothing, clip, preprocess } = record;
   const options: StepOptions = {
     ...{ model, batch, microBatches, smoothing, levels: preprocess },
     ...(saved === undefined ? {} : { saved }),
+    ...(batchNorm === undefined ? {} : { batchNorm }),
     ...(slices === undefined ? {} : { slices }),
     ...(clip === null ? {} : { clip }),
     ...optimizerOptions(record.optimizer),

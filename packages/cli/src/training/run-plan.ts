@@ -49,16 +49,18 @@ export interface RunPlan {
 
 type StepSettings = Pick<
   RunSettings,
-  'model' | 'method' | 'saved' | 'optimizer' | 'batch' | 'microBatches' | 'slices'
+  'model' | 'method' | 'saved' | 'optimizer' | 'batchNorm' | 'batch' | 'microBatches' | 'slices'
 >;
 
 /** What the settings of a run take from its step. */
 export function stepSettings(step: CompiledStep): StepSettings {
-  const { modelName, config, method, saved, optimizer, pass, microBatches, slices } = step;
+  const { modelName, config, method, saved, batchNorm, optimizer, pass } = step;
+  const { microBatches, slices } = step;
   return {
     model: { name: modelName, config },
     method: method.text,
     saved,
+    ...(batchNorm === null ? {} : { batchNorm }),
     optimizer: { name: optimizer.name, settings: optimizer.settings },
     batch: pass * microBatches,
     microBatches,

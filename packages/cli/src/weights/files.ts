@@ -6,7 +6,8 @@
  *              preprocessor_config.json
  *
  * The files beside the weights count for a folder and for weights under the hub's own names; a file
- * of another name speaks for itself.
+ * of another name speaks for itself, but for an arch.json of its name (`mcunet.arch.json` beside
+ * `mcunet.safetensors`).
  */
 import { FormatError, type Sidecars } from '@thimble/core';
 import { existsSync, readdirSync } from 'node:fs';
@@ -39,11 +40,24 @@ export function openWeightFiles(given: string): WeightFiles {
   const sidecars = {
     config: beside('config.json'),
     preprocessor: beside('preprocessor_config.json'),
+    architecture: isNamed ? beside('arch.json') : architectureBeside(path),
   };
   if (isIndex) checkCached(path);
   const hashes = once(() => hashedFiles(path));
   if (isCached(path)) hashes();
   return { path, checkpoint: isIndex ? openSharded(path) : openCheckpoint(path), sidecars, hashes };
+}
+
+/** What a file of weights may have behind its name for the dtype of its tensors. */
+const DTYPES = /\.(fp16|fp32|bf16|int8)$/;
+
+/** `NAME.arch.json` beside `NAME.safetensors` or `NAME.fp16.safetensors`; null where there is none. */
+function architectureBeside(path: string): object | null {
+  const stem = path.replace(/\.safetensors$/, '');
+  const found = [stem, stem.replace(DTYPES, '')]
+    .map((name) => `${name}.arch.json`)
+    .find(existsSync);
+  return found === undefined ? null : readJsonObject(found);
 }
 
 function readBeside(path: string): object | null {
