@@ -108,7 +108,9 @@ describe('thimble info', () => {
     writeFileSync(join(folder, 'cnn.safetensors'), writeSafetensors(tensors));
     const { code, stdout } = await info('cnn.safetensors');
     expect(code).toBe(0);
-    expect(stdout).toContain('Model     unknown; expected a ViT, DeiT or Swin transformer');
+    expect(stdout).toContain(
+      'Model     unknown; expected a ViT, DeiT, Swin transformer, MobileNet, EfficientNet or ResNet',
+    );
     expect(stdout).toContain('Bytes     220 B: F32 216 B, I32 4 B');
     expect(stdout).toContain('Numbers   NOT all finite: -Infinity at element 17 of conv.weight');
     expect(stdout).toMatch(/conv\.weight +\[2, 3, 3, 3\] +F32/);

@@ -80,7 +80,7 @@ describe('convolutional networks', () => {
   });
 
   it('says what --batch-norm is for', async () => {
-    const ended = await thimble(['plan', 'vit-micro', '--batch-norm', 'frozen', '--json'], folder);
+    const ended = await thimble(['plan', 'vit-micro', '--batch-norm', 'frozen'], folder);
     expect(ended.code).toBe(2);
     expect(ended.stderr).toContain('--batch-norm: expected a model with batch norm');
     const planned = await thimble(['plan', 'resnet-20', '--batch', '4'], folder);

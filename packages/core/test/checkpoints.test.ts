@@ -196,7 +196,7 @@ describe('a checkpoint that does not fit', () => {
     expect(refusal(vit, { 'blocks.1.attn.proj.weight': null, 'norm.bias': null })).toBe(
       'CheckpointError: vit: expected the 32 parameters of what it looks like: ViT-16x2/4, 16 px, ' +
         '5 classes, timm names, got 2 missing: blocks.1.attn.proj.weight, norm.bias. Thimble reads ' +
-        'plain ViT, DeiT and Swin transformers; this is another model or a damaged file.',
+        'plain ViT, DeiT, Swin transformers, MobileNets, EfficientNets and ResNets; this is another model or a damaged file.',
     );
   });
 
@@ -226,7 +226,7 @@ describe('a checkpoint that does not fit', () => {
     const cnn = { 'conv1.weight': [64, 3, 7, 7], 'layer1.0.conv1.weight': [64, 64, 3, 3] };
     const text = refusal(vit, { ...changes, ...cnn }, { architecture: 'resnet18' });
     expect(text).toBe(
-      'CheckpointError: vit: expected a ViT, DeiT or Swin transformer under names of timm, Hugging ' +
+      'CheckpointError: vit: expected a ViT, DeiT, Swin transformer, MobileNet, EfficientNet or ResNet under names of timm, Hugging ' +
         'Face or torchvision, got 2 tensors such as conv1.weight, layer1.0.conv1.weight; 2 of them ' +
         'convolutions; config.json says resnet18. Choose a checkpoint of one of these; thimble info ' +
         'lists what is in the file.',
@@ -281,7 +281,7 @@ describe('a checkpoint that does not fit', () => {
   it('refuses what Thimble has not', () => {
     expect(refusal(hf, {}, { hidden_act: 'quick_gelu' })).toBe(
       'CheckpointError: config.json, hidden_act: expected gelu or gelu_python, got quick_gelu. ' +
-        'Thimble has no such model; choose a plain ViT, DeiT or Swin transformer.',
+        'Thimble has no such model; choose a plain ViT, DeiT, Swin transformer, MobileNet, EfficientNet or ResNet.',
     );
     expect(refusal(hf, {}, { model_type: 'beit' })).toContain('got beit');
     expect(refusal(hf, {}, { qkv_bias: false })).toContain('config.json, qkv_bias: expected true');

@@ -21,7 +21,7 @@ export interface Evidence<C extends FamilyConfig> {
   readonly kinds: Kinds;
 }
 
-/** `ViT, DeiT or Swin transformer`, `ViT, DeiT and Swin transformers`. */
+/** `ViT, DeiT or ResNet`, `ViTs, DeiTs and ResNets`. */
 export interface Kinds {
   readonly one: string;
   readonly many: string;
