@@ -51,7 +51,10 @@ export class Stage {
     return executor;
   }
 
-  /** Runs an entry with these inputs; throws the signal's reason when aborted. */
+  /**
+   * Runs an entry with those of these inputs that it reads: the gradient of a mean of pixels needs no pixels. Throws the
+   * signal's reason when aborted.
+   */
   async run(
     executor: Executor,
     entry: string,
@@ -59,8 +62,9 @@ export class Stage {
   ): Promise<void> {
     this.signal?.throwIfAborted();
     this.sayDropped();
+    const used = hostSlots(executor.program);
     for (const [name, data] of Object.entries(inputs)) {
-      this.write(executor, `${entry}.${name}`, data);
+      if (used.has(`${entry}.${name}`)) this.write(executor, `${entry}.${name}`, data);
     }
     await executor.run(entry);
   }
