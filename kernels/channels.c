@@ -28,26 +28,56 @@ KERNEL(channels_last) {
   }
 }
 
-/* Kernels [O, I, taps] as [taps, I, O], or back: a matrix [O, I taps] that is transposed, with its columns in another
- * order. */
+/* Outputs of a tile of kernels: a column of it is two cache lines of the result. */
+#define TILE_ROWS 32
+
+/* A tile of the matrix [O, I taps] that kernels are: `rows` of them from `top` on, columns [left, right). */
+typedef struct {
+  i64 top, rows, left, right;
+} Tile;
+
+/* Where the column of the input `column / taps` at the tap `column % taps` begins in [taps, I, O]. */
+ALWAYS_INLINE i64 column_start(const struct hwio_args *args, i64 column) {
+  return (column % args->taps * args->inputs + column / args->taps) * args->outputs;
+}
+
+/* y [taps, I, O] = x [O, I, taps]; what is read along rows is written along columns through a block in the cache. */
+ALWAYS_INLINE void outputs_last(const struct hwio_args *args, const float *x, float *y, Tile tile) {
+  const i64 cols = (i64)args->inputs * args->taps, width = tile.right - tile.left;
+  float block[TILE_ROWS * TILE_SIDE];
+  for (i64 row = 0; row < tile.rows; row++) {
+    copy_floats(block + row * TILE_SIDE, x + (tile.top + row) * cols + tile.left, width);
+  }
+  for (i64 column = 0; column < width; column++) {
+    float *line = y + column_start(args, tile.left + column) + tile.top;
+    for (i64 row = 0; row < tile.rows; row++) line[row] = block[row * TILE_SIDE + column];
+  }
+}
+
+/* x [O, I, taps] of y [taps, I, O] */
+ALWAYS_INLINE void outputs_first(const struct hwio_args *args, const float *y, float *x, Tile tile) {
+  const i64 cols = (i64)args->inputs * args->taps, width = tile.right - tile.left;
+  float block[TILE_ROWS * TILE_SIDE];
+  for (i64 column = 0; column < width; column++) {
+    const float *line = y + column_start(args, tile.left + column) + tile.top;
+    for (i64 row = 0; row < tile.rows; row++) block[row * TILE_SIDE + column] = line[row];
+  }
+  for (i64 row = 0; row < tile.rows; row++) {
+    copy_floats(x + (tile.top + row) * cols + tile.left, block + row * TILE_SIDE, width);
+  }
+}
+
+/* Kernels [O, I, taps] as [taps, I, O], or back: a matrix that is transposed, with its columns in another order. */
 KERNEL(hwio) {
-  const i64 rows = args->outputs, inputs = args->inputs, taps = args->taps, cols = inputs * taps;
-  const i64 down = (rows + TILE_SIDE - 1) / TILE_SIDE, across = (cols + TILE_SIDE - 1) / TILE_SIDE;
-  const float *x = F32(ctx, args->x);
-  float *y = F32(ctx, args->y);
+  const i64 rows = args->outputs, cols = (i64)args->inputs * args->taps;
+  const i64 down = (rows + TILE_ROWS - 1) / TILE_ROWS, across = (cols + TILE_SIDE - 1) / TILE_SIDE;
   i64 begin, end;
   share(ctx, down * across, 1, &begin, &end);
   for (i64 item = begin; item < end; item++) {
-    const i64 top = item / across * TILE_SIDE, left = item % across * TILE_SIDE;
-    const i64 bottom = least(top + TILE_SIDE, rows), right = least(left + TILE_SIDE, cols);
-    for (i64 column = left; column < right; column++) {
-      const i64 line = (column % taps * inputs + column / taps) * rows;
-      if (args->inverse) {
-        for (i64 row = top; row < bottom; row++) y[row * cols + column] = x[line + row];
-      } else {
-        for (i64 row = top; row < bottom; row++) y[line + row] = x[row * cols + column];
-      }
-    }
+    const i64 top = item / across * TILE_ROWS, left = item % across * TILE_SIDE;
+    const Tile tile = {top, least(TILE_ROWS, rows - top), left, least(left + TILE_SIDE, cols)};
+    if (args->inverse) outputs_first(args, F32(ctx, args->x), F32(ctx, args->y), tile);
+    else outputs_last(args, F32(ctx, args->x), F32(ctx, args->y), tile);
   }
 }
 
