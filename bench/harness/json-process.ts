@@ -9,6 +9,8 @@ import { createInterface } from 'node:readline';
 export interface Command {
   readonly file: string;
   readonly args: readonly string[];
+  /** Variables beside those of this process. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 /** Longest tail of its standard error that an error message shows. */
@@ -21,9 +23,9 @@ export class JsonProcess {
   private complaint = '';
 
   /** @param name what errors call it */
-  constructor(name: string, { file, args }: Command) {
+  constructor(name: string, { file, args, environment }: Command) {
     this.name = name;
-    this.child = spawn(file, [...args]);
+    this.child = spawn(file, [...args], { env: { ...process.env, ...environment } });
     this.child.stderr.setEncoding('utf8').on('data', (text: string) => {
       this.complaint = (this.complaint + text).slice(-SHOWN_CHARACTERS);
     });

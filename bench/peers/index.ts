@@ -5,7 +5,14 @@
 import { jaxJs } from './jax-js.js';
 import { onnxruntimeNode, onnxruntimeWeb } from './onnxruntime.js';
 import type { Peer } from './peer.js';
-import { pytorch } from './pytorch.js';
+import { pytorch, pytorchAsItComes } from './pytorch.js';
 import { tfjs } from './tfjs.js';
 
-export const PEERS: readonly Peer[] = [pytorch, onnxruntimeNode, onnxruntimeWeb, jaxJs, tfjs];
+export const PEERS: readonly Peer[] = [
+  pytorch,
+  pytorchAsItComes,
+  onnxruntimeNode,
+  onnxruntimeWeb,
+  jaxJs,
+  tfjs,
+];

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import type { Command } from '../harness/json-process.js';
 import type { StepConfig } from '../harness/step-protocol.js';
 import { onnxruntimeNode } from '../peers/onnxruntime.js';
-import { pytorch } from '../peers/pytorch.js';
+import { pytorchAsItComes } from '../peers/pytorch.js';
 import type { Checked } from './agreement.js';
 import type { OwnRow, PeerRow, ScaleRow } from './cases.js';
 import { DEFAULT_RANKS, type ScaleConfig } from './protocol.js';
@@ -33,7 +33,7 @@ export interface Contestant {
 /** What to start, or why it cannot run. */
 export async function contestantOf(row: ScaleRow, setting: Setting): Promise<Contestant | string> {
   if ('config' in row) return ownContestant(row, setting);
-  const peer = row.peer === 'pytorch' ? pytorch : onnxruntimeNode;
+  const peer = row.peer === 'pytorch' ? pytorchAsItComes : onnxruntimeNode;
   const command = await peer.command();
   if (typeof command === 'string') return command;
   const { bf16 = false } = row.settings.pytorch ?? {};
