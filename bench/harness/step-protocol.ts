@@ -21,9 +21,16 @@ export interface StepModel {
   readonly pool: 'token' | 'avg';
 }
 
+/** A convolutional network by the name of its preset. */
+export interface NetworkModel {
+  readonly network: string;
+  readonly imageSize: number;
+  readonly classes: number;
+}
+
 /** The first line: what to compute. */
-export interface StepConfig {
-  readonly model: StepModel;
+export interface StepConfig<M extends StepModel | NetworkModel = StepModel> {
+  readonly model: M;
   readonly batch: number;
   readonly threads: number;
   readonly optimizer: 'sgd';
@@ -53,6 +60,9 @@ export interface OnnxruntimeSettings {
   /** Memory that is kept from step to step, and planned ahead; default true. */
   readonly arena: boolean;
 }
+
+/** Of any model that the step benchmark trains. */
+export type AnyStepConfig = StepConfig<StepModel | NetworkModel>;
 
 /** Answer to the first line; a peer leaves out what it does not know. */
 export interface Ready {

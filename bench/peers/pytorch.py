@@ -1,7 +1,8 @@
 """PyTorch on the CPU as a peer of the step benchmark: one JSON object per line, in and out.
 
 First line in, the configuration:
-    {"model": {"imageSize", "patch", "width", "depth", "heads", "classes", "pool": "token"|"avg"},
+    {"model": {"imageSize", "patch", "width", "depth", "heads", "classes", "pool": "token"|"avg"}
+              or {"network": name of pytorch_networks.py, "imageSize", "classes"},
      "batch", "threads", "optimizer": "sgd"|"adamw", "lr", "momentum", "weightDecay", "warmup",
      "weights": path of a safetensors with timm's names, or null for random weights,
      "data": path of a safetensors with `images` F32 [B, 3, S, S] and `labels`, or null,
@@ -43,6 +44,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pytorch_lean import LeanUpdate, autocast
+from pytorch_networks import network_of
 
 mkl.clean_up()
 
@@ -107,6 +109,8 @@ class Trainer:
         torch.manual_seed(config.get("seed", 0))
         self.model = model_of(config)
         self.images, self.labels = batch_of(config)
+        if "network" in config["model"]:
+            self.images = self.images.to(memory_format=torch.channels_last)
         how = config.get("pytorch", {})
         self.micro_batches = how.get("microBatches", 1)
         self.bf16 = how.get("bf16", False)
@@ -151,8 +155,10 @@ class Trainer:
         return {"ms": times, "logits": logits.flatten().tolist(), "rssPeakBytes": peak_bytes()}
 
 
-def model_of(config: dict) -> VisionTransformer:
+def model_of(config: dict) -> nn.Module:
     """With the file's tensors as parameters: no others are made first, and nothing is copied."""
+    if "network" in config["model"]:
+        return network_of(config)
     if config.get("weights") is None:
         return VisionTransformer(config["model"])
     with torch.device("meta"):

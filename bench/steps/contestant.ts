@@ -5,10 +5,11 @@
 import '../harness/small-process.js';
 import { Garbage } from '@thimble/native';
 import { serveSteps } from '../harness/serve-steps.js';
+import type { NetworkModel, StepModel } from '../harness/step-protocol.js';
 import { STEP_EXECUTORS, StepTrainer, type StepExecutorName } from './trainer.js';
 
 const name = process.argv[2] ?? '';
-await serveSteps(async (config) => {
+await serveSteps<StepModel | NetworkModel>(async (config) => {
   if (!isExecutorName(name)) {
     const known = Object.keys(STEP_EXECUTORS).join(' or ');
     throw new Error(`contestant: expected ${known}, got ${name}`);

@@ -37,9 +37,12 @@ export function oneThreadName(means: StepExecutorName): string {
 /** All contestants; our executors also on one thread. */
 export function stepContestants(
   threads: number,
-  limits: { readonly rounds: number; readonly stepsPerTurn: number },
+  {
+    checkedSteps = CHECKED_STEPS,
+    ...limits
+  }: { readonly rounds: number; readonly stepsPerTurn: number; readonly checkedSteps?: number },
 ): readonly StepContestant[] {
-  const most = { checkedSteps: CHECKED_STEPS, ...limits };
+  const most = { checkedSteps, ...limits };
   const own = executors().flatMap(([means, command]) => {
     const one = { peer: null, threads: 1, ...most, command };
     const all = { ...one, threads, name: ownName(means) };

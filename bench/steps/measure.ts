@@ -12,7 +12,7 @@ import { pairedRatio, spread, type Rounds, type Spread } from '../harness/statis
 import { PEERS } from '../peers/index.js';
 import type { StepCase } from './cases.js';
 import { stepContestants, type StepContestant } from './contestants.js';
-import type { Ready, StepConfig } from '../harness/step-protocol.js';
+import type { Ready, AnyStepConfig } from '../harness/step-protocol.js';
 import { writeWorkload } from './workload.js';
 
 /**
@@ -85,12 +85,13 @@ export async function measureCase(
   const before = await machineRecord();
   const stolenShare = countStealTime();
   const workload = await writeWorkload(step, threads);
-  const { name, batch, stepsPerTurn, leaveOut } = step;
+  const { name, batch, stepsPerTurn, leaveOut, checkedSteps } = step;
+  const limits = { rounds, stepsPerTurn, ...(checkedSteps && { checkedSteps }) };
   const live: Live[] = [];
   const missing: StepRow[] = [];
   const meter = (await native.unavailable()) === null ? await native.peaks({ threads }) : null;
   try {
-    for (const contestant of stepContestants(threads, { rounds, stepsPerTurn })) {
+    for (const contestant of stepContestants(threads, limits)) {
       if (!only.test(contestant.name) || leaveOut?.test(contestant.name)) continue;
       console.error(`${name}: starting ${contestant.name}`);
       const started = await start(contestant, workload.config);
@@ -124,7 +125,7 @@ async function peakSamples(meter: PeakMeter): Promise<readonly number[]> {
 }
 
 /** The contestant after its first steps, or why it cannot take part. */
-async function start(contestant: StepContestant, config: StepConfig): Promise<Live | string> {
+async function start(contestant: StepContestant, config: AnyStepConfig): Promise<Live | string> {
   const command = await contestant.command();
   if (typeof command === 'string') return command;
   try {
@@ -138,7 +139,7 @@ async function start(contestant: StepContestant, config: StepConfig): Promise<Li
 async function firstSteps(
   contestant: StepContestant,
   command: Command,
-  config: StepConfig,
+  config: AnyStepConfig,
 ): Promise<Live> {
   const { name, checkedSteps } = contestant;
   const process = new JsonProcess(name, command);

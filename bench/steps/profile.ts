@@ -1,12 +1,12 @@
 /** Where the time of one training step goes. */
 import { profileText } from '../harness/profile.js';
-import type { StepConfig } from '../harness/step-protocol.js';
+import type { AnyStepConfig } from '../harness/step-protocol.js';
 import { STEP_EXECUTORS, StepTrainer, type StepExecutorName } from './trainer.js';
 
 /** Medians of `repeats` profiled steps, as text. */
 export function profileStep(
   executor: StepExecutorName,
-  config: StepConfig,
+  config: AnyStepConfig,
   repeats: number,
 ): Promise<string> {
   const source = {

@@ -2,25 +2,27 @@
  * A training step of Thimble as the benchmark runs it: program, weights and batch in one executor.
  */
 import {
+  buildModel,
   compile,
   entryFlops,
   entryNamed,
+  modelConfig,
   parameters,
   plannedBytes,
   readSafetensors,
   readSafetensorsHeader,
   sgd,
-  vit,
   wasmExecutor,
   type Executor,
   type ExecutorKind,
   type HostData,
+  type Mode,
+  type ModelConfig,
   type SafetensorsFile,
-  type VitConfig,
 } from '@thimble/core';
 import { native } from '@thimble/native';
 import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
-import type { Ready, StepConfig, StepModel } from '../harness/step-protocol.js';
+import type { AnyStepConfig, NetworkModel, Ready, StepModel } from '../harness/step-protocol.js';
 import type { StepRunner } from '../harness/serve-steps.js';
 
 export const STEP_EXECUTORS = { native, wasm: wasmExecutor } as const satisfies Record<
@@ -37,7 +39,7 @@ export class StepTrainer implements StepRunner {
   private readonly labels: HostData;
   private readonly rate: HostData;
 
-  private constructor(executor: Executor, ready: Ready, config: StepConfig) {
+  private constructor(executor: Executor, ready: Ready, config: AnyStepConfig) {
     this.executor = executor;
     this.ready = ready;
     const batch = readSafetensors(readFileSync(config.data));
@@ -47,18 +49,19 @@ export class StepTrainer implements StepRunner {
   }
 
   /** Compiles the step, loads it and writes the weights. */
-  static async load(name: StepExecutorName, config: StepConfig): Promise<StepTrainer> {
+  static async load(name: StepExecutorName, config: AnyStepConfig): Promise<StepTrainer> {
     const { batch, momentum, weightDecay, threads, weights } = config;
-    const model = vitConfig(config.model);
+    const model = configOf(config.model);
     const optimizer = sgd({ momentum, weightDecay });
-    const build = (size: number) => vit(model, { batch: size });
+    const build = (size: number, mode: Mode) =>
+      buildModel(model, { batch: size, mode, batchNorm: 'batch' });
     const program = compile({ model: build, optimizer, batch, evalBatch: 0 });
     const executor = await STEP_EXECUTORS[name].load(program, { threads });
     writeWeights(executor, weights);
     const ready: Ready = {
       version: executor.detail,
       threads: executor.threads,
-      parameters: parameters(build(batch).graph).reduce(
+      parameters: parameters(build(batch, 'train').graph).reduce(
         (sum, { type }) => sum + type.shape.reduce((product, extent) => product * extent, 1),
         0,
       ),
@@ -90,7 +93,12 @@ export class StepTrainer implements StepRunner {
   }
 }
 
-function vitConfig({ pool, ...shape }: StepModel): VitConfig {
+function configOf(model: StepModel | NetworkModel): ModelConfig {
+  if ('network' in model) {
+    const { network, imageSize, classes } = model;
+    return { ...modelConfig(network), imageSize, classes };
+  }
+  const { pool, ...shape } = model;
   return {
     ...shape,
     family: 'vit',

@@ -3,11 +3,11 @@
  * every language reads.
  */
 import {
+  buildModel,
+  checkpointed,
   i32,
   initialValues,
-  parameters,
   Random,
-  vit,
   writeSafetensors,
   type TensorSource,
 } from '@thimble/core';
@@ -15,12 +15,12 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { StepCase } from './cases.js';
-import type { StepConfig } from '../harness/step-protocol.js';
+import type { AnyStepConfig, NetworkModel, StepModel } from '../harness/step-protocol.js';
 
 const SEED = 1;
 
 export interface Workload {
-  readonly config: StepConfig;
+  readonly config: AnyStepConfig;
   /** Deletes the files. */
   dispose(): Promise<void>;
 }
@@ -32,11 +32,9 @@ export async function writeWorkload(step: StepCase, threads: number): Promise<Wo
   const data = join(folder, 'batch.safetensors');
   await writeFile(weights, writeSafetensors(weightTensors(step)));
   await writeFile(data, writeSafetensors(batchTensors(step)));
-  const { imageSize, patch, width, depth, heads, classes, pooling } = step.model;
-  const pool = pooling === 'token' ? 'token' : 'avg';
   return {
     config: {
-      model: { imageSize, patch, width, depth, heads, classes, pool },
+      model: stepModel(step),
       batch: step.batch,
       threads,
       optimizer: 'sgd',
@@ -52,9 +50,24 @@ export async function writeWorkload(step: StepCase, threads: number): Promise<Wo
   };
 }
 
+function stepModel({ name, model }: StepCase): StepModel | NetworkModel {
+  const { imageSize, classes } = model;
+  if (model.family !== 'vit') return { network: name, imageSize, classes };
+  const { patch, width, depth, heads, pooling } = model;
+  return {
+    imageSize,
+    patch,
+    width,
+    depth,
+    heads,
+    classes,
+    pool: pooling === 'token' ? 'token' : 'avg',
+  };
+}
+
 /** A generator, so that one tensor is drawn at a time. */
 function* weightTensors({ model }: StepCase): Generator<TensorSource> {
-  for (const { name, type, source } of parameters(vit(model, { batch: 1 }).graph)) {
+  for (const { name, type, source } of checkpointed(buildModel(model, { batch: 1 }).graph)) {
     const data = initialValues(source.initial, type.shape, SEED, name);
     yield { name, dtype: 'F32', shape: type.shape, data };
   }

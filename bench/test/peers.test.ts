@@ -5,8 +5,14 @@ import { trainingGraph } from '../peers/onnxruntime/training-graph.js';
 import { loadNode } from '../peers/onnxruntime/node.js';
 import { loadWeb } from '../peers/onnxruntime/web.js';
 import { loadTfjs } from '../peers/tfjs/tfjs.js';
-import type { Workload } from '../steps/workload.js';
-import { expectLosses, referenceLosses, TINY, TINY_MEAN, tinyWorkload } from './tiny-step.js';
+import {
+  expectLosses,
+  referenceLosses,
+  TINY,
+  TINY_MEAN,
+  tinyWorkload,
+  type TinyWorkload,
+} from './tiny-step.js';
 
 const PEERS = {
   'onnxruntime-node': loadNode,
@@ -19,7 +25,7 @@ describe.each([
   ['class token', TINY],
   ['mean', TINY_MEAN],
 ])('a training step, %s', (_, model) => {
-  let workload: Workload;
+  let workload: TinyWorkload;
   let losses: readonly number[] = [];
   beforeAll(async () => {
     workload = await tinyWorkload(model);

@@ -10,6 +10,7 @@ import {
 import { readFileSync } from 'node:fs';
 import { expect } from 'vitest';
 import type { StepRunner } from '../harness/serve-steps.js';
+import type { StepConfig } from '../harness/step-protocol.js';
 import { writeWorkload, type Workload } from '../steps/workload.js';
 
 const STEPS = 3;
@@ -25,9 +26,20 @@ export const TINY: VitConfig = {
 /** Pooling by the mean, without a class token. */
 export const TINY_MEAN: VitConfig = { ...TINY, pooling: 'mean', classToken: false };
 
-export function tinyWorkload(model: VitConfig): Promise<Workload> {
+export async function tinyWorkload(model: VitConfig): Promise<TinyWorkload> {
   const turn = { learningRate: LEARNING_RATE, stepsPerTurn: 1 };
-  return writeWorkload({ name: 'tiny', model, batch: BATCH, ...turn }, 2);
+  const { config, dispose } = await writeWorkload(
+    { name: 'tiny', model, batch: BATCH, ...turn },
+    2,
+  );
+  const { model: shape } = config;
+  if ('network' in shape) throw new Error('a transformer expected');
+  return { config: { ...config, model: shape }, dispose };
+}
+
+/** Of a transformer, which all peers train. */
+export interface TinyWorkload extends Workload {
+  readonly config: StepConfig;
 }
 
 /** Losses of the float64 loops, with the momentum of the workload. */
