@@ -66,17 +66,21 @@ function stepAims(steps: readonly CaseResult[]): readonly Aim[] {
     return result ? read(result) : null;
   };
   const [native, wasm] = [ownName('native'), ownName('wasm')];
+  const ofPeak = (name: string, aim: number): Aim => ({
+    what: `step of ${name}: ${native}, of the FMA peak`,
+    aim,
+    show: percent,
+    value: of(name, (result) => shareOfPeak(result, native)?.median ?? null),
+  });
   return [
     beside('vit-tiny-16', native, 'PyTorch', 2),
     beside('vit-tiny-16', native, 'onnxruntime-node', 1.25),
     beside('vit-base-32', native, 'PyTorch', 2),
-    {
-      what: `step of vit-base-32: ${native}, of the FMA peak`,
-      aim: 0.65,
-      show: percent,
-      value: of('vit-base-32', (result) => shareOfPeak(result, native)?.median ?? null),
-    },
+    ofPeak('vit-base-32', 0.65),
     beside('vit-micro', native, 'PyTorch', 2.5),
+    beside('mobilenet-v2', native, 'PyTorch', 2),
+    beside('resnet-18', native, 'PyTorch', 1.5),
+    ofPeak('resnet-18', 0.6),
     beside('vit-tiny-16', wasm, 'onnxruntime-web', 1.7),
     beside('vit-tiny-16', wasm, 'jax-js', 8),
     beside('vit-tiny-16', wasm, 'tfjs', 12),
