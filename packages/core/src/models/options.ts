@@ -21,6 +21,7 @@ export interface BuildOptions {
   readonly batchNorm?: BatchNormStatistics;
 }
 
+/** What batch norms normalise with in training: statistics of each forward pass, or the running ones as they are. */
 export type BatchNormStatistics = 'batch' | 'frozen';
 
 /** A batch of fewer images trains with frozen statistics where nothing else is said. */
