@@ -17,6 +17,7 @@ import { damagedJson, pick } from '../mutate.js';
 import { recognisedFault } from '../oracles.js';
 
 const NONE = new Map<string, string>();
+const NO_FILES: Sidecars = { config: null, preprocessor: null };
 
 /** Inputs are the number of a value and its damaged text. */
 function numbered(random: Random, values: readonly unknown[]): string {
@@ -87,10 +88,65 @@ const preprocessor: Target = {
   testCases: 150,
 };
 
+const CONVOLUTION = {
+  kernel: [1, 1],
+  stride: 1,
+  pad: [0, 0],
+  groups: 1,
+  clamp: [-3.5, 4],
+} as const;
+const DEPTHWISE = { kernel: [3, 3], stride: 1, pad: [1, 1], groups: 8, clamp: [0, 6] } as const;
+/** A network of MCUNet's kind. */
+const ARCHITECTURE = {
+  ...{ input: 16, mean: 0.5, std: 0.5 },
+  first_conv: { ...DEPTHWISE, stride: 2, groups: 1, inC: 3, outC: 8 },
+  blocks: [
+    {
+      ...{ residual: false, pointwise1: null, depthwise: { ...DEPTHWISE, inC: 8, outC: 8 } },
+      pointwise2: { ...CONVOLUTION, inC: 8, outC: 4 },
+    },
+    {
+      ...{ residual: true, pointwise1: { ...CONVOLUTION, clamp: [0, 6], inC: 4, outC: 8 } },
+      depthwise: { ...DEPTHWISE, inC: 8, outC: 8 },
+      pointwise2: { ...CONVOLUTION, inC: 8, outC: 4 },
+    },
+  ],
+  feature_mix: null,
+  classifier: { ...CONVOLUTION, clamp: null, inC: 4, outC: 3 },
+};
+const SHAPES: readonly (readonly [string, readonly number[]])[] = [
+  ['first_conv', [8, 3, 3, 3]],
+  ['blocks.0.depthwise', [8, 1, 3, 3]],
+  ['blocks.0.pointwise2', [4, 8, 1, 1]],
+  ['blocks.1.pointwise1', [8, 4, 1, 1]],
+  ['blocks.1.depthwise', [8, 1, 3, 3]],
+  ['blocks.1.pointwise2', [4, 8, 1, 1]],
+  ['classifier', [3, 4, 1, 1]],
+];
+const NETWORK = {
+  name: 'network.safetensors',
+  shapes: new Map(
+    SHAPES.flatMap(([name, shape]) => [
+      [`${name}.weight`, shape] as const,
+      [`${name}.bias`, [shape[0]]] as const,
+    ]),
+  ),
+  read: () => new Float32Array(),
+};
+
+const architecture: Target = {
+  name: 'arch.json',
+  make: (random) => damagedJson(random, ARCHITECTURE),
+  check: (input) => {
+    const said = parseJsonObject('arch.json', String(input));
+    return recognisedFault(recognise(NETWORK, NONE, { ...NO_FILES, architecture: said }));
+  },
+  testCases: 150,
+};
+
 const FC1 = 'blocks.0.mlp.fc1.weight';
 const OWN = runCase('wasi=0.8', { weights: { [FC1]: 4 }, activations: { [FC1]: [2, 9, 5] } });
 const JSON_KEYS = ['thimble.config', 'classes', 'preprocess', 'thimble.factors'] as const;
-const NO_FILES: Sidecars = { config: null, preprocessor: null };
 
 /** What a checkpoint says of itself, one entry damaged. */
 const metadata: Target = {
@@ -158,6 +214,7 @@ export const CHECKPOINTS: readonly Target[] = [
     caseOf('timm', 'swin-former'),
   ]),
   preprocessor,
+  architecture,
   metadata,
   words,
   shardIndex,
