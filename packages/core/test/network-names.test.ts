@@ -73,6 +73,22 @@ describe('published networks', () => {
   });
 });
 
+describe("a file with kernels in TensorFlow's order", () => {
+  it.each([
+    ['timm', 'mobilenetv2_100', 'conv_stem.weight', 32],
+    ['timm', 'resnet18', 'conv1.weight', 64],
+  ])('is refused by name: %s, %s', (library, network, stem, outputs) => {
+    const found = CASES.find(({ name, library: own }) => name === network && own === library);
+    const tensors = found?.tensors ?? {};
+    const [, inputs, side] = tensors[stem];
+    const source = sourceOf(network, { ...tensors, [stem]: [side, side, inputs, outputs] });
+    expect(() => recognise(source, new Map(), { config: null, preprocessor: null })).toThrow(
+      `${stem}: expected kernels as PyTorch keeps them, [outputs, inputs, height, width], got ` +
+        `[${String(side)}, ${String(side)}, 3, ${String(outputs)}], which is TensorFlow's order.`,
+    );
+  });
+});
+
 function sourceOf(name: string, tensors: Case['tensors']): WeightSource {
   const read = (tensor: string) => contents(tensor, tensors[tensor]);
   return { name, shapes: new Map(Object.entries(tensors)), read };

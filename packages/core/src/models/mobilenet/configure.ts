@@ -4,6 +4,7 @@
  */
 import { CheckpointError } from '../../errors.js';
 import { classifierOf, countOf, type Configured, type Evidence } from '../evidence.js';
+import { expectOutputsFirst } from '../kernels.js';
 import { architectureOf } from './architecture.js';
 import { mobileNetFacts } from './facts.js';
 import { hasStructure } from './names.js';
@@ -18,6 +19,7 @@ export function mobileNetConfigure(
   evidence: Evidence<MobileNetConfig>,
 ): Configured<MobileNetConfig> {
   const { said, file } = evidence;
+  expectOutputsFirst(evidence, 'conv_stem.weight');
   if (said.by === 'thimble' || said.by === 'arch') {
     const config = said.by === 'thimble' ? said.config : architectureOf(said.file, said.from);
     const { classes, hasClassifier } = classifierOf(evidence, 'classifier.weight', config.classes);

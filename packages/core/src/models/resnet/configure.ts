@@ -11,6 +11,7 @@ import {
   type Configured,
   type Evidence,
 } from '../evidence.js';
+import { expectOutputsFirst } from '../kernels.js';
 import { CLASSES, IMAGE_SIZE } from '../sizes.js';
 import { bareArguments, timmFacts } from '../timm.js';
 import { BOTTLENECK, type ResNetConfig } from './schema.js';
@@ -21,6 +22,7 @@ const SIDES = { large: 224, small: 32 } as const;
 /** Throws CheckpointError where shapes and facts disagree or a size makes no sense. */
 export function resNetConfigure(evidence: Evidence<ResNetConfig>): Configured<ResNetConfig> {
   const { said } = evidence;
+  expectOutputsFirst(evidence, 'conv1.weight');
   const facts = factsOf(evidence);
   const shape = (name: string) => evidence.shape(`${name}.weight`);
   const name = (s: number, b: number) => `layer${String(s + 1)}.${String(b)}`;
