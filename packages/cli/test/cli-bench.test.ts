@@ -77,6 +77,11 @@ describe('thimble bench', () => {
     }
   });
 
+  it('measures a network with running statistics', async () => {
+    const said = lastLine(await bench('resnet-20', '--batch', '16', '--json'));
+    expect(said).toMatchObject({ event: 'bench', model: 'resnet-20', inference: false });
+  });
+
   it('measures the forward pass alone', async () => {
     const said = lastLine(await bench('swin-micro', '--batch', '2', '--inference', '--json'));
     expect(said).toMatchObject({ event: 'bench', model: 'swin-micro', inference: true });

@@ -5,11 +5,11 @@
  * The learning rate is zero: a step does the same work, and no number of them can diverge.
  */
 import {
+  checkpointed,
   ConfigError,
   elements,
   hostSlots,
   initialValues,
-  parameters,
   Random,
   rateInput,
   required,
@@ -150,7 +150,9 @@ export class Workload {
 
 /** Drawing 86 million weights takes ten seconds: of a large tensor, the same draws again and again. */
 function writeWeights(executor: Executor, model: ModelGraph): void {
-  for (const { name, type, source } of parameters(model.graph)) {
+  const held = hostSlots(executor.program);
+  for (const { name, type, source } of checkpointed(model.graph)) {
+    if (!held.has(name)) continue;
     const count = elements(type.shape);
     const { initial } = source;
     const drawn = initial.kind === 'orthonormal' ? type.shape : [Math.min(count, DRAWN)];
