@@ -7,6 +7,7 @@
  * difference is shown. Times are taken in rounds, everything once in each round, so that a machine
  * that slows down slows all of them.
  */
+import { setTimeout } from 'node:timers/promises';
 import {
   argmax,
   buildModel,
@@ -29,6 +30,8 @@ import type { Runtime, RuntimeModel } from './runtime.js';
 /** Share of the largest logit, at least of 1, by which float32 files may differ. */
 const TOLERANCE = 1e-4;
 const ROUNDS = 7;
+/** onnxruntime's threads spin for a while after their last work, on the cores that the next one needs. */
+const SETTLE_MS = 50;
 
 export interface Agreement {
   readonly maxDifference: number;
@@ -124,6 +127,7 @@ export class Checker {
     const times = new Map([...contestants.keys()].map((name) => [name, [] as number[]]));
     for (let round = -1; round < ROUNDS; round++) {
       for (const [name, run] of contestants) {
+        await setTimeout(SETTLE_MS);
         const start = performance.now();
         await run();
         if (round >= 0) times.get(name)?.push(performance.now() - start);
