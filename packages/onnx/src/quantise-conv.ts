@@ -11,12 +11,12 @@
 import { DATA_TYPE } from './fields.js';
 import { floats, int, type Initializer, type OnnxNode } from './graph.js';
 
-/** Greatest magnitude of a quantised weight, and what stands for zero. */
-const LEVELS = 64;
+/** Greatest magnitude of a quantised weight, here also what stands for zero; quantise.ts says why. */
+export const LEVELS = 64;
 /** Channels of a picture. */
 const PICTURE = 4;
-/** An output of smaller magnitudes counts as zeros. */
-const LEAST_WEIGHT = 2 ** -120;
+/** An output of smaller magnitudes counts as zeros: its scale would lose bits, and q pass LEVELS. */
+export const LEAST_WEIGHT = 2 ** -120;
 
 /** Whether a convolution with this weight runs in integers. @param small elements that are not worth it */
 export function isIntegerConvolution(

@@ -22,11 +22,14 @@
  * quantise-conv.ts.
  */
 import { DATA_TYPE } from './fields.js';
-import { convolutionConstants, integerConvolution, isIntegerConvolution } from './quantise-conv.js';
+import {
+  convolutionConstants,
+  integerConvolution,
+  isIntegerConvolution,
+  LEAST_WEIGHT,
+  LEVELS,
+} from './quantise-conv.js';
 import { floats, int, ints, type Initializer, type OnnxGraph, type OnnxNode } from './graph.js';
-
-/** Greatest magnitude of a quantised weight. */
-const LEVELS = 64;
 
 /** Elements of a weight that is worth it. */
 const SMALL = 1024;
@@ -184,9 +187,6 @@ function integerWeight({ name, shape, read }: Initializer): readonly Initializer
     { name: `${name}/zero`, type: 'int8', shape: [outputs], read: () => new Int8Array(outputs) },
   ];
 }
-
-/** A column of smaller magnitudes counts as zeros: its scale would lose bits, and q pass LEVELS. */
-const LEAST_WEIGHT = 2 ** -120;
 
 /** max |w| / LEVELS of each column, exact; 1 of zeros. */
 function scales(data: Float32Array, columns: number): Float32Array {

@@ -17,17 +17,16 @@ export function mobileNetDescribe(config: MobileNetConfig): string {
   const names = Object.keys(TITLES) as (keyof typeof TITLES)[];
   const found = names.find((name) => hasStructure(config, MOBILENET_PRESETS[name]));
   const blocks = stages.flat();
-  const narrow = found === undefined || blocks.at(-1)?.width === lastWidth(found) ? [] : blocks;
+  const isUsual = found !== undefined && lastOf(config) === lastOf(MOBILENET_PRESETS[found]);
   return [
     found === undefined ? `${String(blocks.length)} inverted residual blocks` : TITLES[found],
-    ...(found === undefined || narrow.length > 0
-      ? [`${String(stem.width)} to ${String(blocks.at(-1)?.width ?? 0)} channels`]
-      : []),
+    ...(isUsual ? [] : [`${String(stem.width)} to ${String(lastOf(config))} channels`]),
     ...(padding === 'same' ? ["TensorFlow's padding"] : []),
     ...(batchNorm ? [] : ['batch norm folded']),
   ].join(', ');
 }
 
-function lastWidth(name: keyof typeof MOBILENET_PRESETS): number | undefined {
-  return MOBILENET_PRESETS[name].stages.flat().at(-1)?.width;
+/** Channels of the last block. */
+function lastOf({ stages }: MobileNetConfig): number {
+  return stages.at(-1)?.at(-1)?.width ?? 0;
 }

@@ -24,8 +24,10 @@ export function mobileNetPreprocess(
   switch (naming) {
     case 'hugging-face':
       return { ...base, filter: 'bilinear' };
-    case 'torchvision':
-      return { ...base, ...imagenet, edge: Math.floor((size * 256) / 224), filter: 'bilinear' };
+    case 'torchvision': {
+      const edge = Math.floor((size * 256) / 224);
+      return { ...base, ...imagenet, cropPercentage: size / edge, edge, filter: 'bilinear' };
+    }
     case 'arch':
       return { ...base, filter: 'bilinear' };
     case 'timm':
